@@ -1,0 +1,32 @@
+# A thin front for meson: `make` builds build/skep, `make demo` shows it, `make test` runs every test.
+PREFIX ?= /usr/local
+BUILD  ?= build
+
+.PHONY: all demo test bench install clean
+.DEFAULT_GOAL := all
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) $(if $(V),-v,--quiet)
+	@ln -sf cli/skep $(BUILD)/skep
+
+$(BUILD)/build.ninja: | tools/deps tools/packages
+	@tools/deps build
+	@meson setup $(BUILD) --prefix=$(abspath $(PREFIX)) $(MESON_FLAGS) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@mv $(BUILD).log $(BUILD)/setup.log
+
+demo: all
+	@examples/firewall/demo $(BUILD)
+
+test: all
+	@tools/deps test
+	@tools/run-tests $(BUILD)
+
+bench: all
+	@bench/run $(BUILD)
+
+install: all
+	@meson configure $(BUILD) --prefix=$(abspath $(PREFIX))
+	@meson install -C $(BUILD) --quiet
+
+clean:
+	@rm -rf $(BUILD) $(BUILD)-*

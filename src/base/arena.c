@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Allocations that die together: chunks of doubling size, bumped, freed at once. */
+#include "base/base.h"
+
+#include <stdio.h>
+
+struct arena_chunk {
+	struct arena_chunk *next;
+	size_t size, used; /* bytes of the payload behind this header */
+	u64 align_[1];
+};
+
+enum { FIRST_CHUNK = 4096 };
+
+void arena_open(struct arena *a, const struct mem *mem)
+{
+	*a = (struct arena){.mem = mem};
+}
+
+void *arena_alloc(struct arena *a, size_t size)
+{
+	size_t need = ALIGN_UP(size ? size : 1, 16);
+	struct arena_chunk *c = a->chunks;
+	u8 *p;
+
+	if (need < size)
+		return NULL;
+	if (!c || c->size - c->used < need) {
+		size_t room = c ? MIN(c->size * 2, (size_t)1 << 24) : FIRST_CHUNK;
+
+		room = MAX(room, need);
+		if (room > SIZE_MAX - sizeof(*c))
+			return NULL;
+		c = mem_alloc(a->mem, sizeof(*c) + room);
+		if (!c)
+			return NULL;
+		*c = (struct arena_chunk){.next = a->chunks, .size = room};
+		a->chunks = c;
+	}
+	p = (u8 *)(c + 1) + c->used;
+	c->used += need;
+	a->used += need;
+	return p;
+}
+
+void *arena_array(struct arena *a, size_t count, size_t each)
+{
+	size_t size;
+
+	return __builtin_mul_overflow(count, each, &size) ? NULL : arena_alloc(a, size);
+}
+
+char *arena_text(struct arena *a, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+	char *s;
+
+	va_start(ap, fmt);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	s = n < 0 ? NULL : arena_alloc(a, (size_t)n + 1);
+	if (!s)
+		return NULL;
+	va_start(ap, fmt);
+	vsnprintf(s, (size_t)n + 1, fmt, ap);
+	va_end(ap);
+	return s;
+}
+
+void arena_close(struct arena *a)
+{
+	while (a->chunks) {
+		struct arena_chunk *c = a->chunks;
+
+		a->chunks = c->next;
+		mem_free(a->mem, c, sizeof(*c) + c->size);
+	}
+	a->used = 0;
+}

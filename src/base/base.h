@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * base: what every other folder stands on: integers, memory, text, the window of address space,
+ * run slots and owned locks, the keyed hash.
+ *
+ * Ownership: whoever initialises an object of this folder closes it. Memory comes from the host's
+ * allocator (struct mem) or from a region; nothing here keeps global or per-thread state.
+ */
+#ifndef SKEP_BASE_H
+#define SKEP_BASE_H
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/types.h>
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int8_t s8;
+typedef int16_t s16;
+typedef int32_t s32;
+typedef int64_t s64;
+typedef unsigned __int128 u128;
+
+#define ARRAY_SIZE(a)     (sizeof(a) / sizeof((a)[0]))
+#define ALIGN_UP(x, a)    (((x) + ((__typeof__(x))(a)-1)) & ~((__typeof__(x))(a)-1))
+#define MIN(a, b)         ((a) < (b) ? (a) : (b))
+#define MAX(a, b)         ((a) > (b) ? (a) : (b))
+#define likely(x)         __builtin_expect(!!(x), 1)
+#define unlikely(x)       __builtin_expect(!!(x), 0)
+#define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
+#define UNUSED            __attribute__((unused))
+
+/* bits.c-free helpers: loads and stores at any alignment, in host order */
+#define LOAD_AS(type, p)      (((const struct { type v; } __attribute__((packed, may_alias)) *)(p))->v)
+#define STORE_AS(type, p, x)  ((void)(((struct { type v; } __attribute__((packed, may_alias)) *)(p))->v = (x)))
+
+static inline u64 round_up_pow2(u64 x)
+{
+	return x <= 1 ? 1 : 1ull << (64 - __builtin_clzll(x - 1));
+}
+
+/* ---- mem.c: the host's allocator ----
+ * fn(ud, NULL, 0, new) allocates, fn(ud, p, old, new) resizes, fn(ud, p, old, 0) frees; NULL means out of
+ * memory. Sizes are always passed, so that a host can count. Every function gives zeroed memory. */
+struct mem {
+	void *(*fn)(void *ud, void *ptr, size_t old_size, size_t new_size);
+	void *ud;
+};
+
+extern const struct mem mem_libc; /* malloc, realloc and free */
+
+void *mem_alloc(const struct mem *m, size_t size);
+void *mem_array(const struct mem *m, size_t count, size_t each); /* NULL as well when the product overflows */
+void *mem_resize(const struct mem *m, void *ptr, size_t old_size, size_t new_size);
+void *mem_copy(const struct mem *m, const void *from, size_t size);
+void mem_free(const struct mem *m, void *ptr, size_t size);
+
+/* Growing array: VEC(struct insn) v = {0}; T *p = vec_push(mem, &v) gives a zeroed new element or NULL. */
+#define VEC(type)                                                                                                \
+	struct {                                                                                                 \
+		type *at;                                                                                        \
+		u32 n, cap;                                                                                      \
+	}
+#define vec_push(m, v)                                                                                           \
+	((v)->n < (v)->cap || vec_grow((m), (void **)&(v)->at, &(v)->cap, sizeof(*(v)->at)) == 0                 \
+		 ? memset(&(v)->at[(v)->n++], 0, sizeof(*(v)->at))                                               \
+		 : NULL)
+#define vec_free(m, v)                                                                                           \
+	(mem_free((m), (v)->at, (v)->cap * sizeof(*(v)->at)), (v)->at = NULL, (v)->n = (v)->cap = 0)
+#define vec_each(p, v) for (__typeof__((v)->at) p = (v)->at; p < (v)->at + (v)->n; p++)
+int vec_grow(const struct mem *m, void **at, u32 *cap, size_t each);
+
+/* ---- arena.c: allocations that die together ---- */
+struct arena {
+	const struct mem *mem;
+	struct arena_chunk *chunks;
+	size_t used; /* bytes handed out, for reports */
+};
+
+void arena_open(struct arena *a, const struct mem *mem);
+void *arena_alloc(struct arena *a, size_t size); /* zeroed, 16-aligned; NULL when out of memory */
+void *arena_array(struct arena *a, size_t count, size_t each);
+char *arena_text(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void arena_close(struct arena *a);
+
+/* ---- text.c: growing text; the first failed allocation is remembered and later calls do nothing ---- */
+struct text {
+	const struct mem *mem;
+	char *at; /* NUL-terminated once anything was added; NULL before */
+	size_t len, cap;
+	int err; /* 0 or -ENOMEM */
+};
+
+void text_open(struct text *t, const struct mem *mem);
+void text_add(struct text *t, const char *s);
+void text_bytes(struct text *t, const void *p, size_t n);
+void text_addf(struct text *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void text_addv(struct text *t, const char *fmt, va_list ap);
+const char *text_str(const struct text *t); /* never NULL */
+void text_clear(struct text *t);
+void text_close(struct text *t);
+
+/* ---- window.c: one range of address space per engine; regions lie in it ----
+ *
+ * A window is reserved PROT_NONE. Every region begins on a granule (64 KiB) and is followed by at least one
+ * unmapped page. window_find() says in constant time which owner an address belongs to. */
+#define WINDOW_GRANULE 65536u
+
+struct window {
+	u8 *base;
+	size_t size;
+	void **owners; /* one entry per granule, reserved without being touched */
+	_Atomic u32 lock;
+	size_t hint; /* granule at which the next search for room starts */
+};
+
+struct region {
+	struct window *window;
+	u8 *base; /* address in the window */
+	size_t size; /* bytes, a multiple of the page size */
+	int fd; /* the memfd or file behind it, or -1 (private memory); owned by the region */
+};
+
+enum region_kind {
+	REGION_PRIVATE, /* anonymous memory of this process alone */
+	REGION_SHARED, /* a memfd whose size is sealed: never handed to a client */
+	REGION_CLIENT, /* a memfd whose size is sealed: a client may map it, so its bytes are untrusted */
+};
+
+int window_open(struct window *w, size_t size); /* bytes; tries smaller ones when the host refuses */
+void window_close(struct window *w);
+static inline void *window_find(const struct window *w, const void *addr)
+{
+	size_t off = (size_t)((const u8 *)addr - w->base);
+
+	return off < w->size ? w->owners[off / WINDOW_GRANULE] : NULL;
+}
+int region_create(struct window *w, struct region *r, enum region_kind kind, const char *name, size_t size, void *owner);
+int region_adopt(struct window *w, struct region *r, int fd, void *owner); /* maps all of a file; takes the fd on success */
+int region_rehome(struct region *r, int fd); /* same address, the bytes now come from fd (already filled); takes it */
+int region_grow_view(struct region *r, size_t size, int prot); /* narrows or widens what is mapped; see window.c */
+void region_destroy(struct region *r);
+
+/* ---- slot.c: run slots, the one concurrency primitive ----
+ *
+ * A domain is a set of engines that share maps at the same time: it has as many slots as the machine has
+ * possible CPUs. Whoever runs a program, or changes a map, holds a slot. It gives the per-CPU index, protects
+ * what is read from reuse (epoch), and names the owner in every lock word. A thread that already holds one
+ * (a nested run, a signal handler) shares it. Dead owners' slots are taken over and their locks with them.
+ * The rules are at the top of slot.c. */
+#define SLOT_MAX 1024u
+
+struct domain;
+
+struct hold {
+	struct domain *domain;
+	struct slot *slot;
+	u32 index; /* 0 .. domain_cpus() - 1: the CPU number that programs see */
+	u32 tag; /* what this holder writes into lock words; never 0 */
+	bool nested; /* the thread held it before */
+};
+
+struct domain *domain_open(const struct mem *mem, struct window *w); /* NULL: out of memory or descriptors */
+int domain_join(struct domain *d, int fd); /* switch to the slots in fd (a file shared with other processes) */
+void domain_close(struct domain *d);
+u32 domain_cpus(const struct domain *d);
+u32 possible_cpus(void); /* from /sys/devices/system/cpu/possible; at least 1 */
+
+int hold_take(struct domain *d, struct hold *h); /* waits for a free slot; 0, or -EAGAIN after a long while */
+void hold_drop(struct hold *h);
+
+/* Epochs: what was unlinked at epoch E may be reused once epoch_safe(E) is true for other holders. */
+u64 epoch_now(struct domain *d);
+u64 epoch_advance(struct domain *d);
+bool epoch_passed(const struct hold *h, u64 epoch); /* every other live slot has left or entered later */
+void epoch_wait(struct domain *d); /* returns when all runs that were under way have ended (not the caller's) */
+
+/* Owned locks: a 32-bit word in a region. 0: taken. -EBUSY: this thread holds it already (a nested run).
+ * 1: taken over from a dead owner; the caller repairs what the lock guards, then goes on. */
+typedef _Atomic u32 owned_lock;
+int owned_lock_take(const struct hold *h, owned_lock *word);
+void owned_lock_drop(const struct hold *h, owned_lock *word);
+
+/* Plain lock for the engine's own, process-private structures: spins, then waits on a futex. */
+typedef _Atomic u32 plain_lock;
+void plain_lock_take(plain_lock *l);
+void plain_lock_drop(plain_lock *l);
+
+/* ---- hash.c: keyed hash of map keys (an NH-type universal hash; see there for its bound) ---- */
+#define HASH_KEY_WORDS 66u
+struct hash_key {
+	u64 word[HASH_KEY_WORDS];
+};
+void hash_key_init(struct hash_key *k, u64 seed); /* seed 0: fixed key (BPF_F_ZERO_SEED) */
+u64 hash_bytes(const struct hash_key *k, const void *key, u32 size); /* size <= 512 */
+
+/* ---- os.c: the few system services that the library needs ---- */
+u64 os_random(void);
+u64 os_clock_ns(int clock_id);
+int os_memfd(const char *name, size_t size, unsigned seals);
+void os_yield(void);
+
+/* ---- sha1.c: program tags, as Linux computes them ---- */
+void sha1_digest(const void *data, size_t size, u8 out[20]);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The host's allocator, and growing arrays on top of it. Memory handed out is always zeroed. */
+#include "base/base.h"
+
+#include <stdlib.h>
+
+static void *libc_fn(void *ud, void *ptr, size_t old_size, size_t new_size)
+{
+	(void)ud;
+	(void)old_size;
+	if (new_size == 0) {
+		free(ptr);
+		return NULL;
+	}
+	return realloc(ptr, new_size);
+}
+
+const struct mem mem_libc = {libc_fn, NULL};
+
+void *mem_alloc(const struct mem *m, size_t size)
+{
+	void *p = m->fn(m->ud, NULL, 0, size ? size : 1);
+
+	return p ? memset(p, 0, size) : NULL;
+}
+
+void *mem_array(const struct mem *m, size_t count, size_t each)
+{
+	size_t size;
+
+	return __builtin_mul_overflow(count, each, &size) ? NULL : mem_alloc(m, size);
+}
+
+void *mem_resize(const struct mem *m, void *ptr, size_t old_size, size_t new_size)
+{
+	u8 *p = m->fn(m->ud, ptr, ptr ? MAX(old_size, (size_t)1) : 0, new_size ? new_size : 1);
+
+	if (p && new_size > old_size)
+		memset(p + old_size, 0, new_size - old_size);
+	return p;
+}
+
+void *mem_copy(const struct mem *m, const void *from, size_t size)
+{
+	void *p = mem_alloc(m, size);
+
+	return p && size ? memcpy(p, from, size) : p;
+}
+
+void mem_free(const struct mem *m, void *ptr, size_t size)
+{
+	if (ptr)
+		m->fn(m->ud, ptr, size ? size : 1, 0);
+}
+
+int vec_grow(const struct mem *m, void **at, u32 *cap, size_t each)
+{
+	u32 want = *cap ? *cap * 2 : 8;
+	void *p;
+
+	if (want < *cap || (size_t)want > SIZE_MAX / each)
+		return -ENOMEM;
+	p = mem_resize(m, *at, *cap * each, want * each);
+	if (!p)
+		return -ENOMEM;
+	*at = p;
+	*cap = want;
+	return 0;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Growing text. A failed allocation is remembered in err, so that callers check once, at the end. */
+#include "base/base.h"
+
+#include <stdio.h>
+
+void text_open(struct text *t, const struct mem *mem)
+{
+	*t = (struct text){.mem = mem};
+}
+
+static bool make_room(struct text *t, size_t more)
+{
+	size_t need = t->len + more + 1, cap = t->cap ? t->cap : 64;
+	char *p;
+
+	if (t->err)
+		return false;
+	if (need <= t->cap)
+		return true;
+	while (cap < need)
+		cap *= 2;
+	p = mem_resize(t->mem, t->at, t->cap, cap);
+	if (!p) {
+		t->err = -ENOMEM;
+		return false;
+	}
+	t->at = p;
+	t->cap = cap;
+	return true;
+}
+
+void text_bytes(struct text *t, const void *p, size_t n)
+{
+	if (!make_room(t, n))
+		return;
+	if (n)
+		memcpy(t->at + t->len, p, n);
+	t->len += n;
+	t->at[t->len] = 0;
+}
+
+void text_add(struct text *t, const char *s)
+{
+	text_bytes(t, s, strlen(s));
+}
+
+void text_addv(struct text *t, const char *fmt, va_list ap)
+{
+	va_list again;
+	int n;
+
+	va_copy(again, ap);
+	n = vsnprintf(NULL, 0, fmt, again);
+	va_end(again);
+	if (n < 0 || !make_room(t, (size_t)n))
+		return;
+	vsnprintf(t->at + t->len, (size_t)n + 1, fmt, ap);
+	t->len += (size_t)n;
+}
+
+void text_addf(struct text *t, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	text_addv(t, fmt, ap);
+	va_end(ap);
+}
+
+const char *text_str(const struct text *t)
+{
+	return t->at ? t->at : "";
+}
+
+void text_clear(struct text *t)
+{
+	t->len = 0;
+	if (t->at)
+		t->at[0] = 0;
+}
+
+void text_close(struct text *t)
+{
+	mem_free(t->mem, t->at, t->cap);
+	text_open(t, t->mem);
+}

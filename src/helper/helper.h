@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * helper: bodies of the helpers, one file per family. Arguments were checked against the prototype in
+ * abi/helpers.def before a body runs (by the verifier, or by the interpreter in checking mode): a map argument
+ * is a struct map *, memory arguments are as long as their size says. Prototypes are generated from the table.
+ */
+#ifndef SKEP_HELPER_H
+#define SKEP_HELPER_H
+
+#include "vm/vm.h"
+
+#define HELPER(id, name, ret, args, effects, avail, since, doc)                                                  \
+	u64 helper_##name(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e);
+#include "abi/helpers.def"
+
+helper_fn *helper_body(u32 id); /* NULL: unknown */
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * prog: a loaded program: bytecode, its decoded form, what its pseudo loads mean, subprograms, line info.
+ * The bytecode is never patched; resolved operands lie in a side table.
+ *
+ * Ownership: the engine owns struct prog; everything it points to lies in its arena, except maps and BTF,
+ * which are referenced and released through the engine.
+ */
+#ifndef SKEP_PROG_H
+#define SKEP_PROG_H
+
+#include "isa/isa.h"
+#include "map/map.h"
+
+struct btf;
+
+enum { PROG_MAX_MAPS = 64, PROG_MAX_INSNS = 1000000, PROG_MAX_SUBPROGS = 256 };
+
+struct subprog {
+	u32 start, end; /* slots [start, end) */
+	u32 btf_id; /* its FUNC, 0 unknown */
+	const char *name; /* "main", "func_1" or from BTF */
+};
+
+/* What LD_IMM64 puts into the register, per slot; 0 for all other slots. Values of maps, map handles, functions. */
+struct prog {
+	struct arena arena;
+	const struct mem *mem;
+	u32 type, attach_type, flags;
+	u32 id;
+	char name[16];
+	char license[32];
+	bool gpl_compatible, sleepable;
+	u8 tag[8];
+	u64 loaded_ns; /* CLOCK_BOOTTIME */
+	u32 uid;
+
+	const struct raw_insn *raw; /* as loaded; descriptors in pseudo loads replaced by ids in what INFO returns */
+	const struct insn *insns;
+	const u64 *operand; /* per slot: LD_IMM64's value after resolution */
+	u32 n;
+
+	struct subprog *subprogs;
+	u32 n_subprogs;
+
+	struct map **maps; /* referenced once each */
+	u32 n_maps;
+
+	const struct btf *btf;
+	u32 btf_id; /* id of the BTF object, 0 none */
+	const void *func_info, *line_info; /* packed as loaded, known record sizes */
+	u32 n_func_info, n_line_info;
+	u32 expected_attach_btf_id;
+
+	const struct progtype *kind;
+	bool needs_slot; /* uses per-CPU data, reclaimable objects or locks: a run takes a run slot */
+	bool verified;
+
+	_Atomic u64 run_count, run_ns;
+	void *owner; /* the engine's object */
+};
+
+int subprogs_find(struct prog *p, struct insn_error *err); /* from calls and function pointers; every jump stays inside */
+const struct subprog *subprog_at(const struct prog *p, u32 insn);
+void prog_tag(const struct raw_insn *raw, const struct insn *insns, u32 n, const struct mem *mem, u8 tag[8]);
+
+#endif

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm: the interpreter, which is the reference semantics. Every access of a program that is not verified is
+ * checked against what the program may touch: its stack frames, context, packet, map values, ring records and
+ * the spans that its host lends it. A fault ends the run; it never reaches the host.
+ *
+ * Ownership: the caller owns struct run and all that it points to, for the time of the run.
+ */
+#ifndef SKEP_VM_H
+#define SKEP_VM_H
+
+#include "abi/abi.h"
+#include "prog/prog.h"
+
+struct run;
+typedef u64 helper_fn(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e);
+
+/* A packet buffer: head <= meta <= data <= tail <= end. Room before data is headroom. Redirection and the like are
+ * results, read by whoever ran the program. */
+struct packet {
+	u8 *head, *meta, *data, *tail, *end;
+	u32 ifindex, rx_queue, protocol; /* protocol in network order, as __sk_buff has it */
+	u32 link_header; /* bytes of link-layer header that a socket filter sees: offset of the network header from data */
+	u32 redirect_ifindex;
+	u64 redirect_flags;
+	struct map *redirect_map;
+	u64 redirect_key;
+	u8 redirect_kind; /* 0 none; set by the redirect family */
+};
+
+struct run_ctx {
+	const struct ctx_type *type;
+	u8 *bytes; /* the uapi struct; what R1 holds */
+	u32 size;
+	struct packet *packet; /* NULL when the type has none */
+};
+
+enum fault_code {
+	FAULT_NONE,
+	FAULT_ACCESS, /* address not in anything the program may touch */
+	FAULT_READ_ONLY,
+	FAULT_CTX, /* offset or size that the context type does not have */
+	FAULT_ARGUMENT, /* helper argument is not what its prototype says */
+	FAULT_HELPER, /* helper unknown, or not for this program type */
+	FAULT_KFUNC,
+	FAULT_CALL_DEPTH,
+	FAULT_BUDGET, /* instruction budget used up */
+	FAULT_STOPPED, /* the host asked it to stop */
+	FAULT_ALIGN, /* atomic access not naturally aligned */
+	FAULT_UNREACHABLE, /* ran off the end or into an instruction that has no meaning here */
+	FAULT_UNINIT, /* read of a stack byte or register never written */
+	FAULT_RESOURCE, /* left a record or lock behind */
+};
+struct fault {
+	enum fault_code code;
+	u32 insn;
+	u64 address;
+	u32 size;
+	char text[192]; /* "insn 5: load of 4 bytes at 0x... : outside of the packet (14 bytes)" */
+};
+
+/* What the engine does for a run. */
+struct run_host {
+	void *ud;
+	u64 (*clock)(void *ud, int clock_id); /* ns */
+	void (*trace)(void *ud, const char *text, size_t len); /* bpf_trace_printk */
+	const struct helper_proto *(*own_proto)(void *ud, u32 id); /* an embedder's helpers; NULL: unknown */
+	helper_fn *(*own_helper)(void *ud, u32 id);
+	struct prog *(*prog_at)(void *ud, u32 id); /* for tail calls; valid for the time of the run */
+	struct map *(*map_at)(void *ud, const void *handle); /* a map handle -> map, or NULL */
+	int (*output_packet)(void *ud, struct run *r, struct packet *p, u32 ifindex, u64 flags); /* clone_redirect; NULL: none */
+};
+
+struct run_span {
+	u64 start, size;
+	bool writable;
+	const char *what;
+};
+
+enum { RUN_FRAMES = 8, RUN_STACK = 512, RUN_TAIL_CALLS = 33, RUN_SPANS = 8, RUN_RECORDS = 16 };
+
+struct run {
+	struct prog *prog; /* changes with tail calls */
+	const struct run_host *host;
+	struct hold *hold; /* NULL when no slot was taken */
+	struct run_ctx ctx;
+	struct run_span spans[RUN_SPANS]; /* extra memory lent to the program */
+	u32 n_spans;
+	u64 budget; /* instructions; 0: no limit */
+	const _Atomic bool *stop; /* optional: set by another thread to end the run */
+	struct fault fault;
+	u64 insns; /* executed */
+	u32 tail_calls;
+	u32 depth;
+	void *records[RUN_RECORDS]; /* ring records reserved and not yet released */
+	u32 n_records;
+	void *lock_held;
+	_Atomic u8 *coverage; /* optional: one byte per slot, set to 1 when executed */
+	void *vm; /* the interpreter's private state for this run */
+	u64 rng;
+	int task_pid, task_tgid; /* identity that get_current_* reports */
+	const char *task_comm;
+};
+
+/* 0 and *result, or -EFAULT with r->fault filled in. The caller sets prog, host, hold, ctx, spans, budget. */
+int vm_run(struct run *r, u64 *result);
+/* From a helper: calls the program's function at slot `insn` with up to five arguments. 0 or -EFAULT. */
+int vm_call(struct run *r, u32 insn, const u64 args[5], u64 *result);
+/* Is [addr, addr + size) memory that this run may read (write)? Fills r->fault and returns -EFAULT if not. */
+int vm_check(struct run *r, u64 addr, u64 size, bool write);
+/* Same, without a fault: for the probe family. */
+bool vm_readable(struct run *r, u64 addr, u64 size);
+void vm_fault(struct run *r, enum fault_code code, u64 address, u32 size, const char *fmt, ...) PRINTF_LIKE(5, 6);
+
+/* map handle as programs hold it: what LD_IMM64 of a map gives */
+static inline u64 map_handle(const struct map *m)
+{
+	return (u64)(uintptr_t)m->meta.base;
+}
+
+#endif
