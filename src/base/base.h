@@ -143,9 +143,10 @@ static inline void *window_find(const struct window *w, const void *addr)
 	return off < w->size ? w->owners[off / WINDOW_GRANULE] : NULL;
 }
 int region_create(struct window *w, struct region *r, enum region_kind kind, const char *name, size_t size, void *owner);
-int region_adopt(struct window *w, struct region *r, int fd, void *owner); /* maps all of a file; takes the fd on success */
-int region_rehome(struct region *r, int fd); /* same address, the bytes now come from fd (already filled); takes it */
-int region_grow_view(struct region *r, size_t size, int prot); /* narrows or widens what is mapped; see window.c */
+/* Maps [offset, offset + size) of a file; the file stays the caller's. */
+int region_adopt(struct window *w, struct region *r, int fd, size_t offset, size_t size, void *owner);
+/* Same address, but the bytes now come from offset in fd, which holds a copy of them already. r->fd stays. */
+int region_rehome(struct region *r, int fd, size_t offset);
 void region_destroy(struct region *r);
 
 /* ---- slot.c: run slots, the one concurrency primitive ----
@@ -176,13 +177,19 @@ u32 possible_cpus(void); /* from /sys/devices/system/cpu/possible; at least 1 */
 int hold_take(struct domain *d, struct hold *h); /* waits for a free slot; 0, or -EAGAIN after a long while */
 void hold_drop(struct hold *h);
 
-/* Epochs: what was unlinked at epoch E may be reused once epoch_safe(E) is true for other holders. */
-u64 epoch_now(struct domain *d);
+u32 hold_generation(const struct hold *h); /* changes when a dead owner was removed from the slot */
+bool domain_shared(const struct domain *d); /* joined: other processes may use the same slots */
+
+/* Epochs: what was unlinked before epoch_advance() gave E may be reused once epoch_passed(E): every other slot
+ * is free or was entered later. One's own slot does not count: a program may meet, under a stale pointer of its own,
+ * an element that it replaced itself, as with Linux's preallocated maps. */
 u64 epoch_advance(struct domain *d);
-bool epoch_passed(const struct hold *h, u64 epoch); /* every other live slot has left or entered later */
+bool epoch_passed(const struct hold *h, u64 epoch);
+bool epoch_passed_slowly(const struct hold *h, u64 epoch, u32 attempt); /* yields, removes dead owners, looks again */
 void epoch_wait(struct domain *d); /* returns when all runs that were under way have ended (not the caller's) */
 
-/* Owned locks: a 32-bit word in a region. 0: taken. -EBUSY: this thread holds it already (a nested run).
+/* Owned locks: a 32-bit word in a region. 0: taken. -EBUSY: this thread holds it already (a nested run), or
+ * nobody let it go for some ten seconds (a stopped owner, or bytes that another process spoiled).
  * 1: taken over from a dead owner; the caller repairs what the lock guards, then goes on. */
 typedef _Atomic u32 owned_lock;
 int owned_lock_take(const struct hold *h, owned_lock *word);
@@ -193,13 +200,29 @@ typedef _Atomic u32 plain_lock;
 void plain_lock_take(plain_lock *l);
 void plain_lock_drop(plain_lock *l);
 
-/* ---- hash.c: keyed hash of map keys (an NH-type universal hash; see there for its bound) ---- */
-#define HASH_KEY_WORDS 66u
+/* ---- hash.c: keyed hash of map keys; its collision bound is stated there ---- */
+enum { HASH_MAX_KEY = 512, HASH_KEY_WORDS = 8 + HASH_MAX_KEY / 8 };
 struct hash_key {
-	u64 word[HASH_KEY_WORDS];
+	u64 word[HASH_KEY_WORDS]; /* 0..3: multiply-shift; 4..7: its second element; 8..: NH */
 };
-void hash_key_init(struct hash_key *k, u64 seed); /* seed 0: fixed key (BPF_F_ZERO_SEED) */
-u64 hash_bytes(const struct hash_key *k, const void *key, u32 size); /* size <= 512 */
+void hash_key_init(struct hash_key *k, u64 seed); /* seed 0: the fixed key of BPF_F_ZERO_SEED */
+u64 hash_long(const struct hash_key *k, const void *key, u32 size);
+
+/* size <= HASH_MAX_KEY. All 64 bits are usable. */
+static inline u64 hash_bytes(const struct hash_key *k, const void *key, u32 size)
+{
+	u64 x = 0;
+
+	if (size == 4)
+		x = LOAD_AS(u32, key);
+	else if (size == 8)
+		x = LOAD_AS(u64, key);
+	else if (size > 8)
+		return hash_long(k, key, size);
+	else
+		memcpy(&x, key, size);
+	return k->word[1] * x + (u64)(((u128)k->word[0] * x + k->word[2]) >> 64) + k->word[3];
+}
 
 /* ---- os.c: the few system services that the library needs ---- */
 u64 os_random(void);

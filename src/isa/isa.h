@@ -20,10 +20,28 @@ struct raw_insn {
 
 enum op {
 	OP_INVALID,
-#define OP_ROW(name) OP_##name,
-#include "isa/ops.h"
+#define ALU(name, code, off, text, meaning, flags) OP_##name,
+#define JMP(name, code, text, meaning, flags)      OP_##name,
+#define ATOMIC(name, imm, text, meaning, flags)    OP_##name,
+#define OTHER(name, meaning)                       OP_##name,
+#include "isa/ops.def"
 	OP_COUNT
 };
+
+enum op_class { OPS_ALU = 1, OPS_JMP, OPS_ATOMIC, OPS_OTHER };
+enum op_flags { OPF_COMMUTES = 1, OPF_UNARY = 2, OPF_COPY = 4, OPF_SIGNED = 8, OPF_FETCH = 16 };
+
+struct op_info {
+	const char *name; /* "ADD" */
+	u8 class; /* enum op_class */
+	u8 code; /* ALU, JMP: operation bits of the opcode */
+	s16 off; /* ALU: the offset field that selects it */
+	s32 imm; /* ATOMIC: the immediate that selects it */
+	u32 flags;
+	const char *text; /* operator */
+	const char *meaning; /* expression or sentence */
+};
+extern const struct op_info op_table[OP_COUNT];
 
 /*
  * One decoded instruction per encoded slot, so that an index is the same in both forms; the second slot of a
@@ -69,10 +87,9 @@ struct asm_error {
 };
 int asm_parse(struct arena *a, const char *text, size_t len, struct raw_insn **out, u32 *n, struct asm_error *err);
 
-const char *op_name(enum op op); /* "ADD", ... */
-
-/* eval.c: ops.def's expressions: the reference semantics, also the constant folder. */
+/* ops.c: ops.def's expressions: the reference semantics, also the constant folder. */
 u64 op_eval(enum op op, u32 width, u64 a, u64 b);
 bool op_compare(enum op op, u32 width, u64 a, u64 b);
+u64 op_byteswap(enum op op, u32 width, u64 a); /* LE, BE, BSWAP */
 
 #endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Keyed hash of map keys, against chosen keys.
+ *
+ * Keys of at most 8 bytes: multiply-shift with a random 128-bit factor and summand, which is strongly universal
+ * (Dietzfelbinger 1996): any two keys collide in b bits with probability 2^-b over the choice of the secret.
+ * Longer keys: NH with 64-bit words (Black et al. 1999; UMAC, RFC 4418), per 16 bytes one 64x64->128 product
+ * of secret-masked words, a collision with probability at most 2^-64; then the 128-bit sum goes through the
+ * vector form of multiply-shift. All keys of a map have one size, so a short last block is padded with zeros.
+ * Nobody who does not know the secret can choose keys that collide more often than that; a program never sees a hash.
+ */
+#include "base/base.h"
+
+static u64 splitmix(u64 *state)
+{
+	u64 z = *state += 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
+
+void hash_key_init(struct hash_key *k, u64 seed)
+{
+	for (u32 i = 0; i < HASH_KEY_WORDS; i++)
+		k->word[i] = splitmix(&seed);
+}
+
+u64 hash_long(const struct hash_key *k, const void *key, u32 size)
+{
+	const u64 *secret = k->word + 8;
+	const u8 *p = key;
+	u128 sum = 0;
+	u64 lo, hi;
+
+	for (; size >= 16; size -= 16, p += 16, secret += 2)
+		sum += (u128)(LOAD_AS(u64, p) + secret[0]) * (LOAD_AS(u64, p + 8) + secret[1]);
+	if (size) {
+		u64 last[2] = {0};
+
+		memcpy(last, p, size);
+		sum += (u128)(last[0] + secret[0]) * (last[1] + secret[1]);
+	}
+	lo = (u64)sum;
+	hi = (u64)(sum >> 64);
+	return (u64)(((u128)k->word[0] * lo + (u128)k->word[4] * hi + k->word[2]) >> 64) + k->word[1] * lo +
+	       k->word[5] * hi + k->word[3];
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The few services of the operating system that the library needs. */
+#include "base/base.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+u64 os_clock_ns(int clock_id)
+{
+	struct timespec t = {0};
+
+	clock_gettime((clockid_t)clock_id, &t);
+	return (u64)t.tv_sec * 1000000000ull + (u64)t.tv_nsec;
+}
+
+u64 os_random(void)
+{
+	u64 x = 0;
+
+	/* Before the pool is ready, or where a filter refuses the call, the clock and the address layout must do. */
+	if (getrandom(&x, sizeof(x), GRND_NONBLOCK) != (ssize_t)sizeof(x))
+		x = os_clock_ns(CLOCK_MONOTONIC) * 0x9e3779b97f4a7c15ull ^ (u64)(uintptr_t)&x;
+	return x;
+}
+
+int os_memfd(const char *name, size_t size, unsigned seals)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return -errno;
+	if ((size && ftruncate(fd, (off_t)size)) || (seals && fcntl(fd, F_ADD_SEALS, seals))) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+void os_yield(void)
+{
+	sched_yield();
+}
+
+u32 possible_cpus(void)
+{
+	FILE *f = fopen("/sys/devices/system/cpu/possible", "re");
+	unsigned first, last, n = 0;
+
+	/* A list of ranges, "0-3,8": the last number of the last range counts. */
+	while (f && fscanf(f, "%u", &first) == 1) {
+		last = first;
+		if (fscanf(f, "-%u", &last) == EOF)
+			last = first;
+		n = MAX(n, last + 1);
+		if (fgetc(f) != ',')
+			break;
+	}
+	if (f)
+		fclose(f);
+	if (n == 0) {
+		long online = sysconf(_SC_NPROCESSORS_CONF);
+
+		n = online > 0 ? (unsigned)online : 1;
+	}
+	return MIN(n, SLOT_MAX);
+}
