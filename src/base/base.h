@@ -171,6 +171,9 @@ struct hold {
 struct domain *domain_open(const struct mem *mem, struct window *w); /* NULL: out of memory or descriptors */
 int domain_join(struct domain *d, int fd); /* switch to the slots in fd (a file shared with other processes) */
 void domain_close(struct domain *d);
+u64 domain_id(const struct domain *d); /* the same for all engines that share slots; 0 while private */
+void domain_stop(struct domain *d); /* waits until no slot of this process is held (but the caller's), lets none be taken */
+void domain_go(struct domain *d);
 u32 domain_cpus(const struct domain *d);
 u32 possible_cpus(void); /* from /sys/devices/system/cpu/possible; at least 1 */
 

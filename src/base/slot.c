@@ -52,7 +52,7 @@ struct domain {
 	u32 count;
 	u64 *identity; /* {pid, start time} of this process; a page that fork() wipes */
 	_Atomic u32 gate; /* set while the table is being exchanged */
-	plain_lock join_lock;
+	plain_lock join_lock, gate_lock;
 	u64 file_dev, file_ino; /* of the joined file; 0 while private */
 	int file;
 };
@@ -220,12 +220,37 @@ static int prepare_file(int fd, u32 count)
 	return err;
 }
 
-static bool table_idle(const struct domain *d)
+u64 domain_id(const struct domain *d)
 {
-	for (u32 i = 0; i < d->count; i++)
-		if (atomic_load(&d->table->slot[i].owner))
-			return false;
-	return true;
+	return d->file >= 0 ? (d->file_dev * 0x9e3779b97f4a7c15ull) ^ d->file_ino : 0;
+}
+
+/* Does a thread of this process other than the caller hold a slot? */
+static bool others_hold(const struct domain *d, u64 me)
+{
+	for (u32 i = 0; i < d->count; i++) {
+		u64 owner = atomic_load(&d->table->slot[i].owner);
+
+		if (owner && owner != me && owner >> 32 == me >> 32)
+			return true;
+	}
+	return false;
+}
+
+void domain_stop(struct domain *d)
+{
+	u64 me = self_identity(d);
+
+	plain_lock_take(&d->gate_lock);
+	atomic_store(&d->gate, 1);
+	while (others_hold(d, me)) /* runs end; new ones wait at the gate */
+		os_yield();
+}
+
+void domain_go(struct domain *d)
+{
+	atomic_store(&d->gate, 0);
+	plain_lock_drop(&d->gate_lock);
 }
 
 static bool holds_own(struct domain *d, u64 me)
@@ -257,11 +282,9 @@ int domain_join(struct domain *d, int fd)
 		err = -errno;
 		goto out;
 	}
-	atomic_store(&d->gate, 1);
-	while (!table_idle(d)) /* runs end; new ones wait at the gate */
-		os_yield();
+	domain_stop(d);
 	err = region_rehome(&d->region, dup, 0);
-	atomic_store(&d->gate, 0);
+	domain_go(d);
 	if (err) {
 		close(dup);
 		goto out;

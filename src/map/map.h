@@ -76,7 +76,17 @@ struct map_header {
 	u64 meta_size, client_size; /* bytes of the two parts, one after the other in the pin file */
 	u64 seed; /* of the hash */
 	u64 frozen;
-	u8 reserved[64];
+	u64 domain; /* whose run slots the users of this file share */
+	u32 slots, reserved; /* run slots that per-CPU parts are made for */
+	u8 family[64]; /* the family's own counters */
+};
+
+/* Last page of a pin file, behind what clients may map, the meta region and the map's BTF. */
+enum { MAP_FOOTER = 4096 };
+struct map_footer {
+	u32 magic, version;
+	u64 client_size, meta_size;
+	u32 btf_size, reserved[1];
 };
 
 struct map_record { /* special fields of a value, from BTF */
@@ -96,7 +106,11 @@ struct map {
 	struct region meta; /* struct map_header, indices, locks; values of kinds that clients cannot map */
 	struct region client; /* array values (BPF_F_MMAPABLE), ring pages: what a client may map; base NULL when none */
 	struct map *inner; /* map-in-map: the template; owned by the engine */
+	int pin_fd; /* the file behind the regions once the map is pinned, else 0 */
+	bool adopting; /* while create() runs on regions that came from a file */
+	bool alone; /* while adopting: no other engine has the file open, so state of former owners can be cleared */
 	bool frozen; /* BPF_MAP_FREEZE: bpf(2) may not write */
+	_Atomic bool client_mapped; /* a client was given the memory itself (perhaps mapped it for writing) */
 	void *priv; /* the family's own private state, sized by the family */
 	u32 elem_size; /* value_size rounded up to 8 */
 	u32 priv_size;
@@ -107,8 +121,11 @@ struct map {
 
 /* map.c: for the engine */
 int map_create(struct map *m, const struct map_spec *spec); /* the other members are set before */
-int map_adopt(struct map *m, int pin_fd); /* opens a pin file; takes the fd on success */
-int map_pin_write(struct map *m, const struct hold *h, int fd); /* writes the map into an empty file and moves there */
+/* Writes the map into an empty file and moves there; fd stays the caller's. -EBUSY: a client has it mapped. */
+int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size);
+/* Opens a pin file; *btf is the caller's to free. -EINVAL: not a pin file of a map, or damaged. -EBUSY: in use by
+ * engines of another domain. */
+int map_adopt(struct map *m, int fd, void **btf, u32 *btf_size);
 void map_close(struct map *m); /* regions and private state; not the struct itself */
 
 /* map.c: for families */

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ARRAY and PERCPU_ARRAY: values in a row, found by an address computation.
+ *
+ * Concurrency: none of its own. Elements exist from creation to the end, so readers and writers need no run slot (per-CPU
+ * ones take it for their index). A value is written word by word; BPF_F_LOCK takes the value's spin lock.
+ */
+#include "map/map.h"
+
+#include <linux/bpf.h>
+
+/* Where the values are: behind the header, or in memory that clients may map. */
+static u8 *values(const struct map *m)
+{
+	return m->client.base ? m->client.base : m->meta.base + sizeof(struct map_header);
+}
+
+static int check_spec(const struct map *m, u32 allowed)
+{
+	const struct map_spec *s = &m->spec;
+
+	if (s->max_entries == 0 || s->key_size != 4 || s->value_size == 0 || s->flags & ~allowed || s->extra)
+		return -EINVAL;
+	if (s->value_size > INT32_MAX)
+		return -E2BIG;
+	return 0;
+}
+
+enum { ACCESS_FLAGS = BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG };
+
+static int array_create(struct map *m)
+{
+	u64 bytes = (u64)m->elem_size * m->spec.max_entries;
+	int err = check_spec(m, BPF_F_NUMA_NODE | BPF_F_MMAPABLE | BPF_F_PRESERVE_ELEMS | BPF_F_INNER_MAP | ACCESS_FLAGS);
+
+	if (err || m->spec.flags & BPF_F_PRESERVE_ELEMS)
+		return err ? err : -EINVAL;
+	if (m->elem_size == 0)
+		return -E2BIG;
+	if (!(m->spec.flags & BPF_F_MMAPABLE))
+		return map_meta_create(m, bytes);
+	err = map_meta_create(m, 0);
+	return err ? err : map_client_create(m, bytes);
+}
+
+static void *array_lookup(struct map *m, const struct hold *h, const void *key)
+{
+	u32 i = LOAD_AS(u32, key);
+
+	(void)h;
+	return i < m->spec.max_entries ? values(m) + (u64)i * m->elem_size : NULL;
+}
+
+static int array_index(const struct map *m, const void *key, u64 flags, u32 *i)
+{
+	int err = map_check_update_flags(m, flags);
+
+	*i = LOAD_AS(u32, key);
+	if (err)
+		return err;
+	if (*i >= m->spec.max_entries)
+		return -E2BIG;
+	return (flags & ~(u64)BPF_F_LOCK) == BPF_NOEXIST ? -EEXIST : 0;
+}
+
+static int array_update(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
+{
+	u8 *to;
+	u32 i;
+	int err = array_index(m, key, flags, &i);
+
+	if (err)
+		return err;
+	to = values(m) + (u64)i * m->elem_size;
+	if (flags & BPF_F_LOCK)
+		return map_copy_locked(m, h, to, value, to);
+	map_copy_value(m, to, value);
+	return 0;
+}
+
+static int array_remove(struct map *m, const struct hold *h, const void *key)
+{
+	(void)m, (void)h, (void)key;
+	return -EINVAL;
+}
+
+static int array_get(struct map *m, const struct hold *h, const void *key, void *value, u64 flags)
+{
+	u8 *from = array_lookup(m, h, key);
+
+	if (!from)
+		return -ENOENT;
+	if (flags & BPF_F_LOCK)
+		return map_copy_locked(m, h, value, from, from);
+	map_copy_value(m, value, from);
+	return 0;
+}
+
+static int array_next_key(struct map *m, const struct hold *h, const void *key, void *next)
+{
+	u32 i = key ? LOAD_AS(u32, key) : UINT32_MAX;
+
+	(void)h;
+	if (i >= m->spec.max_entries)
+		i = UINT32_MAX;
+	else if (i == m->spec.max_entries - 1)
+		return -ENOENT;
+	STORE_AS(u32, next, i + 1);
+	return 0;
+}
+
+static long array_for_each(struct map *m, const struct hold *h, map_visit *fn, void *ud)
+{
+	u32 i = 0;
+
+	while (i < m->spec.max_entries) {
+		u32 key = i++;
+
+		if (fn(ud, &key, m->ops->lookup(m, h, &key)))
+			break;
+	}
+	return i;
+}
+
+static bool array_in_value(struct map *m, const void *addr, u64 size)
+{
+	u64 off = (u64)((const u8 *)addr - values(m)), total = (u64)m->elem_size * m->spec.max_entries;
+
+	/* Programs get the address of one value and stay in it; direct value loads (global data) are of element 0. */
+	return off < total && size <= m->spec.value_size && off % m->elem_size <= m->spec.value_size - size;
+}
+
+static int array_mmap(struct map *m, u64 offset, u64 size, bool write)
+{
+	if (!m->client.base)
+		return -ENOTSUP;
+	if (offset > m->client.size || size > m->client.size - offset)
+		return -EINVAL;
+	return write && (m->frozen || m->spec.flags & BPF_F_RDONLY_PROG) && m->frozen ? -EPERM : 0;
+}
+
+const struct map_ops array_ops = {
+	.create = array_create,
+	.lookup = array_lookup,
+	.update = array_update,
+	.remove = array_remove,
+	.for_each = array_for_each,
+	.get = array_get,
+	.set = array_update,
+	.next_key = array_next_key,
+	.in_value = array_in_value,
+	.mmap = array_mmap,
+};
+
+/* ---- per CPU: all values of element 0, then of element 1, ... each elem_size bytes ---- */
+
+static u32 cpus(const struct map *m)
+{
+	return domain_cpus(m->domain);
+}
+
+static u8 *cpu_value(const struct map *m, u32 i, u32 cpu)
+{
+	return values(m) + ((u64)i * cpus(m) + cpu) * m->elem_size;
+}
+
+static int percpu_array_create(struct map *m)
+{
+	int err = check_spec(m, BPF_F_NUMA_NODE | ACCESS_FLAGS | BPF_F_MMAPABLE | BPF_F_PRESERVE_ELEMS | BPF_F_INNER_MAP);
+
+	if (err)
+		return err;
+	if (m->spec.flags & (BPF_F_NUMA_NODE | BPF_F_MMAPABLE | BPF_F_PRESERVE_ELEMS | BPF_F_INNER_MAP))
+		return -EINVAL;
+	if (m->elem_size > 32768) /* PCPU_MIN_UNIT_SIZE */
+		return -E2BIG;
+	return map_meta_create(m, (u64)m->elem_size * m->spec.max_entries * cpus(m));
+}
+
+static void *percpu_array_lookup_cpu(struct map *m, const struct hold *h, const void *key, u32 cpu)
+{
+	u32 i = LOAD_AS(u32, key);
+
+	(void)h;
+	return i < m->spec.max_entries && cpu < cpus(m) ? cpu_value(m, i, cpu) : NULL;
+}
+
+static void *percpu_array_lookup(struct map *m, const struct hold *h, const void *key)
+{
+	return percpu_array_lookup_cpu(m, h, key, h->index);
+}
+
+static int percpu_array_update(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
+{
+	u32 i;
+	int err = array_index(m, key, flags, &i);
+
+	if (err || flags & BPF_F_LOCK)
+		return err ? err : -EINVAL;
+	map_copy_value(m, cpu_value(m, i, h->index), value);
+	return 0;
+}
+
+static int percpu_array_set(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
+{
+	u32 i;
+	int err = array_index(m, key, flags, &i);
+
+	(void)h;
+	if (err || flags & BPF_F_LOCK)
+		return err ? err : -EINVAL;
+	for (u32 cpu = 0; cpu < cpus(m); cpu++)
+		map_copy_value(m, cpu_value(m, i, cpu), (const u8 *)value + (u64)cpu * m->elem_size);
+	return 0;
+}
+
+static int percpu_array_get(struct map *m, const struct hold *h, const void *key, void *value, u64 flags)
+{
+	u32 i = LOAD_AS(u32, key);
+
+	(void)h, (void)flags;
+	if (i >= m->spec.max_entries)
+		return -ENOENT;
+	for (u32 cpu = 0; cpu < cpus(m); cpu++) {
+		u8 *to = (u8 *)value + (u64)cpu * m->elem_size;
+
+		memset(to, 0, m->elem_size);
+		map_copy_value(m, to, cpu_value(m, i, cpu));
+	}
+	return 0;
+}
+
+static bool percpu_array_in_value(struct map *m, const void *addr, u64 size)
+{
+	u64 off = (u64)((const u8 *)addr - values(m)), total = (u64)m->elem_size * m->spec.max_entries * cpus(m);
+
+	return off < total && size <= m->spec.value_size && off % m->elem_size <= m->spec.value_size - size;
+}
+
+const struct map_ops percpu_array_ops = {
+	.create = percpu_array_create,
+	.lookup = percpu_array_lookup,
+	.lookup_cpu = percpu_array_lookup_cpu,
+	.update = percpu_array_update,
+	.remove = array_remove,
+	.for_each = array_for_each,
+	.get = percpu_array_get,
+	.set = percpu_array_set,
+	.next_key = array_next_key,
+	.in_value = percpu_array_in_value,
+};

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What all map families share: the table of kinds, regions, value copies, and pinning as files.
+ *
+ * A pin file is the map's header and meta region, then what clients may map, then its BTF. Writing it copies the
+ * regions and maps the file over them at the same addresses; words stored in between are carried over.
+ */
+#include "map/map.h"
+
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const struct map_kind_info kinds[] = {
+#define MAP(id, name, ops, since) {id, #name, &ops, since},
+#include "map/kinds.def"
+};
+
+const struct map_kind_info *map_kind(u32 id)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (kinds[i].id == id)
+			return &kinds[i];
+	return NULL;
+}
+
+const struct map_kind_info *map_kinds(u32 *n)
+{
+	*n = ARRAY_SIZE(kinds);
+	return kinds;
+}
+
+int map_create(struct map *m, const struct map_spec *spec)
+{
+	enum { NUMA = 1u << 2, RDWR = 1u << 3 | 1u << 4, PROG_RDWR = 1u << 7 | 1u << 8 };
+	int err;
+
+	m->info = map_kind(spec->kind);
+	if (!m->info)
+		return -EINVAL;
+	m->ops = m->info->ops;
+	m->spec = *spec;
+	m->elem_size = (u32)MIN(ALIGN_UP((u64)spec->value_size, 8), UINT32_MAX);
+	m->meta.fd = m->client.fd = -1;
+	if ((spec->flags & RDWR) == RDWR || (spec->flags & PROG_RDWR) == PROG_RDWR)
+		return -EINVAL;
+	err = m->ops->create(m);
+	if (err)
+		map_close(m);
+	return err;
+}
+
+void map_close(struct map *m)
+{
+	if (m->ops && m->ops->destroy && m->meta.base)
+		m->ops->destroy(m);
+	mem_free(m->mem, m->priv, m->priv_size);
+	m->priv = NULL;
+	region_destroy(&m->client);
+	region_destroy(&m->meta);
+	if (m->pin_fd > 0)
+		close(m->pin_fd);
+	m->pin_fd = 0;
+}
+
+int map_meta_create(struct map *m, u64 size)
+{
+	struct map_header *head;
+	int err;
+
+	size += sizeof(struct map_header);
+	if (size > SIZE_MAX / 4)
+		return -E2BIG;
+	if (m->adopting) {
+		head = map_head(m);
+		if (m->meta.size != ALIGN_UP(size, (u64)4096))
+			return -EINVAL;
+		return head->slots == domain_cpus(m->domain) ? 0 : -EINVAL;
+	}
+	err = region_create(m->window, &m->meta, REGION_SHARED, "skep-map", size, m);
+	if (err)
+		return err;
+	head = map_head(m);
+	*head = (struct map_header){
+		.magic = MAP_MAGIC, .version = MAP_VERSION, .spec = m->spec, .meta_size = m->meta.size,
+		.slots = domain_cpus(m->domain), .seed = os_random() | 1,
+	};
+	m->bytes += m->meta.size;
+	return 0;
+}
+
+int map_client_create(struct map *m, u64 size)
+{
+	int err;
+
+	if (size > SIZE_MAX / 4)
+		return -E2BIG;
+	if (m->adopting)
+		return m->client.base && m->client.size == ALIGN_UP(size, (u64)4096) ? 0 : -EINVAL;
+	err = region_create(m->window, &m->client, REGION_CLIENT, "skep-data", size, m);
+	if (err)
+		return err;
+	map_head(m)->client_size = m->client.size;
+	m->bytes += m->client.size;
+	return 0;
+}
+
+void *map_priv(struct map *m, size_t size)
+{
+	m->priv = mem_alloc(m->mem, size);
+	m->priv_size = m->priv ? (u32)size : 0;
+	return m->priv;
+}
+
+/* ---- values ---- */
+
+/* Word by word and atomically, as others may read or write the same words: each word is old or new. */
+static void copy_words(void *to, const void *from, u32 size)
+{
+	u8 *t = to;
+	const u8 *f = from;
+
+	if ((((uintptr_t)t | (uintptr_t)f) & 7) == 0)
+		for (; size >= 8; size -= 8, t += 8, f += 8)
+			__atomic_store_n((u64 *)t, __atomic_load_n((const u64 *)f, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+	for (; size; size--, t++, f++)
+		__atomic_store_n(t, __atomic_load_n(f, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+}
+
+void map_copy_value(const struct map *m, void *to, const void *from)
+{
+	u32 at = 0, size = m->spec.value_size;
+
+	if (m->record.spin_lock) {
+		u32 lock = m->record.spin_lock - 1;
+
+		copy_words(to, from, lock);
+		at = lock + 4;
+	}
+	if (at < size)
+		copy_words((u8 *)to + at, (const u8 *)from + at, size - at);
+}
+
+int map_copy_locked(const struct map *m, const struct hold *h, void *to, const void *from, void *lock_in)
+{
+	owned_lock *word = (owned_lock *)((u8 *)lock_in + m->record.spin_lock - 1);
+	int err = owned_lock_take(h, word);
+
+	if (err < 0)
+		return err;
+	map_copy_value(m, to, from);
+	owned_lock_drop(h, word);
+	return 0;
+}
+
+int map_check_update_flags(const struct map *m, u64 flags)
+{
+	if ((flags & ~(u64)BPF_F_LOCK) > BPF_EXIST)
+		return -EINVAL;
+	if (flags & BPF_F_LOCK && !m->record.spin_lock)
+		return -EINVAL;
+	return 0;
+}
+
+/* ---- pins ---- */
+
+struct move {
+	struct region *region;
+	u64 offset; /* in the file */
+	u8 *old; /* the bytes' former home */
+	u8 *snapshot; /* what was written to the file */
+};
+
+typedef int extent_fn(struct move *v, int fd, u64 from, u64 to);
+
+/* Only what was ever touched: holes of the memfd stay holes of the file. */
+static int each_extent(struct move *v, int fd, extent_fn *fn)
+{
+	u64 at = 0, size = v->region->size;
+
+	while (at < size) {
+		off_t data = lseek(v->region->fd, (off_t)at, SEEK_DATA), hole;
+		int err;
+
+		if (data < 0)
+			return errno == ENXIO ? 0 : -errno;
+		hole = lseek(v->region->fd, data, SEEK_HOLE);
+		if (hole < 0)
+			return -errno;
+		err = fn(v, fd, (u64)data, (u64)hole);
+		if (err)
+			return err;
+		at = (u64)hole;
+	}
+	return 0;
+}
+
+static int write_extent(struct move *v, int fd, u64 from, u64 to)
+{
+	copy_words(v->snapshot + from, v->old + from, (u32)(to - from));
+	while (from < to) {
+		ssize_t n = pwrite(fd, v->snapshot + from, to - from, (off_t)(v->offset + from));
+
+		if (n <= 0)
+			return n ? -errno : -ENOSPC;
+		from += (u64)n;
+	}
+	return 0;
+}
+
+/* A word that the old home no longer has as it was copied was stored late: the new home gets it, unless it was
+ * stored there again since. */
+static int carry_over(struct move *v, int fd, u64 from, u64 to)
+{
+	(void)fd;
+	for (; from < to; from += 8) {
+		u64 old = __atomic_load_n((u64 *)(v->old + from), __ATOMIC_RELAXED), was = LOAD_AS(u64, v->snapshot + from);
+
+		if (old != was)
+			__atomic_compare_exchange_n((u64 *)(v->region->base + from), &was, old, false, __ATOMIC_SEQ_CST,
+						    __ATOMIC_RELAXED);
+	}
+	return 0;
+}
+
+static int move_region(struct region *r, int fd, u64 offset)
+{
+	struct move v = {.region = r, .offset = offset};
+	int err = -ENOMEM;
+
+	v.old = mmap(NULL, r->size, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
+	if (v.old == MAP_FAILED)
+		return -ENOMEM;
+	v.snapshot = mmap(NULL, r->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (v.snapshot != MAP_FAILED) {
+		err = each_extent(&v, fd, write_extent);
+		err = err ? err : region_rehome(r, fd, offset);
+		err = err ? err : each_extent(&v, fd, carry_over);
+		munmap(v.snapshot, r->size);
+	}
+	munmap(v.old, r->size);
+	return err;
+}
+
+static int lock_file(int fd, short type)
+{
+	struct flock whole = {.l_type = type, .l_whence = SEEK_SET};
+
+	return fcntl(fd, F_OFD_SETLK, &whole) ? -errno : 0;
+}
+
+static int write_footer(struct map *m, int fd, const void *btf, u32 btf_size)
+{
+	u64 body = m->client.size + m->meta.size, at = ALIGN_UP(body + btf_size, (u64)4096);
+	struct map_footer foot = {MAP_MAGIC, MAP_VERSION, m->client.size, m->meta.size, btf_size, {0}};
+
+	if (btf_size && pwrite(fd, btf, btf_size, (off_t)body) != (ssize_t)btf_size)
+		return -ENOSPC;
+	if (ftruncate(fd, (off_t)(at + MAP_FOOTER)) || pwrite(fd, &foot, sizeof(foot), (off_t)at) != (ssize_t)sizeof(foot))
+		return -ENOSPC;
+	return 0;
+}
+
+int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size)
+{
+	int err, keep;
+
+	if (m->pin_fd > 0)
+		return -EEXIST; /* one home per map: a second name is a hard link, made by the caller */
+	/* Somebody who has the client part mapped for writing would be left behind in the old memory. */
+	if (m->client.base && m->client_mapped)
+		return -EBUSY;
+	err = write_footer(m, fd, btf, btf_size);
+	if (err)
+		return err;
+	keep = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (keep < 0)
+		return -errno;
+	map_head(m)->domain = domain_id(m->domain);
+	domain_stop(m->domain);
+	err = move_region(&m->meta, fd, m->client.size);
+	if (!err && m->client.base) {
+		err = move_region(&m->client, fd, 0);
+		if (err)
+			region_rehome(&m->meta, m->meta.fd, 0);
+	}
+	domain_go(m->domain);
+	if (err || (err = lock_file(keep, F_RDLCK)) != 0) {
+		close(keep);
+		return err;
+	}
+	m->pin_fd = keep;
+	return 0;
+}
+
+static bool plausible(const struct map_spec *s, const struct map_header *h)
+{
+	return h->magic == MAP_MAGIC && h->version == MAP_VERSION && map_kind(s->kind) &&
+	       memchr(s->name, 0, sizeof(s->name));
+}
+
+/* Reads the parts of a pin file; everything is checked before anything is mapped. */
+static int read_footer(int fd, struct map_footer *foot, struct map_header *head)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -errno;
+	if (st.st_size < MAP_FOOTER || st.st_size % 4096 ||
+	    pread(fd, foot, sizeof(*foot), st.st_size - MAP_FOOTER) != (ssize_t)sizeof(*foot) ||
+	    foot->magic != MAP_MAGIC || foot->version != MAP_VERSION)
+		return -EINVAL;
+	if (foot->client_size % 4096 || foot->meta_size % 4096 || foot->client_size > (u64)st.st_size ||
+	    foot->meta_size > (u64)st.st_size || foot->btf_size > (16u << 20) ||
+	    ALIGN_UP(foot->client_size + foot->meta_size + foot->btf_size, (u64)4096) + MAP_FOOTER != (u64)st.st_size)
+		return -EINVAL;
+	if (pread(fd, head, sizeof(*head), (off_t)foot->client_size) != (ssize_t)sizeof(*head) || !plausible(&head->spec, head))
+		return -EINVAL;
+	return 0;
+}
+
+int map_adopt(struct map *m, int fd, void **btf, u32 *btf_size)
+{
+	struct map_footer foot;
+	struct map_header head;
+	bool alone;
+	int err = read_footer(fd, &foot, &head), keep;
+
+	*btf = NULL;
+	*btf_size = 0;
+	if (err)
+		return err;
+	keep = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (keep < 0)
+		return -errno;
+	m->pin_fd = keep;
+	m->meta.fd = m->client.fd = -1;
+	alone = lock_file(keep, F_WRLCK) == 0;
+	if (!alone && (head.domain != domain_id(m->domain) || lock_file(keep, F_RDLCK))) {
+		err = -EBUSY; /* in use by engines that do not share their run slots with this one */
+		goto out;
+	}
+	m->info = map_kind(head.spec.kind);
+	m->ops = m->info->ops;
+	m->spec = head.spec;
+	m->elem_size = (u32)MIN(ALIGN_UP((u64)head.spec.value_size, 8), UINT32_MAX);
+	m->frozen = head.frozen != 0;
+	m->adopting = true;
+	m->alone = alone;
+	err = region_adopt(m->window, &m->meta, fd, foot.client_size, foot.meta_size, m);
+	if (!err && foot.client_size)
+		err = region_adopt(m->window, &m->client, fd, 0, foot.client_size, m);
+	/* The family computes its layout from the specification; sizes that differ refuse the file. */
+	err = err ? err : m->ops->create(m);
+	if (!err && alone)
+		map_head(m)->domain = domain_id(m->domain);
+	if (!err && foot.btf_size) {
+		*btf = mem_alloc(m->mem, foot.btf_size);
+		*btf_size = foot.btf_size;
+		if (!*btf)
+			err = -ENOMEM;
+		else if (pread(fd, *btf, foot.btf_size, (off_t)(foot.client_size + foot.meta_size)) != (ssize_t)foot.btf_size)
+			err = -EINVAL;
+	}
+	m->adopting = false;
+	if (!err && alone)
+		err = lock_file(keep, F_RDLCK);
+out:
+	if (err) {
+		mem_free(m->mem, *btf, *btf_size);
+		*btf = NULL;
+		map_close(m);
+	}
+	return err;
+}
