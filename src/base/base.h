@@ -181,6 +181,7 @@ int hold_take(struct domain *d, struct hold *h); /* waits for a free slot; 0, or
 void hold_drop(struct hold *h);
 
 u32 hold_generation(const struct hold *h); /* changes when a dead owner was removed from the slot */
+bool hold_gone(const struct hold *h, u32 tag); /* has whoever wrote this tag died, or left the slot? */
 bool domain_shared(const struct domain *d); /* joined: other processes may use the same slots */
 
 /* Epochs: what was unlinked before epoch_advance() gave E may be reused once epoch_passed(E): every other slot

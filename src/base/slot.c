@@ -493,6 +493,11 @@ static bool word_stale(struct domain *d, u32 word, bool look_for_dead)
 	return false;
 }
 
+bool hold_gone(const struct hold *h, u32 tag)
+{
+	return tag != h->tag && word_stale(h->domain, tag, true);
+}
+
 static void cpu_relax(void)
 {
 #if defined(__x86_64__)

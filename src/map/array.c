@@ -9,17 +9,12 @@
 
 #include <linux/bpf.h>
 
-/* Where the values are: behind the header, or in memory that clients may map. */
-static u8 *values(const struct map *m)
-{
-	return m->client.base ? m->client.base : m->meta.base + sizeof(struct map_header);
-}
 
 static int check_spec(const struct map *m, u32 allowed)
 {
 	const struct map_spec *s = &m->spec;
 
-	if (s->max_entries == 0 || s->key_size != 4 || s->value_size == 0 || s->flags & ~allowed || s->extra)
+	if (s->max_entries == 0 || s->key_size != 4 || s->value_size == 0 || s->flags & ~allowed)
 		return -EINVAL;
 	if (s->value_size > INT32_MAX)
 		return -E2BIG;
@@ -35,12 +30,15 @@ static int array_create(struct map *m)
 
 	if (err || m->spec.flags & BPF_F_PRESERVE_ELEMS)
 		return err ? err : -EINVAL;
-	if (m->elem_size == 0)
-		return -E2BIG;
-	if (!(m->spec.flags & BPF_F_MMAPABLE))
-		return map_meta_create(m, bytes);
+	if (!(m->spec.flags & BPF_F_MMAPABLE)) {
+		err = map_meta_create(m, bytes);
+		m->values = m->meta.base + sizeof(struct map_header);
+		return err;
+	}
 	err = map_meta_create(m, 0);
-	return err ? err : map_client_create(m, bytes);
+	err = err ? err : map_client_create(m, bytes);
+	m->values = m->client.base;
+	return err;
 }
 
 static void *array_lookup(struct map *m, const struct hold *h, const void *key)
@@ -48,7 +46,7 @@ static void *array_lookup(struct map *m, const struct hold *h, const void *key)
 	u32 i = LOAD_AS(u32, key);
 
 	(void)h;
-	return i < m->spec.max_entries ? values(m) + (u64)i * m->elem_size : NULL;
+	return i < m->spec.max_entries ? m->values + (u64)i * m->elem_size : NULL;
 }
 
 static int array_index(const struct map *m, const void *key, u64 flags, u32 *i)
@@ -71,7 +69,7 @@ static int array_update(struct map *m, const struct hold *h, const void *key, co
 
 	if (err)
 		return err;
-	to = values(m) + (u64)i * m->elem_size;
+	to = m->values + (u64)i * m->elem_size;
 	if (flags & BPF_F_LOCK)
 		return map_copy_locked(m, h, to, value, to);
 	map_copy_value(m, to, value);
@@ -90,9 +88,15 @@ static int array_get(struct map *m, const struct hold *h, const void *key, void 
 
 	if (!from)
 		return -ENOENT;
-	if (flags & BPF_F_LOCK)
-		return map_copy_locked(m, h, value, from, from);
-	map_copy_value(m, value, from);
+	if (flags & BPF_F_LOCK) {
+		int err = map_copy_locked(m, h, value, from, from);
+
+		if (err)
+			return err;
+	} else {
+		map_copy_value(m, value, from);
+	}
+	map_clear_special(m, value);
 	return 0;
 }
 
@@ -124,7 +128,7 @@ static long array_for_each(struct map *m, const struct hold *h, map_visit *fn, v
 
 static bool array_in_value(struct map *m, const void *addr, u64 size)
 {
-	u64 off = (u64)((const u8 *)addr - values(m)), total = (u64)m->elem_size * m->spec.max_entries;
+	u64 off = (u64)((const u8 *)addr - m->values), total = (u64)m->elem_size * m->spec.max_entries;
 
 	/* Programs get the address of one value and stay in it; direct value loads (global data) are of element 0. */
 	return off < total && size <= m->spec.value_size && off % m->elem_size <= m->spec.value_size - size;
@@ -132,11 +136,15 @@ static bool array_in_value(struct map *m, const void *addr, u64 size)
 
 static int array_mmap(struct map *m, u64 offset, u64 size, bool write)
 {
-	if (!m->client.base)
-		return -ENOTSUP;
-	if (offset > m->client.size || size > m->client.size - offset)
+	if (m->record.spin_lock || m->record.timer)
+		return -ENOTSUPP;
+	if (write && m->frozen)
+		return -EPERM;
+	if (write && m->spec.flags & BPF_F_RDONLY_PROG)
+		return -EACCES; /* programs were verified against contents that do not change */
+	if (!m->client.base || offset > m->client.size || size > m->client.size - offset)
 		return -EINVAL;
-	return write && (m->frozen || m->spec.flags & BPF_F_RDONLY_PROG) && m->frozen ? -EPERM : 0;
+	return 0;
 }
 
 const struct map_ops array_ops = {
@@ -150,31 +158,33 @@ const struct map_ops array_ops = {
 	.next_key = array_next_key,
 	.in_value = array_in_value,
 	.mmap = array_mmap,
+	.traits = KIND_INNER | KIND_LOCKS | KIND_TIMERS | KIND_BATCH_GET_SET,
+	.refused = EINVAL,
 };
 
-/* ---- per CPU: all values of element 0, then of element 1, ... each elem_size bytes ---- */
+/* ---- per CPU: all values of CPU 0, then of CPU 1, ... so that no cache line belongs to two ---- */
 
-static u32 cpus(const struct map *m)
+static u64 stride(const struct map *m)
 {
-	return domain_cpus(m->domain);
+	return ALIGN_UP((u64)m->elem_size * m->spec.max_entries, 128);
 }
 
 static u8 *cpu_value(const struct map *m, u32 i, u32 cpu)
 {
-	return values(m) + ((u64)i * cpus(m) + cpu) * m->elem_size;
+	return m->values + cpu * stride(m) + (u64)i * m->elem_size;
 }
 
 static int percpu_array_create(struct map *m)
 {
-	int err = check_spec(m, BPF_F_NUMA_NODE | ACCESS_FLAGS | BPF_F_MMAPABLE | BPF_F_PRESERVE_ELEMS | BPF_F_INNER_MAP);
+	int err = check_spec(m, ACCESS_FLAGS);
 
 	if (err)
 		return err;
-	if (m->spec.flags & (BPF_F_NUMA_NODE | BPF_F_MMAPABLE | BPF_F_PRESERVE_ELEMS | BPF_F_INNER_MAP))
-		return -EINVAL;
 	if (m->elem_size > 32768) /* PCPU_MIN_UNIT_SIZE */
 		return -E2BIG;
-	return map_meta_create(m, (u64)m->elem_size * m->spec.max_entries * cpus(m));
+	err = map_meta_create(m, stride(m) * domain_cpus(m->domain));
+	m->values = m->meta.base + sizeof(struct map_header);
+	return err;
 }
 
 static void *percpu_array_lookup_cpu(struct map *m, const struct hold *h, const void *key, u32 cpu)
@@ -182,12 +192,14 @@ static void *percpu_array_lookup_cpu(struct map *m, const struct hold *h, const 
 	u32 i = LOAD_AS(u32, key);
 
 	(void)h;
-	return i < m->spec.max_entries && cpu < cpus(m) ? cpu_value(m, i, cpu) : NULL;
+	return i < m->spec.max_entries && cpu < domain_cpus(m->domain) ? cpu_value(m, i, cpu) : NULL;
 }
 
 static void *percpu_array_lookup(struct map *m, const struct hold *h, const void *key)
 {
-	return percpu_array_lookup_cpu(m, h, key, h->index);
+	u32 i = LOAD_AS(u32, key);
+
+	return i < m->spec.max_entries ? cpu_value(m, i, h->index) : NULL;
 }
 
 static int percpu_array_update(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
@@ -195,22 +207,23 @@ static int percpu_array_update(struct map *m, const struct hold *h, const void *
 	u32 i;
 	int err = array_index(m, key, flags, &i);
 
-	if (err || flags & BPF_F_LOCK)
-		return err ? err : -EINVAL;
+	if (err)
+		return err;
 	map_copy_value(m, cpu_value(m, i, h->index), value);
 	return 0;
 }
 
+/* bpf(2) moves whole words, what pads a value included. */
 static int percpu_array_set(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
 {
 	u32 i;
 	int err = array_index(m, key, flags, &i);
 
 	(void)h;
-	if (err || flags & BPF_F_LOCK)
-		return err ? err : -EINVAL;
-	for (u32 cpu = 0; cpu < cpus(m); cpu++)
-		map_copy_value(m, cpu_value(m, i, cpu), (const u8 *)value + (u64)cpu * m->elem_size);
+	if (err)
+		return err;
+	for (u32 cpu = 0; cpu < domain_cpus(m->domain); cpu++)
+		map_copy_words(cpu_value(m, i, cpu), (const u8 *)value + (u64)cpu * m->elem_size, m->elem_size);
 	return 0;
 }
 
@@ -221,20 +234,17 @@ static int percpu_array_get(struct map *m, const struct hold *h, const void *key
 	(void)h, (void)flags;
 	if (i >= m->spec.max_entries)
 		return -ENOENT;
-	for (u32 cpu = 0; cpu < cpus(m); cpu++) {
-		u8 *to = (u8 *)value + (u64)cpu * m->elem_size;
-
-		memset(to, 0, m->elem_size);
-		map_copy_value(m, to, cpu_value(m, i, cpu));
-	}
+	for (u32 cpu = 0; cpu < domain_cpus(m->domain); cpu++)
+		map_copy_words((u8 *)value + (u64)cpu * m->elem_size, cpu_value(m, i, cpu), m->elem_size);
 	return 0;
 }
 
 static bool percpu_array_in_value(struct map *m, const void *addr, u64 size)
 {
-	u64 off = (u64)((const u8 *)addr - values(m)), total = (u64)m->elem_size * m->spec.max_entries * cpus(m);
+	u64 off = (u64)((const u8 *)addr - m->values), in_cpu = off % stride(m);
 
-	return off < total && size <= m->spec.value_size && off % m->elem_size <= m->spec.value_size - size;
+	return off / stride(m) < domain_cpus(m->domain) && in_cpu < (u64)m->elem_size * m->spec.max_entries &&
+	       size <= m->spec.value_size && in_cpu % m->elem_size <= m->spec.value_size - size;
 }
 
 const struct map_ops percpu_array_ops = {
@@ -248,4 +258,6 @@ const struct map_ops percpu_array_ops = {
 	.set = percpu_array_set,
 	.next_key = array_next_key,
 	.in_value = percpu_array_in_value,
+	.traits = KIND_PER_CPU | KIND_INNER | KIND_BATCH_GET_SET,
+	.refused = EINVAL,
 };

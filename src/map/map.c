@@ -47,6 +47,8 @@ int map_create(struct map *m, const struct map_spec *spec)
 	m->meta.fd = m->client.fd = -1;
 	if ((spec->flags & RDWR) == RDWR || (spec->flags & PROG_RDWR) == PROG_RDWR)
 		return -EINVAL;
+	if (spec->extra && !(m->ops->traits & KIND_EXTRA))
+		return -EINVAL;
 	err = m->ops->create(m);
 	if (err)
 		map_close(m);
@@ -117,31 +119,86 @@ void *map_priv(struct map *m, size_t size)
 
 /* ---- values ---- */
 
-/* Word by word and atomically, as others may read or write the same words: each word is old or new. */
-static void copy_words(void *to, const void *from, u32 size)
-{
-	u8 *t = to;
-	const u8 *f = from;
+#define RELAXED_LOAD(type, p)     __atomic_load_n((const type *)(const void *)(p), __ATOMIC_RELAXED)
+#define RELAXED_STORE(type, p, x) __atomic_store_n((type *)(void *)(p), (x), __ATOMIC_RELAXED)
 
-	if ((((uintptr_t)t | (uintptr_t)f) & 7) == 0)
+/* Others may read or write the same bytes. Values lie on 8 bytes, so a side that does not is the caller's own
+ * memory, which nobody else changes. */
+void map_copy_words(void *to, const void *from, size_t size)
+{
+	bool to_ok = !((uintptr_t)to & 7), from_ok = !((uintptr_t)from & 7);
+	const u8 *f = from;
+	u8 *t = to;
+
+	if (to_ok && from_ok)
 		for (; size >= 8; size -= 8, t += 8, f += 8)
-			__atomic_store_n((u64 *)t, __atomic_load_n((const u64 *)f, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+			RELAXED_STORE(u64, t, RELAXED_LOAD(u64, f));
+	else if (to_ok)
+		for (; size >= 8; size -= 8, t += 8, f += 8)
+			RELAXED_STORE(u64, t, LOAD_AS(u64, f));
+	else if (from_ok)
+		for (; size >= 8; size -= 8, t += 8, f += 8)
+			STORE_AS(u64, t, RELAXED_LOAD(u64, f));
+	if (size >= 4 && (((uintptr_t)t | (uintptr_t)f) & 3) == 0) {
+		RELAXED_STORE(u32, t, RELAXED_LOAD(u32, f));
+		size -= 4, t += 4, f += 4;
+	}
 	for (; size; size--, t++, f++)
-		__atomic_store_n(t, __atomic_load_n(f, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+		RELAXED_STORE(u8, t, RELAXED_LOAD(u8, f));
+}
+
+enum { SPIN_LOCK_BYTES = 4, TIMER_BYTES = 16 };
+
+struct holes {
+	struct {
+		u32 from, to;
+	} at[2];
+	u32 n;
+};
+
+/* The special fields of a value, in order. */
+static struct holes holes_of(const struct map *m)
+{
+	const struct map_record *r = &m->record;
+	struct holes h = {0};
+
+	if (r->spin_lock) {
+		h.at[h.n].from = r->spin_lock - 1;
+		h.at[h.n++].to = r->spin_lock - 1 + SPIN_LOCK_BYTES;
+	}
+	if (r->timer) {
+		u32 i = h.n && h.at[0].from > r->timer ? 0 : h.n;
+
+		h.at[h.n++] = h.at[0];
+		h.at[i].from = r->timer - 1;
+		h.at[i].to = r->timer - 1 + TIMER_BYTES;
+	}
+	return h;
 }
 
 void map_copy_value(const struct map *m, void *to, const void *from)
 {
-	u32 at = 0, size = m->spec.value_size;
+	struct holes h;
+	u32 at = 0;
 
-	if (m->record.spin_lock) {
-		u32 lock = m->record.spin_lock - 1;
-
-		copy_words(to, from, lock);
-		at = lock + 4;
+	if (likely(!(m->record.spin_lock | m->record.timer))) {
+		map_copy_words(to, from, m->spec.value_size);
+		return;
 	}
-	if (at < size)
-		copy_words((u8 *)to + at, (const u8 *)from + at, size - at);
+	h = holes_of(m);
+	for (u32 i = 0; i < h.n; i++) {
+		map_copy_words((u8 *)to + at, (const u8 *)from + at, h.at[i].from - at);
+		at = h.at[i].to;
+	}
+	map_copy_words((u8 *)to + at, (const u8 *)from + at, m->spec.value_size - at);
+}
+
+void map_clear_special(const struct map *m, void *value)
+{
+	struct holes h = holes_of(m);
+
+	for (u32 i = 0; i < h.n; i++)
+		memset((u8 *)value + h.at[i].from, 0, h.at[i].to - h.at[i].from);
 }
 
 int map_copy_locked(const struct map *m, const struct hold *h, void *to, const void *from, void *lock_in)
@@ -163,6 +220,96 @@ int map_check_update_flags(const struct map *m, u64 flags)
 	if (flags & BPF_F_LOCK && !m->record.spin_lock)
 		return -EINVAL;
 	return 0;
+}
+
+/* ---- bpf(2) on elements ---- */
+
+u64 map_value_bytes(const struct map *m)
+{
+	if (m->ops->traits & KIND_FD_VALUES)
+		return sizeof(u32);
+	return m->ops->traits & KIND_PER_CPU ? (u64)m->elem_size * domain_cpus(m->domain) : m->spec.value_size;
+}
+
+static int refused(const struct map *m)
+{
+	return m->ops->refused ? -m->ops->refused : -ENOTSUPP;
+}
+
+static int check_lock_flag(const struct map *m, u64 flags)
+{
+	return flags & BPF_F_LOCK && !m->record.spin_lock ? -EINVAL : 0;
+}
+
+int map_get(struct map *m, const struct hold *h, const void *key, void *value, u64 flags)
+{
+	if (flags & ~(u64)BPF_F_LOCK || check_lock_flag(m, flags))
+		return -EINVAL;
+	return m->ops->get ? m->ops->get(m, h, key, value, flags) : refused(m);
+}
+
+int map_set(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
+{
+	if (m->frozen)
+		return -EPERM;
+	if (check_lock_flag(m, flags))
+		return -EINVAL;
+	return m->ops->set ? m->ops->set(m, h, key, value, flags) : refused(m);
+}
+
+int map_delete(struct map *m, const struct hold *h, const void *key)
+{
+	if (m->frozen)
+		return -EPERM;
+	return m->ops->remove ? m->ops->remove(m, h, key) : refused(m);
+}
+
+int map_take(struct map *m, const struct hold *h, const void *key, void *value, u64 flags)
+{
+	if (m->frozen)
+		return -EPERM;
+	if (flags & ~(u64)BPF_F_LOCK || check_lock_flag(m, flags))
+		return -EINVAL;
+	return m->ops->take ? m->ops->take(m, h, key, value, flags) : -ENOTSUPP;
+}
+
+int map_next_key(struct map *m, const struct hold *h, const void *key, void *next)
+{
+	return m->ops->next_key ? m->ops->next_key(m, h, key, next) : refused(m);
+}
+
+/* ---- map-in-map ---- */
+
+int map_inner_check(const struct map *inner)
+{
+	if (inner->ops->traits & KIND_OUTER)
+		return -EINVAL;
+	return inner->ops->traits & KIND_INNER ? 0 : -ENOTSUPP;
+}
+
+bool map_inner_equal(const struct map *like, const struct map *m)
+{
+	const struct map_spec *a = &like->spec, *b = &m->spec;
+
+	if (a->kind != b->kind || a->key_size != b->key_size || a->value_size != b->value_size || a->flags != b->flags ||
+	    like->record.spin_lock != m->record.spin_lock || like->record.timer != m->record.timer)
+		return false;
+	/* Compiled code knows the bound of an array, unless its flag says that it varies. */
+	return a->kind != MAP_ARRAY || a->flags & BPF_F_INNER_MAP || a->max_entries == b->max_entries;
+}
+
+int map_object_get(struct map *m, u32 fd, u32 *id)
+{
+	const struct map *inner;
+	int err = m->host ? m->host->object_get(m->host->ud, m, fd, id) : -EBADF;
+
+	if (err || !(m->ops->traits & KIND_OUTER))
+		return err;
+	inner = m->host->object_at(m->host->ud, m, *id);
+	if (inner && m->inner && map_inner_equal(m->inner, inner))
+		return 0;
+	m->host->object_put(m->host->ud, m, *id);
+	return -EINVAL;
 }
 
 /* ---- pins ---- */
@@ -200,7 +347,7 @@ static int each_extent(struct move *v, int fd, extent_fn *fn)
 
 static int write_extent(struct move *v, int fd, u64 from, u64 to)
 {
-	copy_words(v->snapshot + from, v->old + from, (u32)(to - from));
+	map_copy_words(v->snapshot + from, v->old + from, to - from);
 	while (from < to) {
 		ssize_t n = pwrite(fd, v->snapshot + from, to - from, (off_t)(v->offset + from));
 
@@ -245,6 +392,17 @@ static int move_region(struct region *r, int fd, u64 offset)
 	return err;
 }
 
+/* Undoes move_region(): its memory is as large as the file's part, so this cannot fail for want of anything. */
+static void move_back(struct region *r, int fd, u64 offset)
+{
+	u8 *file = mmap(NULL, r->size, PROT_READ, MAP_SHARED, fd, (off_t)offset);
+
+	if (file == MAP_FAILED || region_rehome(r, r->fd, 0))
+		return; /* the region goes on living in the file, which then has no name */
+	map_copy_words(r->base, file, r->size);
+	munmap(file, r->size);
+}
+
 static int lock_file(int fd, short type)
 {
 	struct flock whole = {.l_type = type, .l_whence = SEEK_SET};
@@ -273,27 +431,34 @@ int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size)
 	/* Somebody who has the client part mapped for writing would be left behind in the old memory. */
 	if (m->client.base && m->client_mapped)
 		return -EBUSY;
-	err = write_footer(m, fd, btf, btf_size);
-	if (err)
-		return err;
 	keep = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (keep < 0)
 		return -errno;
+	err = lock_file(keep, F_RDLCK);
+	err = err ? err : write_footer(m, fd, btf, btf_size);
+	if (err) {
+		close(keep);
+		return err;
+	}
 	map_head(m)->domain = domain_id(m->domain);
 	domain_stop(m->domain);
 	err = move_region(&m->meta, fd, m->client.size);
 	if (!err && m->client.base) {
 		err = move_region(&m->client, fd, 0);
 		if (err)
-			region_rehome(&m->meta, m->meta.fd, 0);
+			move_back(&m->meta, fd, m->client.size);
 	}
 	domain_go(m->domain);
-	if (err || (err = lock_file(keep, F_RDLCK)) != 0) {
+	if (err)
 		close(keep);
-		return err;
-	}
-	m->pin_fd = keep;
-	return 0;
+	else
+		m->pin_fd = keep;
+	return err;
+}
+
+int map_client_fd(const struct map *m)
+{
+	return m->pin_fd > 0 ? m->pin_fd : m->client.fd;
 }
 
 static bool plausible(const struct map_spec *s, const struct map_header *h)
@@ -322,6 +487,27 @@ static int read_footer(int fd, struct map_footer *foot, struct map_header *head)
 	return 0;
 }
 
+/* Takes the lock that says "open here": for oneself when nobody else has it; beside others only when they share their
+ * run slots with this engine. Whoever finds the file being adopted looks again a little later. */
+static int enter_file(int fd, const struct domain *d, const struct map_footer *foot, bool *alone)
+{
+	struct map_header head;
+
+	for (u32 tries = 0; tries < 1000; tries++) {
+		*alone = lock_file(fd, F_WRLCK) == 0;
+		if (*alone)
+			return 0;
+		if (lock_file(fd, F_RDLCK) == 0) {
+			if (pread(fd, &head, sizeof(head), (off_t)foot->client_size) == (ssize_t)sizeof(head) &&
+			    domain_id(d) && head.domain == domain_id(d))
+				return 0;
+			return -EBUSY;
+		}
+		os_yield();
+	}
+	return -EBUSY;
+}
+
 int map_adopt(struct map *m, int fd, void **btf, u32 *btf_size)
 {
 	struct map_footer foot;
@@ -338,11 +524,9 @@ int map_adopt(struct map *m, int fd, void **btf, u32 *btf_size)
 		return -errno;
 	m->pin_fd = keep;
 	m->meta.fd = m->client.fd = -1;
-	alone = lock_file(keep, F_WRLCK) == 0;
-	if (!alone && (head.domain != domain_id(m->domain) || lock_file(keep, F_RDLCK))) {
-		err = -EBUSY; /* in use by engines that do not share their run slots with this one */
+	err = enter_file(keep, m->domain, &foot, &alone);
+	if (err)
 		goto out;
-	}
 	m->info = map_kind(head.spec.kind);
 	m->ops = m->info->ops;
 	m->spec = head.spec;

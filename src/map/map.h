@@ -28,9 +28,28 @@ enum map_slot {
 	MAP_SLOT_COUNT
 };
 
+enum kind_traits {
+	KIND_FD_VALUES = 1 << 0, /* bpf(2) writes descriptors and reads ids (4 bytes) */
+	KIND_PER_CPU = 1 << 1, /* bpf(2) moves domain_cpus() values of elem_size bytes each */
+	KIND_INNER = 1 << 2, /* may be an element of a map-in-map */
+	KIND_OUTER = 1 << 3, /* is a map-in-map: m->inner is required */
+	KIND_EXTRA = 1 << 4, /* map_extra may be other than 0 */
+	KIND_VALUE_IN = 1 << 5, /* a lookup by bpf(2) reads the caller's value instead of writing it */
+	KIND_LOCKS = 1 << 6, /* values may hold a bpf_spin_lock */
+	KIND_TIMERS = 1 << 7, /* values may hold a bpf_timer */
+	KIND_BATCH_GET = 1 << 8, /* which of the batch commands Linux has: through slot batch where there is one, */
+	KIND_BATCH_SET = 1 << 9, /* otherwise through map_next_key, map_get, map_set, map_delete; */
+	KIND_BATCH_DELETE = 1 << 10, /* the cursor is then a key */
+	KIND_BATCH_TAKE = 1 << 11,
+	KIND_BATCH_GET_SET = KIND_BATCH_GET | KIND_BATCH_SET,
+	KIND_BATCH_ALL = KIND_BATCH_GET_SET | KIND_BATCH_DELETE | KIND_BATCH_TAKE,
+};
+
 struct map_ops {
 #define SLOT(name, ret, args) ret(*name) args;
 #include "map/slots.def"
+	u32 traits; /* enum kind_traits */
+	int refused; /* errno (positive) for an operation of bpf(2) whose slot is NULL; 0: ENOTSUPP */
 };
 
 enum map_kind {
@@ -78,8 +97,9 @@ struct map_header {
 	u64 frozen;
 	u64 domain; /* whose run slots the users of this file share */
 	u32 slots, reserved; /* run slots that per-CPU parts are made for */
-	u8 family[64]; /* the family's own counters */
+	u8 family[144]; /* the family's own counters */
 };
+_Static_assert(sizeof(struct map_header) == 256, "part of the pin file's format; keeps what follows on cache lines");
 
 /* Last page of a pin file, behind what clients may map, the meta region and the map's BTF. */
 enum { MAP_FOOTER = 4096 };
@@ -111,6 +131,7 @@ struct map {
 	bool alone; /* while adopting: no other engine has the file open, so state of former owners can be cleared */
 	bool frozen; /* BPF_MAP_FREEZE: bpf(2) may not write */
 	_Atomic bool client_mapped; /* a client was given the memory itself (perhaps mapped it for writing) */
+	u8 *values; /* array kinds: element 0 (of CPU 0); compiled code reads it */
 	void *priv; /* the family's own private state, sized by the family */
 	u32 elem_size; /* value_size rounded up to 8 */
 	u32 priv_size;
@@ -126,9 +147,28 @@ int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size);
 /* Opens a pin file; *btf is the caller's to free. -EINVAL: not a pin file of a map, or damaged. -EBUSY: in use by
  * engines of another domain. */
 int map_adopt(struct map *m, int fd, void **btf, u32 *btf_size);
+int map_client_fd(const struct map *m); /* what clients map m->client from, at offset 0; -1: nothing */
 void map_close(struct map *m); /* regions and private state; not the struct itself */
 
+/* map.c: the element commands of bpf(2), with Linux's checks in Linux's order once descriptor and access mode are known,
+ * and the errno of what a kind does not do. key is NULL for kinds without keys. */
+int map_get(struct map *m, const struct hold *h, const void *key, void *value, u64 flags);
+int map_set(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags);
+int map_delete(struct map *m, const struct hold *h, const void *key);
+int map_take(struct map *m, const struct hold *h, const void *key, void *value, u64 flags);
+int map_next_key(struct map *m, const struct hold *h, const void *key, void *next);
+u64 map_value_bytes(const struct map *m); /* what those move: per-CPU kinds: all CPUs' values; descriptors: 4 */
+
+/* map.c: map-in-map */
+int map_inner_check(const struct map *inner); /* may it be a template? 0, -EINVAL (nested), -ENOTSUPP */
+bool map_inner_equal(const struct map *like, const struct map *m);
+/* host->object_get(), and for a map-in-map the check against the template */
+int map_object_get(struct map *m, u32 fd, u32 *id);
+
 /* map.c: for families */
+#define ENOTSUPP 524 /* what Linux gives where it means "not supported"; not in errno.h */
+enum { MAP_VALUE_MAX = 4 << 20 /* Linux's KMALLOC_MAX_SIZE */ };
+
 static inline struct map_header *map_head(const struct map *m)
 {
 	return (struct map_header *)m->meta.base;
@@ -138,7 +178,33 @@ int map_client_create(struct map *m, u64 size);
 void *map_priv(struct map *m, size_t size);
 /* value bytes that bpf(2) and helpers copy: never spin locks or timers */
 void map_copy_value(const struct map *m, void *to, const void *from);
+void map_clear_special(const struct map *m, void *value); /* in a copy that a client gets */
+void map_copy_words(void *to, const void *from, size_t size); /* word by word; none is torn that is aligned on both sides */
 int map_copy_locked(const struct map *m, const struct hold *h, void *to, const void *from, void *lock_in); /* BPF_F_LOCK */
 int map_check_update_flags(const struct map *m, u64 flags); /* unknown bits, NOEXIST|EXIST, F_LOCK without a lock */
+
+/* ---- perf_ring.c: the ring behind a perf event descriptor ----
+ * The engine makes one per descriptor; perf event arrays find it through host->object_at(). Members after event_fd may
+ * be set by the engine between perf_ring_open() and the first output. */
+struct perf_ring {
+	const struct mem *mem;
+	struct window *window;
+	struct region region; /* struct perf_event_mmap_page and data: untrusted; base NULL until a client maps it */
+	int fd; /* memfd that clients hold and map; of size 0 until perf_ring_size() */
+	int event_fd; /* readable after a wake-up */
+	bool output; /* PERF_TYPE_SOFTWARE, PERF_COUNT_SW_BPF_OUTPUT: the only kind that takes samples */
+	int cpu; /* -1: any */
+	u64 id, sample_type; /* PERF_SAMPLE_RAW and those that precede it in a record and need no register */
+	u32 wakeup; /* wake up after that many events, or bytes */
+	bool by_bytes;
+	_Atomic bool paused;
+	owned_lock lock;
+	u64 mask, head, lost, since; /* trusted: data size - 1, position, samples not written, since the last wake-up */
+};
+int perf_ring_open(struct perf_ring *r, const struct mem *mem, struct window *w);
+int perf_ring_size(struct perf_ring *r, u32 data_pages); /* -EINVAL: not a power of two, or not the size it has */
+int perf_ring_output(struct perf_ring *r, const struct hold *h, const struct map_bytes *parts, u32 n); /* -ENOSPC: lost */
+void perf_ring_sync(struct perf_ring *r); /* before a wait, as slot poll_sync */
+void perf_ring_close(struct perf_ring *r);
 
 #endif
