@@ -49,6 +49,10 @@ int map_create(struct map *m, const struct map_spec *spec)
 		return -EINVAL;
 	if (spec->extra && !(m->ops->traits & KIND_EXTRA))
 		return -EINVAL;
+	if (m->inner) {
+		m->inner_spec = m->inner->spec;
+		m->inner_record = m->inner->record;
+	}
 	err = m->ops->create(m);
 	if (err)
 		map_close(m);
@@ -88,7 +92,8 @@ int map_meta_create(struct map *m, u64 size)
 	head = map_head(m);
 	*head = (struct map_header){
 		.magic = MAP_MAGIC, .version = MAP_VERSION, .spec = m->spec, .meta_size = m->meta.size,
-		.slots = domain_cpus(m->domain), .seed = os_random() | 1,
+		.slots = domain_cpus(m->domain), .seed = os_random() | 1, .inner = m->inner_spec,
+		.inner_record = m->inner_record,
 	};
 	m->bytes += m->meta.size;
 	return 0;
@@ -287,12 +292,12 @@ int map_inner_check(const struct map *inner)
 	return inner->ops->traits & KIND_INNER ? 0 : -ENOTSUPP;
 }
 
-bool map_inner_equal(const struct map *like, const struct map *m)
+bool map_inner_equal(const struct map *outer, const struct map *m)
 {
-	const struct map_spec *a = &like->spec, *b = &m->spec;
+	const struct map_spec *a = &outer->inner_spec, *b = &m->spec;
 
 	if (a->kind != b->kind || a->key_size != b->key_size || a->value_size != b->value_size || a->flags != b->flags ||
-	    like->record.spin_lock != m->record.spin_lock || like->record.timer != m->record.timer)
+	    memcmp(&outer->inner_record, &m->record, sizeof(m->record)))
 		return false;
 	/* Compiled code knows the bound of an array, unless its flag says that it varies. */
 	return a->kind != MAP_ARRAY || a->flags & BPF_F_INNER_MAP || a->max_entries == b->max_entries;
@@ -306,7 +311,7 @@ int map_object_get(struct map *m, u32 fd, u32 *id)
 	if (err || !(m->ops->traits & KIND_OUTER))
 		return err;
 	inner = m->host->object_at(m->host->ud, m, *id);
-	if (inner && m->inner && map_inner_equal(m->inner, inner))
+	if (inner && map_inner_equal(m, inner))
 		return 0;
 	m->host->object_put(m->host->ud, m, *id);
 	return -EINVAL;
@@ -530,6 +535,8 @@ int map_adopt(struct map *m, int fd, void **btf, u32 *btf_size)
 	m->info = map_kind(head.spec.kind);
 	m->ops = m->info->ops;
 	m->spec = head.spec;
+	m->inner_spec = head.inner;
+	m->inner_record = head.inner_record;
 	m->elem_size = (u32)MIN(ALIGN_UP((u64)head.spec.value_size, 8), UINT32_MAX);
 	m->frozen = head.frozen != 0;
 	m->adopting = true;

@@ -86,6 +86,11 @@ struct map_spec {
 	u32 btf_key_type_id, btf_value_type_id;
 };
 
+struct map_record { /* special fields of a value, from BTF */
+	u32 spin_lock; /* offset + 1, 0 none */
+	u32 timer; /* offset + 1, 0 none */
+};
+
 /* First bytes of every region that can be pinned. Bytes of a pinned file are checked against it on adoption. */
 #define MAP_MAGIC   0x50454b53u /* "SKEP" */
 #define MAP_VERSION 1u
@@ -97,7 +102,9 @@ struct map_header {
 	u64 frozen;
 	u64 domain; /* whose run slots the users of this file share */
 	u32 slots, reserved; /* run slots that per-CPU parts are made for */
-	u8 family[144]; /* the family's own counters */
+	struct map_spec inner; /* map-in-map: what its elements are like */
+	struct map_record inner_record;
+	u8 family[80]; /* the family's own counters */
 };
 _Static_assert(sizeof(struct map_header) == 256, "part of the pin file's format; keeps what follows on cache lines");
 
@@ -107,11 +114,6 @@ struct map_footer {
 	u32 magic, version;
 	u64 client_size, meta_size;
 	u32 btf_size, reserved[1];
-};
-
-struct map_record { /* special fields of a value, from BTF */
-	u32 spin_lock; /* offset + 1, 0 none */
-	u32 timer; /* offset + 1, 0 none */
 };
 
 struct map {
@@ -125,7 +127,9 @@ struct map {
 	const struct map_host *host;
 	struct region meta; /* struct map_header, indices, locks; values of kinds that clients cannot map */
 	struct region client; /* array values (BPF_F_MMAPABLE), ring pages: what a client may map; base NULL when none */
-	struct map *inner; /* map-in-map: the template; owned by the engine */
+	struct map *inner; /* map-in-map: the template; owned by the engine; NULL when adopted */
+	struct map_spec inner_spec; /* what elements of a map-in-map are like */
+	struct map_record inner_record;
 	int pin_fd; /* the file behind the regions once the map is pinned, else 0 */
 	bool adopting; /* while create() runs on regions that came from a file */
 	bool alone; /* while adopting: no other engine has the file open, so state of former owners can be cleared */
@@ -161,7 +165,7 @@ u64 map_value_bytes(const struct map *m); /* what those move: per-CPU kinds: all
 
 /* map.c: map-in-map */
 int map_inner_check(const struct map *inner); /* may it be a template? 0, -EINVAL (nested), -ENOTSUPP */
-bool map_inner_equal(const struct map *like, const struct map *m);
+bool map_inner_equal(const struct map *outer, const struct map *m); /* may m be an element of outer? */
 /* host->object_get(), and for a map-in-map the check against the template */
 int map_object_get(struct map *m, u32 fd, u32 *id);
 

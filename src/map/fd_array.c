@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * PROG_ARRAY and ARRAY_OF_MAPS: elements are ids of the engine's objects, 0 when empty; bpf(2) writes descriptors.
+ *
+ * Concurrency: an element is one word, exchanged whole. The reference that was in it goes back through host->object_put,
+ * which keeps the object until all runs that may have seen its id have ended. Ids mean something in one engine only: a
+ * pinned map is empty after adoption, and no second engine opens it meanwhile.
+ */
+#include "map/fd_array.h"
+
+#include <linux/bpf.h>
+
+static _Atomic u32 *element(const struct map *m, u32 i)
+{
+	return (_Atomic u32 *)(m->meta.base + sizeof(struct map_header)) + i;
+}
+
+int fd_array_create(struct map *m, u32 extra_flags)
+{
+	const struct map_spec *s = &m->spec;
+	int err;
+
+	if (s->max_entries == 0 || s->key_size != 4 || s->value_size != 4 ||
+	    s->flags & ~(BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY | extra_flags))
+		return -EINVAL;
+	err = map_meta_create(m, (u64)s->max_entries * sizeof(u32));
+	if (err || !m->adopting)
+		return err;
+	if (!m->alone)
+		return -EBUSY;
+	for (u32 i = 0; i < s->max_entries; i++)
+		if (atomic_load_explicit(element(m, i), memory_order_relaxed))
+			atomic_store(element(m, i), 0);
+	return 0;
+}
+
+static bool put(struct map *m, u32 i, u32 id)
+{
+	u32 old = atomic_exchange(element(m, i), id);
+
+	if (old)
+		m->host->object_put(m->host->ud, m, old);
+	return old != 0;
+}
+
+void fd_array_clear(struct map *m)
+{
+	if (m->adopting)
+		return; /* a file that was refused: what it holds are no references of ours */
+	for (u32 i = 0; i < m->spec.max_entries; i++)
+		if (fd_array_id(m, i))
+			put(m, i, 0);
+}
+
+int fd_array_get(struct map *m, const struct hold *h, const void *key, void *value, u64 flags)
+{
+	u32 id = fd_array_id(m, LOAD_AS(u32, key));
+
+	(void)h, (void)flags;
+	if (!id)
+		return -ENOENT;
+	STORE_AS(u32, value, id);
+	return 0;
+}
+
+int fd_array_set(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
+{
+	u32 i = LOAD_AS(u32, key), id;
+	int err;
+
+	(void)h;
+	if (flags != BPF_ANY)
+		return -EINVAL;
+	if (i >= m->spec.max_entries)
+		return -E2BIG;
+	err = map_object_get(m, LOAD_AS(u32, value), &id);
+	if (!err)
+		put(m, i, id);
+	return err;
+}
+
+int fd_array_remove(struct map *m, const struct hold *h, const void *key)
+{
+	u32 i = LOAD_AS(u32, key);
+
+	(void)h;
+	if (i >= m->spec.max_entries)
+		return -E2BIG;
+	return put(m, i, 0) ? 0 : -ENOENT;
+}
+
+int fd_array_next_key(struct map *m, const struct hold *h, const void *key, void *next)
+{
+	u32 i = key ? LOAD_AS(u32, key) : UINT32_MAX;
+
+	(void)h;
+	if (i >= m->spec.max_entries)
+		i = UINT32_MAX;
+	else if (i == m->spec.max_entries - 1)
+		return -ENOENT;
+	STORE_AS(u32, next, i + 1);
+	return 0;
+}
+
+static int prog_array_create(struct map *m)
+{
+	return fd_array_create(m, 0);
+}
+
+static u32 prog_array_entry(struct map *m, const struct hold *h, u32 index)
+{
+	(void)h;
+	return fd_array_id(m, index);
+}
+
+/* Programs may refer to each other in a circle through an array of programs; clients' descriptors and pins are what
+ * keeps its contents alive. */
+const struct map_ops prog_array_ops = {
+	.create = prog_array_create,
+	.destroy = fd_array_clear,
+	.release = fd_array_clear,
+	.entry = prog_array_entry,
+	.remove = fd_array_remove,
+	.get = fd_array_get,
+	.set = fd_array_set,
+	.next_key = fd_array_next_key,
+	.traits = KIND_FD_VALUES,
+	.refused = EINVAL,
+};
+
+static int array_of_maps_create(struct map *m)
+{
+	int err = fd_array_create(m, 0);
+
+	if (err || m->adopting)
+		return err;
+	return m->inner ? map_inner_check(m->inner) : -EBADF;
+}
+
+static void *array_of_maps_lookup(struct map *m, const struct hold *h, const void *key)
+{
+	u32 id = fd_array_id(m, LOAD_AS(u32, key));
+	const struct map *inner = id ? m->host->object_at(m->host->ud, m, id) : NULL;
+
+	(void)h;
+	return inner ? inner->meta.base : NULL;
+}
+
+const struct map_ops array_of_maps_ops = {
+	.create = array_of_maps_create,
+	.destroy = fd_array_clear,
+	.lookup = array_of_maps_lookup,
+	.remove = fd_array_remove,
+	.get = fd_array_get,
+	.set = fd_array_set,
+	.next_key = fd_array_next_key,
+	.traits = KIND_FD_VALUES | KIND_OUTER | KIND_BATCH_GET_SET,
+	.refused = EINVAL,
+};
