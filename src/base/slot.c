@@ -161,7 +161,7 @@ struct domain *domain_open(const struct mem *mem, struct window *w)
 	if (d->identity == MAP_FAILED)
 		goto no_page;
 	if (madvise(d->identity, PAGE, MADV_WIPEONFORK) ||
-	    region_create(w, &d->region, REGION_SHARED, "skep-slots", table_size(d->count), d))
+	    region_create(w, &d->region, REGION_SHARED, "skep-slots", table_size(d->count), w))
 		goto no_region;
 	d->table = (struct slot_table *)d->region.base;
 	table_init(d->table, d->count);

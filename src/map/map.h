@@ -41,6 +41,7 @@ enum kind_traits {
 	KIND_BATCH_SET = 1 << 9, /* otherwise through map_next_key, map_get, map_set, map_delete; */
 	KIND_BATCH_DELETE = 1 << 10, /* the cursor is then a key */
 	KIND_BATCH_TAKE = 1 << 11,
+	KIND_STEADY = 1 << 12, /* values live as long as the map and belong to no CPU: using them takes no run slot */
 	KIND_BATCH_GET_SET = KIND_BATCH_GET | KIND_BATCH_SET,
 	KIND_BATCH_ALL = KIND_BATCH_GET_SET | KIND_BATCH_DELETE | KIND_BATCH_TAKE,
 };

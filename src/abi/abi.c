@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The tables of this folder as data. */
+#include "abi/abi.h"
+
+static const struct helper_proto protos[] = {
+#define HELPER(id, name, ret, args, effects, avail, since, doc) {id, #name, ret, args, effects, avail, since, doc},
+#include "abi/helpers.def"
+};
+
+#define HELPER(id, name, ret, args, effects, avail, since, doc) \
+	_Static_assert((int)BPF_FUNC_##name == id, "id of " #name);
+#include "abi/helpers.def"
+
+const struct helper_proto *helper_protos(u32 *n)
+{
+	*n = ARRAY_SIZE(protos);
+	return protos;
+}
+
+const struct helper_proto *helper_proto(u32 id)
+{
+	u32 low = 0, high = ARRAY_SIZE(protos);
+
+	while (low < high) { /* rows are in the order of their ids; a test checks it */
+		u32 mid = (low + high) / 2;
+
+		if (protos[mid].id == id)
+			return &protos[mid];
+		if (protos[mid].id < id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return NULL;
+}
+
+const struct helper_proto *helper_by_name(const char *name)
+{
+	if (!strncmp(name, "bpf_", 4))
+		name += 4;
+	for (u32 i = 0; i < ARRAY_SIZE(protos); i++)
+		if (!strcmp(protos[i].name, name))
+			return &protos[i];
+	return NULL;
+}
+
+/* ---- contexts ---- */
+
+#define FIELD(type, field, kind, access) \
+	{#field, offsetof(struct type, field), sizeof(((struct type *)NULL)->field), kind, (access)},
+
+static const struct ctx_field socket_skb_fields[] = {
+#define SKB(field, kind, socket, tc) FIELD(__sk_buff, field, kind, socket)
+#define XDP(field, kind, access)
+#include "abi/ctx.def"
+};
+static const struct ctx_field tc_skb_fields[] = {
+#define SKB(field, kind, socket, tc) FIELD(__sk_buff, field, kind, tc)
+#define XDP(field, kind, access)
+#include "abi/ctx.def"
+};
+static const struct ctx_field xdp_md_fields[] = {
+#define SKB(field, kind, socket, tc)
+#define XDP(field, kind, access) FIELD(xdp_md, field, kind, access)
+#include "abi/ctx.def"
+};
+
+static const struct ctx_type ctx_socket_skb = {"__sk_buff", sizeof(struct __sk_buff), false, socket_skb_fields, ARRAY_SIZE(socket_skb_fields)};
+static const struct ctx_type ctx_tc_skb = {"__sk_buff", sizeof(struct __sk_buff), false, tc_skb_fields, ARRAY_SIZE(tc_skb_fields)};
+static const struct ctx_type ctx_xdp_md = {"xdp_md", sizeof(struct xdp_md), false, xdp_md_fields, ARRAY_SIZE(xdp_md_fields)};
+static const struct ctx_type ctx_raw_args = {"bpf_raw_tracepoint_args", 0, false, NULL, 0};
+static const struct ctx_type ctx_syscall_args = {"syscall arguments", 0, true, NULL, 0};
+
+const struct ctx_field *ctx_field_at(const struct ctx_type *t, u32 off, u32 size)
+{
+	for (u32 i = 0; i < t->n_fields; i++) {
+		const struct ctx_field *f = &t->fields[i];
+
+		if (off >= f->offset && (u64)off + size <= (u64)f->offset + f->size)
+			return f;
+	}
+	return NULL;
+}
+
+/* ---- program types ---- */
+
+static const struct progtype types[] = {
+#define PROGTYPE(id, name, ctx, avail, min, max, since) {id, #name, &ctx_##ctx, avail, min, max, since},
+#include "abi/progtypes.def"
+};
+
+const struct progtype *progtype(u32 id)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(types); i++)
+		if (types[i].id == id)
+			return &types[i];
+	return NULL;
+}
+
+const struct progtype *progtypes(u32 *n)
+{
+	*n = ARRAY_SIZE(types);
+	return types;
+}

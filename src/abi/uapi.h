@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Constants of Linux's bpf interface that the system's <linux/bpf.h> may lack (it is 6.1's on Debian 12); values up to Linux 6.18. */
+#ifndef SKEP_UAPI_H
+#define SKEP_UAPI_H
+
+enum {
+	UAPI_CMD_TOKEN_CREATE = 36,
+	UAPI_CMD_PROG_STREAM_READ = 37,
+
+	UAPI_MAP_ARENA = 33,
+
+	UAPI_PROG_NETFILTER = 32,
+
+	UAPI_ATTACH_TRACE_KPROBE_SESSION = 56,
+	UAPI_ATTACH_NETFILTER = 45,
+	UAPI_ATTACH_TCX_INGRESS = 46,
+	UAPI_ATTACH_TCX_EGRESS = 47,
+	UAPI_ATTACH_TRACE_UPROBE_MULTI = 48,
+	UAPI_ATTACH_NETKIT_PRIMARY = 54,
+	UAPI_ATTACH_NETKIT_PEER = 55,
+
+	UAPI_F_TEST_REG_INVARIANTS = 1 << 7,
+	UAPI_F_SLEEPABLE = 1 << 4,
+	UAPI_F_XDP_DEV_BOUND_ONLY = 1 << 6,
+	UAPI_F_TOKEN_FD = 1 << 16,
+	UAPI_F_VTYPE_BTF_OBJ_FD = 1 << 15,
+	UAPI_F_SEGV_ON_FAULT = 1 << 17,
+	UAPI_F_NO_USER_CONV = 1 << 18,
+	UAPI_F_PATH_FD = 1 << 14,
+};
+
+#endif

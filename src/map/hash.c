@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Hash table: nodes, chains, caches, repair.
+ *
+ * Concurrency. Readers take no lock: they follow indices, check each against the number of nodes, and give up after as many
+ * steps as there are nodes. A chain ends in a mark that names its bucket; a reader that strayed (its node was reused) sees
+ * the wrong mark and starts again. Writers hold the bucket's owned lock.
+ *
+ *  1. A new node is complete before one store links it; a reader sees the old element or the new, never a mixture.
+ *  2. An unlinked node goes to its slot's limbo and is reused when every other slot has passed its epoch. When there is
+ *     no other node, the writer yields for some milliseconds, then takes the oldest: Linux's preallocated maps do that at once.
+ *  3. Before a node is linked or unlinked, the slot's intent names it; the tally names the node it counted last. So whoever
+ *     finds that the owner died knows what was done and what was not (repair()), and no node is lost or doubled.
+ *  4. A slot's state belongs to one thread. A nested run on it finds `busy` and is refused.
+ */
+#include "map/hash.h"
+
+#include <linux/bpf.h>
+
+/* ---- creation ---- */
+
+int hash_table_create(struct map *m, bool percpu, bool lru, bool of_maps)
+{
+	struct hash *t = map_priv(m, sizeof(*t));
+	u32 n_slots = domain_cpus(m->domain);
+	u64 buckets = round_up_pow2(m->spec.max_entries), nodes, stride;
+	u32 *family;
+	int err;
+
+	if (!t)
+		return -ENOMEM;
+	t->percpu = percpu;
+	t->lru = lru;
+	t->of_maps = of_maps;
+	t->n_slots = n_slots;
+	t->mask = (u32)buckets - 1;
+	t->value_at = (u32)(sizeof(struct hash_node) + ALIGN_UP((u64)m->spec.key_size, 8));
+	t->value_bytes = m->elem_size * (percpu ? n_slots : 1);
+	stride = (u64)t->value_at + (u64)m->elem_size * (percpu ? n_slots : 1);
+	nodes = (u64)m->spec.max_entries + (u64)n_slots * HASH_SPARE;
+	if (buckets > 1u << 30 || nodes >= HASH_END / 2 || stride > INT32_MAX)
+		return -E2BIG;
+	t->n_nodes = (u32)nodes;
+	t->stride = (u32)stride;
+	err = map_meta_create(m, n_slots * sizeof(struct hash_slot) + buckets * sizeof(struct hash_bucket) + nodes * stride);
+	if (err)
+		return err;
+	if (m->spec.flags & BPF_F_ZERO_SEED)
+		map_head(m)->seed = 0;
+	hash_key_init(&t->key, map_head(m)->seed);
+	t->slots = (struct hash_slot *)(m->meta.base + sizeof(struct map_header));
+	t->buckets = (struct hash_bucket *)(t->slots + n_slots);
+	t->nodes = (u8 *)(t->buckets + buckets);
+	family = (u32 *)(void *)map_head(m)->family;
+	t->fresh = (_Atomic u32 *)&family[0];
+	t->spill = (_Atomic u32 *)&family[1];
+	t->hand = (_Atomic u32 *)&family[2];
+	t->spill_lock = (owned_lock *)&family[3];
+	/* Owners of another domain's slots are gone: whatever generation comes, it is not theirs. */
+	if (m->adopting && m->alone)
+		for (u32 i = 0; i < n_slots; i++) {
+			t->slots[i].generation = UINT32_MAX;
+			atomic_store(&t->slots[i].busy, 0);
+		}
+	return 0;
+}
+
+/* ---- reading ---- */
+
+struct hash_node *hash_find(const struct hash *t, const void *key, u32 key_size, u32 hash)
+{
+	u32 bucket = hash & t->mask, steps = 0;
+
+again:
+	for (u32 at = atomic_load_explicit(&t->buckets[bucket].head, memory_order_acquire); at;) {
+		struct hash_node *n;
+
+		if (at & HASH_END) {
+			if ((at & ~HASH_END) != bucket && steps++ < t->n_nodes)
+				goto again;
+			return NULL;
+		}
+		if (unlikely(at > t->n_nodes || steps++ > t->n_nodes))
+			return NULL;
+		n = hash_node_at(t, at - 1);
+		if (n->hash == hash) {
+			bool equal = key_size == 4   ? LOAD_AS(u32, n->key) == LOAD_AS(u32, key)
+				     : key_size == 8 ? LOAD_AS(u64, n->key) == LOAD_AS(u64, key)
+						     : memcmp(n->key, key, key_size) == 0;
+			if (equal)
+				return n;
+		}
+		at = atomic_load_explicit(&n->next, memory_order_acquire);
+	}
+	return NULL;
+}
+
+s64 hash_count(const struct hash *t)
+{
+	s64 sum = 0;
+
+	for (u32 i = 0; i < t->n_slots; i++)
+		sum += (s32)(u32)atomic_load(&t->slots[i].tally);
+	return sum;
+}
+
+/* ---- a slot's nodes ---- */
+
+static u32 index_of(const struct hash *t, const struct hash_node *n)
+{
+	return (u32)((u64)((const u8 *)n - t->nodes) / t->stride);
+}
+
+/* Counts taken from shared memory never index beyond their arrays. */
+static u32 clamp(u32 n, u32 most)
+{
+	return n <= most ? n : most;
+}
+
+static bool in_list(const u32 *list, u32 n, u32 node)
+{
+	for (u32 i = 0; i < n; i++)
+		if (list[i] == node)
+			return true;
+	return false;
+}
+
+static void spill_push(struct map *m, const struct hold *h, u32 node)
+{
+	struct hash *t = hash_of(m);
+
+	if (owned_lock_take(h, t->spill_lock) < 0)
+		return;
+	atomic_store(&hash_node_at(t, node)->next, atomic_load(t->spill));
+	atomic_store(t->spill, node + 1);
+	owned_lock_drop(h, t->spill_lock);
+}
+
+static bool spill_pop(struct map *m, const struct hold *h, u32 *node)
+{
+	struct hash *t = hash_of(m);
+	u32 at;
+
+	if (atomic_load_explicit(t->spill, memory_order_relaxed) == 0 || owned_lock_take(h, t->spill_lock) < 0)
+		return false;
+	at = atomic_load(t->spill);
+	if (at == 0 || at > t->n_nodes)
+		at = 0;
+	else
+		atomic_store(t->spill, atomic_load(&hash_node_at(t, at - 1)->next));
+	owned_lock_drop(h, t->spill_lock);
+	*node = at - 1;
+	return at != 0;
+}
+
+/* Moves nodes of a limbo whose time has come to the cache; what does not fit goes to the common list. */
+static void settle(struct map *m, const struct hold *h, struct hash_slot *s, u32 which)
+{
+	struct hash *t = hash_of(m);
+	u32 n = clamp(s->n_limbo[which], HASH_BATCH);
+
+	while (n) {
+		u32 node = s->limbo[which][n - 1], free = clamp(s->n_free, HASH_CACHE);
+
+		s->n_limbo[which] = --n;
+		if (node >= t->n_nodes)
+			continue;
+		if (free < HASH_CACHE) {
+			s->free[free] = node;
+			s->n_free = free + 1;
+		} else {
+			spill_push(m, h, node);
+		}
+	}
+}
+
+static void retire(struct map *m, const struct hold *h, struct hash_slot *s, u32 node)
+{
+	u32 young = s->young & 1, n = clamp(s->n_limbo[young], HASH_BATCH);
+
+	if (n == HASH_BATCH) {
+		u32 old = young ^ 1;
+
+		for (u32 attempt = 0; s->n_limbo[old] && attempt < 1024; attempt++)
+			if (epoch_passed_slowly(h, s->epoch, attempt))
+				break;
+		settle(m, h, s, old);
+		s->epoch = epoch_advance(h->domain);
+		s->young = young = old;
+		n = 0;
+	}
+	s->limbo[young][n] = node;
+	s->n_limbo[young] = n + 1;
+}
+
+static bool take_fresh(struct hash *t, u32 *node)
+{
+	u32 at = atomic_load_explicit(t->fresh, memory_order_relaxed);
+
+	while (at < t->n_nodes)
+		if (atomic_compare_exchange_weak(t->fresh, &at, at + 1)) {
+			*node = at;
+			return true;
+		}
+	return false;
+}
+
+/* Limbo that must wait is taken only when there is nothing else. */
+static bool refill(struct map *m, const struct hold *h, struct hash_slot *s, u32 *node)
+{
+	struct hash *t = hash_of(m);
+	u32 old = (s->young & 1) ^ 1;
+
+	if (s->n_limbo[old] && epoch_passed(h, s->epoch)) {
+		settle(m, h, s, old);
+		return false;
+	}
+	if (take_fresh(t, node) || spill_pop(m, h, node))
+		return true;
+	if (!s->n_limbo[old]) { /* close the young one and wait for it */
+		s->epoch = epoch_advance(h->domain);
+		s->young = old;
+		old ^= 1;
+	}
+	for (u32 attempt = 0; attempt < 1024; attempt++)
+		if (epoch_passed_slowly(h, s->epoch, attempt))
+			break;
+	settle(m, h, s, old);
+	return false;
+}
+
+struct hash_node *hash_take_node(struct map *m, const struct hold *h, struct hash_slot *s)
+{
+	struct hash *t = hash_of(m);
+
+	for (u32 tries = 0; tries < 4; tries++) {
+		u32 free = clamp(s->n_free, HASH_CACHE), node;
+
+		if (free) {
+			node = s->free[free - 1];
+			if (node >= t->n_nodes) {
+				s->n_free = free - 1;
+				continue;
+			}
+			s->intent_new = node + 1;
+			s->n_free = free - 1;
+		} else if (refill(m, h, s, &node)) {
+			s->intent_new = node + 1;
+		} else {
+			continue;
+		}
+		atomic_fetch_add_explicit(&hash_node_at(t, node)->uses, 1, memory_order_relaxed);
+		atomic_thread_fence(memory_order_release);
+		return hash_node_at(t, node);
+	}
+	return NULL;
+}
+
+/* A node that was taken and not linked. */
+void hash_give_node(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_node *n)
+{
+	u32 node = index_of(hash_of(m), n), free = clamp(s->n_free, HASH_CACHE);
+
+	if (free < HASH_CACHE) {
+		s->free[free] = node;
+		s->n_free = free + 1;
+	} else {
+		spill_push(m, h, node);
+	}
+	s->intent_new = 0;
+}
+
+/* ---- chains ---- */
+
+static void count(struct hash_slot *s, s32 delta, u32 node)
+{
+	u32 sum = (u32)atomic_load_explicit(&s->tally, memory_order_relaxed) + (u32)delta;
+
+	atomic_store(&s->tally, (u64)((node + 1) | (delta < 0 ? HASH_END : 0)) << 32 | sum);
+}
+
+static bool counted(const struct hash_slot *s, bool removed, u32 node)
+{
+	return (u32)(atomic_load(&s->tally) >> 32) == ((node + 1) | (removed ? HASH_END : 0));
+}
+
+/* The place whose value names the node: the bucket's head or the predecessor's next; NULL when it is not linked. */
+static _Atomic u32 *place_of(const struct hash *t, struct hash_bucket *b, u32 node)
+{
+	_Atomic u32 *place = &b->head;
+
+	for (u32 steps = 0; steps <= t->n_nodes; steps++) {
+		u32 at = atomic_load_explicit(place, memory_order_relaxed);
+
+		if (at == node + 1)
+			return place;
+		if (at == 0 || at & HASH_END || at > t->n_nodes)
+			return NULL;
+		place = &hash_node_at(t, at - 1)->next;
+	}
+	return NULL;
+}
+
+void hash_link(struct map *m, struct hash_slot *s, struct hash_bucket *b, struct hash_node *n)
+{
+	struct hash *t = hash_of(m);
+	u32 node = index_of(t, n), first = atomic_load_explicit(&b->head, memory_order_relaxed);
+
+	atomic_store_explicit(&n->next, first ? first : HASH_END | (u32)(b - t->buckets), memory_order_relaxed);
+	n->live = 1;
+	s->replaces = 0;
+	atomic_store_explicit(&b->head, node + 1, memory_order_release);
+	s->intent_new = 0;
+}
+
+static void unlink_old(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_node *old, bool removed)
+{
+	u32 node = index_of(hash_of(m), old);
+
+	old->live = 0;
+	if (removed)
+		count(s, -1, node);
+	retire(m, h, s, node);
+	s->intent_old = 0;
+}
+
+void hash_replace(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_bucket *b, struct hash_node *old, struct hash_node *n)
+{
+	struct hash *t = hash_of(m);
+	u32 node = index_of(t, n);
+	_Atomic u32 *place = place_of(t, b, index_of(t, old));
+
+	if (!place) { /* only when the bytes were spoiled */
+		hash_give_node(m, h, s, n);
+		return;
+	}
+	atomic_store_explicit(&n->next, atomic_load_explicit(&old->next, memory_order_relaxed), memory_order_relaxed);
+	n->live = 1;
+	s->replaces = 1;
+	atomic_signal_fence(memory_order_seq_cst);
+	s->intent_old = index_of(t, old) + 1;
+	atomic_store_explicit(place, node + 1, memory_order_release);
+	s->intent_new = 0;
+	unlink_old(m, h, s, old, false);
+}
+
+void hash_unlink(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_bucket *b, struct hash_node *old)
+{
+	struct hash *t = hash_of(m);
+	_Atomic u32 *place = place_of(t, b, index_of(t, old));
+	u32 next = atomic_load_explicit(&old->next, memory_order_relaxed);
+
+	if (!place)
+		return;
+	s->replaces = 0;
+	atomic_signal_fence(memory_order_seq_cst);
+	s->intent_old = index_of(t, old) + 1;
+	atomic_store_explicit(place, next, memory_order_release);
+	unlink_old(m, h, s, old, true);
+}
+
+int hash_lock(struct map *m, const struct hold *h, u32 hash, struct hash_bucket **out)
+{
+	struct hash *t = hash_of(m);
+	struct hash_bucket *b = &t->buckets[hash & t->mask];
+	int err = owned_lock_take(h, &b->lock);
+
+	*out = b;
+	return err < 0 ? err : 0; /* taken over or not, a chain is complete at every store */
+}
+
+/* ---- repair: finish or undo what a dead owner of this slot was doing ---- */
+
+static void repair_new(struct map *m, const struct hold *h, struct hash_slot *s, u32 node)
+{
+	struct hash *t = hash_of(m);
+	struct hash_node *n = hash_node_at(t, node);
+	struct hash_bucket *b;
+	bool linked;
+
+	if (hash_lock(m, h, n->hash, &b))
+		return;
+	linked = place_of(t, b, node) != NULL;
+	owned_lock_drop(h, &b->lock);
+	if (linked) /* counted before it was linked */
+		return;
+	if (counted(s, false, node))
+		count(s, -1, node);
+	n->live = 0;
+	if (!in_list(s->free, clamp(s->n_free, HASH_CACHE), node))
+		hash_give_node(m, h, s, n);
+}
+
+static void repair_old(struct map *m, const struct hold *h, struct hash_slot *s, u32 node)
+{
+	struct hash *t = hash_of(m);
+	struct hash_bucket *b;
+	bool linked;
+
+	if (hash_lock(m, h, hash_node_at(t, node)->hash, &b))
+		return;
+	linked = place_of(t, b, node) != NULL;
+	owned_lock_drop(h, &b->lock);
+	if (linked)
+		return;
+	hash_node_at(t, node)->live = 0;
+	if (!s->replaces && !counted(s, true, node))
+		count(s, -1, node);
+	if (!in_list(s->limbo[0], clamp(s->n_limbo[0], HASH_BATCH), node) &&
+	    !in_list(s->limbo[1], clamp(s->n_limbo[1], HASH_BATCH), node))
+		retire(m, h, s, node);
+}
+
+static void repair(struct map *m, const struct hold *h, struct hash_slot *s)
+{
+	struct hash *t = hash_of(m);
+	u32 new = s->intent_new, old = s->intent_old;
+
+	/* The epochs of another domain or a former time say nothing: what waits, waits anew. */
+	s->epoch = epoch_advance(h->domain);
+	if (old && old <= t->n_nodes)
+		repair_old(m, h, s, old - 1);
+	if (new && new <= t->n_nodes && new != old)
+		repair_new(m, h, s, new - 1);
+	s->intent_new = s->intent_old = 0;
+}
+
+int hash_begin(struct map *m, const struct hold *h, struct hash_slot **out)
+{
+	struct hash_slot *s = &hash_of(m)->slots[h->index];
+	u32 gen = hold_generation(h);
+
+	*out = s;
+	if (unlikely(s->generation != gen)) {
+		atomic_store_explicit(&s->busy, 1, memory_order_relaxed);
+		s->generation = gen;
+		atomic_signal_fence(memory_order_seq_cst);
+		repair(m, h, s);
+		return 0;
+	}
+	if (unlikely(atomic_load_explicit(&s->busy, memory_order_relaxed))) {
+		/* Not nested: whoever set it left without clearing it, which only spoiled bytes can do. */
+		if (h->nested)
+			return -EBUSY;
+		repair(m, h, s);
+	}
+	atomic_store_explicit(&s->busy, 1, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	return 0;
+}
+
+void hash_end(struct hash_slot *s)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	atomic_store_explicit(&s->busy, 0, memory_order_relaxed);
+}
+
+/* ---- LRU: second chance. The hand passes over the nodes; one that was not looked up since its last visit goes. ---- */
+
+bool hash_evict(struct map *m, const struct hold *h, struct hash_slot *s)
+{
+	struct hash *t = hash_of(m);
+	u32 used = atomic_load_explicit(t->fresh, memory_order_relaxed);
+
+	used = used && used <= t->n_nodes ? used : t->n_nodes;
+	for (u32 tries = 0; tries < 2 * t->n_nodes + 2; tries++) {
+		u32 at = atomic_fetch_add_explicit(t->hand, 1, memory_order_relaxed) % used;
+		struct hash_node *n = hash_node_at(t, at);
+		struct hash_bucket *b;
+		bool linked;
+
+		if (!n->live)
+			continue;
+		if (n->recent) {
+			n->recent = 0;
+			continue;
+		}
+		if (hash_lock(m, h, n->hash, &b))
+			continue;
+		linked = n->live && place_of(t, b, at);
+		if (linked)
+			hash_unlink(m, h, s, b, n);
+		owned_lock_drop(h, &b->lock);
+		if (linked)
+			return true;
+	}
+	return false;
+}

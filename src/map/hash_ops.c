@@ -1,0 +1,563 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * HASH, PERCPU_HASH, LRU_HASH, LRU_PERCPU_HASH, HASH_OF_MAPS: what bpf(2) and programs do with the table in hash.c.
+ *
+ * Concurrency: as stated in hash.c. Updating an element of a plain hash replaces its node; per-CPU values are written in
+ * place, as Linux does, each by its own CPU or by bpf(2).
+ */
+#include "map/hash.h"
+
+#include <linux/bpf.h>
+
+enum {
+	ACCESS_FLAGS = BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG,
+	COMMON_FLAGS = BPF_F_NO_PREALLOC | BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED | ACCESS_FLAGS,
+};
+
+static int check_spec(const struct map *m, bool percpu, bool lru)
+{
+	const struct map_spec *s = &m->spec;
+
+	if (s->flags & ~(u32)COMMON_FLAGS || s->extra)
+		return -EINVAL;
+	if (!lru && s->flags & BPF_F_NO_COMMON_LRU)
+		return -EINVAL;
+	if (lru && s->flags & BPF_F_NO_PREALLOC)
+		return -ENOTSUP;
+	if (s->flags & BPF_F_NUMA_NODE && (percpu || s->flags & BPF_F_NO_COMMON_LRU))
+		return -EINVAL;
+	if (s->max_entries == 0 || s->key_size == 0 || s->value_size == 0)
+		return -EINVAL;
+	if (s->key_size > HASH_MAX_KEY || (u64)s->key_size + s->value_size >= INT32_MAX - 512)
+		return -E2BIG;
+	if (percpu && ALIGN_UP((u64)s->value_size, 8) > 32768)
+		return -E2BIG;
+	return 0;
+}
+
+static int create(struct map *m, bool percpu, bool lru, bool of_maps)
+{
+	int err = check_spec(m, percpu, lru);
+
+	return err ? err : hash_table_create(m, percpu, lru, of_maps);
+}
+
+static int hash_create(struct map *m)
+{
+	return create(m, false, false, false);
+}
+
+static int percpu_hash_create(struct map *m)
+{
+	return create(m, true, false, false);
+}
+
+static int lru_hash_create(struct map *m)
+{
+	return create(m, false, true, false);
+}
+
+static int lru_percpu_hash_create(struct map *m)
+{
+	return create(m, true, true, false);
+}
+
+static int hash_of_maps_create(struct map *m)
+{
+	if (m->spec.value_size != 4)
+		return -EINVAL;
+	return create(m, false, false, true);
+}
+
+static u32 hash_key_of(const struct map *m, const void *key)
+{
+	return (u32)hash_bytes(&hash_of(m)->key, key, m->spec.key_size);
+}
+
+static struct hash_node *find(const struct map *m, const void *key)
+{
+	return hash_find(hash_of(m), key, m->spec.key_size, hash_key_of(m, key));
+}
+
+/* ---- lookup, program side ---- */
+
+static void *hash_lookup(struct map *m, const struct hold *h, const void *key)
+{
+	struct hash_node *n = find(m, key);
+
+	(void)h;
+	return n ? hash_value(hash_of(m), n) : NULL;
+}
+
+static struct hash_node *find_recent(struct map *m, const void *key)
+{
+	struct hash_node *n = find(m, key);
+
+	if (n && !n->recent)
+		n->recent = 1;
+	return n;
+}
+
+static void *lru_hash_lookup(struct map *m, const struct hold *h, const void *key)
+{
+	struct hash_node *n = find_recent(m, key);
+
+	(void)h;
+	return n ? hash_value(hash_of(m), n) : NULL;
+}
+
+static void *percpu_hash_lookup_cpu(struct map *m, const struct hold *h, const void *key, u32 cpu)
+{
+	struct hash_node *n = hash_of(m)->lru ? find_recent(m, key) : find(m, key);
+
+	(void)h;
+	return n && cpu < hash_of(m)->n_slots ? hash_value(hash_of(m), n) + (u64)cpu * m->elem_size : NULL;
+}
+
+static void *percpu_hash_lookup(struct map *m, const struct hold *h, const void *key)
+{
+	return percpu_hash_lookup_cpu(m, h, key, h->index);
+}
+
+static void *hash_of_maps_lookup(struct map *m, const struct hold *h, const void *key)
+{
+	u32 *id = hash_lookup(m, h, key);
+	struct map *inner = id ? m->host->object_at(m->host->ud, m, *id) : NULL;
+
+	return inner ? inner->meta.base : NULL;
+}
+
+/* ---- update ---- */
+
+enum side { PROGRAM_SIDE, SYSCALL_SIDE };
+
+static void fill_value(struct map *m, const struct hold *h, struct hash_node *n, const void *value, enum side side)
+{
+	struct hash *t = hash_of(m);
+	u8 *to = hash_value(t, n);
+
+	if (!t->percpu) {
+		memset(to, 0, m->elem_size);
+		map_copy_value(m, to, value);
+	} else if (side == PROGRAM_SIDE) {
+		memset(to, 0, t->value_bytes);
+		map_copy_value(m, to + (u64)h->index * m->elem_size, value);
+	} else {
+		for (u32 cpu = 0; cpu < t->n_slots; cpu++)
+			map_copy_value(m, to + (u64)cpu * m->elem_size, (const u8 *)value + (u64)cpu * m->elem_size);
+	}
+}
+
+static void write_percpu(struct map *m, const struct hold *h, struct hash_node *n, const void *value, enum side side)
+{
+	if (side == PROGRAM_SIDE)
+		map_copy_value(m, hash_value(hash_of(m), n) + (u64)h->index * m->elem_size, value);
+	else
+		fill_value(m, h, n, value, side);
+}
+
+static struct hash_node *new_node(struct map *m, const struct hold *h, struct hash_slot *s, const void *key, u32 hash,
+				  const void *value, enum side side)
+{
+	struct hash_node *n = hash_take_node(m, h, s);
+
+	if (!n)
+		return NULL;
+	n->hash = hash;
+	n->recent = 0;
+	memcpy(n->key, key, m->spec.key_size);
+	fill_value(m, h, n, value, side);
+	return n;
+}
+
+/* Counts the element before it is linked; too many, and it is taken back. Others that count at the same moment may
+ * both see one too many, hence the second look. */
+static int reserve_count(struct map *m, struct hash_slot *s, struct hash_node *n)
+{
+	struct hash *t = hash_of(m);
+	u32 node = (u32)((u64)((u8 *)n - t->nodes) / t->stride);
+
+	for (u32 tries = 0; tries < 8; tries++) {
+		u64 tally = atomic_load(&s->tally);
+
+		atomic_store(&s->tally, (u64)(node + 1) << 32 | (u32)((u32)tally + 1));
+		if (hash_count(t) <= (s64)m->spec.max_entries)
+			return 0;
+		atomic_store(&s->tally, (u64)(u32)tally);
+		if (hash_count(t) >= (s64)m->spec.max_entries)
+			return -E2BIG;
+		os_yield();
+	}
+	return -E2BIG;
+}
+
+static int insert(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_bucket *b, const void *key, u32 hash,
+		  const void *value, enum side side)
+{
+	struct hash_node *n = new_node(m, h, s, key, hash, value, side);
+	int err;
+
+	if (!n)
+		return -ENOMEM;
+	err = reserve_count(m, s, n);
+	if (err) {
+		hash_give_node(m, h, s, n);
+		return err;
+	}
+	hash_link(m, s, b, n);
+	return 0;
+}
+
+static int update_locked(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_bucket *b, const void *key,
+			 u32 hash, const void *value, u64 flags, enum side side)
+{
+	struct hash *t = hash_of(m);
+	struct hash_node *old = hash_find(t, key, m->spec.key_size, hash), *n;
+	u64 mode = flags & ~(u64)BPF_F_LOCK;
+
+	if (old && mode == BPF_NOEXIST)
+		return -EEXIST;
+	if (!old && mode == BPF_EXIST)
+		return -ENOENT;
+	if (!old)
+		return insert(m, h, s, b, key, hash, value, side);
+	if (t->percpu) {
+		if (t->lru && !old->recent)
+			old->recent = 1;
+		write_percpu(m, h, old, value, side);
+		return 0;
+	}
+	if (flags & BPF_F_LOCK)
+		return map_copy_locked(m, h, hash_value(t, old), value, hash_value(t, old));
+	n = new_node(m, h, s, key, hash, value, side);
+	if (!n)
+		return -ENOMEM;
+	n->recent = t->lru;
+	hash_replace(m, h, s, b, old, n);
+	return 0;
+}
+
+static int update(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags, enum side side)
+{
+	struct hash *t = hash_of(m);
+	u32 hash = hash_key_of(m, key);
+	struct hash_bucket *b;
+	struct hash_slot *s;
+	int err = map_check_update_flags(m, flags);
+
+	if (err || (t->percpu && flags & BPF_F_LOCK))
+		return err ? err : -EINVAL;
+	err = hash_begin(m, h, &s);
+	if (err)
+		return err;
+	for (u32 tries = 0; tries < 16; tries++) {
+		err = hash_lock(m, h, hash, &b);
+		if (err)
+			break;
+		err = update_locked(m, h, s, b, key, hash, value, flags, side);
+		owned_lock_drop(h, &b->lock);
+		if (err != -E2BIG || !t->lru)
+			break;
+		if (!hash_evict(m, h, s)) {
+			err = -ENOMEM;
+			break;
+		}
+	}
+	hash_end(s);
+	return err;
+}
+
+static int hash_update(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
+{
+	return update(m, h, key, value, flags, PROGRAM_SIDE);
+}
+
+static int hash_set(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
+{
+	return update(m, h, key, value, flags, SYSCALL_SIDE);
+}
+
+/* ---- delete, take ---- */
+
+static void copy_out(struct map *m, void *value, struct hash_node *n)
+{
+	struct hash *t = hash_of(m);
+	u32 values = t->percpu ? t->n_slots : 1;
+
+	for (u32 i = 0; i < values; i++) {
+		u8 *to = (u8 *)value + (u64)i * m->elem_size;
+
+		memset(to, 0, t->percpu ? m->elem_size : m->spec.value_size);
+		map_copy_value(m, to, hash_value(t, n) + (u64)i * m->elem_size);
+	}
+}
+
+static int take(struct map *m, const struct hold *h, const void *key, void *value, u32 *id, u64 flags)
+{
+	u32 hash = hash_key_of(m, key);
+	struct hash_bucket *b;
+	struct hash_slot *s;
+	struct hash_node *n;
+	int err;
+
+	if (flags & ~(u64)BPF_F_LOCK || (flags & BPF_F_LOCK && !m->record.spin_lock))
+		return -EINVAL;
+	err = hash_begin(m, h, &s);
+	if (err)
+		return err;
+	err = hash_lock(m, h, hash, &b);
+	if (!err) {
+		n = hash_find(hash_of(m), key, m->spec.key_size, hash);
+		if (n && value)
+			copy_out(m, value, n);
+		if (n && id)
+			*id = LOAD_AS(u32, hash_value(hash_of(m), n));
+		if (n)
+			hash_unlink(m, h, s, b, n);
+		owned_lock_drop(h, &b->lock);
+		err = n ? 0 : -ENOENT;
+	}
+	hash_end(s);
+	return err;
+}
+
+static int hash_remove(struct map *m, const struct hold *h, const void *key)
+{
+	return take(m, h, key, NULL, NULL, 0);
+}
+
+static int hash_take(struct map *m, const struct hold *h, const void *key, void *value, u64 flags)
+{
+	return take(m, h, key, value, NULL, flags);
+}
+
+/* ---- bpf(2) reads ---- */
+
+static int hash_get(struct map *m, const struct hold *h, const void *key, void *value, u64 flags)
+{
+	for (u32 tries = 0;; tries++) {
+		struct hash_node *n = find(m, key);
+		u32 uses;
+
+		if (!n)
+			return -ENOENT;
+		if (flags & BPF_F_LOCK) {
+			u8 *from = hash_value(hash_of(m), n);
+
+			return map_copy_locked(m, h, value, from, from);
+		}
+		uses = atomic_load_explicit(&n->uses, memory_order_acquire);
+		copy_out(m, value, n);
+		atomic_thread_fence(memory_order_acquire);
+		/* The node was given out anew while it was copied: what was read may be a mixture. */
+		if (atomic_load_explicit(&n->uses, memory_order_relaxed) == uses || tries > 1000)
+			return 0;
+	}
+}
+
+/* First element of the first bucket from `bucket` on that has one. */
+static struct hash_node *first_from(const struct hash *t, u32 bucket)
+{
+	for (; bucket <= t->mask; bucket++) {
+		u32 at = atomic_load_explicit(&t->buckets[bucket].head, memory_order_acquire);
+
+		if (at && !(at & HASH_END) && at <= t->n_nodes)
+			return hash_node_at(t, at - 1);
+	}
+	return NULL;
+}
+
+static int hash_next_key(struct map *m, const struct hold *h, const void *key, void *next)
+{
+	struct hash *t = hash_of(m);
+	struct hash_node *n = key ? find(m, key) : NULL;
+	u32 at = n ? atomic_load_explicit(&n->next, memory_order_acquire) : 0;
+
+	(void)h;
+	if (!n)
+		n = first_from(t, 0);
+	else if (at && !(at & HASH_END) && at <= t->n_nodes)
+		n = hash_node_at(t, at - 1);
+	else
+		n = first_from(t, (n->hash & t->mask) + 1);
+	if (!n)
+		return -ENOENT;
+	memcpy(next, n->key, m->spec.key_size);
+	return 0;
+}
+
+static long hash_for_each(struct map *m, const struct hold *h, map_visit *fn, void *ud)
+{
+	struct hash *t = hash_of(m);
+	long seen = 0;
+
+	for (u32 b = 0; b <= t->mask; b++) {
+		u32 steps = 0;
+
+		for (u32 at = atomic_load_explicit(&t->buckets[b].head, memory_order_acquire);
+		     at && !(at & HASH_END) && at <= t->n_nodes && steps++ <= t->n_nodes;) {
+			struct hash_node *n = hash_node_at(t, at - 1);
+			u8 *value = hash_value(t, n) + (t->percpu ? (u64)h->index * m->elem_size : 0);
+
+			at = atomic_load_explicit(&n->next, memory_order_acquire);
+			seen++;
+			if (fn(ud, n->key, value))
+				return seen;
+		}
+	}
+	return seen;
+}
+
+/* ---- batches: whole buckets, as Linux; the cursor is the next bucket ---- */
+
+static u32 chain_length(const struct hash *t, u32 bucket)
+{
+	u32 n = 0;
+
+	for (u32 at = atomic_load(&t->buckets[bucket].head); at && !(at & HASH_END) && at <= t->n_nodes && n <= t->n_nodes; n++)
+		at = atomic_load(&hash_node_at(t, at - 1)->next);
+	return n;
+}
+
+static int batch_bucket(struct map *m, const struct hold *h, struct hash_slot *s, u32 bucket, u8 *keys, u8 *values, u32 room,
+			u32 *got, bool remove)
+{
+	struct hash *t = hash_of(m);
+	u32 value_out = t->percpu ? t->value_bytes : m->spec.value_size, n = 0;
+	struct hash_bucket *b;
+	int err;
+
+	*got = 0;
+	if (atomic_load(&t->buckets[bucket].head) == 0)
+		return 0;
+	err = hash_lock(m, h, bucket, &b);
+	if (err)
+		return err;
+	if (chain_length(t, bucket) > room)
+		err = -ENOSPC;
+	for (u32 at = atomic_load(&b->head); !err && at && !(at & HASH_END) && at <= t->n_nodes && n < room; n++) {
+		struct hash_node *node = hash_node_at(t, at - 1);
+
+		at = atomic_load(&node->next);
+		memcpy(keys + (u64)n * m->spec.key_size, node->key, m->spec.key_size);
+		copy_out(m, values + (u64)n * value_out, node);
+		if (remove)
+			hash_unlink(m, h, s, b, node);
+	}
+	owned_lock_drop(h, &b->lock);
+	*got = n;
+	return err;
+}
+
+static int hash_batch(struct map *m, const struct hold *h, u32 *cursor, void *keys, void *values, u32 *count, u64 flags, bool take_them)
+{
+	struct hash *t = hash_of(m);
+	u32 value_out = t->percpu ? t->value_bytes : m->spec.value_size, total = 0, room = *count, bucket = *cursor;
+	struct hash_slot *s;
+	int err;
+
+	if (flags & ~(u64)BPF_F_LOCK || (flags & BPF_F_LOCK && !m->record.spin_lock))
+		return -EINVAL;
+	*count = 0;
+	if (bucket > t->mask)
+		return -ENOENT;
+	err = hash_begin(m, h, &s);
+	if (err)
+		return err;
+	for (; bucket <= t->mask; bucket++) {
+		u32 got;
+
+		err = batch_bucket(m, h, s, bucket, (u8 *)keys + (u64)total * m->spec.key_size,
+				   (u8 *)values + (u64)total * value_out, room - total, &got, take_them);
+		total += got;
+		if (err)
+			break;
+	}
+	hash_end(s);
+	*count = total;
+	*cursor = bucket;
+	if (err == -ENOSPC && total)
+		err = 0;
+	return err ? err : bucket > t->mask ? -ENOENT : 0;
+}
+
+static bool hash_in_value(struct map *m, const void *addr, u64 size)
+{
+	struct hash *t = hash_of(m);
+	u64 off = (u64)((const u8 *)addr - t->nodes), in;
+
+	if ((const u8 *)addr < t->nodes || off / t->stride >= t->n_nodes)
+		return false;
+	in = off % t->stride;
+	if (t->of_maps || in < t->value_at || size > m->spec.value_size)
+		return false;
+	in = (in - t->value_at) % m->elem_size;
+	return in <= m->spec.value_size - size;
+}
+
+#define COMMON_OPS                                                                                               \
+	.update = hash_update, .set = hash_set, .remove = hash_remove, .take = hash_take, .get = hash_get,               \
+	.next_key = hash_next_key, .for_each = hash_for_each, .batch = hash_batch, .in_value = hash_in_value
+
+const struct map_ops hash_ops = {.create = hash_create, .lookup = hash_lookup, COMMON_OPS};
+const struct map_ops lru_hash_ops = {.create = lru_hash_create, .lookup = lru_hash_lookup, COMMON_OPS};
+const struct map_ops percpu_hash_ops = {
+	.create = percpu_hash_create, .lookup = percpu_hash_lookup, .lookup_cpu = percpu_hash_lookup_cpu, COMMON_OPS};
+const struct map_ops lru_percpu_hash_ops = {
+	.create = lru_percpu_hash_create, .lookup = percpu_hash_lookup, .lookup_cpu = percpu_hash_lookup_cpu, COMMON_OPS};
+
+/* ---- hash of maps: a value is the id of a map; bpf(2) gives a descriptor and gets the id ---- */
+
+static int hash_of_maps_set(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
+{
+	u32 fd = LOAD_AS(u32, value), id, old = 0;
+	struct hash_node *n;
+	int err = m->host->object_get(m->host->ud, m, fd, &id);
+
+	if (err)
+		return err;
+	n = find(m, key);
+	if (n)
+		old = LOAD_AS(u32, hash_value(hash_of(m), n));
+	err = hash_update(m, h, key, &id, flags);
+	if (err)
+		m->host->object_put(m->host->ud, m, id);
+	else if (old)
+		m->host->object_put(m->host->ud, m, old);
+	return err;
+}
+
+static int hash_of_maps_remove(struct map *m, const struct hold *h, const void *key)
+{
+	u32 id = 0;
+	int err = take(m, h, key, NULL, &id, 0);
+
+	if (!err && id)
+		m->host->object_put(m->host->ud, m, id);
+	return err;
+}
+
+static long put_inner(void *ud, void *key, void *value)
+{
+	struct map *m = ud;
+
+	(void)key;
+	m->host->object_put(m->host->ud, m, LOAD_AS(u32, value));
+	return 0;
+}
+
+static void hash_of_maps_destroy(struct map *m)
+{
+	if (m->priv && hash_of(m)->nodes)
+		hash_for_each(m, NULL, put_inner, m);
+}
+
+const struct map_ops hash_of_maps_ops = {
+	.create = hash_of_maps_create,
+	.destroy = hash_of_maps_destroy,
+	.lookup = hash_of_maps_lookup,
+	.set = hash_of_maps_set,
+	.remove = hash_of_maps_remove,
+	.get = hash_get,
+	.next_key = hash_next_key,
+};
