@@ -37,6 +37,7 @@ enum arg_kind {
 	ARG_MEM_OUT, /* writable bytes, count in the next argument */
 	ARG_SIZE, /* the count: at least 1 */
 	ARG_SIZE_0, /* the count: 0 allowed; then the pointer is not followed */
+	ARG_ALLOC_SIZE, /* the size of the RET_RECORD */
 	ARG_FIXED_OUT, /* use ARG_OUT(bytes): that many writable, aligned bytes */
 	ARG_CSTRING, /* NUL-terminated, read-only memory of a map */
 	ARG_CALLBACK, /* a function of the program */

@@ -33,6 +33,15 @@ const struct map_kind_info *map_kinds(u32 *n)
 	return kinds;
 }
 
+bool map_has_slot(const struct map *m, u32 slot)
+{
+	switch ((enum map_slot)slot) {
+#define SLOT(name, ret, args) case MAP_SLOT_##name: return m->ops->name != NULL;
+#include "map/slots.def"
+	default: return false;
+	}
+}
+
 int map_create(struct map *m, const struct map_spec *spec)
 {
 	enum { NUMA = 1u << 2, RDWR = 1u << 3 | 1u << 4, PROG_RDWR = 1u << 7 | 1u << 8 };

@@ -144,6 +144,7 @@ struct map {
 };
 
 #define map_has(m, slot) ((m)->ops->slot != NULL)
+bool map_has_slot(const struct map *m, u32 slot); /* enum map_slot */
 
 /* map.c: for the engine */
 int map_create(struct map *m, const struct map_spec *spec); /* the other members are set before */

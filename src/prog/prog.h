@@ -37,7 +37,7 @@ struct prog {
 
 	const struct raw_insn *raw; /* as loaded; descriptors in pseudo loads replaced by ids in what INFO returns */
 	const struct insn *insns;
-	const u64 *operand; /* per slot: LD_IMM64's value after resolution */
+	const u64 *operand; /* per slot: LD_IMM64's value after resolution; a helper call's struct helper_proto */
 	u32 n;
 
 	struct subprog *subprogs;
@@ -60,8 +60,16 @@ struct prog {
 	void *owner; /* the engine's object */
 };
 
-int subprogs_find(struct prog *p, struct insn_error *err); /* from calls and function pointers; every jump stays inside */
+/* From calls and function pointers. -EINVAL: a jump leaves its function, or one runs off its end; -E2BIG: too many. */
+int subprogs_find(struct prog *p, struct insn_error *err);
+/* A function of the program as a value: what LD_IMM64 of one gives. */
+enum { FUNC_TAG_SHIFT = 32 };
+#define FUNC_TAG 0x00f00000u
+static inline u64 func_value(u32 insn)
+{
+	return (u64)FUNC_TAG << FUNC_TAG_SHIFT | insn;
+}
 const struct subprog *subprog_at(const struct prog *p, u32 insn);
-void prog_tag(const struct raw_insn *raw, const struct insn *insns, u32 n, const struct mem *mem, u8 tag[8]);
+int prog_tag(const struct raw_insn *raw, const struct insn *insns, u32 n, const struct mem *mem, u8 tag[8]);
 
 #endif

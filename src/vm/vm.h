@@ -19,8 +19,9 @@ typedef u64 helper_fn(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e);
  * results, read by whoever ran the program. */
 struct packet {
 	u8 *head, *meta, *data, *tail, *end;
+	bool read_only; /* direct access may not write */
 	u32 ifindex, rx_queue, protocol; /* protocol in network order, as __sk_buff has it */
-	u32 link_header; /* bytes of link-layer header that a socket filter sees: offset of the network header from data */
+	u8 *mac, *network; /* where the link-layer and the network header begin */
 	u32 redirect_ifindex;
 	u64 redirect_flags;
 	struct map *redirect_map;
@@ -32,6 +33,8 @@ struct run_ctx {
 	const struct ctx_type *type;
 	u8 *bytes; /* the uapi struct; what R1 holds */
 	u32 size;
+	bool has_second; /* bare bytecode: R2 holds `second` */
+	u64 second;
 	struct packet *packet; /* NULL when the type has none */
 };
 
@@ -64,10 +67,11 @@ struct run_host {
 	void *ud;
 	u64 (*clock)(void *ud, int clock_id); /* ns */
 	void (*trace)(void *ud, const char *text, size_t len); /* bpf_trace_printk */
-	const struct helper_proto *(*own_proto)(void *ud, u32 id); /* an embedder's helpers; NULL: unknown */
-	helper_fn *(*own_helper)(void *ud, u32 id);
 	struct prog *(*prog_at)(void *ud, u32 id); /* for tail calls; valid for the time of the run */
-	struct map *(*map_at)(void *ud, const void *handle); /* a map handle -> map, or NULL */
+	helper_fn *const *bodies; /* indexed by helper id */
+	u32 n_bodies;
+	helper_fn *(*own_body)(void *ud, const struct helper_proto *proto); /* an embedder's helper; may be NULL */
+	const struct window *window;
 	int (*output_packet)(void *ud, struct run *r, struct packet *p, u32 ifindex, u64 flags); /* clone_redirect; NULL: none */
 };
 
@@ -77,7 +81,13 @@ struct run_span {
 	const char *what;
 };
 
-enum { RUN_FRAMES = 8, RUN_STACK = 512, RUN_TAIL_CALLS = 33, RUN_SPANS = 8, RUN_RECORDS = 16 };
+struct run_record {
+	void *at;
+	struct map *map;
+	u64 size;
+};
+
+enum { RUN_FRAMES = 8, RUN_STACK = 512, RUN_TAIL_CALLS = 33, RUN_SPANS = 8, RUN_RECORDS = 16, RUN_INNER = 64 };
 
 struct run {
 	struct prog *prog; /* changes with tail calls */
@@ -91,10 +101,11 @@ struct run {
 	struct fault fault;
 	u64 insns; /* executed */
 	u32 tail_calls;
-	u32 depth;
-	void *records[RUN_RECORDS]; /* ring records reserved and not yet released */
+	struct run_record records[RUN_RECORDS]; /* ring records reserved and not yet released */
 	u32 n_records;
-	void *lock_held;
+	struct map *inner[RUN_INNER]; /* maps that this run found in maps of maps */
+	u32 n_inner;
+	void *lock_held; /* the bpf_spin_lock that the program holds */
 	_Atomic u8 *coverage; /* optional: one byte per slot, set to 1 when executed */
 	void *vm; /* the interpreter's private state for this run */
 	u64 rng;

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The shape of a program: its functions, and its tag. */
+#include "prog/prog.h"
+
+#include <stdio.h>
+
+PRINTF_LIKE(3, 4) static int refuse(struct insn_error *err, u32 insn, const char *fmt, ...)
+{
+	va_list ap;
+
+	err->insn = insn;
+	va_start(ap, fmt);
+	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	va_end(ap);
+	return -EINVAL;
+}
+
+/* Where the function begins that a call or a function pointer at slot i names; -1: neither. */
+static s64 function_named(const struct insn *insns, u32 i)
+{
+	const struct insn *in = &insns[i];
+
+	if (in->op == OP_CALL && in->pseudo == CALL_SUBPROG)
+		return in->target;
+	if (in->op == OP_LD_IMM64 && in->pseudo == PSEUDO_FUNC)
+		return (s64)i + 1 + (s32)(u32)(u64)in->imm;
+	return -1;
+}
+
+static int mark_starts(const struct prog *p, u8 *start, u32 *count, struct insn_error *err)
+{
+	start[0] = 1;
+	*count = 1;
+	for (u32 i = 0; i < p->n; i++) {
+		s64 at = function_named(p->insns, i);
+		bool named = at != -1 || (p->insns[i].op == OP_LD_IMM64 && p->insns[i].pseudo == PSEUDO_FUNC);
+
+		if (!named)
+			continue;
+		if (at < 0 || at >= p->n || p->insns[at].op == OP_PAD)
+			return refuse(err, i, "the function it names lies outside the program");
+		*count += !start[at];
+		start[at] = 1;
+	}
+	return 0;
+}
+
+static int check_function(const struct prog *p, const struct subprog *f, struct insn_error *err)
+{
+	const struct insn *last = &p->insns[f->end - 1];
+
+	for (u32 i = f->start; i < f->end; i++) {
+		const struct insn *in = &p->insns[i];
+
+		if (in->target >= 0 && in->op != OP_CALL && ((u32)in->target < f->start || (u32)in->target >= f->end))
+			return refuse(err, i, "jump out of range from insn %u to %d: into another function", i, in->target);
+	}
+	if (last->op != OP_EXIT && last->op != OP_JA)
+		return refuse(err, f->end - 1, "last insn is not an exit or jmp: the function runs off its end");
+	return 0;
+}
+
+int subprogs_find(struct prog *p, struct insn_error *err)
+{
+	u8 *start = arena_alloc(&p->arena, p->n);
+	struct subprog *f;
+	u32 count, at = 0;
+	int bad;
+
+	if (!start)
+		return -ENOMEM;
+	bad = mark_starts(p, start, &count, err);
+	if (bad)
+		return bad;
+	if (count > PROG_MAX_SUBPROGS) {
+		refuse(err, 0, "too many subprograms: %u, at most %d", count, PROG_MAX_SUBPROGS);
+		return -E2BIG;
+	}
+	p->subprogs = f = arena_array(&p->arena, count, sizeof(*f));
+	if (!f)
+		return -ENOMEM;
+	p->n_subprogs = count;
+	for (u32 i = 0; i < p->n; i++)
+		if (start[i])
+			f[at++] = (struct subprog){.start = i};
+	for (u32 i = 0; i < count; i++) {
+		f[i].end = i + 1 < count ? f[i + 1].start : p->n;
+		f[i].name = i ? arena_text(&p->arena, "func_%u", i) : "main";
+		if (!f[i].name)
+			return -ENOMEM;
+		bad = check_function(p, &f[i], err);
+		if (bad)
+			return bad;
+	}
+	return 0;
+}
+
+const struct subprog *subprog_at(const struct prog *p, u32 insn)
+{
+	u32 low = 0, high = p->n_subprogs;
+
+	while (high - low > 1) {
+		u32 mid = (low + high) / 2;
+
+		if (p->subprogs[mid].start <= insn)
+			low = mid;
+		else
+			high = mid;
+	}
+	return &p->subprogs[low];
+}
+
+/* SHA-1 over the instructions with the descriptors of maps left out (Linux 4.10 to 6.17). */
+int prog_tag(const struct raw_insn *raw, const struct insn *insns, u32 n, const struct mem *mem, u8 tag[8])
+{
+	struct raw_insn *copy = mem_copy(mem, raw, n * sizeof(*raw));
+	u8 digest[20];
+
+	if (!copy)
+		return -ENOMEM;
+	for (u32 i = 0; i + 1 < n; i++)
+		if (insns[i].op == OP_LD_IMM64 && insns[i].pseudo != PSEUDO_CONST && insns[i].pseudo != PSEUDO_FUNC &&
+		    insns[i].pseudo != PSEUDO_BTF_ID)
+			copy[i].imm = copy[i + 1].imm = 0;
+	sha1_digest(copy, n * sizeof(*raw), digest);
+	memcpy(tag, digest, 8);
+	mem_free(mem, copy, n * sizeof(*raw));
+	return 0;
+}

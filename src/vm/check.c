@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a run may touch, and what a helper's arguments must be. Nothing here knows a helper or a map kind: prototypes come
+ * from abi/helpers.def, and a map says itself which of its bytes are values.
+ */
+#include "vm/state.h"
+
+#include <stdio.h>
+
+void vm_fault(struct run *r, enum fault_code code, u64 address, u32 size, const char *fmt, ...)
+{
+	struct vm *vm = r->vm;
+	va_list ap;
+	int n;
+
+	if (r->fault.code)
+		return;
+	r->fault = (struct fault){.code = code, .insn = vm ? vm->pc : 0, .address = address, .size = size};
+	n = snprintf(r->fault.text, sizeof(r->fault.text), "insn %u: ", r->fault.insn);
+	va_start(ap, fmt);
+	vsnprintf(r->fault.text + n, sizeof(r->fault.text) - (size_t)n, fmt, ap);
+	va_end(ap);
+}
+
+static bool inside(u64 addr, u64 size, const void *start, u64 length)
+{
+	u64 off = addr - (u64)(uintptr_t)start;
+
+	return off <= length && size <= length - off;
+}
+
+/* The map that an address lies in, if this run may use it. Pointers are compared before they are followed. */
+static struct map *map_of(const struct run *r, u64 addr)
+{
+	struct map *owner = window_find(r->host->window, (const void *)(uintptr_t)addr);
+
+	if (!owner)
+		return NULL;
+	for (u32 i = 0; i < r->prog->n_maps; i++)
+		if (r->prog->maps[i] == owner)
+			return owner;
+	for (u32 i = 0; i < r->n_inner; i++)
+		if (r->inner[i] == owner)
+			return owner;
+	/* A caller's program may have other maps than the one that a tail call led to. */
+	for (const struct vm_frame *f = ((struct vm *)r->vm)->frame; f; f = f->caller)
+		for (u32 i = 0; i < f->prog->n_maps; i++)
+			if (f->prog->maps[i] == owner)
+				return owner;
+	return NULL;
+}
+
+struct map *vm_map(const struct run *r, u64 handle)
+{
+	struct map *m = map_of(r, handle);
+
+	return m && map_handle(m) == handle ? m : NULL;
+}
+
+static bool stack_ok(const struct vm *vm, u64 addr, u64 size)
+{
+	u64 off = addr - (u64)(uintptr_t)vm->stack;
+
+	if (off >= (u64)vm->depth * VM_STRIDE)
+		return false;
+	off %= VM_STRIDE;
+	return off >= VM_STRIDE - RUN_STACK && size <= VM_STRIDE - off;
+}
+
+enum verdict { NOWHERE, READABLE, WRITABLE };
+
+static enum verdict map_access(struct run *r, u64 addr, u64 size)
+{
+	struct map *m = map_of(r, addr);
+
+	if (!m || !m->ops->in_value || !m->ops->in_value(m, (const void *)(uintptr_t)addr, size))
+		return NOWHERE;
+	if (m->spec.flags & BPF_F_WRONLY_PROG)
+		return NOWHERE;
+	return m->spec.flags & BPF_F_RDONLY_PROG ? READABLE : WRITABLE;
+}
+
+static enum verdict find(struct run *r, u64 addr, u64 size)
+{
+	const struct packet *p = r->ctx.packet;
+
+	if (stack_ok(r->vm, addr, size))
+		return WRITABLE;
+	if (p && inside(addr, size, p->meta, (u64)(p->tail - p->meta)))
+		return p->read_only ? READABLE : WRITABLE;
+	for (u32 i = 0; i < r->n_spans; i++)
+		if (inside(addr, size, (const void *)(uintptr_t)r->spans[i].start, r->spans[i].size))
+			return r->spans[i].writable ? WRITABLE : READABLE;
+	for (u32 i = 0; i < r->n_records; i++)
+		if (inside(addr, size, r->records[i].at, r->records[i].size))
+			return WRITABLE;
+	if (r->ctx.type && r->ctx.type->size == 0 && inside(addr, size, r->ctx.bytes, r->ctx.size))
+		return r->ctx.type->writable ? WRITABLE : READABLE;
+	return map_access(r, addr, size);
+}
+
+bool vm_readable(struct run *r, u64 addr, u64 size)
+{
+	return size == 0 || find(r, addr, size) != NOWHERE;
+}
+
+/* What the address is nearest to, for people. */
+static const char *describe(struct run *r, u64 addr, char *buf, size_t n)
+{
+	const struct vm *vm = r->vm;
+	const struct packet *p = r->ctx.packet;
+	struct map *m = map_of(r, addr);
+
+	if (addr < 4096)
+		snprintf(buf, n, "a NULL pointer plus %llu", (unsigned long long)addr);
+	else if (inside(addr, 0, vm->stack, sizeof(vm->stack)))
+		snprintf(buf, n, "stack address r10%+lld, outside its 512 bytes", (long long)(addr - vm->frame->fp));
+	else if (p && inside(addr, 0, p->head, (u64)(p->end - p->head)))
+		snprintf(buf, n, "packet offset %lld, outside of its %lld bytes", (long long)(addr - (u64)(uintptr_t)p->data),
+			 (long long)(p->tail - p->data));
+	else if (inside(addr, 0, r->ctx.bytes, r->ctx.size))
+		snprintf(buf, n, "context offset %llu", (unsigned long long)(addr - (u64)(uintptr_t)r->ctx.bytes));
+	else if (m)
+		snprintf(buf, n, "map '%s' (%s), outside of a value of %u bytes", m->spec.name, m->info->name, m->spec.value_size);
+	else
+		snprintf(buf, n, "0x%llx, which is nothing that the program may touch", (unsigned long long)addr);
+	return buf;
+}
+
+int vm_check(struct run *r, u64 addr, u64 size, bool write)
+{
+	enum verdict v = size ? find(r, addr, size) : WRITABLE;
+	char what[120];
+
+	if (v == WRITABLE || (v == READABLE && !write))
+		return 0;
+	describe(r, addr, what, sizeof(what));
+	if (v == READABLE)
+		vm_fault(r, FAULT_READ_ONLY, addr, (u32)size, "store of %llu bytes at %s: read-only", (unsigned long long)size, what);
+	else
+		vm_fault(r, FAULT_ACCESS, addr, (u32)size, "%s of %llu bytes at %s", write ? "store" : "load",
+			 (unsigned long long)size, what);
+	return -EFAULT;
+}
+
+/* ---- context ---- */
+
+static int bad_ctx(struct run *r, u32 off, u32 size, const char *what)
+{
+	vm_fault(r, FAULT_CTX, (u64)(uintptr_t)r->ctx.bytes + off, size, "invalid bpf_context access off=%u size=%u: %s of %s", off,
+		 size, what, r->ctx.type->name);
+	return -EFAULT;
+}
+
+int vm_ctx_load(struct run *r, u32 off, u32 size, u64 *out)
+{
+	const struct ctx_field *f = ctx_field_at(r->ctx.type, off, size);
+	const struct packet *p = r->ctx.packet;
+
+	if (!f || !(f->access & CTX_READ))
+		return bad_ctx(r, off, size, f ? "field may not be read by this program type" : "no such field");
+	if (f->kind == CTX_PLAIN) {
+		const u8 *at = r->ctx.bytes + off;
+
+		if (size != f->size && !(f->access & CTX_NARROW))
+			return bad_ctx(r, off, size, "part of a field");
+		*out = size == 1 ? *at : size == 2 ? LOAD_AS(u16, at) : size == 4 ? LOAD_AS(u32, at) : LOAD_AS(u64, at);
+		return 0;
+	}
+	if (size != f->size || off != f->offset || !p)
+		return bad_ctx(r, off, size, "part of a pointer field");
+	*out = (u64)(uintptr_t)(f->kind == CTX_DATA ? p->data : f->kind == CTX_DATA_END ? p->tail : p->meta);
+	return 0;
+}
+
+int vm_ctx_store(struct run *r, u32 off, u32 size, u64 value)
+{
+	const struct ctx_field *f = ctx_field_at(r->ctx.type, off, size);
+
+	if (!f || !(f->access & CTX_WRITE) || f->kind != CTX_PLAIN)
+		return bad_ctx(r, off, size, f ? "field may not be written by this program type" : "no such field");
+	memcpy(r->ctx.bytes + off, &value, size);
+	return 0;
+}
+
+/* ---- helper arguments ---- */
+
+struct args {
+	struct run *r;
+	const struct helper_proto *proto;
+	u64 *value; /* in: registers; out: what the body gets */
+	u32 at;
+	struct map *map;
+	u64 record_size;
+};
+
+static int bad_arg(struct args *a, const char *expected)
+{
+	vm_fault(a->r, FAULT_ARGUMENT, a->value[a->at], 0, "bpf_%s: argument %u is 0x%llx, expected %s", a->proto->name, a->at + 1,
+		 (unsigned long long)a->value[a->at], expected);
+	return -EFAULT;
+}
+
+static int check_memory(struct args *a, u64 size, bool write)
+{
+	struct run *r = a->r;
+
+	if (vm_check(r, a->value[a->at], size, write) == 0)
+		return 0;
+	if (r->fault.code == FAULT_ACCESS || r->fault.code == FAULT_READ_ONLY) {
+		char why[128];
+
+		snprintf(why, sizeof(why), "%s", strchr(r->fault.text, ':') + 2);
+		r->fault.code = FAULT_NONE;
+		vm_fault(r, FAULT_ARGUMENT, a->value[a->at], (u32)size, "bpf_%s: argument %u: %s", a->proto->name, a->at + 1, why);
+	}
+	return -EFAULT;
+}
+
+static int check_sized(struct args *a, u32 arg, bool write)
+{
+	u64 size = a->value[a->at + 1];
+	u32 size_kind = a->proto->args[a->at + 1] & ARG_KIND_MASK;
+
+	size = (u32)size == size || (s64)size < 0 ? size : UINT64_MAX;
+	if (size == 0 && size_kind == ARG_SIZE_0)
+		return 0;
+	if (a->value[a->at] == 0 && arg & ARG_NULLABLE)
+		return 0;
+	if (size == 0 || size > INT32_MAX) {
+		a->at++;
+		return bad_arg(a, size_kind == ARG_SIZE ? "a size from 1 on" : "a size from 0 on");
+	}
+	return check_memory(a, size, write);
+}
+
+static int check_string(struct args *a)
+{
+	struct map *m = map_of(a->r, a->value[a->at]);
+	u64 addr = a->value[a->at];
+
+	if (!m || !(m->spec.flags & BPF_F_RDONLY_PROG))
+		return bad_arg(a, "a string in read-only map memory (a constant)");
+	for (u64 n = 0; vm_readable(a->r, addr + n, 1); n++)
+		if (*(const char *)(uintptr_t)(addr + n) == 0)
+			return 0;
+	return bad_arg(a, "a string that ends with a zero byte");
+}
+
+static int check_record(struct args *a)
+{
+	struct run *r = a->r;
+
+	for (u32 i = 0; i < r->n_records; i++)
+		if ((u64)(uintptr_t)r->records[i].at == a->value[a->at])
+			return 0;
+	return bad_arg(a, "a reserved record that was not released");
+}
+
+static int check_lock(struct args *a)
+{
+	struct map *m = map_of(a->r, a->value[a->at]);
+
+	if (!m || !m->record.spin_lock || a->value[a->at] % 4)
+		return bad_arg(a, "a struct bpf_spin_lock in a map value");
+	return check_memory(a, 4, true);
+}
+
+static int check_one(struct args *a, u32 arg)
+{
+	u64 v = a->value[a->at];
+	u32 kind = arg & ARG_KIND_MASK;
+
+	switch ((enum arg_kind)kind) {
+	case ARG_CTX: return v == (u64)(uintptr_t)a->r->ctx.bytes ? 0 : bad_arg(a, "the program's context");
+	case ARG_MAP_HANDLE:
+		a->map = vm_map(a->r, v);
+		if (!a->map)
+			return bad_arg(a, "a map");
+		if (!map_has_slot(a->map, arg >> ARG_PARAM_SHIFT)) {
+			vm_fault(a->r, FAULT_ARGUMENT, v, 0, "cannot pass map_type %u (%s) into func bpf_%s#%u", a->map->spec.kind,
+				 a->map->info->name, a->proto->name, a->proto->id);
+			return -EFAULT;
+		}
+		a->value[a->at] = (u64)(uintptr_t)a->map;
+		return 0;
+	case ARG_KEY: return check_memory(a, a->map->spec.key_size, false);
+	case ARG_VALUE: return check_memory(a, a->map->spec.value_size, false);
+	case ARG_VALUE_OUT: return check_memory(a, a->map->spec.value_size, true);
+	case ARG_MEM: return check_sized(a, arg, false);
+	case ARG_MEM_OUT: return check_sized(a, arg, true);
+	case ARG_FIXED_OUT: return check_memory(a, arg >> ARG_PARAM_SHIFT, true);
+	case ARG_CSTRING: return check_string(a);
+	case ARG_CALLBACK:
+		if (v >> FUNC_TAG_SHIFT != FUNC_TAG || (u32)v >= a->r->prog->n || subprog_at(a->r->prog, (u32)v)->start != (u32)v)
+			return bad_arg(a, "a function of the program");
+		a->value[a->at] = (u32)v;
+		return 0;
+	case ARG_RECORD: return check_record(a);
+	case ARG_SPIN_LOCK: return check_lock(a);
+	case ARG_ALLOC_SIZE: a->record_size = v; return 0;
+	default: return 0;
+	}
+}
+
+int vm_check_args(struct run *r, const struct helper_proto *proto, u64 value[5], u32 written, struct map **map, u64 *record_size)
+{
+	struct args a = {.r = r, .proto = proto, .value = value};
+
+	for (; a.at < 5 && proto->args[a.at] != ARG_NONE; a.at++) {
+		int err;
+
+		if (!(written >> (a.at + 1) & 1)) {
+			vm_fault(r, FAULT_UNINIT, 0, 0, "R%u !read_ok: argument %u of bpf_%s was never written", a.at + 1, a.at + 1,
+				 proto->name);
+			return -EFAULT;
+		}
+		err = check_one(&a, proto->args[a.at]);
+		if (err)
+			return err;
+	}
+	*map = a.map;
+	*record_size = a.record_size;
+	return 0;
+}
