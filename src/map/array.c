@@ -158,7 +158,7 @@ const struct map_ops array_ops = {
 	.next_key = array_next_key,
 	.in_value = array_in_value,
 	.mmap = array_mmap,
-	.traits = KIND_INNER | KIND_LOCKS | KIND_TIMERS | KIND_BATCH_GET_SET,
+	.traits = KIND_STEADY | KIND_INNER | KIND_LOCKS | KIND_TIMERS | KIND_BATCH_GET_SET,
 	.refused = EINVAL,
 };
 

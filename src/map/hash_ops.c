@@ -62,11 +62,21 @@ static int lru_percpu_hash_create(struct map *m)
 	return create(m, true, true, false);
 }
 
+/* Ids mean something in one engine only: a pinned one is empty after adoption, and no second engine opens it meanwhile. */
 static int hash_of_maps_create(struct map *m)
 {
+	int err;
+
 	if (m->spec.value_size != 4)
 		return -EINVAL;
-	return create(m, false, false, true);
+	if (m->adopting && !m->alone)
+		return -EBUSY;
+	err = create(m, false, false, true);
+	if (!err && m->adopting)
+		hash_clear(m);
+	if (err || m->adopting)
+		return err;
+	return m->inner ? map_inner_check(m->inner) : -EBADF;
 }
 
 static u32 hash_key_of(const struct map *m, const void *key)
@@ -289,6 +299,7 @@ static void copy_out(struct map *m, void *value, struct hash_node *n)
 
 		memset(to, 0, t->percpu ? m->elem_size : m->spec.value_size);
 		map_copy_value(m, to, hash_value(t, n) + (u64)i * m->elem_size);
+		map_clear_special(m, to);
 	}
 }
 
@@ -499,12 +510,35 @@ static bool hash_in_value(struct map *m, const void *addr, u64 size)
 	.update = hash_update, .set = hash_set, .remove = hash_remove, .take = hash_take, .get = hash_get,               \
 	.next_key = hash_next_key, .for_each = hash_for_each, .batch = hash_batch, .in_value = hash_in_value
 
-const struct map_ops hash_ops = {.create = hash_create, .lookup = hash_lookup, COMMON_OPS};
-const struct map_ops lru_hash_ops = {.create = lru_hash_create, .lookup = lru_hash_lookup, COMMON_OPS};
+const struct map_ops hash_ops = {
+	.create = hash_create,
+	.lookup = hash_lookup,
+	COMMON_OPS,
+	.traits = KIND_INNER | KIND_LOCKS | KIND_TIMERS | KIND_BATCH_ALL,
+};
+
+const struct map_ops lru_hash_ops = {
+	.create = lru_hash_create,
+	.lookup = lru_hash_lookup,
+	COMMON_OPS,
+	.traits = KIND_INNER | KIND_LOCKS | KIND_TIMERS | KIND_BATCH_ALL,
+};
+
 const struct map_ops percpu_hash_ops = {
-	.create = percpu_hash_create, .lookup = percpu_hash_lookup, .lookup_cpu = percpu_hash_lookup_cpu, COMMON_OPS};
+	.create = percpu_hash_create,
+	.lookup = percpu_hash_lookup,
+	.lookup_cpu = percpu_hash_lookup_cpu,
+	COMMON_OPS,
+	.traits = KIND_PER_CPU | KIND_INNER | KIND_BATCH_ALL,
+};
+
 const struct map_ops lru_percpu_hash_ops = {
-	.create = lru_percpu_hash_create, .lookup = percpu_hash_lookup, .lookup_cpu = percpu_hash_lookup_cpu, COMMON_OPS};
+	.create = lru_percpu_hash_create,
+	.lookup = percpu_hash_lookup,
+	.lookup_cpu = percpu_hash_lookup_cpu,
+	COMMON_OPS,
+	.traits = KIND_PER_CPU | KIND_INNER | KIND_BATCH_ALL,
+};
 
 /* ---- hash of maps: a value is the id of a map; bpf(2) gives a descriptor and gets the id ---- */
 
@@ -512,7 +546,7 @@ static int hash_of_maps_set(struct map *m, const struct hold *h, const void *key
 {
 	u32 fd = LOAD_AS(u32, value), id, old = 0;
 	struct hash_node *n;
-	int err = m->host->object_get(m->host->ud, m, fd, &id);
+	int err = map_object_get(m, fd, &id);
 
 	if (err)
 		return err;
@@ -548,7 +582,7 @@ static long put_inner(void *ud, void *key, void *value)
 
 static void hash_of_maps_destroy(struct map *m)
 {
-	if (m->priv && hash_of(m)->nodes)
+	if (!m->adopting && m->priv && hash_of(m)->nodes)
 		hash_for_each(m, NULL, put_inner, m);
 }
 
@@ -560,4 +594,5 @@ const struct map_ops hash_of_maps_ops = {
 	.remove = hash_of_maps_remove,
 	.get = hash_get,
 	.next_key = hash_next_key,
+	.traits = KIND_FD_VALUES | KIND_OUTER | KIND_BATCH_GET_SET,
 };
