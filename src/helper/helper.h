@@ -13,6 +13,6 @@
 	u64 helper_##name(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e);
 #include "abi/helpers.def"
 
-helper_fn *helper_body(u32 id); /* NULL: unknown */
+helper_fn *const *helper_bodies(u32 *n); /* indexed by helper id; NULL: unknown */
 
 #endif

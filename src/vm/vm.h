@@ -24,9 +24,6 @@ struct packet {
 	u8 *mac, *network; /* where the link-layer and the network header begin */
 	u32 redirect_ifindex;
 	u64 redirect_flags;
-	struct map *redirect_map;
-	u64 redirect_key;
-	u8 redirect_kind; /* 0 none; set by the redirect family */
 };
 
 struct run_ctx {
@@ -62,11 +59,17 @@ struct fault {
 	char text[192]; /* "insn 5: load of 4 bytes at 0x... : outside of the packet (14 bytes)" */
 };
 
+struct run_task {
+	u64 pid_tgid, uid_gid;
+	char comm[16];
+};
+
 /* What the engine does for a run. */
 struct run_host {
 	void *ud;
 	u64 (*clock)(void *ud, int clock_id); /* ns */
-	void (*trace)(void *ud, const char *text, size_t len); /* bpf_trace_printk */
+	void (*trace)(void *ud, struct run *r, const char *text, size_t len); /* bpf_trace_printk */
+	const struct run_task *(*task)(void *ud, struct run *r); /* whose event this is; never NULL */
 	struct prog *(*prog_at)(void *ud, u32 id); /* for tail calls; valid for the time of the run */
 	helper_fn *const *bodies; /* indexed by helper id */
 	u32 n_bodies;
@@ -109,8 +112,8 @@ struct run {
 	_Atomic u8 *coverage; /* optional: one byte per slot, set to 1 when executed */
 	void *vm; /* the interpreter's private state for this run */
 	u64 rng;
-	int task_pid, task_tgid; /* identity that get_current_* reports */
-	const char *task_comm;
+	struct run_task task; /* filled by host->task() on first use */
+	bool has_task;
 };
 
 /* 0 and *result, or -EFAULT with r->fault filled in. The caller sets prog, host, hold, ctx, spans, budget. */

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Time, numbers, identity, strings, and copies from addresses that may be bad. */
+#include "helper/helper.h"
+
+#include <time.h>
+
+#define PTR(x)    ((void *)(uintptr_t)(x))
+#define RESULT(x) ((u64)(s64)(x))
+
+/* ---- time ---- */
+
+#define CLOCK_HELPER(name, id)                                                                                \
+	u64 helper_##name(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)                                      \
+	{                                                                                                        \
+		(void)a, (void)b, (void)c, (void)d, (void)e;                                                     \
+		return r->host->clock(r->host->ud, id);                                                       \
+	}
+CLOCK_HELPER(ktime_get_ns, CLOCK_MONOTONIC)
+CLOCK_HELPER(ktime_get_boot_ns, CLOCK_BOOTTIME)
+CLOCK_HELPER(ktime_get_tai_ns, CLOCK_TAI)
+CLOCK_HELPER(ktime_get_coarse_ns, CLOCK_MONOTONIC_COARSE)
+
+u64 helper_jiffies64(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)a, (void)b, (void)c, (void)d, (void)e;
+	return r->host->clock(r->host->ud, CLOCK_MONOTONIC_COARSE) / 4000000;
+}
+
+/* ---- numbers ---- */
+
+u64 helper_get_prandom_u32(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)a, (void)b, (void)c, (void)d, (void)e;
+	if (!r->rng)
+		r->rng = os_random() | 1;
+	r->rng ^= r->rng << 13;
+	r->rng ^= r->rng >> 7;
+	r->rng ^= r->rng << 17;
+	return (u32)((r->rng * 0x2545f4914f6cdd1dull) >> 32);
+}
+
+u64 helper_get_smp_processor_id(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)a, (void)b, (void)c, (void)d, (void)e;
+	return r->hold->index;
+}
+
+u64 helper_get_numa_node_id(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)r, (void)a, (void)b, (void)c, (void)d, (void)e;
+	return 0;
+}
+
+/* ---- the current task ---- */
+
+u64 helper_get_current_pid_tgid(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)a, (void)b, (void)c, (void)d, (void)e;
+	return r->host->task(r->host->ud, r)->pid_tgid;
+}
+
+u64 helper_get_current_uid_gid(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)a, (void)b, (void)c, (void)d, (void)e;
+	return r->host->task(r->host->ud, r)->uid_gid;
+}
+
+u64 helper_get_current_comm(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	const struct run_task *task = r->host->task(r->host->ud, r);
+	size_t n = MIN((size_t)b, sizeof(task->comm));
+
+	(void)c, (void)d, (void)e;
+	memset(PTR(a), 0, b);
+	memcpy(PTR(a), task->comm, n);
+	((char *)PTR(a))[b - 1] = 0;
+	return 0;
+}
+
+/* ---- copies from addresses that may be bad ---- */
+
+static u64 probe(struct run *r, u64 to, u64 size, u64 from)
+{
+	if (size == 0)
+		return 0;
+	if (!vm_readable(r, from, size)) {
+		memset(PTR(to), 0, size);
+		return RESULT(-EFAULT);
+	}
+	memmove(PTR(to), PTR(from), size);
+	return 0;
+}
+
+static u64 probe_string(struct run *r, u64 to, u64 size, u64 from)
+{
+	char *out = PTR(to);
+	u64 n = 0;
+
+	if (size == 0)
+		return 0;
+	while (n < size) {
+		if (!vm_readable(r, from + n, 1)) {
+			memset(out, 0, size);
+			return RESULT(-EFAULT);
+		}
+		out[n] = *(const char *)PTR(from + n);
+		if (!out[n++])
+			return n;
+	}
+	out[size - 1] = 0;
+	return size;
+}
+
+#define PROBE_HELPER(name, body)                                                                                 \
+	u64 helper_##name(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)                                      \
+	{                                                                                                        \
+		(void)d, (void)e;                                                                                \
+		return body(r, a, b, c);                                                                         \
+	}
+PROBE_HELPER(probe_read, probe)
+PROBE_HELPER(probe_read_user, probe)
+PROBE_HELPER(probe_read_kernel, probe)
+PROBE_HELPER(copy_from_user, probe)
+PROBE_HELPER(probe_read_str, probe_string)
+PROBE_HELPER(probe_read_user_str, probe_string)
+PROBE_HELPER(probe_read_kernel_str, probe_string)
+
+/* ---- strings ---- */
+
+u64 helper_strncmp(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)r, (void)d, (void)e;
+	return RESULT(strncmp(PTR(a), PTR(c), b));
+}
+
+enum number_end { NUMBER_OK, NUMBER_NONE, NUMBER_RANGE };
+
+/* Digits of the base from *at on; leaves *at behind the last one. */
+static enum number_end digits(const char *s, u64 len, u64 *at, u32 base, u64 *out)
+{
+	u64 start, x = 0;
+	bool over = false;
+
+	if ((base == 0 || base == 16) && *at + 2 < len && s[*at] == '0' && (s[*at + 1] | 32) == 'x') {
+		*at += 2;
+		base = 16;
+	} else if (base == 0) {
+		base = *at < len && s[*at] == '0' ? 8 : 10;
+	}
+	for (start = *at; *at < len; ++*at) {
+		char c = s[*at];
+		u32 digit = c >= '0' && c <= '9' ? (u32)(c - '0') : (c | 32) >= 'a' && (c | 32) <= 'f' ? (u32)((c | 32) - 'a') + 10 : 99;
+
+		if (digit >= base)
+			break;
+		over |= __builtin_mul_overflow(x, base, &x) || __builtin_add_overflow(x, digit, &x);
+	}
+	*out = x;
+	return *at == start ? NUMBER_NONE : over ? NUMBER_RANGE : NUMBER_OK;
+}
+
+/* bpf_strtol and bpf_strtoul: leading white space, an optional minus sign, digits; the number of characters read. */
+static s64 parse(const char *s, u64 len, u64 flags, bool *minus, u64 *out)
+{
+	u32 base = flags & 0x1f;
+	u64 at = 0;
+
+	if (!len || (base != 0 && base != 8 && base != 10 && base != 16) || flags & ~(u64)0x1f)
+		return -EINVAL;
+	while (at < len && (s[at] == ' ' || (s[at] >= '\t' && s[at] <= '\r')))
+		at++;
+	*minus = at < len && s[at] == '-';
+	at += *minus;
+	switch (digits(s, MIN(len, at + 64), &at, base, out)) {
+	case NUMBER_NONE: return -EINVAL;
+	case NUMBER_RANGE: return -ERANGE;
+	case NUMBER_OK: break;
+	}
+	return (s64)at;
+}
+
+u64 helper_strtol(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	bool minus;
+	u64 x;
+	s64 n = parse(PTR(a), b, c, &minus, &x);
+
+	(void)r, (void)e;
+	if (n < 0)
+		return (u64)n;
+	if (x > (u64)INT64_MAX + minus)
+		return RESULT(-ERANGE);
+	STORE_AS(u64, PTR(d), minus ? 0 - x : x);
+	return (u64)n;
+}
+
+u64 helper_strtoul(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	bool minus;
+	u64 x;
+	s64 n = parse(PTR(a), b, c, &minus, &x);
+
+	(void)r, (void)e;
+	if (n < 0)
+		return (u64)n;
+	if (minus)
+		return RESULT(-EINVAL);
+	STORE_AS(u64, PTR(d), x);
+	return (u64)n;
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Helpers on an skb: socket filters and tc. Bounds and errors as Linux 6.18's net/core/filter.c gives them. */
+#include "helper/helper.h"
+
+#include <net/ethernet.h>
+
+#define PTR(x)    ((void *)(uintptr_t)(x))
+#define RESULT(x) ((u64)(s64)(x))
+
+enum { NOT_SUPPORTED = 524 /* ENOTSUPP */, VLAN_BYTES = 4, MOST_BYTES = 65536 + ETH_HLEN };
+
+static struct __sk_buff *skb_of(struct run *r)
+{
+	return (struct __sk_buff *)(void *)r->ctx.bytes;
+}
+
+static u64 length(const struct packet *p)
+{
+	return (u64)(p->tail - p->data);
+}
+
+static void sync_length(struct run *r)
+{
+	skb_of(r)->len = (u32)length(r->ctx.packet);
+}
+
+u64 helper_skb_load_bytes(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	const struct packet *p = r->ctx.packet;
+	u32 off = (u32)b, n = (u32)d;
+
+	(void)a, (void)e;
+	if (off > INT32_MAX || off > length(p) || n > length(p) - off) {
+		memset(PTR(c), 0, n);
+		return RESULT(-EFAULT);
+	}
+	memcpy(PTR(c), p->data + off, n);
+	return 0;
+}
+
+u64 helper_skb_load_bytes_relative(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	const struct packet *p = r->ctx.packet;
+	const u8 *from = (u32)e == BPF_HDR_START_MAC ? p->mac : (u32)e == BPF_HDR_START_NET ? p->network : NULL;
+	u32 off = (u32)b, n = (u32)d;
+
+	(void)a;
+	if (!from || off > 0xffff || off > (u64)(p->tail - from) || n > (u64)(p->tail - from) - off) {
+		memset(PTR(c), 0, n);
+		return RESULT(-EFAULT);
+	}
+	memcpy(PTR(c), from + off, n);
+	return 0;
+}
+
+u64 helper_skb_store_bytes(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	struct packet *p = r->ctx.packet;
+	u32 off = (u32)b, n = (u32)d;
+
+	(void)a;
+	if (e & ~(u64)(BPF_F_RECOMPUTE_CSUM | BPF_F_INVALIDATE_HASH))
+		return RESULT(-EINVAL);
+	if (off > INT32_MAX || off > length(p) || n > length(p) - off)
+		return RESULT(-EFAULT);
+	memmove(p->data + off, PTR(c), n);
+	if (e & BPF_F_INVALIDATE_HASH)
+		skb_of(r)->hash = 0;
+	return 0;
+}
+
+u64 helper_skb_pull_data(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)a, (void)c, (void)d, (void)e;
+	return (u32)b > length(r->ctx.packet) ? RESULT(-ENOMEM) : 0; /* packets are always linear here */
+}
+
+u64 helper_skb_change_type(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	enum { OTHER_HOST = 3 };
+
+	(void)a, (void)c, (void)d, (void)e;
+	if (skb_of(r)->pkt_type > OTHER_HOST || (u32)b > OTHER_HOST)
+		return RESULT(-EINVAL);
+	skb_of(r)->pkt_type = (u32)b;
+	return 0;
+}
+
+/* ---- size ---- */
+
+u64 helper_skb_change_tail(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	struct packet *p = r->ctx.packet;
+	u32 n = (u32)b;
+
+	(void)a, (void)d, (void)e;
+	if (c || n < ETH_HLEN || n > MOST_BYTES)
+		return RESULT(-EINVAL);
+	if (n > (u64)(p->end - p->data))
+		return RESULT(-ENOMEM);
+	if (n > length(p))
+		memset(p->tail, 0, n - length(p));
+	p->tail = p->data + n;
+	sync_length(r);
+	return 0;
+}
+
+u64 helper_skb_change_head(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	struct packet *p = r->ctx.packet;
+	u32 n = (u32)b;
+
+	(void)a, (void)d, (void)e;
+	if (c || n > MOST_BYTES || length(p) + n > MOST_BYTES)
+		return RESULT(-EINVAL);
+	if (n > (u64)(p->data - p->head))
+		return RESULT(-ENOMEM);
+	p->data -= n;
+	memset(p->data, 0, n);
+	p->meta = p->mac = p->data;
+	sync_length(r);
+	return 0;
+}
+
+/* Makes room for, or removes, bytes behind the link-layer addresses. */
+static bool shift_addresses(struct packet *p, int bytes)
+{
+	enum { ADDRESSES = 2 * ETH_ALEN };
+
+	if (bytes > p->data - p->head || (bytes < 0 && (u64)-bytes + ADDRESSES > length(p)))
+		return false;
+	memmove(p->data - bytes, p->data, ADDRESSES);
+	p->data -= bytes;
+	p->meta = p->mac = p->data;
+	return true;
+}
+
+u64 helper_skb_vlan_push(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	struct packet *p = r->ctx.packet;
+	struct __sk_buff *skb = skb_of(r);
+	u16 proto = (u16)b;
+
+	(void)a, (void)d, (void)e;
+	if (proto != __builtin_bswap16(ETHERTYPE_VLAN) && proto != __builtin_bswap16(0x88a8))
+		proto = __builtin_bswap16(ETHERTYPE_VLAN);
+	if (skb->vlan_present) { /* the tag that is beside the packet moves into it */
+		if (!shift_addresses(p, VLAN_BYTES))
+			return RESULT(-ENOMEM);
+		STORE_AS(u16, p->data + 12, (u16)skb->vlan_proto);
+		STORE_AS(u16, p->data + 14, __builtin_bswap16((u16)skb->vlan_tci));
+		sync_length(r);
+	}
+	skb->vlan_present = 1;
+	skb->vlan_proto = proto;
+	skb->vlan_tci = (u16)c;
+	return 0;
+}
+
+static bool tagged(const struct packet *p)
+{
+	u16 type = length(p) >= ETH_HLEN + VLAN_BYTES ? LOAD_AS(u16, p->data + 12) : 0;
+
+	return type == __builtin_bswap16(ETHERTYPE_VLAN) || type == __builtin_bswap16(0x88a8);
+}
+
+static u16 untag(struct run *r)
+{
+	struct packet *p = r->ctx.packet;
+	u16 tci = __builtin_bswap16(LOAD_AS(u16, p->data + 14));
+
+	shift_addresses(p, -VLAN_BYTES);
+	sync_length(r);
+	return tci;
+}
+
+u64 helper_skb_vlan_pop(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	struct packet *p = r->ctx.packet;
+	struct __sk_buff *skb = skb_of(r);
+
+	(void)a, (void)b, (void)c, (void)d, (void)e;
+	if (!skb->vlan_present && tagged(p))
+		untag(r);
+	skb->vlan_present = skb->vlan_tci = skb->vlan_proto = 0;
+	if (tagged(p)) { /* the next one moves beside the packet */
+		u16 proto = LOAD_AS(u16, p->data + 12);
+
+		skb->vlan_tci = untag(r);
+		skb->vlan_proto = proto;
+		skb->vlan_present = 1;
+	}
+	return 0;
+}
+
+/* ---- hash ---- */
+
+/* Of the flow: addresses, protocol and ports where they can be found. Never 0, which means "not computed". */
+static u32 flow_hash(const struct packet *p)
+{
+	static const struct hash_key key = {{0x9e3779b97f4a7c15ull, 0xbf58476d1ce4e5b9ull, 0x94d049bb133111ebull, 0x2545f4914f6cdd1dull,
+					     0xd6e8feb86659fd93ull, 0xa0761d6478bd642full, 0, 0, 0xe7037ed1a0b428dbull,
+					     0x8ebc6af09c88c6e3ull, 0x589965cc75374cc3ull, 0x1d8e4e27c47d124full,
+					     0xeb44accab455d165ull, 0x9c6e6877736c46e3ull}};
+	u8 flow[40] = {0};
+	const u8 *ip = p->network, *l4;
+	u64 n = ip ? (u64)(p->tail - ip) : 0;
+	u8 version = n ? ip[0] >> 4 : 0;
+	u32 header = version == 4 ? (u32)(ip[0] & 15) * 4 : 40;
+
+	if (version == 4 && n >= 20) {
+		memcpy(flow, ip + 12, 8);
+		flow[36] = ip[9];
+	} else if (version == 6 && n >= 40) {
+		memcpy(flow, ip + 8, 32);
+		flow[36] = ip[6];
+	} else {
+		memcpy(flow, p->data, MIN(length(p), sizeof(flow)));
+	}
+	l4 = ip + header;
+	if ((flow[36] == 6 || flow[36] == 17) && n >= header + 4)
+		memcpy(flow + 32, l4, 4);
+	return (u32)hash_bytes(&key, flow, sizeof(flow)) | 1;
+}
+
+u64 helper_get_hash_recalc(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)a, (void)b, (void)c, (void)d, (void)e;
+	if (!skb_of(r)->hash)
+		skb_of(r)->hash = flow_hash(r->ctx.packet);
+	return skb_of(r)->hash;
+}
+
+u64 helper_set_hash_invalid(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)a, (void)b, (void)c, (void)d, (void)e;
+	skb_of(r)->hash = 0;
+	return 0;
+}
+
+u64 helper_set_hash(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)a, (void)c, (void)d, (void)e;
+	skb_of(r)->hash = (u32)b;
+	return 0;
+}
+
+/* ---- the state of the hardware's checksum: there is no hardware, so nothing was verified ---- */
+
+u64 helper_csum_update(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)r, (void)a, (void)b, (void)c, (void)d, (void)e;
+	return RESULT(-NOT_SUPPORTED);
+}
+
+u64 helper_csum_level(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)r, (void)a, (void)c, (void)d, (void)e;
+	switch (b) {
+	case BPF_CSUM_LEVEL_QUERY: return RESULT(-EACCES);
+	case BPF_CSUM_LEVEL_INC:
+	case BPF_CSUM_LEVEL_DEC:
+	case BPF_CSUM_LEVEL_RESET: return 0;
+	default: return RESULT(-EINVAL);
+	}
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Helpers on an xdp_md, and redirection for XDP and tc. Bounds and errors as Linux 6.18 gives them. */
+#include "helper/helper.h"
+
+#include <linux/pkt_cls.h>
+#include <net/ethernet.h>
+
+#define PTR(x)    ((void *)(uintptr_t)(x))
+#define RESULT(x) ((u64)(s64)(x))
+
+enum { FRAME_HEADER = 40 /* Linux keeps its struct xdp_frame at the start of the headroom */, MOST_META = 252 };
+
+u64 helper_xdp_adjust_head(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	struct packet *p = r->ctx.packet;
+	s64 delta = (s32)(u32)b, meta = p->data - p->meta;
+
+	(void)a, (void)c, (void)d, (void)e;
+	if (p->data - p->head + delta < FRAME_HEADER + meta || p->tail - p->data - delta < ETH_HLEN)
+		return RESULT(-EINVAL);
+	memmove(p->meta + delta, p->meta, (size_t)meta);
+	p->meta += delta;
+	p->data += delta;
+	return 0;
+}
+
+u64 helper_xdp_adjust_tail(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	struct packet *p = r->ctx.packet;
+	s64 delta = (s32)(u32)b;
+
+	(void)a, (void)c, (void)d, (void)e;
+	if (delta > p->end - p->tail || p->tail - p->data + delta < ETH_HLEN)
+		return RESULT(-EINVAL);
+	if (delta > 0)
+		memset(p->tail, 0, (size_t)delta);
+	p->tail += delta;
+	return 0;
+}
+
+u64 helper_xdp_adjust_meta(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	struct packet *p = r->ctx.packet;
+	s64 delta = (s32)(u32)b, size = p->data - p->meta - delta;
+
+	(void)a, (void)c, (void)d, (void)e;
+	if (p->meta - p->head + delta < FRAME_HEADER || size < 0)
+		return RESULT(-EINVAL);
+	if (size & 3 || size > MOST_META)
+		return RESULT(-EACCES);
+	p->meta += delta;
+	return 0;
+}
+
+u64 helper_xdp_get_buff_len(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)a, (void)b, (void)c, (void)d, (void)e;
+	return (u64)(r->ctx.packet->tail - r->ctx.packet->data);
+}
+
+static s64 check_range(const struct packet *p, u64 off, u64 n)
+{
+	off = (u32)off, n = (u32)n;
+	if (off > 0xffff || n > 0xffff)
+		return -EFAULT;
+	return off + n > (u64)(p->tail - p->data) ? -EINVAL : 0;
+}
+
+u64 helper_xdp_load_bytes(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	s64 err = check_range(r->ctx.packet, b, d);
+
+	(void)a, (void)e;
+	if (!err)
+		memmove(PTR(c), r->ctx.packet->data + (u32)b, (u32)d);
+	return RESULT(err);
+}
+
+u64 helper_xdp_store_bytes(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	s64 err = check_range(r->ctx.packet, b, d);
+
+	(void)a, (void)e;
+	if (!err)
+		memmove(r->ctx.packet->data + (u32)b, PTR(c), (u32)d);
+	return RESULT(err);
+}
+
+/* ---- redirection: recorded in the packet, carried out by whoever ran the program ---- */
+
+u64 helper_redirect(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	bool xdp = r->prog->kind->avail & FOR_XDP;
+	struct packet *p = r->ctx.packet;
+
+	(void)c, (void)d, (void)e;
+	if (b & ~(u64)(xdp ? 0 : BPF_F_INGRESS))
+		return xdp ? XDP_ABORTED : TC_ACT_SHOT;
+	p->redirect_ifindex = (u32)a;
+	p->redirect_flags = b;
+	return xdp ? XDP_REDIRECT : TC_ACT_REDIRECT;
+}
+
+u64 helper_clone_redirect(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)a, (void)d, (void)e;
+	if (c & ~(u64)BPF_F_INGRESS || !r->host->output_packet)
+		return RESULT(-EINVAL); /* as Linux says of an interface that does not exist */
+	return RESULT(r->host->output_packet(r->host->ud, r, r->ctx.packet, (u32)b, c));
+}
