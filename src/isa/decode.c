@@ -154,7 +154,8 @@ static int decode_jump(struct decoder *d, const struct raw_insn *r, struct insn 
 		i->op = OP_EXIT;
 		if (r->code != 0x95)
 			return unknown(d);
-		return i->dst || i->src || r->off || r->imm ? reserved(d, "an exit") : 0;
+		i->off = r->off; /* which Linux does not look at */
+		return i->dst || i->src || r->imm ? reserved(d, "an exit") : 0;
 	case 0x00:
 		i->op = OP_JA;
 		if (!i->imm_src)
@@ -194,6 +195,9 @@ static int decode_imm64(struct decoder *d, const struct raw_insn *r, struct insn
 	i->op = OP_LD_IMM64;
 	i->pseudo = i->src;
 	i->imm = (s64)((u64)(u32)r->imm | (u64)(u32)r[1].imm << 32);
+	if (r[1].imm && (i->pseudo == PSEUDO_MAP_FD || i->pseudo == PSEUDO_MAP_IDX))
+		return refuse(d, "unrecognized bpf_ld_imm64 insn: the second slot of a map load must be zero; a value's offset "
+				 "needs src %u", i->pseudo + 1u);
 	d->out[d->at + 1] = (struct insn){.op = OP_PAD};
 	return check_regs(d, i, true);
 }
@@ -285,6 +289,25 @@ static int decode_one(struct decoder *d)
 	return unknown(d);
 }
 
+/* Jumps, calls and function pointers must meet the first slot of an instruction. */
+static int check_targets(struct decoder *d)
+{
+	for (d->at = 0; d->at < d->n; d->at++) {
+		const struct insn *i = &d->out[d->at];
+		s64 function = (s64)d->at + 1 + (s32)(u32)(u64)i->imm;
+
+		if (i->target >= 0 && d->out[i->target].op == OP_PAD)
+			return refuse(d, "jump into the middle of ldimm64 insn %d", i->target - 1);
+		if (i->op != OP_LD_IMM64 || i->pseudo != PSEUDO_FUNC)
+			continue;
+		if (function < 0 || function >= (s64)d->n)
+			return refuse(d, "function out of range: %lld of %u", (long long)function, d->n);
+		if (d->out[function].op == OP_PAD)
+			return refuse(d, "function in the middle of ldimm64 insn %lld", (long long)function - 1);
+	}
+	return 0;
+}
+
 int insns_decode(const struct raw_insn *raw, u32 n, struct insn *out, struct insn_error *err)
 {
 	struct decoder d = {raw, n, 0, out, err};
@@ -299,8 +322,5 @@ int insns_decode(const struct raw_insn *raw, u32 n, struct insn *out, struct ins
 		if (out[d.at].op == OP_LD_IMM64)
 			d.at++;
 	}
-	for (d.at = 0; d.at < n; d.at++)
-		if (out[d.at].target >= 0 && out[out[d.at].target].op == OP_PAD)
-			return refuse(&d, "jump into the middle of ldimm64 insn %d", out[d.at].target - 1);
-	return 0;
+	return check_targets(&d);
 }

@@ -88,8 +88,8 @@ static void imm64(struct text *t, const struct insn *i)
 	case PSEUDO_MAP_IDX: text_addf(t, "map[idx:%u]", low); break;
 	case PSEUDO_MAP_IDX_VALUE: text_addf(t, "map[idx:%u]+%u", low, high); break;
 	}
-	/* Fields that the pseudo form does not use must survive a round trip. */
-	if (high && (i->pseudo == PSEUDO_MAP_FD || i->pseudo == PSEUDO_FUNC || i->pseudo == PSEUDO_MAP_IDX))
+	/* Linux ignores this field of a function pointer; it must survive a round trip. */
+	if (high && i->pseudo == PSEUDO_FUNC)
 		text_addf(t, " high %u", high);
 }
 
@@ -150,7 +150,11 @@ static void other(struct text *t, const struct insn *i, u32 at, const struct dis
 	case OP_JA: text_add(t, i->width == 64 ? "goto " : "gotol "), target(t, i, at, names, ""); break;
 	case OP_MAY_GOTO: text_add(t, "may_goto "), target(t, i, at, names, ""); break;
 	case OP_CALL: call(t, i, at, names); break;
-	case OP_EXIT: text_add(t, "exit"); break;
+	case OP_EXIT:
+		text_add(t, "exit");
+		if (i->off)
+			text_addf(t, " off %d", i->off);
+		break;
 	default: text_add(t, "(second slot)"); break;
 	}
 }

@@ -80,7 +80,8 @@ u32 insn_encode(const struct insn *insn, u32 at, struct raw_insn out[2])
 	case OPS_ATOMIC: out[0] = atomic(insn, op->imm); break;
 	default: out[0] = other(insn, delta); break;
 	}
-	out[0].regs = (u8)(insn->dst | insn->src << 4);
+	/* calls and 64-bit loads say in the source register's field which kind they are */
+	out[0].regs = (u8)(insn->dst | (insn->op == OP_CALL || insn->op == OP_LD_IMM64 ? insn->pseudo : insn->src) << 4);
 	if (insn->op != OP_LD_IMM64)
 		return 1;
 	out[0].imm = (s32)(u32)(u64)insn->imm;
