@@ -74,7 +74,7 @@ void mem_free(const struct mem *m, void *ptr, size_t size);
 		 : NULL)
 #define vec_free(m, v)                                                                                           \
 	(mem_free((m), (v)->at, (v)->cap * sizeof(*(v)->at)), (v)->at = NULL, (v)->n = (v)->cap = 0)
-#define vec_each(p, v) for (__typeof__((v)->at) p = (v)->at; p < (v)->at + (v)->n; p++)
+#define vec_each(p, v) for (__typeof__((v)->at) p = (v)->at; p && p < (v)->at + (v)->n; p++)
 int vec_grow(const struct mem *m, void **at, u32 *cap, size_t each);
 
 /* ---- arena.c: allocations that die together ---- */
