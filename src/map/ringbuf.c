@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * RINGBUF: records of any size from many producers to one consumer, in the layout that libbpf maps: the consumer's
+ * position at 0, the producers' at one page, data from two pages on. The data part is twice as long as the ring, so that a
+ * record which begins near the end is written straight on; the next one begins at the front again.
+ *
+ * Key idea: nothing that a client can write is believed. Position and records in flight are kept in the meta region;
+ * the page that clients see is a copy. The consumer's position is only used to refuse or to wake: a false one loses the
+ * consumer's own data.
+ *
+ * Concurrency:
+ *  1. One owned lock orders producers. Under it a record becomes part of the ring by storing `head`, then the copy.
+ *  2. bpf_ringbuf_output() writes its record complete before 1., so whoever dies leaves nothing behind.
+ *  3. A reserved record is first noted in the list of the holder's run slot (position, size, then the tag that makes the
+ *     note valid), then becomes part of the ring with its BUSY bit set. Committing clears the bit, then the note, without a lock.
+ *  4. Notes whose writer is gone are swept, under the lock: what is still BUSY becomes discarded. A takeover of the lock
+ *     sweeps first, so that a note for a position that was never reached is dropped before the position is given out.
+ *  5. Storing the copy of `head` (or the committed header) is a full barrier before the consumer's position is read;
+ *     poll_sync empties the event before it reads `head`. One of the two sees the other: no wake-up is lost.
+ */
+#include "map/map.h"
+
+#include <linux/bpf.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum {
+	PAGE = 4096,
+	HEADER = 8,
+	IN_FLIGHT = 32, /* records that one run slot may have reserved at a time */
+	SWEEP_EVERY = 256, /* failed reservations between two looks for dead owners */
+};
+#define RECORD_MAX (UINT32_MAX / 4)
+
+struct note {
+	_Atomic u64 pos;
+	_Atomic u32 size;
+	_Atomic u32 tag; /* of the holder; 0: no record */
+};
+
+struct ring_slot {
+	_Atomic u32 top; /* notes at and behind it were never used */
+	u32 reserved[15];
+	struct note note[IN_FLIGHT];
+};
+
+struct ring {
+	owned_lock lock;
+	_Atomic u32 failures;
+	_Atomic u64 head;
+	u64 reserved[6];
+	struct ring_slot slot[];
+};
+_Static_assert(sizeof(struct ring) == 64, "slots begin on a cache line");
+
+struct ring_event {
+	int fd;
+};
+
+static struct ring *ring(const struct map *m)
+{
+	return (struct ring *)(m->meta.base + sizeof(struct map_header));
+}
+
+static _Atomic u64 *consumer_pos(const struct map *m)
+{
+	return (_Atomic u64 *)m->client.base;
+}
+
+static _Atomic u64 *producer_pos(const struct map *m)
+{
+	return (_Atomic u64 *)(m->client.base + PAGE);
+}
+
+/* Always inside of the ring, whatever the position. */
+static u64 offset_of(const struct map *m, u64 pos)
+{
+	return pos & (m->spec.max_entries - 1) & ~7ull;
+}
+
+static u8 *record_at(const struct map *m, u64 pos)
+{
+	return m->client.base + 2 * PAGE + offset_of(m, pos);
+}
+
+static _Atomic u32 *length_at(const struct map *m, u64 pos)
+{
+	return (_Atomic u32 *)record_at(m, pos);
+}
+
+static u64 span_of(u64 size)
+{
+	return ALIGN_UP(size + HEADER, 8ull);
+}
+
+static void wake(const struct map *m)
+{
+	u64 one = 1;
+	const struct ring_event *e = m->priv;
+
+	/* A full counter is readable already. */
+	if (write(e->fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+/* After a barrier: the consumer had read all that was before this record, so it may be waiting. */
+static void wake_if_due(const struct map *m, u64 pos, u64 flags)
+{
+	if (flags & BPF_RB_FORCE_WAKEUP)
+		wake(m);
+	else if (!(flags & BPF_RB_NO_WAKEUP) &&
+		 offset_of(m, atomic_load_explicit(consumer_pos(m), memory_order_acquire)) == offset_of(m, pos))
+		wake(m);
+}
+
+/* ---- dead owners ---- */
+
+static void discard_note(struct map *m, struct note *n)
+{
+	u64 pos = atomic_load_explicit(&n->pos, memory_order_relaxed);
+	u32 size = atomic_load_explicit(&n->size, memory_order_relaxed), busy = size | BPF_RINGBUF_BUSY_BIT;
+	u64 behind = atomic_load_explicit(&ring(m)->head, memory_order_relaxed) - pos;
+
+	if (size <= RECORD_MAX && behind >= span_of(size) && behind <= m->spec.max_entries &&
+	    atomic_compare_exchange_strong(length_at(m, pos), &busy, size | BPF_RINGBUF_DISCARD_BIT))
+		wake_if_due(m, pos, 0);
+	atomic_store_explicit(&n->tag, 0, memory_order_release);
+}
+
+static u32 notes_used(const struct ring_slot *s)
+{
+	return MIN(atomic_load_explicit(&s->top, memory_order_relaxed), (u32)IN_FLIGHT);
+}
+
+/* Under the lock. h NULL: nobody else has the map, all notes are leftovers. */
+static void sweep(struct map *m, const struct hold *h)
+{
+	for (u32 cpu = 0; cpu < domain_cpus(m->domain); cpu++) {
+		struct ring_slot *s = &ring(m)->slot[cpu];
+
+		for (u32 i = 0; i < notes_used(s); i++) {
+			u32 tag = atomic_load_explicit(&s->note[i].tag, memory_order_acquire);
+
+			if (tag && (!h || hold_gone(h, tag)))
+				discard_note(m, &s->note[i]);
+		}
+	}
+}
+
+static int lock_ring(struct map *m, const struct hold *h)
+{
+	int err = owned_lock_take(h, &ring(m)->lock);
+
+	if (unlikely(err > 0)) {
+		sweep(m, h);
+		atomic_store(producer_pos(m), atomic_load(&ring(m)->head));
+		err = 0;
+	}
+	return err;
+}
+
+/* ---- life ---- */
+
+/* What a former owner left: its lock, its reservations, positions that do not fit. */
+static void settle(struct map *m)
+{
+	struct ring *r = ring(m);
+	u64 head = atomic_load(&r->head) & ~7ull;
+
+	atomic_store(&r->lock, 0);
+	atomic_store(&r->head, head);
+	sweep(m, NULL);
+	atomic_store(producer_pos(m), head);
+	if (head - atomic_load(consumer_pos(m)) > m->spec.max_entries)
+		atomic_store(consumer_pos(m), head);
+}
+
+static int ringbuf_create(struct map *m)
+{
+	const struct map_spec *s = &m->spec;
+	struct ring_event *e;
+	int err;
+
+	if (s->flags & ~(u32)BPF_F_NUMA_NODE || s->key_size || s->value_size || s->max_entries == 0 ||
+	    s->max_entries & (s->max_entries - 1) || s->max_entries % PAGE)
+		return -EINVAL;
+	err = map_meta_create(m, sizeof(struct ring) + sizeof(struct ring_slot) * domain_cpus(m->domain));
+	err = err ? err : map_client_create(m, 2 * PAGE + 2ull * s->max_entries);
+	if (err)
+		return err;
+	e = map_priv(m, sizeof(*e));
+	if (!e)
+		return -ENOMEM;
+	e->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (e->fd < 0)
+		return -errno;
+	if (m->adopting && m->alone)
+		settle(m);
+	return 0;
+}
+
+static void ringbuf_destroy(struct map *m)
+{
+	struct ring_event *e = m->priv;
+
+	if (e && e->fd >= 0)
+		close(e->fd);
+}
+
+/* ---- producers ---- */
+
+/* Under the lock: room for span bytes behind *pos. */
+static bool has_room(struct map *m, const struct hold *h, u64 span, u64 *pos)
+{
+	u64 used;
+
+	*pos = atomic_load_explicit(&ring(m)->head, memory_order_relaxed) & ~7ull;
+	used = *pos + span - atomic_load_explicit(consumer_pos(m), memory_order_acquire);
+	if (likely(used < m->spec.max_entries))
+		return true;
+	/* The consumer may be stuck before a record that nobody will ever commit. */
+	if (atomic_fetch_add_explicit(&ring(m)->failures, 1, memory_order_relaxed) % SWEEP_EVERY == 0)
+		sweep(m, h);
+	return false;
+}
+
+static int ringbuf_output(struct map *m, const struct hold *h, const void *data, u64 size, u64 flags)
+{
+	u64 pos;
+	u8 *to;
+	int err;
+
+	if (flags & ~(u64)(BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP))
+		return -EINVAL;
+	if (size > RECORD_MAX || span_of(size) > m->spec.max_entries)
+		return -EAGAIN;
+	err = lock_ring(m, h);
+	if (err < 0)
+		return -EAGAIN;
+	if (!has_room(m, h, span_of(size), &pos)) {
+		owned_lock_drop(h, &ring(m)->lock);
+		return -EAGAIN;
+	}
+	to = record_at(m, pos);
+	memcpy(to + HEADER, data, size);
+	__atomic_store_n((u64 *)to, size | (pos & (m->spec.max_entries - 1)) / PAGE << 32, __ATOMIC_RELAXED);
+	atomic_store_explicit(&ring(m)->head, pos + span_of(size), memory_order_release);
+	atomic_exchange(producer_pos(m), pos + span_of(size));
+	owned_lock_drop(h, &ring(m)->lock);
+	wake_if_due(m, pos, flags);
+	return 0;
+}
+
+/* Under the lock, which keeps others from sweeping: a note of one's own slot that is free, or was left by a former owner. */
+static struct note *take_note(struct map *m, const struct hold *h)
+{
+	struct ring_slot *s = &ring(m)->slot[h->index];
+
+	for (u32 i = 0; i < IN_FLIGHT; i++) {
+		struct note *n = &s->note[i];
+		u32 tag = atomic_load_explicit(&n->tag, memory_order_acquire);
+
+		if (tag == h->tag)
+			continue;
+		if (tag)
+			discard_note(m, n);
+		if (notes_used(s) <= i)
+			atomic_store_explicit(&s->top, i + 1, memory_order_relaxed);
+		return n;
+	}
+	return NULL;
+}
+
+static void *ringbuf_reserve(struct map *m, const struct hold *h, u64 size, u64 flags)
+{
+	struct note *n;
+	u8 *record = NULL;
+	u64 pos;
+
+	if (flags || size > RECORD_MAX || span_of(size) > m->spec.max_entries || lock_ring(m, h) < 0)
+		return NULL;
+	if (has_room(m, h, span_of(size), &pos) && (n = take_note(m, h)) != NULL) {
+		atomic_store_explicit(&n->pos, pos, memory_order_relaxed);
+		atomic_store_explicit(&n->size, (u32)size, memory_order_relaxed);
+		atomic_store_explicit(&n->tag, h->tag, memory_order_release);
+		record = record_at(m, pos);
+		__atomic_store_n((u64 *)record,
+				 size | BPF_RINGBUF_BUSY_BIT | (pos & (m->spec.max_entries - 1)) / PAGE << 32,
+				 __ATOMIC_RELEASE);
+		atomic_store_explicit(&ring(m)->head, pos + span_of(size), memory_order_release);
+		atomic_store_explicit(producer_pos(m), pos + span_of(size), memory_order_release);
+		record += HEADER;
+	}
+	owned_lock_drop(h, &ring(m)->lock);
+	return record;
+}
+
+static int ringbuf_commit(struct map *m, const struct hold *h, void *record, u64 flags, bool discard)
+{
+	struct ring_slot *s = &ring(m)->slot[h->index];
+
+	for (u32 i = 0; i < notes_used(s); i++) {
+		struct note *n = &s->note[i];
+		u64 pos;
+		u32 size;
+
+		if (atomic_load_explicit(&n->tag, memory_order_relaxed) != h->tag)
+			continue;
+		pos = atomic_load_explicit(&n->pos, memory_order_relaxed);
+		if (record_at(m, pos) + HEADER != record)
+			continue;
+		size = MIN(atomic_load_explicit(&n->size, memory_order_relaxed), RECORD_MAX);
+		atomic_exchange(length_at(m, pos), size | (discard ? BPF_RINGBUF_DISCARD_BIT : 0));
+		atomic_store_explicit(&n->tag, 0, memory_order_release);
+		wake_if_due(m, pos, flags);
+		return 0;
+	}
+	return -EINVAL;
+}
+
+/* ---- questions ---- */
+
+static u64 ringbuf_query(struct map *m, u64 what)
+{
+	u64 head = atomic_load_explicit(&ring(m)->head, memory_order_acquire);
+	u64 tail = atomic_load_explicit(consumer_pos(m), memory_order_acquire);
+
+	switch (what) {
+	case BPF_RB_AVAIL_DATA:
+		return head - tail;
+	case BPF_RB_RING_SIZE:
+		return m->spec.max_entries;
+	case BPF_RB_CONS_POS:
+		return tail;
+	case BPF_RB_PROD_POS:
+		return head;
+	default:
+		return 0;
+	}
+}
+
+/* A record in flight, of whatever slot. */
+static bool ringbuf_in_value(struct map *m, const void *addr, u64 size)
+{
+	u64 off = (u64)((const u8 *)addr - (m->client.base + 2 * PAGE));
+
+	if (off >= 2ull * m->spec.max_entries)
+		return false;
+	for (u32 cpu = 0; cpu < domain_cpus(m->domain); cpu++) {
+		const struct ring_slot *s = &ring(m)->slot[cpu];
+
+		for (u32 i = 0; i < notes_used(s); i++) {
+			const struct note *n = &s->note[i];
+			u64 begin = offset_of(m, atomic_load_explicit(&n->pos, memory_order_relaxed)) + HEADER;
+			u64 bytes = MIN(atomic_load_explicit(&n->size, memory_order_relaxed), m->spec.max_entries);
+
+			if (atomic_load_explicit(&n->tag, memory_order_relaxed) && off >= begin && off - begin <= bytes &&
+			    size <= bytes - (off - begin))
+				return true;
+		}
+	}
+	return false;
+}
+
+static int ringbuf_mmap(struct map *m, u64 offset, u64 size, bool write)
+{
+	if (write && (offset != 0 || size != PAGE))
+		return -EPERM; /* only the consumer's position */
+	return offset > m->client.size || size > m->client.size - offset ? -EINVAL : 0;
+}
+
+static int ringbuf_poll_fd(struct map *m)
+{
+	return ((const struct ring_event *)m->priv)->fd;
+}
+
+static void ringbuf_poll_sync(struct map *m)
+{
+	u64 count, tail;
+	struct hold h;
+
+	if (read(ringbuf_poll_fd(m), &count, sizeof(count)) < 0)
+		count = 0; /* was not readable */
+	atomic_thread_fence(memory_order_seq_cst);
+	tail = atomic_load(consumer_pos(m));
+	if (atomic_load(&ring(m)->head) == tail)
+		return;
+	wake(m);
+	if (!(atomic_load(length_at(m, tail)) & BPF_RINGBUF_BUSY_BIT) || hold_take(m->domain, &h))
+		return;
+	if (lock_ring(m, &h) == 0) {
+		sweep(m, &h);
+		owned_lock_drop(&h, &ring(m)->lock);
+	}
+	hold_drop(&h);
+}
+
+const struct map_ops ringbuf_ops = {
+	.create = ringbuf_create,
+	.destroy = ringbuf_destroy,
+	.reserve = ringbuf_reserve,
+	.commit = ringbuf_commit,
+	.output = ringbuf_output,
+	.query = ringbuf_query,
+	.in_value = ringbuf_in_value,
+	.mmap = ringbuf_mmap,
+	.poll_fd = ringbuf_poll_fd,
+	.poll_sync = ringbuf_poll_sync,
+	.traits = KIND_INNER,
+};
