@@ -220,7 +220,7 @@ static void *produce(void *ud)
 		}
 		if (i % 2) {
 			fill_record(local, p->number, i, words);
-			i += p->m->ops->output(p->m, &h, local, words * 8, BPF_RB_NO_WAKEUP) == 0;
+			i += p->m->ops->output(p->m, &h, local, words * 8, 0) == 0;
 		} else if ((to = p->m->ops->reserve(p->m, &h, words * 8, 0)) != NULL) {
 			fill_record(to, p->number, i, words);
 			p->errors += p->m->ops->commit(p->m, &h, to, 0, i % 8 == 4) != 0;
