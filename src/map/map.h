@@ -208,6 +208,7 @@ struct perf_ring {
 	u64 mask, head, lost, since; /* trusted: data size - 1, position, samples not written, since the last wake-up */
 };
 int perf_ring_open(struct perf_ring *r, const struct mem *mem, struct window *w);
+bool perf_ring_samples(u64 sample_type); /* is every bit of it one that records can have? */
 int perf_ring_size(struct perf_ring *r, u32 data_pages); /* -EINVAL: not a power of two, or not the size it has */
 int perf_ring_output(struct perf_ring *r, const struct hold *h, const struct map_bytes *parts, u32 n); /* -ENOSPC: lost */
 void perf_ring_sync(struct perf_ring *r); /* before a wait, as slot poll_sync */
