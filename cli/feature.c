@@ -34,7 +34,8 @@ static bool instruction_at(u32 i, struct feature *f)
 {
 	const struct op_info *op = &op_table[i + 1];
 
-	if (i + 1 >= OP_COUNT)
+	_Static_assert(OP_PAD == OP_COUNT - 1, "what is behind the last instruction is the second slot of a 64-bit load");
+	if (i + 1 >= OP_PAD)
 		return false;
 	*f = (struct feature){.id = i + 1, .name = op->name, .about = op->meaning};
 	return true;

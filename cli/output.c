@@ -115,6 +115,8 @@ static unsigned width_of(const char *s)
 static void table_row(const struct table *t, unsigned from, unsigned columns, const unsigned *widest, FILE *out)
 {
 	fprintf(out, "%*s", (int)t->indent, "");
+	while (columns > 1 && from + columns <= t->n && !*t->cells[from + columns - 1])
+		columns--; /* no spaces at a line's end */
 	for (unsigned c = 0; c < columns && from + c < t->n; c++) {
 		const char *cell = t->cells[from + c];
 		unsigned pad = widest[c] - width_of(cell);
