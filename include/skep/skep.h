@@ -62,8 +62,134 @@ SKEP_API void skep_close(struct skep *k);
  */
 SKEP_API int skep_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size);
 
-/* The rest of the typed API (load, run, own helpers and program types) follows in this file. */
+/* ---- programs and maps without bpf_attr ---- */
 
+/** A program to load. */
+struct skep_prog {
+	size_t size; /* sizeof(struct skep_prog) */
+	/** enum bpf_prog_type, or what skep_prog_type_register() gave. */
+	uint32_t type;
+	/** Encoded instructions, eight bytes each (RFC 9669), and how many. */
+	uint32_t n_insns;
+	const void *insns;
+	const char *name; /* at most 15 characters of [A-Za-z0-9_.]; may be NULL */
+	const char *license; /* "GPL", ...; NULL: none */
+	uint32_t flags; /* BPF_F_SLEEPABLE, ... */
+};
+
+/** Loads a program; a descriptor, to be closed with close(2), or -errno with the reason in log (may be NULL). */
+SKEP_API int skep_prog_load(struct skep *k, const struct skep_prog *prog, char *log, size_t log_size);
+
+/** A map's descriptor, or -errno. type: enum bpf_map_type. */
+SKEP_API int skep_map_create(struct skep *k, uint32_t type, uint32_t key_size, uint32_t value_size, uint32_t max_entries, uint32_t flags);
+/** As bpf(2)'s BPF_MAP_LOOKUP_ELEM and so on. Values of per-CPU kinds are one per possible CPU, each rounded up to 8 bytes. */
+SKEP_API int skep_map_lookup(struct skep *k, int map_fd, const void *key, void *value);
+SKEP_API int skep_map_update(struct skep *k, int map_fd, const void *key, const void *value, uint64_t flags);
+SKEP_API int skep_map_delete(struct skep *k, int map_fd, const void *key);
+SKEP_API int skep_map_next_key(struct skep *k, int map_fd, const void *key, void *next);
+
+/* ---- running ---- */
+
+/** Why a run ended early. */
+struct skep_fault {
+	uint32_t insn; /* index of the instruction */
+	uint64_t address; /* that was accessed; 0 when it was no access */
+	char text[192]; /* "insn 5: load of 4 bytes at packet offset 60, outside of its 60 bytes" */
+};
+
+/** Memory that a run may touch besides what its program type gives it. */
+struct skep_memory {
+	void *at;
+	size_t size;
+	int writable;
+};
+
+/** One run with a context. */
+struct skep_run {
+	size_t size; /* sizeof(struct skep_run) */
+	/** The context that R1 points to: the program type's struct, or any bytes for types with a flat one. */
+	void *ctx;
+	size_t ctx_size;
+	/** Not 0: R2 holds ctx_size. */
+	int pass_size;
+	uint32_t n_memory; /* at most 8 */
+	const struct skep_memory *memory;
+	/** Optional: another thread sets it to end the run, which then faults. */
+	const _Bool *stop;
+	/* results */
+	uint64_t result; /* R0 */
+	uint64_t insns; /* instructions executed */
+	struct skep_fault fault; /* when the call gave -EFAULT */
+};
+
+/** 0: the program ended, run->result is R0. -EFAULT: it faulted, run->fault says where. -EBADF, -EINVAL: bad arguments. */
+SKEP_API int skep_run(struct skep *k, int prog_fd, struct skep_run *run);
+
+/** One packet: a frame with its link-layer header, 14 to 65,600 bytes. */
+struct skep_packet {
+	const void *data;
+	uint32_t size;
+	uint32_t result; /* out: the program's verdict */
+	void *out; /* optional: where the frame goes as the program left it */
+	uint32_t out_size; /* in: room; out: bytes */
+};
+
+/** Runs an XDP, tc or socket filter program on n packets, one after the other. *done: how many were completed.
+ * -EFAULT: packets[*done] made it fault (fault may be NULL). -EINVAL: its size. -ENOSPC: no room for it in out. */
+SKEP_API int skep_run_packets(struct skep *k, int prog_fd, struct skep_packet *packets, unsigned int n, unsigned int *done,
+			      struct skep_fault *fault);
+
+/** Reads what bpf_trace_printk() printed: bytes copied, 0 when there is none. Lines as in Linux's trace_pipe. */
+SKEP_API size_t skep_trace_read(struct skep *k, char *buf, size_t size);
+
+/* ---- your own helpers and program types ---- */
+
+enum skep_arg {
+	SKEP_ARG_NONE,
+	SKEP_ARG_SCALAR, /* any number */
+	SKEP_ARG_CTX, /* the program's context */
+	SKEP_ARG_MEM, /* readable memory; the next argument is its size */
+	SKEP_ARG_MEM_OUT, /* writable memory; the next argument is its size */
+	SKEP_ARG_SIZE, /* from 1 on */
+	SKEP_ARG_SIZE_OR_ZERO,
+	SKEP_ARG_STRING, /* a constant string in the program's read-only data */
+};
+
+struct skep_helper {
+	size_t struct_size; /* sizeof(struct skep_helper) */
+	const char *name;
+	enum skep_arg args[5];
+	/** Called with checked arguments: pointers are addresses of memory as large as their sizes say. Any thread may call it. */
+	uint64_t (*fn)(void *ud, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e);
+	void *ud;
+};
+
+/** The id that programs call it by (`call ID`), or -errno. Before programs that use it are loaded. */
+SKEP_API int skep_helper_register(struct skep *k, const struct skep_helper *helper);
+
+struct skep_ctx_field {
+	uint32_t offset, size;
+	int writable;
+};
+
+struct skep_prog_type {
+	size_t struct_size; /* sizeof(struct skep_prog_type) */
+	const char *name;
+	/** Without fields the context is flat: all of its bytes may be read, and written if `writable`. */
+	uint32_t ctx_size;
+	int writable;
+	uint32_t n_fields;
+	const struct skep_ctx_field *fields;
+};
+
+/** The type to load programs with, or -errno. */
+SKEP_API int skep_prog_type_register(struct skep *k, const struct skep_prog_type *type);
+
+/** A descriptor that is readable while the ring buffer (or perf ring) behind fd holds something to consume; the
+ * library's own: do not close it. -ENOTSUP: nothing to wait for. */
+SKEP_API int skep_poll_fd(struct skep *k, int fd);
+
+/** "0.1.0" */
 SKEP_API const char *skep_version(void);
 
 #ifdef __cplusplus

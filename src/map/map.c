@@ -442,9 +442,6 @@ int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size)
 
 	if (m->pin_fd > 0)
 		return -EEXIST; /* one home per map: a second name is a hard link, made by the caller */
-	/* Somebody who has the client part mapped for writing would be left behind in the old memory. */
-	if (m->client.base && m->client_mapped)
-		return -EBUSY;
 	keep = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (keep < 0)
 		return -errno;
@@ -459,6 +456,11 @@ int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size)
 	err = move_region(&m->meta, fd, m->client.size);
 	if (!err && m->client.base) {
 		err = move_region(&m->client, fd, 0);
+		/* A client that has the old memory mapped for writing would be left behind in it. */
+		if (!err && m->client.fd >= 0 && fcntl(m->client.fd, F_ADD_SEALS, F_SEAL_WRITE)) {
+			move_back(&m->client, fd, 0);
+			err = -EBUSY;
+		}
 		if (err)
 			move_back(&m->meta, fd, m->client.size);
 	}

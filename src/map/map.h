@@ -135,7 +135,6 @@ struct map {
 	bool adopting; /* while create() runs on regions that came from a file */
 	bool alone; /* while adopting: no other engine has the file open, so state of former owners can be cleared */
 	bool frozen; /* BPF_MAP_FREEZE: bpf(2) may not write */
-	_Atomic bool client_mapped; /* a client was given the memory itself (perhaps mapped it for writing) */
 	u8 *values; /* array kinds: element 0 (of CPU 0); compiled code reads it */
 	void *priv; /* the family's own private state, sized by the family */
 	u32 elem_size; /* value_size rounded up to 8 */

@@ -13,6 +13,7 @@
 #include "map/map.h"
 
 struct btf;
+struct obj;
 
 enum { PROG_MAX_MAPS = 64, PROG_MAX_INSNS = 1000000, PROG_MAX_SUBPROGS = 256 };
 
@@ -33,7 +34,6 @@ struct prog {
 	bool gpl_compatible, sleepable;
 	u8 tag[8];
 	u64 loaded_ns; /* CLOCK_BOOTTIME */
-	u32 uid;
 
 	const struct raw_insn *raw; /* as loaded; descriptors in pseudo loads replaced by ids in what INFO returns */
 	const struct insn *insns;
@@ -43,21 +43,22 @@ struct prog {
 	struct subprog *subprogs;
 	u32 n_subprogs;
 
-	struct map **maps; /* referenced once each */
+	struct map **maps; /* referenced once each, through map_owners */
+	struct obj **map_owners;
 	u32 n_maps;
+	struct obj **bound; /* maps of PROG_BIND_MAP: kept alive, not used */
+	u32 n_bound;
 
 	const struct btf *btf;
+	struct obj *btf_owner;
 	u32 btf_id; /* id of the BTF object, 0 none */
 	const void *func_info, *line_info; /* packed as loaded, known record sizes */
 	u32 n_func_info, n_line_info;
-	u32 expected_attach_btf_id;
 
 	const struct progtype *kind;
 	bool needs_slot; /* uses per-CPU data, reclaimable objects or locks: a run takes a run slot */
-	bool verified;
 
 	_Atomic u64 run_count, run_ns;
-	void *owner; /* the engine's object */
 };
 
 /* From calls and function pointers. -EINVAL: a jump leaves its function, or one runs off its end; -E2BIG: too many. */

@@ -3,28 +3,169 @@
  * sys: bpf(2). cmd.def declares every command once; sys.c dispatches, checks sizes and copies; one file per
  * family of commands. Descriptors are memfds, known by (st_dev, st_ino), so that dup, fork and passing work.
  *
- * Ownership: an object lives as long as its references: descriptors that clients hold, pins of live engines,
- * programs using maps, links using programs, maps holding objects. struct skep owns the tables.
+ * Ownership: an object lives as long as its references: descriptors that clients hold, programs using maps, maps holding
+ * objects, calls under way. struct skep owns the tables; the last reference frees the object.
  */
 #ifndef SKEP_SYS_H
 #define SKEP_SYS_H
 
+#include "btf/btf.h"
 #include "helper/helper.h"
 #include "skep/skep.h"
+#include "sys/attr.h"
 
-enum obj_type { OBJ_MAP = 1, OBJ_PROG, OBJ_BTF, OBJ_LINK };
+enum obj_type { OBJ_MAP = 1, OBJ_PROG, OBJ_BTF, OBJ_LINK, OBJ_PERF, OBJ_TYPES };
 
 struct obj {
 	u32 type; /* enum obj_type */
-	u32 id; /* per engine and type; 1, 2, 3, ... never used again */
+	u32 id; /* per engine and type; 1, 2, 3, ... not used again */
 	_Atomic u32 refs;
 	struct skep *engine;
-	int fd; /* the engine's own descriptor of the memfd that clients hold */
+	int fd; /* the engine's own descriptor of the memfd that clients hold; -1: none was handed out yet */
 	u64 dev, ino;
-	bool watched; /* a description is out; its last close is noticed by inotify */
-	void *body; /* struct map *, struct prog *, struct btf *, struct link * */
+	int watch; /* of inotify, which tells when the last client's description is closed; -1: none */
+	s32 open; /* descriptions out, as far as inotify told */
+	bool counted; /* clients' descriptions hold one reference together */
+	bool limited; /* some description is read-only or write-only */
+	struct obj *chain; /* by inode */
+	void *body; /* struct map_obj *, struct prog *, struct btf_obj *, struct perf_ring * */
 };
 
-/* sys_*() implement the rows of cmd.def: attr is the engine's own, zero-padded copy of the caller's. */
+struct map_obj {
+	struct map map; /* first */
+	struct obj *btf; /* of key and value; may be NULL */
+	struct obj *inner; /* map-in-map: the template */
+};
+
+struct btf_obj {
+	struct btf btf; /* first */
+	char name[16];
+};
+
+enum { OBJ_IDS = 1 << 22, OBJ_BUCKETS = 256 };
+
+struct obj_table {
+	struct obj *_Atomic *by_id; /* reserved, not touched */
+	u32 last_id;
+	u32 live;
+};
+
+/* A program type that an embedder declared, or a helper. */
+struct own_type {
+	struct progtype type;
+	struct ctx_type ctx;
+	char name[32];
+	struct ctx_field *fields;
+};
+
+struct own_helper {
+	struct helper_proto proto;
+	char name[48];
+	u64 (*fn)(void *ud, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e);
+	void *ud;
+};
+
+struct skep {
+	struct mem mem;
+	struct skep_options options;
+	struct window window;
+	struct domain *domain;
+	struct map_host map_host;
+	struct run_host run_host;
+	plain_lock lock; /* guards the tables below and reference counts that go to zero */
+	struct obj_table table[OBJ_TYPES];
+	struct obj *bucket[OBJ_BUCKETS];
+	int inotify;
+	bool closing; /* the engine ends: references no longer count */
+	_Atomic u64 map_bytes;
+	_Atomic u32 stats_users; /* BPF_ENABLE_STATS descriptors cannot be noticed closing: on stays on */
+	struct {
+		plain_lock lock;
+		char *at;
+		u64 head, tail; /* bytes ever written, read */
+	} trace;
+	VEC(struct own_type *) own_types;
+	VEC(struct own_helper *) own_helpers;
+};
+
+/* ---- object.c ---- */
+int objects_open(struct skep *k);
+void objects_close(struct skep *k);
+struct obj *obj_new(struct skep *k, enum obj_type type, void *body); /* one reference; NULL: out of memory or ids */
+void obj_get(struct obj *o);
+void obj_put(struct obj *o);
+struct obj *obj_by_id(struct skep *k, enum obj_type type, u32 id); /* takes a reference; NULL: none */
+void *obj_body_at(struct skep *k, enum obj_type type, u32 id); /* no reference: valid for the time of a run */
+int obj_next_id(struct skep *k, enum obj_type type, u32 after, u32 *next); /* -ENOENT */
+/* -EBADF: not a descriptor; -EINVAL: not one of ours, or of another type. Takes a reference. access: 0, or FMODE bits needed */
+enum { NEED_READ = 1, NEED_WRITE = 2 };
+int obj_by_fd(struct skep *k, int fd, u32 type, int need, struct obj **out);
+int obj_fd(struct obj *o, u32 open_flags); /* a new descriptor; open_flags: BPF_F_RDONLY, BPF_F_WRONLY */
+void objects_drain(struct skep *k); /* notices descriptors that were closed */
+void log_line(struct skep *k, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static inline struct map *obj_map(const struct obj *o)
+{
+	return &((struct map_obj *)o->body)->map;
+}
+static inline struct map_obj *map_obj_of(struct map *m)
+{
+	return (struct map_obj *)m;
+}
+void prog_free(struct skep *k, struct prog *p); /* engine/load.c */
+
+/* ---- map_cmds.c ---- */
+int map_object_create(struct skep *k, const struct map_spec *spec, struct obj *btf, struct obj *inner, struct obj **out);
+void map_object_free(struct skep *k, struct map_obj *m);
+int map_find_record(const struct btf *b, struct map *m); /* special fields of an adopted map's values */
+extern const struct map_host map_host_ops;
+
+/* ---- log.c: the log rules of PROG_LOAD and BTF_LOAD ---- */
+struct user_log {
+	u32 level, size, true_size;
+	u64 buf;
+	struct text text;
+};
+int user_log_open(struct user_log *l, const struct mem *mem, u32 level, u64 buf, u32 size); /* -EINVAL: bad combination */
+int user_log_close(struct user_log *l, int err); /* copies out; -ENOSPC when it did not fit */
+
+/* ---- handlers: rows of cmd.def. attr is the engine's own copy, written back when the command changes it. ---- */
+struct sys_call {
+	struct skep *k;
+	void *attr;
+	u32 size; /* bytes that the caller passed: outputs beyond are not written */
+};
+#define CMD(id, name, attr, last, handler, since, fds, ptrs) int handler(struct sys_call *c);
+#include "sys/cmd.def"
+
+enum sys_cmd {
+#define CMD(id, name, attr, last, handler, since, fds, ptrs) SYS_##name = id,
+#include "sys/cmd.def"
+};
+struct cmd_info {
+	u32 id;
+	const char *name, *since;
+	int (*handler)(struct sys_call *c);
+	u32 last; /* bytes up to the end of the last field */
+};
+struct cmd_ptr {
+	u32 offset; /* in the attr */
+	bool out; /* skep writes there */
+	const char *length; /* a field of the attr, or one of cmd.def's properties; NULL ends the list */
+};
+struct cmd_fd {
+	u32 offset; /* in the attr; UINT32_MAX ends the list */
+};
+const struct cmd_ptr *cmd_pointers(u32 cmd);
+const struct cmd_fd *cmd_descriptors(u32 cmd);
+const struct cmd_info *cmd_infos(u32 *n);
+
+/* hook/: how a program type is run by PROG_TEST_RUN; -ENOTSUPP when it cannot. p is referenced. */
+int hook_test_run(struct skep *k, struct prog *p, struct attr_test_run *attr);
+
+/* engine/run.c: one run. hold may be NULL when the program needs none. */
+void run_prepare(struct skep *k, struct run *r, struct prog *p);
+int run_begin(struct skep *k, const struct prog *p, struct hold *h, struct hold **held);
+void run_account(struct skep *k, struct prog *p, u64 runs, u64 ns); /* while BPF_ENABLE_STATS is on */
 
 #endif

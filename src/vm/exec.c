@@ -212,7 +212,7 @@ static int call_helper(struct vm *vm, const struct prog *prog, const struct insn
 		return -EFAULT;
 	body = proto->id < r->host->n_bodies ? r->host->bodies[proto->id] : NULL;
 	if (!body)
-		body = r->host->own_body ? r->host->own_body(r->host->ud, proto) : NULL;
+		body = r->host->own_body ? r->host->own_body(r->host->ud, r, proto) : NULL;
 	if (!body) {
 		vm_fault(r, FAULT_HELPER, 0, 0, "helper bpf_%s has no body", proto->name);
 		return -EFAULT;

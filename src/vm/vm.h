@@ -73,7 +73,7 @@ struct run_host {
 	struct prog *(*prog_at)(void *ud, u32 id); /* for tail calls; valid for the time of the run */
 	helper_fn *const *bodies; /* indexed by helper id */
 	u32 n_bodies;
-	helper_fn *(*own_body)(void *ud, const struct helper_proto *proto); /* an embedder's helper; may be NULL */
+	helper_fn *(*own_body)(void *ud, struct run *r, const struct helper_proto *proto); /* an embedder's helper; may be NULL */
 	const struct window *window;
 	int (*output_packet)(void *ud, struct run *r, struct packet *p, u32 ifindex, u64 flags); /* clone_redirect; NULL: none */
 };
@@ -112,6 +112,7 @@ struct run {
 	_Atomic u8 *coverage; /* optional: one byte per slot, set to 1 when executed */
 	void *vm; /* the interpreter's private state for this run */
 	u64 rng;
+	const struct helper_proto *own; /* the embedder's helper that is being called */
 	struct run_task task; /* filled by host->task() on first use */
 	bool has_task;
 };

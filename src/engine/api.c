@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The typed API on top of bpf(2): running programs, helpers and program types of an embedder's own. */
+#include "engine/engine.h"
+
+#include <net/ethernet.h>
+#include <stdio.h>
+
+enum { OWN_HELPERS_FROM = 0x10000, OWN_TYPES_FROM = 0x10000 };
+
+/* ---- running ---- */
+
+static void tell_fault(struct skep_fault *to, const struct run *r)
+{
+	if (!to)
+		return;
+	to->insn = r->fault.insn;
+	to->address = r->fault.address;
+	snprintf(to->text, sizeof(to->text), "%s", r->fault.text);
+}
+
+int skep_run(struct skep *k, int prog_fd, struct skep_run *in)
+{
+	struct hold hold, *held = NULL;
+	struct skep_run s;
+	struct obj *o;
+	struct prog *p;
+	struct run r;
+	u64 result = 0;
+	int err = options_copy(&s, sizeof(s), in);
+
+	if (err || !in)
+		return -EINVAL;
+	err = obj_by_fd(k, prog_fd, OBJ_PROG, 0, &o);
+	if (err)
+		return err;
+	p = o->body;
+	if (p->kind->ctx->size && (s.ctx_size != p->kind->ctx->size || !s.ctx))
+		err = -EINVAL;
+	err = err ? err : run_begin(k, p, &hold, &held);
+	if (!err) {
+		run_prepare(k, &r, p);
+		r.hold = held;
+		r.stop = (const _Atomic bool *)s.stop;
+		r.ctx = (struct run_ctx){.type = p->kind->ctx, .bytes = s.ctx, .size = (u32)s.ctx_size, .has_second = s.pass_size,
+					 .second = s.ctx_size};
+		for (u32 i = 0; i < s.n_memory && i < RUN_SPANS; i++)
+			r.spans[r.n_spans++] = (struct run_span){(u64)(uintptr_t)s.memory[i].at, s.memory[i].size, s.memory[i].writable, "memory"};
+		err = vm_run(&r, &result);
+		if (held)
+			hold_drop(held);
+		run_account(k, p, 1, 0);
+		in->result = result;
+		in->insns = r.insns;
+		if (err)
+			tell_fault(&in->fault, &r);
+	}
+	obj_put(o);
+	return err;
+}
+
+/* One packet after another under one hold. */
+struct batch {
+	struct stage stage;
+	struct run run;
+};
+
+static int run_packet(struct batch *b, struct skep_packet *p)
+{
+	u64 result = 0;
+	u32 size;
+	u8 *frame;
+	int err;
+
+	if (p->size < ETH_HLEN || p->size > STAGE_MOST)
+		return -EINVAL;
+	stage_put(&b->stage, p->data, p->size, 0);
+	stage_aim(&b->stage, &b->run);
+	err = vm_run(&b->run, &result);
+	if (err)
+		return err;
+	p->result = (uint32_t)result;
+	frame = stage_frame(&b->stage, &size);
+	if (b->stage.is_xdp) {
+		frame = b->stage.packet.data;
+		size = (u32)(b->stage.packet.tail - frame);
+	}
+	if (p->out) {
+		if (size > p->out_size)
+			return -ENOSPC;
+		memcpy(p->out, frame, size);
+	}
+	p->out_size = size;
+	return 0;
+}
+
+int skep_run_packets(struct skep *k, int prog_fd, struct skep_packet *packets, unsigned int n, unsigned int *done, struct skep_fault *fault)
+{
+	struct hold hold, *held = NULL;
+	struct obj *o;
+	struct prog *p;
+	struct batch *b;
+	unsigned int i = 0;
+	int err = obj_by_fd(k, prog_fd, OBJ_PROG, 0, &o);
+
+	if (done)
+		*done = 0;
+	if (err)
+		return err;
+	p = o->body;
+	b = mem_alloc(&k->mem, sizeof(*b));
+	if (!b || !(p->kind->avail & (FOR_SOCKET | FOR_TC | FOR_XDP)) || !p->kind->ctx->size) {
+		err = b ? -EINVAL : -ENOMEM;
+		mem_free(&k->mem, b, sizeof(*b));
+		obj_put(o);
+		return err;
+	}
+	err = stage_open(&b->stage, &k->mem, p, STAGE_MOST);
+	if (!err)
+		err = run_begin(k, p, &hold, &held);
+	if (!err) {
+		run_prepare(k, &b->run, p);
+		b->run.hold = held;
+		for (; i < n && !err; i += !err)
+			err = run_packet(b, &packets[i]);
+		if (err == -EFAULT)
+			tell_fault(fault, &b->run);
+		if (held)
+			hold_drop(held);
+		run_account(k, p, i, 0);
+	}
+	if (done)
+		*done = i;
+	stage_close(&b->stage);
+	mem_free(&k->mem, b, sizeof(*b));
+	obj_put(o);
+	return err;
+}
+
+/* ---- an embedder's own helpers and types ---- */
+
+static const u32 own_args[] = {
+	[SKEP_ARG_NONE] = ARG_NONE,	  [SKEP_ARG_SCALAR] = ARG_SCALAR, [SKEP_ARG_CTX] = ARG_CTX,
+	[SKEP_ARG_MEM] = ARG_MEM,	  [SKEP_ARG_MEM_OUT] = ARG_MEM_OUT, [SKEP_ARG_SIZE] = ARG_SIZE,
+	[SKEP_ARG_SIZE_OR_ZERO] = ARG_SIZE_0, [SKEP_ARG_STRING] = ARG_CSTRING,
+};
+
+/* A size follows the memory that it counts, and nothing else. */
+static bool args_sound(const struct skep_helper *h)
+{
+	for (u32 i = 0; i < 5; i++) {
+		bool memory = h->args[i] == SKEP_ARG_MEM || h->args[i] == SKEP_ARG_MEM_OUT;
+		bool size_next = i < 4 && (h->args[i + 1] == SKEP_ARG_SIZE || h->args[i + 1] == SKEP_ARG_SIZE_OR_ZERO);
+		bool size = h->args[i] == SKEP_ARG_SIZE || h->args[i] == SKEP_ARG_SIZE_OR_ZERO;
+
+		if ((u32)h->args[i] >= ARRAY_SIZE(own_args) || memory != size_next || (size && i == 0))
+			return false;
+		if (i < 4 && h->args[i] == SKEP_ARG_NONE && h->args[i + 1] != SKEP_ARG_NONE)
+			return false;
+	}
+	return true;
+}
+
+int skep_helper_register(struct skep *k, const struct skep_helper *in)
+{
+	struct own_helper *own, **slot;
+	struct skep_helper h;
+	int err = options_copy(&h, sizeof(h), in);
+
+	if (err || !in || !h.fn || !h.name || !args_sound(&h))
+		return -EINVAL;
+	own = mem_alloc(&k->mem, sizeof(*own));
+	if (!own)
+		return -ENOMEM;
+	snprintf(own->name, sizeof(own->name), "%s", h.name);
+	own->fn = h.fn;
+	own->ud = h.ud;
+	own->proto = (struct helper_proto){.name = own->name, .ret = RET_SCALAR, .avail = FOR_ALL, .since = "", .doc = ""};
+	for (u32 i = 0; i < 5; i++)
+		own->proto.args[i] = own_args[h.args[i]];
+	plain_lock_take(&k->lock);
+	slot = vec_push(&k->mem, &k->own_helpers);
+	if (slot) {
+		*slot = own;
+		own->proto.id = OWN_HELPERS_FROM + k->own_helpers.n - 1;
+	}
+	plain_lock_drop(&k->lock);
+	if (!slot) {
+		mem_free(&k->mem, own, sizeof(*own));
+		return -ENOMEM;
+	}
+	return (int)own->proto.id;
+}
+
+static int copy_fields(struct skep *k, struct own_type *t, const struct skep_prog_type *in)
+{
+	t->fields = mem_array(&k->mem, in->n_fields, sizeof(*t->fields));
+	if (!t->fields)
+		return -ENOMEM;
+	for (u32 i = 0; i < in->n_fields; i++) {
+		const struct skep_ctx_field *f = &in->fields[i];
+
+		if (!f->size || (u64)f->offset + f->size > in->ctx_size || f->offset + f->size > UINT16_MAX)
+			return -EINVAL;
+		t->fields[i] = (struct ctx_field){"", (u16)f->offset, (u16)f->size, CTX_PLAIN,
+						  (u8)(CTX_READ | CTX_NARROW | (f->writable ? CTX_WRITE : 0))};
+	}
+	t->ctx.fields = t->fields;
+	t->ctx.n_fields = in->n_fields;
+	return 0;
+}
+
+int skep_prog_type_register(struct skep *k, const struct skep_prog_type *in)
+{
+	struct skep_prog_type s;
+	struct own_type *t, **slot;
+	int err = options_copy(&s, sizeof(s), in);
+
+	if (err || !in || !s.name || (s.n_fields && !s.fields))
+		return -EINVAL;
+	t = mem_alloc(&k->mem, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	snprintf(t->name, sizeof(t->name), "%s", s.name);
+	t->ctx = (struct ctx_type){.name = t->name, .size = s.n_fields ? s.ctx_size : 0, .writable = s.writable};
+	t->type = (struct progtype){.name = t->name, .ctx = &t->ctx, .avail = FOR_OWN, .ret_min = INT64_MIN, .ret_max = INT64_MAX, .since = ""};
+	err = s.n_fields ? copy_fields(k, t, &s) : 0;
+	if (!err) {
+		plain_lock_take(&k->lock);
+		slot = vec_push(&k->mem, &k->own_types);
+		if (slot) {
+			*slot = t;
+			t->type.id = OWN_TYPES_FROM + k->own_types.n - 1;
+		}
+		plain_lock_drop(&k->lock);
+		if (slot)
+			return (int)t->type.id;
+		err = -ENOMEM;
+	}
+	mem_free(&k->mem, t->fields, s.n_fields * sizeof(*t->fields));
+	mem_free(&k->mem, t, sizeof(*t));
+	return err;
+}
+
+/* ---- loading and maps, without the pains of bpf_attr ---- */
+
+int skep_prog_load(struct skep *k, const struct skep_prog *in, char *log, size_t log_size)
+{
+	struct attr_prog_load a = {0};
+	struct skep_prog s;
+	int err = options_copy(&s, sizeof(s), in);
+
+	if (err || !in)
+		return -EINVAL;
+	a.prog_type = s.type;
+	a.insn_cnt = s.n_insns;
+	a.insns = (u64)(uintptr_t)s.insns;
+	a.license = (u64)(uintptr_t)(s.license ? s.license : "");
+	a.prog_flags = s.flags;
+	if (s.name)
+		snprintf(a.prog_name, sizeof(a.prog_name), "%s", s.name);
+	if (log && log_size) {
+		log[0] = 0;
+		a.log_level = 1;
+		a.log_buf = (u64)(uintptr_t)log;
+		a.log_size = (u32)MIN(log_size, (size_t)UINT32_MAX >> 2);
+	}
+	return skep_bpf(k, BPF_PROG_LOAD, (union bpf_attr *)&a, sizeof(a));
+}
+
+int skep_map_create(struct skep *k, uint32_t type, uint32_t key_size, uint32_t value_size, uint32_t max_entries, uint32_t flags)
+{
+	struct attr_map_create a = {.map_type = type, .key_size = key_size, .value_size = value_size, .max_entries = max_entries, .map_flags = flags};
+
+	return skep_bpf(k, BPF_MAP_CREATE, (union bpf_attr *)&a, sizeof(a));
+}
+
+static int element(struct skep *k, int cmd, int fd, const void *key, const void *value, uint64_t flags)
+{
+	struct attr_map_elem a = {.map_fd = (u32)fd, .key = (u64)(uintptr_t)key, .value = (u64)(uintptr_t)value, .flags = flags};
+
+	return skep_bpf(k, cmd, (union bpf_attr *)&a, sizeof(a));
+}
+
+int skep_map_lookup(struct skep *k, int fd, const void *key, void *value)
+{
+	return element(k, BPF_MAP_LOOKUP_ELEM, fd, key, value, 0);
+}
+
+int skep_map_update(struct skep *k, int fd, const void *key, const void *value, uint64_t flags)
+{
+	return element(k, BPF_MAP_UPDATE_ELEM, fd, key, value, flags);
+}
+
+int skep_map_delete(struct skep *k, int fd, const void *key)
+{
+	return element(k, BPF_MAP_DELETE_ELEM, fd, key, NULL, 0);
+}
+
+int skep_map_next_key(struct skep *k, int fd, const void *key, void *next)
+{
+	return element(k, BPF_MAP_GET_NEXT_KEY, fd, key, next, 0);
+}
+
+/* ---- for the glue: what a client waits on ---- */
+
+int skep_poll_fd(struct skep *k, int fd)
+{
+	struct obj *o;
+	int err = obj_by_fd(k, fd, 0, 0, &o), out = -ENOTSUP;
+
+	if (err)
+		return err;
+	if (o->type == OBJ_MAP && map_has(obj_map(o), poll_fd)) {
+		if (map_has(obj_map(o), poll_sync))
+			obj_map(o)->ops->poll_sync(obj_map(o));
+		out = obj_map(o)->ops->poll_fd(obj_map(o));
+	}
+	if (o->type == OBJ_PERF) {
+		perf_ring_sync(o->body);
+		out = ((struct perf_ring *)o->body)->event_fd;
+	}
+	obj_put(o);
+	return out;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* engine: one "user-space kernel" put together: load.c is the pipeline from PROG_LOAD to runnable, api.c the library's calls. */
+#ifndef SKEP_ENGINE_H
+#define SKEP_ENGINE_H
+
+#include "hook/hook.h"
+
+void run_host_open(struct skep *k);
+void trace_write(struct skep *k, const char *text, size_t len);
+void trace_close(struct skep *k);
+
+/* engine.c: a caller's struct that begins with its size: shorter is older, longer must be zero behind what is known */
+int options_copy(void *to, size_t known, const void *from);
+
+/* load.c */
+struct load {
+	struct skep *k;
+	struct prog *p;
+	const struct attr_prog_load *attr;
+	struct user_log log;
+};
+const struct progtype *progtype_of(struct skep *k, u32 id); /* also an embedder's */
+const struct helper_proto *proto_of(struct skep *k, u32 id);
+
+#endif

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From PROG_LOAD to runnable: prog_load() lists the steps in order. Each either adds to the program or refuses it, with a line
+ * in the caller's log; the program's memory is one arena, so that giving up is one call.
+ *
+ * There is no verifier in this build: the steps check structure, and what runs is run by the checking interpreter.
+ */
+#include "engine/engine.h"
+
+#include <stdio.h>
+
+#define PTR(x) ((void *)(uintptr_t)(x))
+
+enum { LICENSE_MAX = 128, INFO_MAX = 252 };
+
+PRINTF_LIKE(3, 4) static int refuse(struct load *l, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	text_addv(&l->log.text, fmt, ap);
+	va_end(ap);
+	text_add(&l->log.text, "\n");
+	return err;
+}
+
+PRINTF_LIKE(4, 5) static int refuse_insn(struct load *l, u32 insn, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	text_addf(&l->log.text, "%u: ", insn);
+	if (l->p->insns[insn].op != OP_PAD)
+		insn_text(&l->log.text, &l->p->insns[insn], insn, NULL);
+	text_add(&l->log.text, "\n");
+	va_start(ap, fmt);
+	text_addv(&l->log.text, fmt, ap);
+	va_end(ap);
+	text_add(&l->log.text, "\n");
+	return err;
+}
+
+/* ---- what kind of program ---- */
+
+const struct progtype *progtype_of(struct skep *k, u32 id)
+{
+	const struct progtype *t = progtype(id);
+
+	plain_lock_take(&k->lock);
+	for (u32 i = 0; !t && i < k->own_types.n; i++)
+		if (k->own_types.at[i]->type.id == id)
+			t = &k->own_types.at[i]->type;
+	plain_lock_drop(&k->lock);
+	return t;
+}
+
+const struct helper_proto *proto_of(struct skep *k, u32 id)
+{
+	const struct helper_proto *p = helper_proto(id);
+
+	plain_lock_take(&k->lock);
+	for (u32 i = 0; !p && i < k->own_helpers.n; i++)
+		if (k->own_helpers.at[i]->proto.id == id)
+			p = &k->own_helpers.at[i]->proto;
+	plain_lock_drop(&k->lock);
+	return p;
+}
+
+static bool gpl(const char *license)
+{
+	static const char *const names[] = {"GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"};
+
+	for (u32 i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(license, names[i]))
+			return true;
+	return false;
+}
+
+static int take_identity(struct load *l)
+{
+	enum { FLAGS = BPF_F_STRICT_ALIGNMENT | BPF_F_ANY_ALIGNMENT | BPF_F_TEST_STATE_FREQ | BPF_F_SLEEPABLE | BPF_F_TEST_RND_HI32 |
+		       BPF_F_XDP_HAS_FRAGS | UAPI_F_TEST_REG_INVARIANTS };
+	const struct attr_prog_load *a = l->attr;
+	const char *license = PTR(a->license);
+	struct prog *p = l->p;
+
+	if (a->prog_flags & ~(u32)FLAGS || a->prog_ifindex || a->core_relo_cnt || a->signature)
+		return -EINVAL;
+	if (!license)
+		return -EFAULT;
+	memcpy(p->license, license, strnlen(license, sizeof(p->license) - 1));
+	p->gpl_compatible = strnlen(license, LICENSE_MAX) < sizeof(p->license) && gpl(p->license);
+	for (u32 i = 0; i < sizeof(p->name) && a->prog_name[i]; i++) {
+		char c = a->prog_name[i];
+		bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+
+		if (!word || i == sizeof(p->name) - 1)
+			return -EINVAL;
+		p->name[i] = c;
+	}
+	p->type = a->prog_type;
+	p->attach_type = a->expected_attach_type;
+	p->flags = a->prog_flags;
+	p->sleepable = a->prog_flags & BPF_F_SLEEPABLE;
+	p->kind = progtype_of(l->k, a->prog_type);
+	if (!p->kind)
+		return refuse(l, -EINVAL, "program type %u is not supported by skep %s; skep feature lists what is", a->prog_type,
+			      skep_version());
+	if (a->attach_btf_id || a->attach_btf_obj_fd)
+		return refuse(l, -EINVAL, "programs of type %s do not attach to a BTF type", p->kind->name);
+	return 0;
+}
+
+/* ---- instructions ---- */
+
+static int take_insns(struct load *l)
+{
+	struct prog *p = l->p;
+	struct insn_error err;
+	struct raw_insn *raw;
+	struct insn *insns;
+	u64 *operand;
+
+	if (l->attr->insn_cnt == 0 || l->attr->insn_cnt > PROG_MAX_INSNS)
+		return -E2BIG;
+	if (!l->attr->insns)
+		return -EFAULT;
+	p->n = l->attr->insn_cnt;
+	raw = arena_array(&p->arena, p->n, sizeof(*raw));
+	insns = arena_array(&p->arena, p->n, sizeof(*insns));
+	operand = arena_array(&p->arena, p->n, sizeof(*operand));
+	if (!raw || !insns || !operand)
+		return -ENOMEM;
+	memcpy(raw, PTR(l->attr->insns), p->n * sizeof(*raw));
+	p->raw = raw;
+	p->insns = insns;
+	p->operand = operand;
+	if (insns_decode(raw, p->n, insns, &err))
+		return refuse(l, -EINVAL, "%u: %s", err.insn, err.text);
+	return 0;
+}
+
+static int find_functions(struct load *l)
+{
+	struct insn_error err = {0};
+	int bad = subprogs_find(l->p, &err);
+
+	return bad && bad != -ENOMEM ? refuse_insn(l, err.insn, bad, "%s", err.text) : bad;
+}
+
+/* ---- BTF: names of functions, lines of source ---- */
+
+static int take_info(struct load *l, u64 from, u32 count, u32 each, u32 known, u32 align, const void **out, const char *what)
+{
+	u8 *to;
+
+	if (!count)
+		return 0;
+	if (each < known || each > INFO_MAX || each % align || count > l->p->n)
+		return refuse(l, -EINVAL, "invalid %s record size %u or count %u", what, each, count);
+	to = arena_array(&l->p->arena, count, known);
+	if (!to)
+		return -ENOMEM;
+	for (u32 i = 0; i < count; i++) {
+		const u8 *record = (const u8 *)PTR(from) + (u64)i * each;
+
+		for (u32 j = known; j < each; j++)
+			if (record[j])
+				return refuse(l, -E2BIG, "nonzero tailing record in %s", what);
+		memcpy(to + (u64)i * known, record, known);
+	}
+	*out = to;
+	return 0;
+}
+
+static int name_functions(struct load *l)
+{
+	const struct bpf_func_info *f = l->p->func_info;
+	struct prog *p = l->p;
+
+	if (!p->n_func_info)
+		return 0;
+	if (p->n_func_info != p->n_subprogs)
+		return refuse(l, -EINVAL, "number of funcs in func_info doesn't match number of subprogs");
+	for (u32 i = 0; i < p->n_func_info; i++) {
+		const struct btf_type *t = btf_type(p->btf, f[i].type_id);
+
+		if (f[i].insn_off != p->subprogs[i].start)
+			return refuse(l, -EINVAL, "func_info BTF section doesn't match subprog layout in BPF program");
+		if (!t || BTF_INFO_KIND(t->info) != BTF_KIND_FUNC)
+			return refuse(l, -EINVAL, "invalid type id %u in func info", f[i].type_id);
+		p->subprogs[i].btf_id = f[i].type_id;
+		p->subprogs[i].name = btf_string(p->btf, t->name_off);
+	}
+	return 0;
+}
+
+static int check_lines(struct load *l)
+{
+	const struct bpf_line_info *line = l->p->line_info;
+	u32 last = 0;
+
+	for (u32 i = 0; i < l->p->n_line_info; i++) {
+		if ((i ? line[i].insn_off <= last : line[i].insn_off != 0) || line[i].insn_off >= l->p->n)
+			return refuse(l, -EINVAL, "Invalid line_info[%u].insn_off:%u (prev_offset:%u prog->len:%u)", i, line[i].insn_off, last,
+				      l->p->n);
+		if (l->p->insns[line[i].insn_off].op == OP_PAD)
+			return refuse(l, -EINVAL, "Invalid insn code at line_info[%u].insn_off", i);
+		last = line[i].insn_off;
+	}
+	return 0;
+}
+
+static int take_types(struct load *l)
+{
+	const struct attr_prog_load *a = l->attr;
+	struct prog *p = l->p;
+	struct obj *o;
+	int err;
+
+	if (!a->func_info_cnt && !a->line_info_cnt)
+		return 0;
+	err = obj_by_fd(l->k, (int)a->prog_btf_fd, OBJ_BTF, 0, &o);
+	if (err)
+		return err;
+	p->btf_owner = o;
+	p->btf = o->body;
+	p->btf_id = o->id;
+	err = take_info(l, a->func_info, a->func_info_cnt, a->func_info_rec_size, sizeof(struct bpf_func_info), 4, &p->func_info, "func_info");
+	p->n_func_info = err ? 0 : a->func_info_cnt;
+	if (!err)
+		err = take_info(l, a->line_info, a->line_info_cnt, a->line_info_rec_size, sizeof(struct bpf_line_info), 4, &p->line_info,
+				"line_info");
+	p->n_line_info = err ? 0 : a->line_info_cnt;
+	if (!err)
+		err = name_functions(l);
+	return err ? err : check_lines(l);
+}
+
+/* ---- what pseudo loads and calls name ---- */
+
+/* The map becomes one of the program's, once. */
+static int use_map(struct load *l, u32 insn, int fd, struct map **out)
+{
+	struct prog *p = l->p;
+	struct obj *o;
+	int err = obj_by_fd(l->k, fd, OBJ_MAP, 0, &o);
+
+	if (err)
+		return refuse_insn(l, insn, err == -EPERM ? -EINVAL : err, "fd %d is not pointing to valid bpf_map", fd);
+	*out = obj_map(o);
+	for (u32 i = 0; i < p->n_maps; i++)
+		if (p->maps[i] == *out) {
+			obj_put(o);
+			return 0;
+		}
+	if (p->n_maps == PROG_MAX_MAPS) {
+		obj_put(o);
+		return refuse_insn(l, insn, -E2BIG, "The total number of maps per program has reached the limit of %d", PROG_MAX_MAPS);
+	}
+	p->map_owners[p->n_maps] = o;
+	p->maps[p->n_maps++] = *out;
+	return 0;
+}
+
+static int map_operand(struct load *l, u32 i)
+{
+	const struct insn *in = &l->p->insns[i];
+	bool by_index = in->pseudo == PSEUDO_MAP_IDX || in->pseudo == PSEUDO_MAP_IDX_VALUE;
+	bool value = in->pseudo == PSEUDO_MAP_VALUE || in->pseudo == PSEUDO_MAP_IDX_VALUE;
+	u32 low = (u32)(u64)in->imm, off = (u32)((u64)in->imm >> 32);
+	u64 *operand = (u64 *)&l->p->operand[i];
+	struct map *m = NULL;
+	int err;
+
+	if (by_index && !l->attr->fd_array)
+		return refuse_insn(l, i, -EPROTO, "fd_idx without fd_array is invalid");
+	err = use_map(l, i, by_index ? ((const s32 *)PTR(l->attr->fd_array))[low] : (s32)low, &m);
+	if (err)
+		return err;
+	if (!value) {
+		*operand = map_handle(m);
+		return off ? refuse_insn(l, i, -EINVAL, "unrecognized bpf_ld_imm64 insn") : 0;
+	}
+	/* Direct addresses are of arrays with one element: global data. */
+	if (!(m->ops->traits & KIND_STEADY) || m->spec.max_entries != 1 || !m->values)
+		return refuse_insn(l, i, -ENOTSUP, "no direct value access support for this map type");
+	if (off >= m->spec.value_size)
+		return refuse_insn(l, i, -EINVAL, "invalid direct value offset %u, map value size is %u", off, m->spec.value_size);
+	*operand = (u64)(uintptr_t)m->values + off;
+	return 0;
+}
+
+static int resolve_loads(struct load *l)
+{
+	struct prog *p = l->p;
+	int err = 0;
+
+	p->maps = arena_array(&p->arena, PROG_MAX_MAPS, sizeof(*p->maps));
+	p->map_owners = arena_array(&p->arena, PROG_MAX_MAPS, sizeof(*p->map_owners));
+	if (!p->maps || !p->map_owners)
+		return -ENOMEM;
+	for (u32 i = 0; i < p->n && !err; i++) {
+		const struct insn *in = &p->insns[i];
+		u64 *operand = (u64 *)&p->operand[i];
+
+		if (in->op != OP_LD_IMM64)
+			continue;
+		switch ((enum pseudo)in->pseudo) {
+		case PSEUDO_CONST: *operand = (u64)in->imm; break;
+		case PSEUDO_FUNC: *operand = func_value((u32)((s64)i + 1 + (s32)(u32)(u64)in->imm)); break;
+		case PSEUDO_BTF_ID: err = refuse_insn(l, i, -EINVAL, "kernel variables (ksyms) are not available in this build"); break;
+		default: err = map_operand(l, i); break;
+		}
+	}
+	return err;
+}
+
+static int resolve_calls(struct load *l)
+{
+	struct prog *p = l->p;
+
+	for (u32 i = 0; i < p->n; i++) {
+		const struct insn *in = &p->insns[i];
+		const struct helper_proto *proto;
+
+		if (in->op != OP_CALL || in->pseudo == CALL_SUBPROG)
+			continue;
+		if (in->pseudo == CALL_KFUNC)
+			return refuse_insn(l, i, -EINVAL, "kernel function btf_id %lld is not available in this build", (long long)in->imm);
+		proto = in->imm > 0 && in->imm <= UINT32_MAX ? proto_of(l->k, (u32)in->imm) : NULL;
+		if (!proto)
+			return refuse_insn(l, i, -EINVAL, "invalid func unknown#%lld: not a helper of skep %s", (long long)in->imm, skep_version());
+		if (!(proto->avail & p->kind->avail) && proto->avail != FOR_ALL)
+			return refuse_insn(l, i, -EINVAL, "program of this type cannot use helper bpf_%s#%u", proto->name, proto->id);
+		if (proto->effects & EFFECT_GPL && !p->gpl_compatible)
+			return refuse_insn(l, i, -EINVAL, "cannot call GPL-restricted function from non-GPL compatible program");
+		if (proto->effects & EFFECT_SLEEPS && !p->sleepable)
+			return refuse_insn(l, i, -EINVAL, "helper call might sleep in a non-sleepable prog");
+		((u64 *)p->operand)[i] = (u64)(uintptr_t)proto;
+		p->needs_slot |= (proto->effects & EFFECT_SLOT) != 0;
+	}
+	for (u32 i = 0; i < p->n_maps; i++)
+		p->needs_slot |= !(p->maps[i]->ops->traits & KIND_STEADY) || p->maps[i]->record.spin_lock;
+	return 0;
+}
+
+/* What Linux's verifier refuses about constants, and what needs no verifier to see. */
+static int check_constants(struct load *l)
+{
+	for (u32 i = 0; i < l->p->n; i++) {
+		const struct insn *in = &l->p->insns[i];
+		bool divides = in->op == OP_DIV || in->op == OP_SDIV || in->op == OP_MOD || in->op == OP_SMOD;
+		bool shifts = in->op == OP_LSH || in->op == OP_RSH || in->op == OP_ARSH;
+
+		if (in->imm_src && divides && in->imm == 0)
+			return refuse_insn(l, i, -EINVAL, "div by zero");
+		if (in->imm_src && shifts && (u64)in->imm >= in->width)
+			return refuse_insn(l, i, -EINVAL, "invalid shift %lld", (long long)in->imm);
+		if (in->op == OP_ADDR_SPACE_CAST)
+			return refuse_insn(l, i, -EINVAL, "addr_space_cast insn can only be used in a program that has an associated arena");
+	}
+	return 0;
+}
+
+/* ---- the pipeline ---- */
+
+static int compute_tag(struct load *l)
+{
+	return prog_tag(l->p->raw, l->p->insns, l->p->n, &l->k->mem, l->p->tag);
+}
+
+static int prog_load(struct load *l)
+{
+	static int (*const steps[])(struct load *) = {
+		take_identity,	 /* type, licence, name, flags */
+		take_insns,	 /* decode: every encoding is known */
+		find_functions,	 /* every jump stays in its function, none runs off its end */
+		take_types,	 /* BTF: names of functions, lines of source */
+		check_constants, /* division by zero, shifts */
+		resolve_loads,	 /* maps, values, functions that pseudo loads name */
+		resolve_calls,	 /* helpers: known, allowed for the type and licence */
+		compute_tag,
+	};
+	int err = 0;
+
+	for (u32 i = 0; i < ARRAY_SIZE(steps) && !err; i++)
+		err = steps[i](l);
+	return err;
+}
+
+static struct prog *prog_new(struct skep *k)
+{
+	struct prog *p = mem_alloc(&k->mem, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->mem = &k->mem;
+	arena_open(&p->arena, &k->mem);
+	return p;
+}
+
+void prog_free(struct skep *k, struct prog *p)
+{
+	for (u32 i = 0; i < p->n_maps; i++)
+		obj_put(p->map_owners[i]);
+	for (u32 i = 0; i < p->n_bound; i++)
+		obj_put(p->bound[i]);
+	mem_free(&k->mem, p->bound, p->n_bound * sizeof(*p->bound));
+	obj_put(p->btf_owner);
+	arena_close(&p->arena);
+	mem_free(&k->mem, p, sizeof(*p));
+}
+
+/* Loads; *out has one reference. */
+static int load_object(struct load *l, struct obj **out)
+{
+	int err;
+
+	l->p = prog_new(l->k);
+	if (!l->p)
+		return -ENOMEM;
+	err = prog_load(l);
+	if (!err) {
+		l->p->loaded_ns = os_clock_ns(7 /* CLOCK_BOOTTIME */);
+		*out = obj_new(l->k, OBJ_PROG, l->p);
+		if (*out)
+			l->p->id = (*out)->id;
+		else
+			err = -ENOMEM;
+	}
+	if (err)
+		prog_free(l->k, l->p);
+	return err;
+}
+
+int sys_prog_load(struct sys_call *c)
+{
+	struct attr_prog_load *a = c->attr;
+	struct load l = {.k = c->k, .attr = a};
+	struct obj *o = NULL;
+	int err = user_log_open(&l.log, &c->k->mem, a->log_level, a->log_buf, a->log_size), fd;
+
+	if (!err)
+		err = load_object(&l, &o);
+	if (err && l.log.text.len)
+		log_line(c->k, "PROG_LOAD: %s", text_str(&l.log.text));
+	err = user_log_close(&l.log, err);
+	a->log_true_size = l.log.true_size;
+	if (err) {
+		obj_put(o);
+		return err;
+	}
+	fd = obj_fd(o, 0);
+	obj_put(o);
+	return fd;
+}

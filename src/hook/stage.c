@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A packet on stage: buffer, head and tail room, and the context struct that a program sees it through. */
+#include "hook/hook.h"
+
+#include <net/ethernet.h>
+
+enum { LOOPBACK = 1, HOST = 0, BROADCAST = 1, MULTICAST = 2, OTHER_HOST = 3 };
+
+int stage_open(struct stage *s, const struct mem *mem, const struct prog *p, u32 most)
+{
+	*s = (struct stage){.mem = mem, .is_xdp = p->kind->avail & FOR_XDP, .has_link_header = !(p->kind->avail & FOR_XDP)};
+	if (p->kind->avail == FOR_SOCKET)
+		s->has_link_header = false;
+	s->size = STAGE_HEAD + most + STAGE_TAIL;
+	s->buffer = mem_alloc(mem, s->size);
+	return s->buffer ? 0 : -ENOMEM;
+}
+
+void stage_close(struct stage *s)
+{
+	mem_free(s->mem, s->buffer, s->size);
+	s->buffer = NULL;
+}
+
+static u32 packet_type(const u8 *destination)
+{
+	static const u8 all[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, ours[ETH_ALEN];
+
+	if (destination[0] & 1)
+		return memcmp(destination, all, ETH_ALEN) ? MULTICAST : BROADCAST;
+	return memcmp(destination, ours, ETH_ALEN) ? OTHER_HOST : HOST;
+}
+
+/* The protocol that eth_type_trans() finds: below 1536 the field is a length. */
+static u16 ethertype(const u8 *frame)
+{
+	u16 type = LOAD_AS(u16, frame + 12);
+
+	return __builtin_bswap16(type) >= 1536 ? type : __builtin_bswap16(0x0004 /* ETH_P_802_2 */);
+}
+
+void stage_put(struct stage *s, const void *frame, u32 size, u32 meta)
+{
+	u32 head = s->is_xdp ? STAGE_HEAD_XDP : STAGE_HEAD;
+	struct packet *p = &s->packet;
+	u8 *start = s->buffer + head;
+
+	memcpy(start, frame, size);
+	*p = (struct packet){
+		.head = s->buffer, .meta = start, .data = start + meta, .tail = start + size, .end = s->buffer + s->size - STAGE_TAIL,
+		.mac = start, .network = start + ETH_HLEN, .ifindex = LOOPBACK,
+	};
+	if (s->is_xdp) {
+		/* Linux keeps a page: what a program may grow into ends where the page's shared info begins. */
+		if (head + size <= 4096 - STAGE_TAIL)
+			p->end = s->buffer + 4096 - STAGE_TAIL;
+		s->ctx.xdp = (struct xdp_md){.ingress_ifindex = LOOPBACK};
+		return;
+	}
+	p->data = p->meta = s->has_link_header ? start : start + ETH_HLEN;
+	s->ctx.skb = (struct __sk_buff){
+		.len = (u32)(p->tail - p->data), .pkt_type = packet_type(start), .protocol = ethertype(start), .ifindex = LOOPBACK,
+	};
+}
+
+void stage_aim(struct stage *s, struct run *r)
+{
+	r->ctx = (struct run_ctx){
+		.type = r->prog->kind->ctx, .bytes = (u8 *)&s->ctx, .packet = &s->packet,
+		.size = s->is_xdp ? sizeof(s->ctx.xdp) : sizeof(s->ctx.skb),
+	};
+}

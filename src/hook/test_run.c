@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * BPF_PROG_TEST_RUN as Linux 6.18's net/bpf/test_run.c behaves: which fields must be zero, what comes back, when a buffer that is too
+ * small gives -ENOSPC. A fault of an unverified program gives -EFAULT, and its text goes to the engine's log.
+ */
+#include "hook/hook.h"
+
+#include <net/ethernet.h>
+#include <time.h>
+
+#define PTR(x) ((void *)(uintptr_t)(x))
+
+enum { MOST_ARGS = 12 * 8, ENOTSUPPORTED = 524 };
+
+/* Copies a context in: shorter ones are padded, longer ones must be zero behind what is known. */
+static int ctx_in(const struct attr_test_run *a, void *ctx, u32 size)
+{
+	const u8 *from = PTR(a->ctx_in);
+
+	memset(ctx, 0, size);
+	if (!from)
+		return 0;
+	for (u32 i = size; i < a->ctx_size_in; i++)
+		if (from[i])
+			return -E2BIG;
+	memcpy(ctx, from, MIN(size, a->ctx_size_in));
+	return 0;
+}
+
+static int give(u64 to, u32 *room, const void *from, u32 size)
+{
+	u32 n = size, err = 0;
+
+	if (*room && n > *room) {
+		n = *room;
+		err = ENOSPC;
+	}
+	if (to)
+		memcpy(PTR(to), from, n);
+	*room = size;
+	return -(int)err;
+}
+
+static int repeat_run(struct skep *k, struct prog *p, struct stage *s, struct attr_test_run *a)
+{
+	u32 repeat = a->repeat ? a->repeat : 1;
+	struct hold hold, *held = NULL;
+	struct run r;
+	u64 result = 0, start;
+	int err = run_begin(k, p, &hold, &held);
+
+	if (err)
+		return err;
+	run_prepare(k, &r, p);
+	r.hold = held;
+	stage_aim(s, &r);
+	start = os_clock_ns(CLOCK_MONOTONIC);
+	for (u32 i = 0; i < repeat && !err; i++)
+		err = vm_run(&r, &result);
+	a->duration = (u32)((os_clock_ns(CLOCK_MONOTONIC) - start) / repeat);
+	a->retval = (u32)result;
+	if (held)
+		hold_drop(held);
+	run_account(k, p, repeat, (u64)a->duration * repeat);
+	if (err)
+		log_line(k, "%s: %s", p->name[0] ? p->name : "program", r.fault.text);
+	return err;
+}
+
+/* ---- XDP ---- */
+
+static int xdp_test_run(struct skep *k, struct prog *p, struct attr_test_run *a, struct stage *s)
+{
+	bool use_ctx = a->ctx_in || a->ctx_out;
+	struct xdp_md md;
+	u32 size;
+	u8 *frame;
+	int err;
+
+	if (a->flags & BPF_F_TEST_XDP_LIVE_FRAMES) {
+		log_line(k, "PROG_TEST_RUN: live frames need network devices, which skep %s does not have", skep_version());
+		return -EOPNOTSUPP;
+	}
+	if (a->flags || a->cpu || a->batch_size)
+		return -EINVAL;
+	err = ctx_in(a, &md, sizeof(md));
+	if (err)
+		return err;
+	if (a->ctx_in && (md.data_meta || md.data_end != a->data_size_in || md.data > md.data_end || md.data & 3 || md.data > 252))
+		return -EINVAL;
+	if (a->ctx_in && !md.ingress_ifindex && md.rx_queue_index)
+		return -EINVAL;
+	if (a->ctx_in && md.ingress_ifindex > 1)
+		return -ENODEV;
+	if (md.rx_queue_index)
+		return -EINVAL;
+	stage_put(s, PTR(a->data_in), a->data_size_in, md.data);
+	err = repeat_run(k, p, s, a);
+	if (err)
+		return err;
+	frame = stage_frame(s, &size);
+	err = give(a->data_out, &a->data_size_out, frame, size);
+	if (err || !use_ctx)
+		return err;
+	md.data = (u32)(s->packet.data - s->packet.meta);
+	md.data_end = size;
+	return a->ctx_out ? give(a->ctx_out, &a->ctx_size_out, &md, sizeof(md)) : 0;
+}
+
+/* ---- skb ---- */
+
+static bool zero_between(const struct __sk_buff *skb, size_t from, size_t to)
+{
+	for (size_t i = from; i < to; i++)
+		if (((const u8 *)skb)[i])
+			return false;
+	return true;
+}
+
+#define START(f) offsetof(struct __sk_buff, f)
+#define END(f)   (offsetof(struct __sk_buff, f) + sizeof(((struct __sk_buff *)0)->f))
+
+/* Fields that a caller may set; all others must be zero. */
+static int check_skb(const struct __sk_buff *in, u32 len)
+{
+	if (!zero_between(in, 0, START(mark)) || !zero_between(in, END(mark), START(priority)) ||
+	    !zero_between(in, END(priority), START(ingress_ifindex)) || !zero_between(in, END(ifindex), START(cb)) ||
+	    !zero_between(in, END(cb), START(tstamp)) || !zero_between(in, END(gso_segs), START(gso_size)) ||
+	    !zero_between(in, END(gso_size), START(hwtstamp)))
+		return -EINVAL;
+	if (in->wire_len && (in->wire_len < len || in->wire_len > 65536))
+		return -EINVAL;
+	return in->gso_segs > 65535 ? -EINVAL : 0;
+}
+
+static int skb_test_run(struct skep *k, struct prog *p, struct attr_test_run *a, struct stage *s)
+{
+	struct __sk_buff in, *skb = &s->ctx.skb;
+	u32 size;
+	u8 *frame;
+	int err;
+
+	if (a->flags & ~(1u << 2) /* BPF_F_TEST_SKB_CHECKSUM_COMPLETE */ || a->cpu || a->batch_size)
+		return -EINVAL;
+	if (a->flags) {
+		log_line(k, "PROG_TEST_RUN: BPF_F_TEST_SKB_CHECKSUM_COMPLETE is not supported");
+		return -EOPNOTSUPP;
+	}
+	err = ctx_in(a, &in, sizeof(in));
+	if (err)
+		return err;
+	if (in.ifindex > 1)
+		return -ENODEV;
+	stage_put(s, PTR(a->data_in), a->data_size_in, 0);
+	err = a->ctx_in ? check_skb(&in, skb->len) : 0;
+	if (err)
+		return err;
+	if (a->ctx_in) {
+		skb->mark = in.mark;
+		skb->priority = in.priority;
+		skb->ingress_ifindex = in.ingress_ifindex;
+		memcpy(skb->cb, in.cb, sizeof(skb->cb));
+		skb->tstamp = in.tstamp;
+		skb->wire_len = in.wire_len ? in.wire_len : skb->len;
+		skb->gso_segs = in.gso_segs;
+		skb->gso_size = in.gso_size;
+		skb->hwtstamp = in.hwtstamp;
+	}
+	err = repeat_run(k, p, s, a);
+	if (err)
+		return err;
+	frame = stage_frame(s, &size);
+	if (!s->has_link_header) { /* the header was taken off; an empty one comes back */
+		frame -= ETH_HLEN;
+		memset(frame, 0, ETH_HLEN);
+		size += ETH_HLEN;
+	}
+	in.mark = skb->mark;
+	in.priority = skb->priority;
+	in.ingress_ifindex = skb->ingress_ifindex;
+	in.ifindex = skb->ifindex;
+	memcpy(in.cb, skb->cb, sizeof(in.cb));
+	in.tstamp = skb->tstamp;
+	in.wire_len = skb->wire_len;
+	in.gso_segs = skb->gso_segs;
+	in.hwtstamp = skb->hwtstamp;
+	err = give(a->data_out, &a->data_size_out, frame, size);
+	if (err || !a->ctx_out)
+		return err;
+	return give(a->ctx_out, &a->ctx_size_out, &in, sizeof(in));
+}
+
+int packet_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
+{
+	struct stage s;
+	int err;
+
+	if ((a->ctx_size_in && !a->ctx_in) || (!a->ctx_size_in && a->ctx_in) || (a->ctx_size_out && !a->ctx_out) ||
+	    (!a->ctx_size_out && a->ctx_out))
+		return -EINVAL;
+	if (a->data_size_in < ETH_HLEN || a->data_size_in > STAGE_MOST)
+		return -EINVAL;
+	if (!a->data_in)
+		return -EFAULT;
+	err = stage_open(&s, &k->mem, p, MAX(a->data_size_in + 256, 4096u));
+	if (err)
+		return err;
+	err = s.is_xdp ? xdp_test_run(k, p, a, &s) : skb_test_run(k, p, a, &s);
+	stage_close(&s);
+	return err;
+}
+
+/* ---- raw tracepoints and syscall programs: a flat context ---- */
+
+int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
+{
+	bool writable = p->kind->ctx->writable;
+	u32 most = writable ? UINT16_MAX : MOST_ARGS;
+	struct hold hold, *held = NULL;
+	struct run r;
+	u64 result = 0;
+	u8 *ctx;
+	int err;
+
+	if (a->data_in || a->data_out || a->ctx_out || a->data_size_in || a->data_size_out || a->ctx_size_out || a->duration ||
+	    a->repeat || a->batch_size)
+		return -EINVAL;
+	if (a->ctx_size_in > most || (a->ctx_size_in && !a->ctx_in))
+		return -EINVAL;
+	if (writable ? a->flags : a->flags & ~(u32)BPF_F_TEST_RUN_ON_CPU)
+		return -EINVAL;
+	if (a->cpu && (!(a->flags & BPF_F_TEST_RUN_ON_CPU) || a->cpu >= domain_cpus(k->domain)))
+		return a->flags ? -ENXIO : -EINVAL;
+	ctx = mem_alloc(&k->mem, most);
+	if (!ctx)
+		return -ENOMEM;
+	if (a->ctx_size_in)
+		memcpy(ctx, PTR(a->ctx_in), a->ctx_size_in);
+	err = run_begin(k, p, &hold, &held);
+	if (!err) {
+		run_prepare(k, &r, p);
+		r.hold = held;
+		r.ctx = (struct run_ctx){.type = p->kind->ctx, .bytes = ctx, .size = writable ? a->ctx_size_in : most};
+		err = vm_run(&r, &result);
+		if (held)
+			hold_drop(held);
+		run_account(k, p, 1, 0);
+		if (err)
+			log_line(k, "%s: %s", p->name[0] ? p->name : "program", r.fault.text);
+	}
+	a->retval = (u32)result;
+	if (!err && writable && a->ctx_size_in)
+		memcpy(PTR(a->ctx_in), ctx, a->ctx_size_in);
+	mem_free(&k->mem, ctx, most);
+	return err;
+}
+
+int hook_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
+{
+	if (p->kind->avail & (FOR_SOCKET | FOR_TC | FOR_XDP) && p->kind->ctx->size)
+		return packet_test_run(k, p, a);
+	return flat_test_run(k, p, a);
+}

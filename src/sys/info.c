@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* OBJ_GET_INFO_BY_FD: what Linux tells of maps, programs and BTF; arrays go to the places that the caller's struct names. */
+#include "sys/sys.h"
+
+#include <linux/bpf.h>
+
+#define PTR(x) ((void *)(uintptr_t)(x))
+
+/* The caller's struct may be older (shorter) or newer (longer, if the rest is zero). */
+static int read_info(const struct attr_info *a, void *info, u32 size)
+{
+	const u8 *from = PTR(a->info);
+
+	if (!from)
+		return -EFAULT;
+	for (u32 i = size; i < a->info_len; i++)
+		if (from[i])
+			return -E2BIG;
+	memset(info, 0, size);
+	memcpy(info, from, MIN(size, a->info_len));
+	return 0;
+}
+
+static int write_info(struct attr_info *a, const void *info, u32 size)
+{
+	a->info_len = MIN(size, a->info_len);
+	memcpy(PTR(a->info), info, a->info_len);
+	return 0;
+}
+
+/* An array of n records: as many as fit go to *to, the true number comes back. */
+static void give_array(u64 to, u32 *n, const void *from, u32 have, u32 each)
+{
+	u32 room = *n;
+
+	if (to && room && from)
+		memcpy(PTR(to), from, (size_t)MIN(room, have) * each);
+	*n = have;
+}
+
+static int map_info(struct obj *o, struct attr_info *a)
+{
+	const struct map *m = obj_map(o);
+	const struct map_obj *mo = o->body;
+	struct bpf_map_info info;
+	int err = read_info(a, &info, sizeof(info));
+
+	if (err)
+		return err;
+	info = (struct bpf_map_info){
+		.type = m->spec.kind, .id = o->id, .key_size = m->spec.key_size, .value_size = m->spec.value_size,
+		.max_entries = m->spec.max_entries, .map_flags = m->spec.flags, .map_extra = m->spec.extra,
+		.btf_id = mo->btf ? mo->btf->id : 0,
+	};
+	if (mo->btf) {
+		info.btf_key_type_id = m->spec.btf_key_type_id;
+		info.btf_value_type_id = m->spec.btf_value_type_id;
+	}
+	memcpy(info.name, m->spec.name, sizeof(info.name));
+	return write_info(a, &info, sizeof(info));
+}
+
+/* The bytecode with ids of maps in place of descriptors. */
+static void give_insns(const struct prog *p, u64 to, u32 *bytes)
+{
+	struct raw_insn *out = PTR(to);
+	u32 n = MIN(*bytes / (u32)sizeof(*out), p->n);
+
+	for (u32 i = 0; out && i < n; i++) {
+		const struct insn *in = &p->insns[i];
+
+		out[i] = p->raw[i];
+		if (in->op != OP_LD_IMM64 || in->pseudo == PSEUDO_CONST || in->pseudo == PSEUDO_FUNC || in->pseudo == PSEUDO_BTF_ID)
+			continue;
+		for (u32 m = 0; m < p->n_maps; m++) {
+			u64 v = p->operand[i];
+
+			if (v == map_handle(p->maps[m]) ||
+			    (p->maps[m]->values && v - (u64)(uintptr_t)p->maps[m]->values < p->maps[m]->spec.value_size)) {
+				out[i].imm = (s32)p->map_owners[m]->id;
+				out[i].regs = (u8)((out[i].regs & 15) | (in->pseudo == PSEUDO_MAP_IDX	       ? PSEUDO_MAP_FD
+									 : in->pseudo == PSEUDO_MAP_IDX_VALUE ? PSEUDO_MAP_VALUE
+													      : in->pseudo) << 4);
+			}
+		}
+	}
+	*bytes = p->n * (u32)sizeof(*out);
+}
+
+static int prog_info(struct skep *k, struct obj *o, struct attr_info *a)
+{
+	struct bpf_prog_info info, in;
+	const struct prog *p = o->body;
+	u32 *ids, n_ids = p->n_maps + p->n_bound;
+	int err = read_info(a, &in, sizeof(in));
+
+	if (err)
+		return err;
+	if ((in.func_info_rec_size && in.func_info_rec_size != sizeof(struct bpf_func_info) && in.nr_func_info) ||
+	    (in.line_info_rec_size && in.line_info_rec_size != sizeof(struct bpf_line_info) && in.nr_line_info))
+		return -EINVAL;
+	ids = mem_array(&k->mem, n_ids + 1, sizeof(*ids));
+	if (!ids)
+		return -ENOMEM;
+	for (u32 i = 0; i < n_ids; i++)
+		ids[i] = i < p->n_maps ? p->map_owners[i]->id : p->bound[i - p->n_maps]->id;
+	info = (struct bpf_prog_info){
+		.type = p->type, .id = o->id, .load_time = p->loaded_ns, .gpl_compatible = p->gpl_compatible, .btf_id = p->btf_id,
+		.run_time_ns = atomic_load(&p->run_ns), .run_cnt = atomic_load(&p->run_count), .verified_insns = 0,
+		.xlated_prog_insns = in.xlated_prog_insns, .xlated_prog_len = in.xlated_prog_len, .map_ids = in.map_ids,
+		.nr_map_ids = in.nr_map_ids, .func_info = in.func_info, .nr_func_info = in.nr_func_info,
+		.line_info = in.line_info, .nr_line_info = in.nr_line_info,
+		.func_info_rec_size = sizeof(struct bpf_func_info), .line_info_rec_size = sizeof(struct bpf_line_info),
+	};
+	memcpy(info.name, p->name, sizeof(info.name));
+	memcpy(info.tag, p->tag, sizeof(info.tag));
+	give_insns(p, info.xlated_prog_insns, &info.xlated_prog_len);
+	give_array(info.map_ids, &info.nr_map_ids, ids, n_ids, sizeof(*ids));
+	give_array(info.func_info, &info.nr_func_info, p->func_info, p->n_func_info, sizeof(struct bpf_func_info));
+	give_array(info.line_info, &info.nr_line_info, p->line_info, p->n_line_info, sizeof(struct bpf_line_info));
+	mem_free(&k->mem, ids, (n_ids + 1) * sizeof(*ids));
+	return write_info(a, &info, sizeof(info));
+}
+
+static int btf_info(struct obj *o, struct attr_info *a)
+{
+	const struct btf_obj *b = o->body;
+	struct bpf_btf_info info;
+	u32 n;
+	int err = read_info(a, &info, sizeof(info));
+
+	if (err)
+		return err;
+	n = MIN(info.btf_size, b->btf.size);
+	if (info.btf)
+		memcpy(PTR(info.btf), b->btf.data, n);
+	info.btf_size = b->btf.size;
+	info.id = o->id;
+	info.kernel_btf = 0;
+	if (info.name && info.name_len)
+		*(char *)PTR(info.name) = 0;
+	info.name_len = 0;
+	return write_info(a, &info, sizeof(info));
+}
+
+int sys_obj_info(struct sys_call *c)
+{
+	struct attr_info *a = c->attr;
+	struct obj *o;
+	int err = obj_by_fd(c->k, (int)a->bpf_fd, 0, 0, &o);
+
+	if (err)
+		return err == -EINVAL ? -EINVAL : -EBADFD;
+	switch ((enum obj_type)o->type) {
+	case OBJ_MAP: err = map_info(o, a); break;
+	case OBJ_PROG: err = prog_info(c->k, o, a); break;
+	case OBJ_BTF: err = btf_info(o, a); break;
+	default: err = -EINVAL; break;
+	}
+	obj_put(o);
+	return err;
+}

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* bpf(2) on maps: creation, elements, batches, freezing. What an element operation means is the map family's; here
+ * are descriptors, copies and limits. */
+#include "sys/sys.h"
+
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <unistd.h>
+
+#define PTR(x) ((void *)(uintptr_t)(x))
+
+/* ---- references that maps hold ---- */
+
+static enum obj_type element_type(const struct map *m)
+{
+	return map_has(m, entry) ? OBJ_PROG : map_has(m, event) ? OBJ_PERF : OBJ_MAP;
+}
+
+static int host_get(void *ud, struct map *m, u32 fd, u32 *id)
+{
+	struct obj *o;
+	int err = obj_by_fd(ud, (int)fd, element_type(m), 0, &o);
+
+	if (err)
+		return err;
+	*id = o->id;
+	return 0;
+}
+
+static void host_put(void *ud, struct map *m, u32 id)
+{
+	struct skep *k = ud;
+	struct obj *o = k->closing ? NULL : obj_by_id(k, element_type(m), id);
+
+	if (o) {
+		obj_put(o); /* the one just taken */
+		obj_put(o); /* the map's */
+	}
+}
+
+static void *host_at(void *ud, struct map *m, u32 id)
+{
+	return obj_body_at(ud, element_type(m), id);
+}
+
+const struct map_host map_host_ops = {.object_get = host_get, .object_put = host_put, .object_at = host_at};
+
+/* ---- creation ---- */
+
+void map_object_free(struct skep *k, struct map_obj *m)
+{
+	atomic_fetch_sub(&k->map_bytes, m->map.bytes);
+	map_close(&m->map);
+	obj_put(m->btf);
+	obj_put(m->inner);
+	mem_free(&k->mem, m, sizeof(*m));
+}
+
+static bool name_ok(const char *name, u32 size)
+{
+	u32 n = 0;
+
+	for (; n < size && name[n]; n++)
+		if (!((name[n] >= 'a' && name[n] <= 'z') || (name[n] >= 'A' && name[n] <= 'Z') || (name[n] >= '0' && name[n] <= '9') ||
+		      name[n] == '_' || name[n] == '.'))
+			return false;
+	for (u32 i = n; i < size; i++)
+		if (name[i])
+			return false;
+	return n < size;
+}
+
+/* Special fields of the value, if the value's type says so. */
+static int find_record(const struct btf *b, u32 id, const struct map_spec *spec, struct map_record *record)
+{
+	s64 lock = btf_find_struct(b, id, "bpf_spin_lock"), timer = btf_find_struct(b, id, "bpf_timer");
+
+	if (lock == -E2BIG || timer == -E2BIG)
+		return -E2BIG;
+	if (btf_find_struct(b, id, "bpf_wq") >= 0)
+		return -EOPNOTSUPP;
+	if ((lock >= 0 && lock + 4 > spec->value_size) || (timer >= 0 && timer + 16 > spec->value_size))
+		return -EINVAL;
+	record->spin_lock = lock >= 0 ? (u32)lock + 1 : 0;
+	record->timer = timer >= 0 ? (u32)timer + 1 : 0;
+	return 0;
+}
+
+int map_find_record(const struct btf *b, struct map *m)
+{
+	/* A file's ids were not checked when it was written by somebody else. */
+	if (!m->spec.btf_value_type_id)
+		return 0;
+	if (btf_size(b, m->spec.btf_value_type_id) != (s64)m->spec.value_size)
+		return -EINVAL;
+	return find_record(b, m->spec.btf_value_type_id, &m->spec, &m->record);
+}
+
+static int check_types(struct map_obj *m, const struct map_spec *spec)
+{
+	const struct btf *b = m->btf ? m->btf->body : NULL;
+	const struct map_kind_info *info = map_kind(spec->kind);
+	int err;
+
+	if (!b)
+		return 0;
+	if (spec->btf_key_type_id && btf_size(b, spec->btf_key_type_id) != (s64)spec->key_size)
+		return -EINVAL;
+	if (btf_size(b, spec->btf_value_type_id) != (s64)spec->value_size)
+		return -EINVAL;
+	err = find_record(b, spec->btf_value_type_id, spec, &m->map.record);
+	if (err)
+		return err;
+	if (info && ((m->map.record.spin_lock && !(info->ops->traits & KIND_LOCKS)) ||
+		     (m->map.record.timer && !(info->ops->traits & KIND_TIMERS))))
+		return -EOPNOTSUPP;
+	return 0;
+}
+
+int map_object_create(struct skep *k, const struct map_spec *spec, struct obj *btf, struct obj *inner, struct obj **out)
+{
+	struct map_obj *m = mem_alloc(&k->mem, sizeof(*m));
+	int err;
+
+	if (!m)
+		return -ENOMEM;
+	m->btf = btf;
+	m->inner = inner;
+	m->map = (struct map){.mem = &k->mem, .window = &k->window, .domain = k->domain, .host = &k->map_host,
+			      .inner = inner ? obj_map(inner) : NULL};
+	err = check_types(m, spec);
+	if (!err)
+		err = map_create(&m->map, spec);
+	if (!err && k->options.max_map_bytes && atomic_load(&k->map_bytes) + m->map.bytes > k->options.max_map_bytes) {
+		map_close(&m->map);
+		err = -ENOMEM;
+	}
+	if (!err) {
+		*out = obj_new(k, OBJ_MAP, m);
+		if (!*out) {
+			map_close(&m->map);
+			err = -ENOMEM;
+		}
+	}
+	if (err) {
+		mem_free(&k->mem, m, sizeof(*m));
+		return err;
+	}
+	atomic_fetch_add(&k->map_bytes, m->map.bytes);
+	return 0;
+}
+
+static int take_references(struct skep *k, const struct attr_map_create *a, struct obj **btf, struct obj **inner)
+{
+	const struct map_kind_info *info = map_kind(a->map_type);
+	int err;
+
+	if (a->btf_value_type_id || a->btf_key_type_id) {
+		err = obj_by_fd(k, (int)a->btf_fd, OBJ_BTF, 0, btf);
+		if (err)
+			return err;
+	}
+	if (info && info->ops->traits & KIND_OUTER) {
+		err = obj_by_fd(k, (int)a->inner_map_fd, OBJ_MAP, 0, inner);
+		if (err)
+			return err;
+		return map_inner_check(obj_map(*inner));
+	}
+	return a->inner_map_fd ? -EINVAL : 0;
+}
+
+int sys_map_create(struct sys_call *c)
+{
+	const struct attr_map_create *a = c->attr;
+	struct obj *btf = NULL, *inner = NULL, *o;
+	struct map_spec spec = {a->map_type, a->key_size, a->value_size, a->max_entries, a->map_flags & ~(u32)(BPF_F_RDONLY | BPF_F_WRONLY),
+				a->map_extra, {0}, a->btf_key_type_id, a->btf_value_type_id};
+	const struct map_kind_info *info = map_kind(a->map_type);
+	int err, fd;
+
+	if (a->btf_vmlinux_value_type_id || a->value_type_btf_obj_fd || a->map_ifindex || a->excl_prog_hash)
+		return -EINVAL;
+	if ((a->btf_key_type_id && !a->btf_value_type_id) || !name_ok(a->map_name, sizeof(a->map_name)))
+		return -EINVAL;
+	if (!info) {
+		log_line(c->k, "MAP_CREATE: map type %u is not supported; skep feature lists what is", a->map_type);
+		return -EINVAL;
+	}
+	if ((a->map_extra && !(info->ops->traits & KIND_EXTRA)) || (a->map_flags & BPF_F_NUMA_NODE && a->numa_node >= 1024))
+		return -EINVAL;
+	if ((a->map_flags & (BPF_F_RDONLY | BPF_F_WRONLY)) == (BPF_F_RDONLY | BPF_F_WRONLY))
+		return -EINVAL;
+	memcpy(spec.name, a->map_name, sizeof(spec.name));
+	err = take_references(c->k, a, &btf, &inner);
+	if (!err)
+		err = map_object_create(c->k, &spec, btf, inner, &o);
+	if (err) {
+		obj_put(btf);
+		obj_put(inner);
+		return err;
+	}
+	fd = obj_fd(o, a->map_flags & (BPF_F_RDONLY | BPF_F_WRONLY));
+	obj_put(o);
+	return fd;
+}
+
+/* ---- elements ---- */
+
+struct element {
+	struct obj *o;
+	struct map *map;
+	struct hold hold;
+	void *key;
+	const struct mem *mem;
+};
+
+static int element_open(struct sys_call *c, u32 fd, int need, struct element *e)
+{
+	int err = obj_by_fd(c->k, (int)fd, OBJ_MAP, need, &e->o);
+
+	if (err)
+		return err;
+	e->map = obj_map(e->o);
+	e->mem = &c->k->mem;
+	err = hold_take(c->k->domain, &e->hold);
+	if (err)
+		obj_put(e->o);
+	return err;
+}
+
+static int element_close(struct element *e, int err)
+{
+	hold_drop(&e->hold);
+	obj_put(e->o);
+	return err;
+}
+
+/* Kinds without keys take none. */
+static int key_of(const struct map *m, u64 key, void **out)
+{
+	*out = PTR(key);
+	if (m->spec.key_size == 0)
+		return key ? -EINVAL : 0;
+	return key ? 0 : -EFAULT;
+}
+
+int sys_map_lookup(struct sys_call *c)
+{
+	const struct attr_map_elem *a = c->attr;
+	struct element e;
+	void *key;
+	int err = element_open(c, a->map_fd, NEED_READ, &e);
+
+	if (err)
+		return err;
+	err = a->flags & ~(u64)BPF_F_LOCK ? -EINVAL : key_of(e.map, a->key, &key);
+	if (!err && !a->value)
+		err = -EFAULT;
+	return element_close(&e, err ? err : map_get(e.map, &e.hold, key, PTR(a->value), a->flags));
+}
+
+int sys_map_update(struct sys_call *c)
+{
+	const struct attr_map_elem *a = c->attr;
+	struct element e;
+	void *key;
+	int err = element_open(c, a->map_fd, NEED_WRITE, &e);
+
+	if (err)
+		return err;
+	err = e.map->frozen ? -EPERM : key_of(e.map, a->key, &key);
+	if (!err && !a->value)
+		err = -EFAULT;
+	return element_close(&e, err ? err : map_set(e.map, &e.hold, key, PTR(a->value), a->flags));
+}
+
+int sys_map_delete(struct sys_call *c)
+{
+	const struct attr_map_elem *a = c->attr;
+	struct element e;
+	void *key;
+	int err = element_open(c, a->map_fd, NEED_WRITE, &e);
+
+	if (err)
+		return err;
+	err = e.map->frozen ? -EPERM : key_of(e.map, a->key, &key);
+	return element_close(&e, err ? err : map_delete(e.map, &e.hold, key));
+}
+
+int sys_map_next_key(struct sys_call *c)
+{
+	const struct attr_map_elem *a = c->attr;
+	struct element e;
+	int err = element_open(c, a->map_fd, NEED_READ, &e);
+
+	if (err)
+		return err;
+	return element_close(&e, a->value ? map_next_key(e.map, &e.hold, PTR(a->key), PTR(a->value)) : -EFAULT);
+}
+
+int sys_map_take(struct sys_call *c)
+{
+	const struct attr_map_elem *a = c->attr;
+	struct element e;
+	void *key;
+	int err = element_open(c, a->map_fd, NEED_READ | NEED_WRITE, &e);
+
+	if (err)
+		return err;
+	err = e.map->frozen ? -EPERM : key_of(e.map, a->key, &key);
+	if (!err && !a->value)
+		err = -EFAULT;
+	return element_close(&e, err ? err : map_take(e.map, &e.hold, key, PTR(a->value), a->flags));
+}
+
+int sys_map_freeze(struct sys_call *c)
+{
+	const struct attr_map_elem *a = c->attr;
+	struct map *m;
+	struct obj *o;
+	int err = obj_by_fd(c->k, (int)a->map_fd, OBJ_MAP, NEED_WRITE, &o);
+
+	if (err)
+		return err;
+	m = obj_map(o);
+	if (m->record.timer)
+		err = -ENOTSUPP;
+	else if (m->frozen)
+		err = -EBUSY;
+	else if (m->client.base && m->client.fd >= 0 && fcntl(m->client.fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE))
+		err = -EBUSY;
+	if (!err) {
+		m->frozen = true;
+		map_head(m)->frozen = 1;
+	}
+	obj_put(o);
+	return err;
+}
+
+/* ---- batches ---- */
+
+struct batch {
+	struct sys_call *c;
+	struct attr_map_batch *a;
+	struct element e;
+	u32 done;
+};
+
+static int batch_open(struct sys_call *c, struct batch *b, u32 trait, int need)
+{
+	int err;
+
+	*b = (struct batch){.c = c, .a = c->attr};
+	err = element_open(c, b->a->map_fd, need, &b->e);
+	if (err)
+		return err;
+	if (!(b->e.map->ops->traits & trait))
+		return element_close(&b->e, -ENOTSUPP);
+	if (b->a->flags || b->a->elem_flags & ~(u64)BPF_F_LOCK ||
+	    (b->a->elem_flags & BPF_F_LOCK && !b->e.map->record.spin_lock))
+		return element_close(&b->e, -EINVAL);
+	if (need & NEED_WRITE && b->e.map->frozen)
+		return element_close(&b->e, -EPERM);
+	return 0;
+}
+
+static int batch_close(struct batch *b, int err)
+{
+	b->a->count = b->done;
+	return element_close(&b->e, err);
+}
+
+/* One at a time by key; the cursor is the last key. */
+static int read_by_key(struct batch *b, u32 want)
+{
+	struct map *m = b->e.map;
+	u64 value_bytes = map_value_bytes(m), size = m->spec.key_size;
+	u8 *keys = PTR(b->a->keys), *values = PTR(b->a->values);
+	void *previous = PTR(b->a->in_batch), *key = mem_alloc(b->e.mem, size * 2), *last;
+	int err = 0;
+
+	if (!key)
+		return -ENOMEM;
+	last = (u8 *)key + size;
+	while (b->done < want) {
+		err = map_next_key(m, &b->e.hold, previous, key);
+		if (err)
+			break;
+		previous = memcpy(last, key, size);
+		err = map_get(m, &b->e.hold, key, values + b->done * value_bytes, b->a->elem_flags);
+		if (err == -ENOENT) /* an empty element of an array of descriptors */
+			continue;
+		if (err)
+			break;
+		memcpy(keys + b->done * size, key, size);
+		b->done++;
+	}
+	if (previous == last)
+		memcpy(PTR(b->a->out_batch), last, size);
+	mem_free(b->e.mem, key, size * 2);
+	return err;
+}
+
+static int read_batch(struct sys_call *c, u32 trait, int need, bool take)
+{
+	u32 cursor = 0, want;
+	struct batch b;
+	int err = batch_open(c, &b, trait, need);
+
+	if (err)
+		return err;
+	want = b.a->count;
+	if (!want)
+		return batch_close(&b, 0);
+	if (!b.a->keys || !b.a->values || !b.a->out_batch)
+		return batch_close(&b, -EFAULT);
+	if (!b.e.map->ops->batch)
+		return batch_close(&b, read_by_key(&b, want));
+	if (b.a->in_batch)
+		memcpy(&cursor, PTR(b.a->in_batch), sizeof(cursor));
+	b.done = want;
+	err = b.e.map->ops->batch(b.e.map, &b.e.hold, &cursor, PTR(b.a->keys), PTR(b.a->values), &b.done, b.a->elem_flags, take);
+	memcpy(PTR(b.a->out_batch), &cursor, sizeof(cursor));
+	return batch_close(&b, err);
+}
+
+int sys_map_lookup_batch(struct sys_call *c)
+{
+	return read_batch(c, KIND_BATCH_GET, NEED_READ, false);
+}
+
+int sys_map_take_batch(struct sys_call *c)
+{
+	return read_batch(c, KIND_BATCH_TAKE, NEED_READ | NEED_WRITE, true);
+}
+
+int sys_map_update_batch(struct sys_call *c)
+{
+	struct batch b;
+	u64 value_bytes;
+	int err = batch_open(c, &b, KIND_BATCH_SET, NEED_WRITE);
+	u32 want;
+
+	if (err)
+		return err;
+	want = b.a->count;
+	if (want && (!b.a->keys || !b.a->values))
+		return batch_close(&b, -EFAULT);
+	value_bytes = map_value_bytes(b.e.map);
+	for (; b.done < want && !err; b.done += !err)
+		err = map_set(b.e.map, &b.e.hold, (u8 *)PTR(b.a->keys) + (u64)b.done * b.e.map->spec.key_size,
+			      (u8 *)PTR(b.a->values) + b.done * value_bytes, b.a->elem_flags);
+	return batch_close(&b, err);
+}
+
+int sys_map_delete_batch(struct sys_call *c)
+{
+	struct batch b;
+	int err = batch_open(c, &b, KIND_BATCH_DELETE, NEED_WRITE);
+	u32 want;
+
+	if (err)
+		return err;
+	want = b.a->count;
+	if (want && !b.a->keys)
+		return batch_close(&b, -EFAULT);
+	for (; b.done < want && !err; b.done += !err)
+		err = map_delete(b.e.map, &b.e.hold, (u8 *)PTR(b.a->keys) + (u64)b.done * b.e.map->spec.key_size);
+	return batch_close(&b, err);
+}

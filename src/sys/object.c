@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Objects, ids and descriptors.
+ *
+ * Key idea: a descriptor is a memfd, and an object is known by its inode. What a client gets is a second open file description of
+ * it (reopened through /proc/self/fd), so inotify tells when the last one is closed, in whatever process: no call needs
+ * to be intercepted for that. Where inotify cannot be had, this process's descriptors are looked through instead.
+ */
+#include "sys/sys.h"
+
+#include <fcntl.h>
+#include <dirent.h>
+#include <linux/bpf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void log_line(struct skep *k, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+
+	if (!k->options.log)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	k->options.log(k->options.log_ud, line);
+}
+
+int objects_open(struct skep *k)
+{
+	for (u32 t = 1; t < OBJ_TYPES; t++) {
+		void *p = mmap(NULL, OBJ_IDS * sizeof(void *), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (p == MAP_FAILED)
+			return -ENOMEM;
+		k->table[t].by_id = p;
+	}
+	k->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (k->inotify < 0)
+		log_line(k, "no inotify (%s): descriptors closed by other processes are not noticed", strerror(errno));
+	return 0;
+}
+
+static void body_free(struct obj *o)
+{
+	struct skep *k = o->engine;
+	struct btf_obj *btf = o->body;
+
+	switch ((enum obj_type)o->type) {
+	case OBJ_MAP: map_object_free(k, o->body); break;
+	case OBJ_PROG: prog_free(k, o->body); break;
+	case OBJ_BTF:
+		btf_free(&btf->btf);
+		mem_free(&k->mem, btf, sizeof(*btf));
+		break;
+	case OBJ_PERF:
+		perf_ring_close(o->body);
+		mem_free(&k->mem, o->body, sizeof(struct perf_ring));
+		break;
+	case OBJ_LINK:
+	case OBJ_TYPES: break;
+	}
+}
+
+static void object_free(struct obj *o)
+{
+	struct skep *k = o->engine;
+
+	body_free(o);
+	if (o->fd >= 0)
+		close(o->fd);
+	mem_free(&k->mem, o, sizeof(*o));
+}
+
+/* Programs first: they hold references to maps, maps to programs and to each other. */
+void objects_close(struct skep *k)
+{
+	static const u32 order[] = {OBJ_LINK, OBJ_PROG, OBJ_MAP, OBJ_PERF, OBJ_BTF};
+
+	k->closing = true;
+	for (u32 i = 0; i < ARRAY_SIZE(order); i++) {
+		struct obj_table *t = &k->table[order[i]];
+
+		for (u32 id = 1; t->by_id && id <= t->last_id; id++)
+			if (t->by_id[id])
+				object_free(t->by_id[id]);
+	}
+	for (u32 i = 1; i < OBJ_TYPES; i++)
+		if (k->table[i].by_id)
+			munmap((void *)k->table[i].by_id, OBJ_IDS * sizeof(void *));
+	if (k->inotify >= 0)
+		close(k->inotify);
+}
+
+/* ---- ids and references ---- */
+
+struct obj *obj_new(struct skep *k, enum obj_type type, void *body)
+{
+	struct obj_table *t = &k->table[type];
+	struct obj *o = mem_alloc(&k->mem, sizeof(*o));
+
+	if (!o)
+		return NULL;
+	*o = (struct obj){.type = type, .refs = 1, .engine = k, .fd = -1, .watch = -1, .body = body};
+	plain_lock_take(&k->lock);
+	if (t->last_id + 1 < OBJ_IDS) {
+		o->id = ++t->last_id;
+		t->by_id[o->id] = o;
+		t->live++;
+	}
+	plain_lock_drop(&k->lock);
+	if (!o->id) {
+		mem_free(&k->mem, o, sizeof(*o));
+		return NULL;
+	}
+	return o;
+}
+
+void obj_get(struct obj *o)
+{
+	atomic_fetch_add(&o->refs, 1);
+}
+
+static struct obj **bucket_of(struct skep *k, u64 ino)
+{
+	return &k->bucket[ino * 0x9e3779b97f4a7c15ull >> 56];
+}
+
+static void unlink_object(struct obj *o)
+{
+	struct skep *k = o->engine;
+	struct obj **at = bucket_of(k, o->ino);
+
+	k->table[o->type].by_id[o->id] = NULL;
+	k->table[o->type].live--;
+	for (; o->fd >= 0 && *at; at = &(*at)->chain)
+		if (*at == o) {
+			*at = o->chain;
+			break;
+		}
+	if (o->watch >= 0)
+		inotify_rm_watch(k->inotify, o->watch);
+}
+
+void obj_put(struct obj *o)
+{
+	struct skep *k;
+	bool last;
+
+	if (!o || o->engine->closing)
+		return;
+	k = o->engine;
+	plain_lock_take(&k->lock);
+	last = atomic_fetch_sub(&o->refs, 1) == 1;
+	if (last)
+		unlink_object(o);
+	plain_lock_drop(&k->lock);
+	if (!last)
+		return;
+	epoch_wait(k->domain); /* runs that found it by its id may still use it */
+	object_free(o);
+}
+
+struct obj *obj_by_id(struct skep *k, enum obj_type type, u32 id)
+{
+	struct obj *o = NULL;
+
+	plain_lock_take(&k->lock);
+	if (id && id < OBJ_IDS) {
+		o = k->table[type].by_id[id];
+		if (o)
+			obj_get(o);
+	}
+	plain_lock_drop(&k->lock);
+	return o;
+}
+
+void *obj_body_at(struct skep *k, enum obj_type type, u32 id)
+{
+	struct obj *o = id && id < OBJ_IDS ? k->table[type].by_id[id] : NULL;
+
+	return o ? o->body : NULL;
+}
+
+int obj_next_id(struct skep *k, enum obj_type type, u32 after, u32 *next)
+{
+	int err = -ENOENT;
+
+	plain_lock_take(&k->lock);
+	for (u32 id = after + 1; id && id <= k->table[type].last_id; id++)
+		if (k->table[type].by_id[id]) {
+			*next = id;
+			err = 0;
+			break;
+		}
+	plain_lock_drop(&k->lock);
+	return err;
+}
+
+/* ---- descriptors ---- */
+
+int obj_by_fd(struct skep *k, int fd, u32 type, int need, struct obj **out)
+{
+	struct obj *o;
+	struct stat st;
+	int mode;
+
+	if (fstat(fd, &st))
+		return -EBADF;
+	plain_lock_take(&k->lock);
+	for (o = *bucket_of(k, st.st_ino); o; o = o->chain)
+		if (o->ino == st.st_ino && o->dev == st.st_dev)
+			break;
+	if (o && (!type || o->type == type))
+		obj_get(o);
+	else
+		o = NULL;
+	plain_lock_drop(&k->lock);
+	if (!o)
+		return -EINVAL;
+	mode = o->limited && need ? fcntl(fd, F_GETFL) & O_ACCMODE : O_RDWR;
+	if ((need & NEED_READ && mode == O_WRONLY) || (need & NEED_WRITE && mode == O_RDONLY)) {
+		obj_put(o);
+		return -EPERM;
+	}
+	*out = o;
+	return 0;
+}
+
+/* The memfd behind an object's descriptors: what clients may map, or an empty one. */
+static int make_handle(struct obj *o)
+{
+	static const char *const names[] = {"", "bpf-map", "bpf-prog", "btf", "bpf_link", "perf_event"};
+	int fd = -1;
+
+	if (o->type == OBJ_MAP)
+		fd = map_client_fd(obj_map(o));
+	if (o->type == OBJ_PERF)
+		fd = ((struct perf_ring *)o->body)->fd;
+	if (fd >= 0)
+		fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	else
+		fd = os_memfd(names[o->type], 0, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+	return fd < 0 && fd == -1 ? -errno : fd;
+}
+
+static int adopt_handle(struct obj *o)
+{
+	struct skep *k = o->engine;
+	char path[40];
+	struct stat st;
+	int fd = make_handle(o);
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st)) {
+		close(fd);
+		return -EMFILE;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	plain_lock_take(&k->lock);
+	if (o->fd >= 0) { /* another thread was faster */
+		plain_lock_drop(&k->lock);
+		close(fd);
+		return 0;
+	}
+	if (k->inotify >= 0)
+		o->watch = inotify_add_watch(k->inotify, path, IN_OPEN | IN_CLOSE);
+	o->dev = st.st_dev;
+	o->ino = st.st_ino;
+	o->chain = *bucket_of(k, o->ino);
+	*bucket_of(k, o->ino) = o;
+	o->fd = fd;
+	plain_lock_drop(&k->lock);
+	return 0;
+}
+
+int obj_fd(struct obj *o, u32 open_flags)
+{
+	int mode = open_flags & BPF_F_RDONLY ? O_RDONLY : open_flags & BPF_F_WRONLY ? O_WRONLY : O_RDWR, fd, err;
+	char path[40];
+
+	if ((open_flags & (BPF_F_RDONLY | BPF_F_WRONLY)) == (BPF_F_RDONLY | BPF_F_WRONLY))
+		return -EINVAL;
+	err = o->fd >= 0 ? 0 : adopt_handle(o);
+	if (err)
+		return err;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", o->fd);
+	plain_lock_take(&o->engine->lock);
+	fd = open(path, mode | O_CLOEXEC);
+	if (fd >= 0) {
+		o->limited |= mode != O_RDWR;
+		if (o->watch < 0)
+			o->open++; /* inotify counts where there is one */
+		if (!o->counted) {
+			o->counted = true;
+			obj_get(o);
+		}
+	} else {
+		fd = -errno;
+	}
+	plain_lock_drop(&o->engine->lock);
+	return fd;
+}
+
+/* Does this process have a descriptor of the object, apart from the engine's own? */
+static bool held_here(const struct obj *o)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	bool found = !dir;
+
+	for (struct dirent *e; dir && !found && (e = readdir(dir));) {
+		int fd = atoi(e->d_name);
+		struct stat st;
+
+		found = e->d_name[0] != '.' && fd != o->fd && fd != dirfd(dir) && !fstat(fd, &st) && st.st_ino == o->ino && st.st_dev == o->dev;
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/* inotify lost count, or there is none: believe what this process holds. Other processes' descriptors keep theirs. */
+static void rescan(struct skep *k)
+{
+	log_line(k, "inotify lost events: objects whose descriptors other processes hold may live until the engine ends");
+	for (u32 t = 1; t < OBJ_TYPES; t++)
+		for (u32 id = 1; id <= k->table[t].last_id; id++) {
+			struct obj *o = obj_by_id(k, t, id);
+			bool gone = o && o->counted && o->watch >= 0 && !held_here(o);
+
+			if (gone) {
+				o->counted = false;
+				obj_put(o);
+			}
+			obj_put(o);
+		}
+}
+
+static struct obj *note_event(struct skep *k, const struct inotify_event *e)
+{
+	struct obj *gone = NULL;
+
+	plain_lock_take(&k->lock);
+	for (u32 i = 0; i < OBJ_BUCKETS && !gone; i++)
+		for (struct obj *o = k->bucket[i]; o; o = o->chain)
+			if (o->watch == e->wd) {
+				o->open += e->mask & IN_OPEN ? 1 : -1;
+				if (o->open <= 0 && o->counted && !(e->mask & IN_OPEN)) {
+					o->counted = false;
+					gone = o;
+				}
+				break;
+			}
+	plain_lock_drop(&k->lock);
+	return gone;
+}
+
+void objects_drain(struct skep *k)
+{
+	char buf[4096] __attribute__((aligned(8)));
+	ssize_t n;
+
+	while (k->inotify >= 0 && (n = read(k->inotify, buf, sizeof(buf))) > 0)
+		for (char *p = buf; p < buf + n;) {
+			struct inotify_event *e = (struct inotify_event *)(void *)p;
+
+			if (e->mask & IN_Q_OVERFLOW)
+				rescan(k);
+			else if (e->mask & (IN_OPEN | IN_CLOSE))
+				obj_put(note_event(k, e));
+			p += sizeof(*e) + e->len;
+		}
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * OBJ_PIN and OBJ_GET: objects as files. A map's file is its memory (map/map.c), shared by every engine that opens it. Programs are
+ * not pinned in this build, and links last as long as their engine: both say so.
+ */
+#include "sys/sys.h"
+
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The file with the run slots of all engines of this user that share maps. */
+static int open_domain(struct skep *k)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	char dir[256], path[300];
+	struct stat st;
+	int fd;
+
+	if (k->options.domain) {
+		snprintf(path, sizeof(path), "%s", k->options.domain);
+	} else {
+		if (runtime && *runtime == '/' && access(runtime, W_OK) == 0)
+			snprintf(dir, sizeof(dir), "%s/skep", runtime);
+		else
+			snprintf(dir, sizeof(dir), "/dev/shm/skep-%u", getuid());
+		if (mkdir(dir, 0700) && errno != EEXIST)
+			return -errno;
+		/* Somebody else may have been there first. */
+		if (lstat(dir, &st) || !S_ISDIR(st.st_mode) || st.st_uid != getuid() || st.st_mode & 022)
+			return -EPERM;
+		snprintf(path, sizeof(path), "%s/slots", dir);
+	}
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+static int join_domain(struct skep *k)
+{
+	int fd, err;
+
+	if (domain_shared(k->domain))
+		return 0;
+	fd = open_domain(k);
+	if (fd < 0) {
+		log_line(k, "cannot open the file of run slots that engines with pinned maps share: %s", strerror(-fd));
+		return fd;
+	}
+	err = domain_join(k->domain, fd);
+	close(fd);
+	return err;
+}
+
+static int pin_map(struct skep *k, struct obj *o, int dir, const char *path)
+{
+	struct map_obj *mo = o->body;
+	struct map *m = &mo->map;
+	const struct btf *b = mo->btf ? mo->btf->body : NULL;
+	int fd, err;
+
+	err = join_domain(k);
+	if (err)
+		return err;
+	if (m->pin_fd > 0) { /* a second name for the same file */
+		char self[40];
+
+		snprintf(self, sizeof(self), "/proc/self/fd/%d", m->pin_fd);
+		return linkat(AT_FDCWD, self, dir, path, AT_SYMLINK_FOLLOW) ? -errno : 0;
+	}
+	fd = openat(dir, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	err = map_pin_write(m, fd, b ? b->data : NULL, b ? b->size : 0);
+	close(fd);
+	if (err)
+		unlinkat(dir, path, 0);
+	return err;
+}
+
+static const char *path_of(const struct attr_obj *a)
+{
+	return (const char *)(uintptr_t)a->pathname;
+}
+
+static int dir_of(const struct attr_obj *a)
+{
+	return a->file_flags & UAPI_F_PATH_FD ? a->path_fd : AT_FDCWD;
+}
+
+int sys_obj_pin(struct sys_call *c)
+{
+	const struct attr_obj *a = c->attr;
+	struct obj *o;
+	int err;
+
+	if (a->file_flags & ~(u32)UAPI_F_PATH_FD || (!(a->file_flags & UAPI_F_PATH_FD) && a->path_fd))
+		return -EINVAL;
+	if (!a->pathname)
+		return -EFAULT;
+	err = obj_by_fd(c->k, (int)a->bpf_fd, 0, 0, &o);
+	if (err)
+		return err;
+	if (o->type == OBJ_MAP) {
+		err = pin_map(c->k, o, dir_of(a), path_of(a));
+	} else {
+		log_line(c->k, "OBJ_PIN: only maps can be pinned by skep %s; programs and links end with their engine", skep_version());
+		err = o->type == OBJ_BTF ? -EINVAL : -EOPNOTSUPP;
+	}
+	obj_put(o);
+	return err;
+}
+
+/* The same file, opened by this engine already: the same map. */
+static struct obj *already_open(struct skep *k, int fd)
+{
+	struct stat st, other;
+
+	if (fstat(fd, &st))
+		return NULL;
+	for (u32 id = 0; obj_next_id(k, OBJ_MAP, id, &id) == 0;) {
+		struct obj *o = obj_by_id(k, OBJ_MAP, id);
+
+		if (o && obj_map(o)->pin_fd > 0 && !fstat(obj_map(o)->pin_fd, &other) && other.st_ino == st.st_ino && other.st_dev == st.st_dev)
+			return o;
+		obj_put(o);
+	}
+	return NULL;
+}
+
+/* The BTF that came with the file becomes an object of this engine. */
+static int adopt_types(struct skep *k, struct map_obj *m, const void *data, u32 size)
+{
+	struct btf_obj *b;
+	int err;
+
+	if (!size)
+		return 0;
+	b = mem_alloc(&k->mem, sizeof(*b));
+	if (!b)
+		return -ENOMEM;
+	err = btf_parse(&b->btf, &k->mem, data, size, NULL);
+	if (!err) {
+		m->btf = obj_new(k, OBJ_BTF, b);
+		if (m->btf)
+			return 0;
+		btf_free(&b->btf);
+		err = -ENOMEM;
+	}
+	mem_free(&k->mem, b, sizeof(*b));
+	return err;
+}
+
+static int open_map(struct skep *k, int fd, struct obj **out)
+{
+	struct map_obj *m = mem_alloc(&k->mem, sizeof(*m));
+	void *btf = NULL;
+	u32 btf_size = 0;
+	int err;
+
+	if (!m)
+		return -ENOMEM;
+	m->map = (struct map){.mem = &k->mem, .window = &k->window, .domain = k->domain, .host = &k->map_host};
+	err = map_adopt(&m->map, fd, &btf, &btf_size);
+	if (!err) {
+		err = adopt_types(k, m, btf, btf_size);
+		mem_free(&k->mem, btf, btf_size);
+		if (!err && m->btf)
+			err = map_find_record(m->btf->body, &m->map);
+		if (!err && !(*out = obj_new(k, OBJ_MAP, m)))
+			err = -ENOMEM;
+		if (err)
+			map_close(&m->map);
+	}
+	if (err) {
+		obj_put(m->btf);
+		mem_free(&k->mem, m, sizeof(*m));
+	}
+	return err;
+}
+
+int sys_obj_get(struct sys_call *c)
+{
+	enum { ACCESS = BPF_F_RDONLY | BPF_F_WRONLY };
+	const struct attr_obj *a = c->attr;
+	struct obj *o;
+	int fd, err;
+
+	if (a->bpf_fd || a->file_flags & ~(u32)(ACCESS | UAPI_F_PATH_FD) || (a->file_flags & ACCESS) == ACCESS ||
+	    (!(a->file_flags & UAPI_F_PATH_FD) && a->path_fd))
+		return -EINVAL;
+	if (!a->pathname)
+		return -EFAULT;
+	fd = openat(dir_of(a), path_of(a), O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return errno == EISDIR ? -EACCES : -errno;
+	err = join_domain(c->k);
+	o = err ? NULL : already_open(c->k, fd);
+	if (!err && !o)
+		err = open_map(c->k, fd, &o);
+	close(fd);
+	if (err)
+		return err;
+	fd = obj_fd(o, a->file_flags & ACCESS);
+	obj_put(o);
+	return fd;
+}

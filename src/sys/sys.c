@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* bpf(2)'s front: which command, how large an attr, what must be zero. Everything here is derived from cmd.def. */
+#include "sys/sys.h"
+
+#define END_OF(attr, field) (offsetof(struct attr_##attr, field) + sizeof(((struct attr_##attr *)0)->field))
+
+enum { ATTR_MAX = 256, CMD_COUNT = 38 };
+
+static const struct cmd_info infos[] = {
+#define CMD(id, name, attr, last, handler, since, fds, ptrs) {id, #name, since, handler, END_OF(attr, last)},
+#include "sys/cmd.def"
+};
+_Static_assert(ARRAY_SIZE(infos) == CMD_COUNT, "a row per command, in the order of their ids");
+
+const struct cmd_info *cmd_infos(u32 *n)
+{
+	*n = ARRAY_SIZE(infos);
+	return infos;
+}
+
+/* The fields of a command's attr that another process's memory and descriptors hide in. */
+#define FDS(...)       __VA_ARGS__
+#define PTRS(...)      __VA_ARGS__
+#define FD(field)      {offsetof(A, field)},
+#define IN(field, len) {offsetof(A, field), false, #len},
+#define OUT(field, len) {offsetof(A, field), true, #len},
+
+const struct cmd_ptr *cmd_pointers(u32 cmd)
+{
+	switch (cmd) {
+#define CMD(id, name, attr, last, handler, since, fds, ptrs)                                                     \
+	case id: {                                                                                               \
+		typedef struct attr_##attr A __attribute__((unused));                                            \
+		static const struct cmd_ptr list[] = {ptrs{0, false, NULL}};                                     \
+		return list;                                                                                     \
+	}
+#include "sys/cmd.def"
+	default: return NULL;
+	}
+}
+
+const struct cmd_fd *cmd_descriptors(u32 cmd)
+{
+	switch (cmd) {
+#define CMD(id, name, attr, last, handler, since, fds, ptrs)                                                     \
+	case id: {                                                                                               \
+		typedef struct attr_##attr A __attribute__((unused));                                            \
+		static const struct cmd_fd list[] = {fds{UINT32_MAX}};                                           \
+		return list;                                                                                     \
+	}
+#include "sys/cmd.def"
+	default: return NULL;
+	}
+}
+
+static bool all_zero(const u8 *p, u32 n)
+{
+	for (u32 i = 0; i < n; i++)
+		if (p[i])
+			return false;
+	return true;
+}
+
+int skep_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size)
+{
+	u64 copy[ATTR_MAX / 8] = {0};
+	struct sys_call call = {.k = k, .attr = copy, .size = MIN(size, (unsigned)ATTR_MAX)};
+	int ret;
+
+	if (cmd < 0 || cmd >= CMD_COUNT)
+		return -EINVAL;
+	if (size > 4096)
+		return -E2BIG;
+	if (size && !attr)
+		return -EFAULT;
+	/* A newer caller's attr is accepted as long as it does not use what is not known here. */
+	if (size > ATTR_MAX && !all_zero((const u8 *)attr + ATTR_MAX, size - ATTR_MAX))
+		return -E2BIG;
+	memcpy(copy, attr, call.size);
+	if (!all_zero((u8 *)copy + infos[cmd].last, ATTR_MAX - infos[cmd].last))
+		return -EINVAL;
+	objects_drain(k);
+	ret = infos[cmd].handler(&call);
+	/* Results lie in the attr itself; nothing beyond what the caller passed is touched. */
+	if (memcmp(copy, attr, call.size))
+		memcpy(attr, copy, call.size);
+	return ret;
+}
+
+/* ---- commands that have nothing behind them here ---- */
+
+int sys_unsupported(struct sys_call *c)
+{
+	log_line(c->k, "bpf(2): this command is not supported by skep %s", skep_version());
+	return -EINVAL;
+}
+
+int sys_no_hook(struct sys_call *c)
+{
+	log_line(c->k, "bpf(2): attaching needs a hook that skep %s does not have; programs run by BPF_PROG_TEST_RUN", skep_version());
+	return -EOPNOTSUPP;
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* From bytes to results, through bpf(2): a map, a program that uses it, a packet, and what the maps hold afterwards. */
+#include "../test.h"
+
+#include "isa/isa.h"
+#include "skep/skep.h"
+
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <unistd.h>
+
+static struct skep *engine;
+
+static void open_engine(void)
+{
+	struct skep_options opts = {.size = sizeof(opts)};
+
+	if (skep_open(&engine, &opts)) {
+		printf("Bail out! no engine\n");
+		exit(1);
+	}
+}
+
+static int load(enum bpf_prog_type type, const char *text, char *log, size_t log_size)
+{
+	struct arena a;
+	struct asm_error err;
+	struct raw_insn *raw;
+	uint32_t n;
+	int fd = -1;
+
+	arena_open(&a, &mem_libc);
+	if (asm_parse(&a, text, strlen(text), &raw, &n, &err))
+		test_fail(__FILE__, __LINE__, "%u:%u: %s", err.line, err.column, err.text);
+	else
+		fd = skep_prog_load(engine, &(struct skep_prog){.size = sizeof(struct skep_prog), .type = type, .insns = raw, .n_insns = n, .license = "GPL"}, log, log_size);
+	arena_close(&a);
+	return fd;
+}
+
+TEST(a_map_keeps_what_it_is_given)
+{
+	uint32_t key = 7, missing = 8, next;
+	uint64_t value = 42, got = 0;
+	int fd = skep_map_create(engine, BPF_MAP_TYPE_HASH, 4, 8, 10, 0);
+
+	REQUIRE(fd >= 0);
+	CHECK_EQ(skep_map_update(engine, fd, &key, &value, BPF_ANY), 0);
+	CHECK_EQ(skep_map_lookup(engine, fd, &key, &got), 0);
+	CHECK_EQ(got, 42);
+	CHECK_EQ(skep_map_lookup(engine, fd, &missing, &got), -ENOENT);
+	CHECK_EQ(skep_map_update(engine, fd, &key, &value, BPF_NOEXIST), -EEXIST);
+	CHECK_EQ(skep_map_next_key(engine, fd, NULL, &next), 0);
+	CHECK_EQ(next, 7);
+	CHECK_EQ(skep_map_delete(engine, fd, &key), 0);
+	CHECK_EQ(skep_map_delete(engine, fd, &key), -ENOENT);
+	close(fd);
+}
+
+TEST(a_closed_descriptor_is_a_map_gone)
+{
+	struct { uint32_t id, next, flags; } a = {0};
+	int fd = skep_map_create(engine, BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0), copy;
+
+	REQUIRE(fd >= 0);
+	copy = dup(fd);
+	close(fd);
+	CHECK_EQ(skep_bpf(engine, BPF_MAP_GET_NEXT_ID, (union bpf_attr *)&a, sizeof(a)), 0);
+	close(copy);
+	CHECK_EQ(skep_bpf(engine, BPF_MAP_GET_NEXT_ID, (union bpf_attr *)&a, sizeof(a)), -ENOENT);
+}
+
+TEST(a_program_counts_packets_in_a_map)
+{
+	char text[600], log[256], packet[64] = {0};
+	uint32_t key = 0;
+	uint64_t value = 0;
+	int map = skep_map_create(engine, BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0), prog;
+	struct skep_packet p = {.data = packet, .size = sizeof(packet)};
+
+	snprintf(text, sizeof(text),
+		 "r6 = r1\n"
+		 "*(u32 *)(r10 -4) = 0\n"
+		 "r1 = map[fd:%d]\n"
+		 "r2 = r10\n"
+		 "r2 += -4\n"
+		 "call bpf_map_lookup_elem#1\n"
+		 "if r0 == 0 goto out\n"
+		 "r1 = *(u32 *)(r6 +4)\n"
+		 "r2 = *(u32 *)(r6 +0)\n"
+		 "r1 -= r2\n"
+		 "lock *(u64 *)(r0 +0) += r1\n"
+		 "out: r0 = 2\n"
+		 "exit\n", map);
+	prog = load(BPF_PROG_TYPE_XDP, text, log, sizeof(log));
+	REQUIRE(prog >= 0);
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(skep_run_packets(engine, prog, &p, 1, NULL, NULL), 0);
+	CHECK_EQ(p.result, XDP_PASS);
+	CHECK_EQ(skep_map_lookup(engine, map, &key, &value), 0);
+	CHECK_EQ(value, 3 * 64);
+	close(prog);
+	close(map);
+}
+
+TEST(a_fault_names_instruction_and_place)
+{
+	char packet[20] = {0};
+	struct skep_packet p = {.data = packet, .size = sizeof(packet)};
+	struct skep_fault fault;
+	int prog = load(BPF_PROG_TYPE_XDP, "r2 = *(u32 *)(r1 +0)\nr0 = *(u8 *)(r2 +20)\nexit", NULL, 0);
+
+	REQUIRE(prog >= 0);
+	CHECK_EQ(skep_run_packets(engine, prog, &p, 1, NULL, &fault), -EFAULT);
+	CHECK_STR(fault.text, "insn 1: load of 1 bytes at packet offset 20, outside of its 20 bytes");
+	close(prog);
+}
+
+TEST(the_log_says_why_a_program_is_refused)
+{
+	char log[512];
+
+	CHECK_EQ(load(BPF_PROG_TYPE_XDP, "r0 = 0\ncall 4\nexit", log, sizeof(log)), -EINVAL);
+	CHECK(strstr(log, "program of this type cannot use helper bpf_probe_read#4") != NULL);
+	CHECK_EQ(load(BPF_PROG_TYPE_XDP, "r0 = 0\ncall 9999\nexit", log, sizeof(log)), -EINVAL);
+	CHECK(strstr(log, "invalid func unknown#9999") != NULL);
+}
+
+TEST(printed_text_comes_out_of_the_trace_pipe)
+{
+	char out[512];
+	size_t n;
+	int prog = load(BPF_PROG_TYPE_RAW_TRACEPOINT,
+			"*(u64 *)(r10 -8) = 0x206f6c6c\n" /* filled below byte by byte */
+			"*(u8 *)(r10 -8) = 0x68\n*(u8 *)(r10 -7) = 0x69\n*(u8 *)(r10 -6) = 0x20\n*(u8 *)(r10 -5) = 0x25\n*(u8 *)(r10 -4) = 0x64\n*(u8 *)(r10 -3) = 0\n"
+			"r1 = r10\nr1 += -8\nr2 = 6\nr3 = 42\nr4 = 0\nr5 = 0\ncall bpf_trace_printk#6\nexit", NULL, 0);
+	struct skep_run run = {.size = sizeof(run)};
+
+	REQUIRE(prog >= 0);
+	CHECK_EQ(skep_run(engine, prog, &run), 0);
+	CHECK_EQ(run.result, 5);
+	n = skep_trace_read(engine, out, sizeof(out) - 1);
+	out[n] = 0;
+	CHECK(strstr(out, "bpf_trace_printk: hi 42\n") != NULL);
+	close(prog);
+}
+
+int main(void)
+{
+	open_engine();
+	RUN(a_map_keeps_what_it_is_given);
+	RUN(a_closed_descriptor_is_a_map_gone);
+	RUN(a_program_counts_packets_in_a_map);
+	RUN(a_fault_names_instruction_and_place);
+	RUN(the_log_says_why_a_program_is_refused);
+	RUN(printed_text_comes_out_of_the_trace_pipe);
+	skep_close(engine);
+	return test_end();
+}
