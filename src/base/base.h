@@ -212,6 +212,8 @@ struct hash_key {
 void hash_key_init(struct hash_key *k, u64 seed); /* seed 0: the fixed key of BPF_F_ZERO_SEED */
 u64 hash_long(const struct hash_key *k, const void *key, u32 size);
 
+u64 hash_any(const struct hash_key *k, const void *key, u32 size); /* of any size: in pieces where hash_bytes() ends */
+
 /* size <= HASH_MAX_KEY. All 64 bits are usable. */
 static inline u64 hash_bytes(const struct hash_key *k, const void *key, u32 size)
 {

@@ -46,3 +46,25 @@ u64 hash_long(const struct hash_key *k, const void *key, u32 size)
 	return (u64)(((u128)k->word[0] * lo + (u128)k->word[4] * hi + k->word[2]) >> 64) + k->word[1] * lo +
 	       k->word[5] * hi + k->word[3];
 }
+
+/* Each piece goes through the hash together with the hash of those before it. */
+u64 hash_any(const struct hash_key *k, const void *key, u32 size)
+{
+	enum { PIECE = HASH_MAX_KEY - sizeof(u64) };
+	const u8 *p = key;
+	u8 block[HASH_MAX_KEY];
+	u64 h = size;
+
+	if (size <= HASH_MAX_KEY)
+		return hash_bytes(k, key, size);
+	while (size) {
+		u32 n = MIN(size, (u32)PIECE);
+
+		memcpy(block, &h, sizeof(h));
+		memcpy(block + sizeof(h), p, n);
+		h = hash_bytes(k, block, n + (u32)sizeof(h));
+		p += n;
+		size -= n;
+	}
+	return h;
+}

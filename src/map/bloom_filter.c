@@ -40,10 +40,10 @@ static int bloom_create(struct map *m)
 	struct bloom *b;
 	int err;
 
-	if (s->key_size != 0 || s->value_size == 0 || s->max_entries == 0 || s->flags & ~(u32)FLAGS || s->extra & ~0xfull)
-		return -EINVAL;
 	if (s->value_size > MAP_VALUE_MAX)
 		return -E2BIG;
+	if (s->key_size != 0 || s->value_size == 0 || s->max_entries == 0 || s->flags & ~(u32)FLAGS || s->extra & ~0xfull)
+		return -EINVAL;
 	b = map_priv(m, sizeof(*b));
 	if (!b)
 		return -ENOMEM;
@@ -56,34 +56,10 @@ static int bloom_create(struct map *m)
 	return 0;
 }
 
-/* Values longer than what the hash takes go through it in pieces, each with the hash of those before it. */
-static u64 hash_value(const struct map *m, const struct bloom *b, const void *value)
-{
-	enum { PIECE = HASH_MAX_KEY - 8 };
-	u32 size = m->spec.value_size;
-	const u8 *p = value;
-	u8 block[HASH_MAX_KEY];
-	u64 h;
-
-	if (size <= HASH_MAX_KEY)
-		return hash_bytes(&b->key, p, size);
-	h = size;
-	while (size) {
-		u32 n = MIN(size, (u32)PIECE);
-
-		memcpy(block, &h, 8);
-		memcpy(block + 8, p, n);
-		h = hash_bytes(&b->key, block, n + 8);
-		p += n;
-		size -= n;
-	}
-	return h;
-}
-
 static int bloom_push(struct map *m, const struct hold *h, const void *value, u64 flags)
 {
 	const struct bloom *b = m->priv;
-	u64 hash = hash_value(m, b, value), step = hash >> 32 | 1;
+	u64 hash = hash_any(&b->key, value, m->spec.value_size), step = hash >> 32 | 1;
 
 	(void)h;
 	if (flags != BPF_ANY)
@@ -101,7 +77,7 @@ static int bloom_push(struct map *m, const struct hold *h, const void *value, u6
 static int bloom_peek(struct map *m, const struct hold *h, void *value)
 {
 	const struct bloom *b = m->priv;
-	u64 hash = hash_value(m, b, value), step = hash >> 32 | 1;
+	u64 hash = hash_any(&b->key, value, m->spec.value_size), step = hash >> 32 | 1;
 
 	(void)h;
 	for (u32 i = 0; i < b->hashes; i++, hash += step) {

@@ -14,6 +14,8 @@ enum {
 	COMMON_FLAGS = BPF_F_NO_PREALLOC | BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED | ACCESS_FLAGS,
 };
 
+enum { LINUX_ELEMENT = 48 }; /* what Linux adds to key and value before it compares */
+
 static int check_spec(const struct map *m, bool percpu, bool lru)
 {
 	const struct map_spec *s = &m->spec;
@@ -23,12 +25,12 @@ static int check_spec(const struct map *m, bool percpu, bool lru)
 	if (!lru && s->flags & BPF_F_NO_COMMON_LRU)
 		return -EINVAL;
 	if (lru && s->flags & BPF_F_NO_PREALLOC)
-		return -ENOTSUP;
+		return -ENOTSUPP;
 	if (s->flags & BPF_F_NUMA_NODE && (percpu || s->flags & BPF_F_NO_COMMON_LRU))
 		return -EINVAL;
 	if (s->max_entries == 0 || s->key_size == 0 || s->value_size == 0)
 		return -EINVAL;
-	if (s->key_size > HASH_MAX_KEY || (u64)s->key_size + s->value_size >= INT32_MAX - 512)
+	if ((u64)s->key_size + s->value_size >= MAP_VALUE_MAX - LINUX_ELEMENT)
 		return -E2BIG;
 	if (percpu && ALIGN_UP((u64)s->value_size, 8) > 32768)
 		return -E2BIG;
@@ -81,7 +83,9 @@ static int hash_of_maps_create(struct map *m)
 
 static u32 hash_key_of(const struct map *m, const void *key)
 {
-	return (u32)hash_bytes(&hash_of(m)->key, key, m->spec.key_size);
+	u32 size = m->spec.key_size;
+
+	return (u32)(likely(size <= HASH_MAX_KEY) ? hash_bytes(&hash_of(m)->key, key, size) : hash_any(&hash_of(m)->key, key, size));
 }
 
 static struct hash_node *find(const struct map *m, const void *key)
@@ -152,9 +156,8 @@ static void fill_value(struct map *m, const struct hold *h, struct hash_node *n,
 	} else if (side == PROGRAM_SIDE) {
 		memset(to, 0, t->value_bytes);
 		map_copy_value(m, to + (u64)h->index * m->elem_size, value);
-	} else {
-		for (u32 cpu = 0; cpu < t->n_slots; cpu++)
-			map_copy_value(m, to + (u64)cpu * m->elem_size, (const u8 *)value + (u64)cpu * m->elem_size);
+	} else { /* bpf(2) moves whole words, what pads a value included */
+		map_copy_words(to, value, t->value_bytes);
 	}
 }
 
@@ -292,15 +295,13 @@ static int hash_set(struct map *m, const struct hold *h, const void *key, const 
 static void copy_out(struct map *m, void *value, struct hash_node *n)
 {
 	struct hash *t = hash_of(m);
-	u32 values = t->percpu ? t->n_slots : 1;
 
-	for (u32 i = 0; i < values; i++) {
-		u8 *to = (u8 *)value + (u64)i * m->elem_size;
-
-		memset(to, 0, t->percpu ? m->elem_size : m->spec.value_size);
-		map_copy_value(m, to, hash_value(t, n) + (u64)i * m->elem_size);
-		map_clear_special(m, to);
+	if (t->percpu) {
+		map_copy_words(value, hash_value(t, n), t->value_bytes);
+		return;
 	}
+	map_copy_value(m, value, hash_value(t, n));
+	map_clear_special(m, value);
 }
 
 static int take(struct map *m, const struct hold *h, const void *key, void *value, u32 *id, u64 flags)
