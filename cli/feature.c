@@ -7,6 +7,7 @@
 
 #include "abi/abi.h"
 #include "isa/isa.h"
+#include "sys/sys.h"
 
 #include <ctype.h>
 
@@ -74,11 +75,40 @@ static bool program_type_at(u32 i, struct feature *f)
 	return true;
 }
 
+/* Rows that only answer with an error are commands that the engine knows, not ones that it has: without a hook to attach to,
+ * there are no links. */
+static bool command_works(const struct cmd_info *cmd)
+{
+	static int (*const only_errors[])(struct sys_call *) = {
+		sys_unsupported, sys_no_hook, sys_link_create, sys_link_update, sys_link_detach, sys_link_by_id, sys_link_next_id,
+	};
+
+	for (u32 i = 0; i < ARRAY_SIZE(only_errors); i++)
+		if (cmd->handler == only_errors[i])
+			return false;
+	return true;
+}
+
+static bool command_at(u32 i, struct feature *f)
+{
+	u32 n;
+	const struct cmd_info *cmd = cmd_infos(&n);
+
+	for (u32 at = 0; at < n; at++) {
+		if (!command_works(&cmd[at]) || i--)
+			continue;
+		*f = (struct feature){.id = cmd[at].id, .name = cmd[at].name, .since = cmd[at].since};
+		return true;
+	}
+	return false;
+}
+
 static const struct feature_list lists[] = {
 	{"instructions", "instructions", instruction_at},
 	{"helpers", "helpers", helper_at},
 	{"map_types", "map types", map_kind_at},
 	{"program_types", "program types", program_type_at},
+	{"commands", "bpf(2) commands", command_at},
 };
 
 /* The kernel's spelling of names is lower case in tools' output (bpftool's too). */
@@ -100,7 +130,7 @@ static void print_json(void)
 
 	json_open(&j, stdout);
 	json_object(&j, NULL);
-	json_text(&j, "version", SKEP_VERSION);
+	json_text(&j, "version", skep_version());
 	for (u32 l = 0; l < ARRAY_SIZE(lists); l++) {
 		json_array(&j, lists[l].key);
 		for (u32 i = 0; lists[l].at(i, &f); i++) {

@@ -3,6 +3,7 @@
  * skep: the command. Finds the verb in the table and hands it parsed options; everything else is the verb's.
  */
 #include "cli/cli.h"
+#include "skep/skep.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -96,7 +97,7 @@ int main(int argc, char **argv)
 		return STATUS_USAGE;
 	}
 	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
-		printf("skep %s\n", SKEP_VERSION);
+		printf("skep %s\n", skep_version());
 		return finish(STATUS_DONE);
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {

@@ -3,6 +3,7 @@
  * Options: one table per verb gives the parser, the help text and the man page's OPTIONS.
  */
 #include "cli/cli.h"
+#include "skep/skep.h"
 
 #include <stdlib.h>
 
@@ -279,6 +280,7 @@ void print_verb_help(FILE *out, const struct verb_row *row)
 		fprintf(out, "\nexamples:\n");
 	for (const struct example *e = v->examples; e && e->command; e++)
 		fprintf(out, "  %s\n      %s\n", e->command, e->what);
+	fprintf(out, "\nskep-%s(1) says more.\n", row->name);
 }
 
 /* ---- man pages ---- */
@@ -348,6 +350,12 @@ static void roff_synopsis(FILE *out, const struct verb_row *row)
 	}
 }
 
+static void roff_about(FILE *out, const struct verb *v)
+{
+	roff_text(out, v->about);
+	fputc('\n', out);
+}
+
 static void roff_verbs(FILE *out)
 {
 	for (const struct verb_row *r = verb_rows; r->name; r++) {
@@ -357,25 +365,37 @@ static void roff_verbs(FILE *out)
 	}
 }
 
+/* A line of the template with the version filled in. */
+static void roff_line(FILE *out, const char *line)
+{
+	static const char mark[] = "@VERSION@";
+	const char *at = strstr(line, mark);
+
+	if (at)
+		fprintf(out, "%.*s%s%s", (int)(at - line), line, skep_version(), at + sizeof(mark) - 1);
+	else
+		fputs(line, out);
+}
+
 int verb_manual(FILE *out, const struct verb_row *row, FILE *page)
 {
 	char line[1024];
 
 	while (fgets(line, sizeof(line), page)) {
-		if (!strcmp(line, "@SYNOPSIS@\n") && row)
-			roff_synopsis(out, row);
-		else if (!strcmp(line, "@ABOUT@\n") && row)
-			roff_text(out, row->verb->about), fputc('\n', out);
-		else if (!strcmp(line, "@OPTIONS@\n") && row)
-			roff_options(out, row->verb);
-		else if (!strcmp(line, "@EXAMPLES@\n") && row)
-			roff_examples(out, row->verb);
+		if (line[0] != '@')
+			roff_line(out, line);
 		else if (!strcmp(line, "@VERBS@\n"))
 			roff_verbs(out);
-		else if (line[0] == '@')
-			return -EINVAL;
+		else if (row && !strcmp(line, "@SYNOPSIS@\n"))
+			roff_synopsis(out, row);
+		else if (row && !strcmp(line, "@ABOUT@\n"))
+			roff_about(out, row->verb);
+		else if (row && !strcmp(line, "@OPTIONS@\n"))
+			roff_options(out, row->verb);
+		else if (row && !strcmp(line, "@EXAMPLES@\n"))
+			roff_examples(out, row->verb);
 		else
-			fputs(line, out);
+			return -EINVAL;
 	}
 	return ferror(page) ? -EIO : 0;
 }
