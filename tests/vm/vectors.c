@@ -514,6 +514,163 @@ TEST(operations_folded)
 	CHECK(checked > 2000);
 }
 
+/* ---- random programs: the interpreter beside the kernel ---- */
+
+static u64 random_state = 0xa0761d6478bd642fu;
+static u64 next_random(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return random_state;
+}
+
+/* Scalars live in r0 and r3 to r9; r1 stays the pointer to memory. */
+static u8 random_reg(void)
+{
+	u8 r = (u8)(next_random() % 8);
+
+	return r ? r + 2 : 0;
+}
+
+static s32 random_imm(void)
+{
+	static const s32 special[] = {0, 1, -1, 7, 31, 32, 63, INT32_MAX, INT32_MIN, 0xff, 0x8000};
+
+	return next_random() & 1 ? special[next_random() % ARRAY_SIZE(special)] : (s32)next_random();
+}
+
+static enum op random_op(enum op_class class)
+{
+	for (;;) {
+		enum op op = (enum op)(next_random() % OP_COUNT);
+
+		if (op_table[op].class == class)
+			return op;
+	}
+}
+
+/* One instruction that both must accept: no constant shift or division that Linux refuses, jumps forward only. */
+static struct insn random_insn(u32 at, u32 last)
+{
+	static const enum op swaps[] = {OP_LE, OP_BE, OP_BSWAP};
+	struct insn i = {.dst = random_reg(), .src = random_reg(), .width = next_random() & 1 ? 64 : 32, .imm = random_imm(), .target = -1};
+	u32 size = 1u << next_random() % 4;
+
+	switch (next_random() % 10) {
+	case 0:
+		i.op = (u8)(size < 8 && next_random() & 1 ? OP_LDXS : OP_LDX);
+		i.width = (u8)size;
+		i.src = 1;
+		i.off = (s16)(next_random() % (MAX_MEM - size + 1));
+		i.imm = 0;
+		return i;
+	case 1:
+		i.op = next_random() & 1 ? OP_ST : OP_STX;
+		i.width = (u8)size;
+		i.dst = 1;
+		i.src = i.op == OP_ST ? 0 : i.src;
+		i.imm = i.op == OP_ST ? i.imm : 0;
+		i.off = (s16)(next_random() % (MAX_MEM - size + 1));
+		return i;
+	case 2:
+		i.op = (u8)swaps[next_random() % 3];
+		i.width = (u8)(16 << next_random() % 3);
+		i.src = 0;
+		return i;
+	case 3:
+	case 4:
+		i.op = (u8)random_op(OPS_JMP);
+		i.target = (s32)(at + 1 + next_random() % MIN(last - at, 6u));
+		break;
+	case 5:
+		i.op = (u8)random_op(OPS_ATOMIC);
+		i.width = next_random() & 1 ? 8 : 4;
+		i.dst = 10;
+		i.off = (s16)(-8 * (s16)(1 + next_random() % 4));
+		return i;
+	default: i.op = (u8)random_op(OPS_ALU);
+	}
+	i.imm_src = op_table[i.op].flags & OPF_UNARY || (next_random() & 1 && !(op_table[i.op].flags & OPF_COPY && op_table[i.op].off));
+	if (i.op == OP_MOVS32)
+		i.width = 64;
+	if (i.op == OP_LSH || i.op == OP_RSH || i.op == OP_ARSH)
+		i.imm &= i.width - 1;
+	if ((i.op == OP_DIV || i.op == OP_MOD || i.op == OP_SDIV || i.op == OP_SMOD) && !i.imm)
+		i.imm = 3;
+	if (op_table[i.op].flags & OPF_UNARY)
+		i.imm = 0;
+	if (i.imm_src)
+		i.src = 0;
+	return i;
+}
+
+/* Registers and stack from memory; random instructions; all registers into r0. */
+static void random_program(struct vector *v)
+{
+	static const u8 regs[] = {3, 4, 5, 6, 7, 8, 9};
+	enum { BODY = 32 };
+	struct raw_insn *p = v->raw;
+	u32 n = 0, end;
+
+	for (u32 k = 0; k < ARRAY_SIZE(regs); k++)
+		p[n++] = (struct raw_insn)I(0x79, regs[k], 1, (s16)(8 * k), 0);
+	p[n++] = (struct raw_insn)I(0x79, 0, 1, 56, 0);
+	for (s16 k = 1; k <= 4; k++)
+		p[n++] = (struct raw_insn)I(0x7b, 10, regs[k], (s16)(-8 * k), 0);
+	for (end = n + BODY; n < end; n++) {
+		struct insn i = random_insn(n, end);
+
+		insn_encode(&i, n, p + n);
+	}
+	for (u32 k = 0; k < ARRAY_SIZE(regs); k++) {
+		p[n++] = (struct raw_insn)I(0x27, 0, 0, 0, 31);
+		p[n++] = (struct raw_insn)I(0xaf, 0, regs[k], 0, 0);
+	}
+	p[n++] = (struct raw_insn)I(0x79, 3, 10, -8, 0);
+	p[n++] = (struct raw_insn)I(0xaf, 0, 3, 0, 0);
+	p[n++] = (struct raw_insn)I(0x95, 0, 0, 0, 0);
+	v->n = n;
+	v->mem_size = MAX_MEM;
+	for (u32 k = 0; k < MAX_MEM; k += 8) {
+		u64 x = next_random() & 1 ? (u64)(s64)random_imm() : next_random();
+
+		memcpy(v->mem + k, &x, 8);
+	}
+}
+
+TEST(random_programs_as_on_the_kernel)
+{
+	u32 ran = 0, refused = 0;
+
+	if (!kernel_there())
+		SKIP(KERNEL_MISSING);
+	for (u32 round = 0; round < 3000 && !test_case_failed; round++) {
+		u8 mine[MAX_MEM], theirs[MAX_MEM];
+		struct vector v = {.name = "random"};
+		char text[256] = "";
+		u64 a = 0, b = 0;
+
+		random_program(&v);
+		memcpy(mine, v.mem, MAX_MEM);
+		memcpy(theirs, v.mem, MAX_MEM);
+		if (interpret(&v, mine, &a, text)) {
+			test_fail(__FILE__, __LINE__, "round %u: interpreter: %s", round, text);
+			break;
+		}
+		if (kernel(&v, theirs, &b, text)) {
+			refused++;
+			continue;
+		}
+		ran++;
+		if (a != b || memcmp(mine, theirs, MAX_MEM))
+			test_fail(__FILE__, __LINE__, "round %u: interpreter gives 0x%llx, kernel 0x%llx%s", round, (unsigned long long)a,
+				  (unsigned long long)b, memcmp(mine, theirs, MAX_MEM) ? ", memory differs" : "");
+	}
+	printf("# %u compared, %u refused by the kernel\n", ran, refused);
+	CHECK(ran > 2000);
+}
+
 int main(void)
 {
 	RUN(operations_folded);
@@ -521,5 +678,6 @@ int main(void)
 	RUN(programs_on_the_interpreter);
 	RUN(operations_on_the_kernel);
 	RUN(programs_on_the_kernel);
+	RUN(random_programs_as_on_the_kernel);
 	return test_end();
 }
