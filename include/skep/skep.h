@@ -189,6 +189,14 @@ SKEP_API int skep_prog_type_register(struct skep *k, const struct skep_prog_type
  * library's own: do not close it. -ENOTSUP: nothing to wait for. */
 SKEP_API int skep_poll_fd(struct skep *k, int fd);
 
+struct perf_event_attr;
+/** perf_event_open(2) for what an engine offers: PERF_TYPE_SOFTWARE, PERF_COUNT_SW_BPF_OUTPUT, the ring that bpf_perf_event_output()
+ * writes to. A descriptor for a PERF_EVENT_ARRAY map. -ENOENT: another event. */
+SKEP_API int skep_perf_event_open(struct skep *k, const struct perf_event_attr *attr, int pid, int cpu, int group_fd, unsigned long flags);
+/** To be called before such a descriptor is mapped: `bytes` is the mapping's length, one page and 2^n pages. -EINVAL: bad length,
+ * or not a perf descriptor. */
+SKEP_API int skep_perf_mmap(struct skep *k, int fd, size_t bytes);
+
 /** "0.1.0" */
 SKEP_API const char *skep_version(void);
 

@@ -300,25 +300,3 @@ int skep_map_next_key(struct skep *k, int fd, const void *key, void *next)
 {
 	return element(k, BPF_MAP_GET_NEXT_KEY, fd, key, next, 0);
 }
-
-/* ---- for the glue: what a client waits on ---- */
-
-int skep_poll_fd(struct skep *k, int fd)
-{
-	struct obj *o;
-	int err = obj_by_fd(k, fd, 0, 0, &o), out = -ENOTSUP;
-
-	if (err)
-		return err;
-	if (o->type == OBJ_MAP && map_has(obj_map(o), poll_fd)) {
-		if (map_has(obj_map(o), poll_sync))
-			obj_map(o)->ops->poll_sync(obj_map(o));
-		out = obj_map(o)->ops->poll_fd(obj_map(o));
-	}
-	if (o->type == OBJ_PERF) {
-		perf_ring_sync(o->body);
-		out = ((struct perf_ring *)o->body)->event_fd;
-	}
-	obj_put(o);
-	return out;
-}

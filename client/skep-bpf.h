@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * libskep-bpf: libbpf on skep. A program that links libbpf statically adds this archive and ld's --wrap for the calls that
+ * libbpf makes on our descriptors and files (pkg-config --libs libskep-bpf has them all); then libbpf's own code opens,
+ * relocates and loads objects into an engine of this process instead of the kernel, unchanged.
+ */
+#ifndef SKEP_BPF_H
+#define SKEP_BPF_H
+
+#include <skep/skep.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** The engine that libbpf's calls go to: made at the first one, with default options, unless set before. NULL: it could not be made. */
+struct skep *skep_bpf_engine(void);
+/** Uses another engine from now on; the caller keeps it open for as long as libbpf's objects live. */
+void skep_bpf_use(struct skep *k);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
