@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Packets of a capture through a program, and into another capture. libpcap reads and writes (pcap and pcapng, Ethernet and raw IP). Programs
+ * see Ethernet frames: a raw IP packet gets a header made up, which is taken off again before it is written.
+ */
+#include "cli/run.h"
+
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <net/ethernet.h>
+#define PCAP_DONT_INCLUDE_PCAP_BPF_H /* its struct bpf_insn is the classic one */
+#include <pcap/dlt.h>
+#include <pcap/pcap.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { BATCH = 64, MOST = 65536, ROOM = MOST + 512 };
+
+struct capture {
+	struct target *t;
+	struct outcome *o;
+	pcap_t *in;
+	pcap_dumper_t *out;
+	pcap_t *out_type;
+	bool raw_ip;
+	unsigned n;
+	struct skep_packet packets[BATCH];
+	struct pcap_pkthdr heads[BATCH];
+	u8 *frames, *results; /* BATCH times MOST, BATCH times ROOM */
+};
+
+/* ---- verdicts ---- */
+
+static const char *const xdp_names[] = {"XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT"};
+static const char *const tc_names[] = {"TC_ACT_OK", "TC_ACT_RECLASSIFY", "TC_ACT_SHOT", "TC_ACT_PIPE", "TC_ACT_STOLEN",
+				       "TC_ACT_QUEUED", "TC_ACT_REPEAT", "TC_ACT_REDIRECT", "TC_ACT_TRAP"};
+
+static bool is_tc(u32 type)
+{
+	return type == BPF_PROG_TYPE_SCHED_CLS || type == BPF_PROG_TYPE_SCHED_ACT;
+}
+
+const char *verdict_name(u32 type, u64 result, char *buf, size_t n)
+{
+	if (type == BPF_PROG_TYPE_XDP && result < ARRAY_SIZE(xdp_names))
+		return xdp_names[result];
+	if (is_tc(type) && result < ARRAY_SIZE(tc_names))
+		return tc_names[result];
+	if (is_tc(type) && (s32)(u32)result == TC_ACT_UNSPEC)
+		return "TC_ACT_UNSPEC";
+	if (type == BPF_PROG_TYPE_SOCKET_FILTER && result == 0)
+		return "drop";
+	if (type == BPF_PROG_TYPE_SOCKET_FILTER && result >= 65535)
+		return "accept";
+	snprintf(buf, n, type == BPF_PROG_TYPE_SOCKET_FILTER ? "accept %llu bytes" : "%llu", (unsigned long long)result);
+	return buf;
+}
+
+/* Does the packet go on? Only then it is written. */
+static bool passes(u32 type, u32 result)
+{
+	if (type == BPF_PROG_TYPE_XDP)
+		return result == XDP_PASS || result == XDP_TX || result == XDP_REDIRECT;
+	if (is_tc(type))
+		return result != TC_ACT_SHOT && result != TC_ACT_STOLEN && result != TC_ACT_QUEUED && result != TC_ACT_TRAP;
+	return result != 0;
+}
+
+void outcome_add(struct outcome *o, u64 result, u64 bytes)
+{
+	struct verdict *v = o->verdicts;
+
+	o->runs++;
+	o->bytes += bytes;
+	o->result = result;
+	while (v < o->verdicts + o->n_verdicts && v->result != result)
+		v++;
+	if (v == o->verdicts + o->n_verdicts) {
+		o->verdicts = cli_resize(o->verdicts, (o->n_verdicts + 1) * sizeof(*v));
+		v = &o->verdicts[o->n_verdicts++];
+		*v = (struct verdict){.result = result};
+	}
+	v->packets++;
+	v->bytes += bytes;
+}
+
+/* ---- reading ---- */
+
+static bool take_frame(struct capture *c, const struct pcap_pkthdr *head, const u8 *data)
+{
+	u8 *frame = c->frames + (size_t)c->n * MOST;
+	u32 extra = c->raw_ip ? ETH_HLEN : 0, size = head->caplen + extra;
+
+	if (size < ETH_HLEN || size > MOST || (c->raw_ip && !head->caplen))
+		return false;
+	if (c->raw_ip) {
+		memset(frame, 0, ETH_HLEN);
+		STORE_AS(u16, frame + 12, __builtin_bswap16(data[0] >> 4 == 6 ? ETHERTYPE_IPV6 : ETHERTYPE_IP));
+	}
+	memcpy(frame + extra, data, head->caplen);
+	c->heads[c->n] = *head;
+	c->packets[c->n] = (struct skep_packet){.data = frame, .size = size, .out = c->results ? c->results + (size_t)c->n * ROOM : NULL,
+						.out_size = ROOM};
+	c->n++;
+	return true;
+}
+
+static void write_packet(struct capture *c, unsigned i)
+{
+	const struct skep_packet *p = &c->packets[i];
+	bool filter = c->t->type == BPF_PROG_TYPE_SOCKET_FILTER;
+	u32 extra = c->raw_ip ? ETH_HLEN : 0, size = p->out_size;
+	const u8 *from = p->out;
+	struct pcap_pkthdr head = c->heads[i];
+
+	if (filter) { /* a filter sees the packet behind its link-layer header, changes nothing and says how much to keep */
+		from = p->data;
+		size = MIN(p->size, p->result);
+	}
+	if (size < extra)
+		return;
+	head.len = head.caplen == head.len || head.caplen != size - extra ? size - extra : head.len;
+	head.caplen = size - extra;
+	pcap_dump((u8 *)c->out, &head, from + extra);
+}
+
+static int flush(struct capture *c)
+{
+	struct skep_fault fault = {0};
+	struct timespec a, b;
+	unsigned done;
+	int err;
+
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	err = skep_run_packets(c->t->k, c->t->fd, c->packets, c->n, &done, &fault);
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	c->o->ns += (u64)(b.tv_sec - a.tv_sec) * 1000000000u + (u64)b.tv_nsec - (u64)a.tv_nsec;
+	for (unsigned i = 0; i < done; i++) {
+		outcome_add(c->o, c->packets[i].result, c->heads[i].len);
+		if (c->out && passes(c->t->type, c->packets[i].result))
+			write_packet(c, i);
+	}
+	c->n = 0;
+	if (!err)
+		return STATUS_DONE;
+	if (err == -EFAULT)
+		explain_fault(c->t, &fault);
+	return cli_error(c->t->c, "stopped at packet %llu of %s%s%s", (unsigned long long)(c->o->runs + c->o->skipped + 1), c->t->args->pcap,
+			 err == -EFAULT ? "" : ": ", err == -EFAULT ? "" : strerror(-err));
+}
+
+static int read_all(struct capture *c, const char *path)
+{
+	struct progress progress = {.c = c->t->c, .what = "packets"};
+	struct pcap_pkthdr *head;
+	const u8 *data;
+	int status = STATUS_DONE, got;
+
+	while (!status && (got = pcap_next_ex(c->in, &head, &data)) == 1) {
+		if (!take_frame(c, head, data))
+			c->o->skipped++;
+		if (c->n == BATCH) {
+			status = flush(c);
+			progress_show(&progress, c->o->runs);
+		}
+	}
+	if (!status && c->n)
+		status = flush(c);
+	progress_end(&progress);
+	if (!status && got == PCAP_ERROR)
+		return cli_error(c->t->c, "%s: damaged after %llu packets: %s", path, (unsigned long long)(c->o->runs + c->o->skipped), pcap_geterr(c->in));
+	return status;
+}
+
+static int open_output(struct capture *c, const char *path)
+{
+	if (!path)
+		return STATUS_DONE;
+	c->out_type = pcap_open_dead_with_tstamp_precision(pcap_datalink(c->in), 262144, PCAP_TSTAMP_PRECISION_NANO);
+	c->out = c->out_type ? pcap_dump_open(c->out_type, path) : NULL;
+	c->results = cli_alloc((size_t)BATCH * ROOM);
+	return c->out ? STATUS_DONE : (cli_error(c->t->c, "%s", c->out_type ? pcap_geterr(c->out_type) : "out of memory"), STATUS_USAGE);
+}
+
+int run_capture(struct target *t, struct outcome *o)
+{
+	struct capture c = {.t = t, .o = o};
+	char why[PCAP_ERRBUF_SIZE];
+	int status, link;
+
+	c.in = pcap_open_offline_with_tstamp_precision(t->args->pcap, PCAP_TSTAMP_PRECISION_NANO, why);
+	if (!c.in)
+		return cli_error(t->c, "%s", why), STATUS_USAGE;
+	link = pcap_datalink(c.in);
+	c.raw_ip = link == DLT_RAW || link == DLT_IPV4 || link == DLT_IPV6;
+	if (!c.raw_ip && link != DLT_EN10MB) {
+		cli_error(t->c, "%s: link type %s is not supported: Ethernet and raw IP are", t->args->pcap, pcap_datalink_val_to_name(link));
+		pcap_close(c.in);
+		return STATUS_USAGE;
+	}
+	c.frames = cli_alloc((size_t)BATCH * MOST);
+	status = open_output(&c, t->args->write);
+	if (!status)
+		status = read_all(&c, t->args->pcap);
+	if (c.out && pcap_dump_flush(c.out) && !status)
+		status = cli_error(t->c, "%s: %s", t->args->write, strerror(errno));
+	if (c.out)
+		pcap_dump_close(c.out);
+	if (c.out_type)
+		pcap_close(c.out_type);
+	pcap_close(c.in);
+	free(c.frames);
+	free(c.results);
+	return status;
+}

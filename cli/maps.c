@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Maps of a loaded object: filled before the run (--set), printed after it (--maps), ring buffers read (--events). */
+#include "cli/run.h"
+
+#include <linux/bpf.h>
+#include <stdlib.h>
+
+static bool per_cpu(const struct bpf_map *m)
+{
+	u32 t = bpf_map__type(m);
+
+	return t == BPF_MAP_TYPE_PERCPU_ARRAY || t == BPF_MAP_TYPE_PERCPU_HASH || t == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+}
+
+static bool has_keys(const struct bpf_map *m)
+{
+	u32 t = bpf_map__type(m);
+
+	return bpf_map__key_size(m) && t != BPF_MAP_TYPE_PROG_ARRAY && t != BPF_MAP_TYPE_PERF_EVENT_ARRAY && t != BPF_MAP_TYPE_ARRAY_OF_MAPS &&
+	       t != BPF_MAP_TYPE_HASH_OF_MAPS;
+}
+
+static bool all_zero(const u8 *p, size_t n)
+{
+	while (n && !*p)
+		p++, n--;
+	return n == 0;
+}
+
+static u32 value_step(const struct bpf_map *m)
+{
+	return per_cpu(m) ? ALIGN_UP(bpf_map__value_size(m), 8u) : bpf_map__value_size(m);
+}
+
+struct entries {
+	struct bpf_map *map;
+	u8 *key, *next, *value;
+	u32 step, n_values;
+	u64 n, hidden; /* printed, elements of arrays that are zero */
+};
+
+static void entries_open(struct entries *e, struct bpf_map *m)
+{
+	*e = (struct entries){.map = m, .step = value_step(m), .n_values = per_cpu(m) ? (u32)libbpf_num_possible_cpus() : 1};
+	e->key = cli_alloc(bpf_map__key_size(m));
+	e->next = cli_alloc(bpf_map__key_size(m));
+	e->value = cli_alloc((size_t)e->step * e->n_values);
+}
+
+/* The next element that is worth showing. */
+static bool entries_next(struct entries *e)
+{
+	int fd = bpf_map__fd(e->map);
+	bool array = bpf_map__type(e->map) == BPF_MAP_TYPE_ARRAY || bpf_map__type(e->map) == BPF_MAP_TYPE_PERCPU_ARRAY;
+	bool first = e->n + e->hidden == 0;
+
+	while (!bpf_map_get_next_key(fd, first ? NULL : e->key, e->next)) {
+		u8 *t = e->key;
+
+		first = false;
+		e->key = e->next;
+		e->next = t;
+		if (bpf_map_lookup_elem(fd, e->key, e->value))
+			continue;
+		if (array && bpf_map__max_entries(e->map) > 1 && all_zero(e->value, (size_t)e->step * e->n_values)) {
+			e->hidden++;
+			continue;
+		}
+		e->n++;
+		return true;
+	}
+	return false;
+}
+
+static void entries_close(struct entries *e)
+{
+	free(e->key);
+	free(e->next);
+	free(e->value);
+}
+
+static void print_map(struct target *t, struct bpf_map *m)
+{
+	const struct btf *b = bpf_object__btf(t->obj);
+	u32 key_type = bpf_map__btf_key_type_id(m), value_type = bpf_map__btf_value_type_id(m);
+	struct entries e;
+
+	printf("%s%s%s  %s of %u\n", paint(t->c, PAINT_BOLD), bpf_map__name(m), paint(t->c, PAINT_NONE),
+	       libbpf_bpf_map_type_str(bpf_map__type(m)), bpf_map__max_entries(m));
+	entries_open(&e, m);
+	while (entries_next(&e)) {
+		fputs("  ", stdout);
+		value_text(stdout, b, key_type, e.key, bpf_map__key_size(m));
+		fputs(" -> ", stdout);
+		for (u32 i = 0; i < e.n_values; i++) {
+			if (e.n_values > 1)
+				printf(i ? ", cpu%u " : "cpu%u ", i);
+			value_text(stdout, b, value_type, e.value + (size_t)i * e.step, bpf_map__value_size(m));
+		}
+		fputs("\n", stdout);
+	}
+	if (!e.n)
+		puts(e.hidden ? "  (all zero)" : "  (empty)");
+	else if (e.hidden)
+		printf("  (%llu more are zero)\n", (unsigned long long)e.hidden);
+	entries_close(&e);
+}
+
+void maps_print(struct target *t)
+{
+	struct bpf_map *m;
+
+	bpf_object__for_each_map(m, t->obj) {
+		if (bpf_map__fd(m) < 0)
+			continue;
+		putchar('\n');
+		if (has_keys(m))
+			print_map(t, m);
+		else
+			printf("%s%s%s  %s of %u%s\n", paint(t->c, PAINT_BOLD), bpf_map__name(m), paint(t->c, PAINT_NONE),
+			       libbpf_bpf_map_type_str(bpf_map__type(m)), bpf_map__max_entries(m),
+			       bpf_map__type(m) == BPF_MAP_TYPE_RINGBUF ? " bytes (--events STRUCT prints its records)" : "");
+	}
+}
+
+void maps_json(struct target *t, struct json *j)
+{
+	const struct btf *b = t->obj ? bpf_object__btf(t->obj) : NULL;
+	struct bpf_map *m;
+
+	json_array(j, "maps");
+	if (t->obj)
+		bpf_object__for_each_map(m, t->obj) {
+			struct entries e;
+
+			if (bpf_map__fd(m) < 0)
+				continue;
+			json_object(j, NULL);
+			json_text(j, "name", bpf_map__name(m));
+			json_text(j, "type", libbpf_bpf_map_type_str(bpf_map__type(m)));
+			json_unsigned(j, "max_entries", bpf_map__max_entries(m));
+			json_array(j, "entries");
+			entries_open(&e, m);
+			while (has_keys(m) && entries_next(&e)) {
+				json_object(j, NULL);
+				value_json(j, "key", b, bpf_map__btf_key_type_id(m), e.key, bpf_map__key_size(m));
+				if (e.n_values == 1) {
+					value_json(j, "value", b, bpf_map__btf_value_type_id(m), e.value, bpf_map__value_size(m));
+				} else {
+					json_array(j, "values");
+					for (u32 i = 0; i < e.n_values; i++)
+						value_json(j, NULL, b, bpf_map__btf_value_type_id(m), e.value + (size_t)i * e.step, bpf_map__value_size(m));
+					json_end(j);
+				}
+				json_end(j);
+			}
+			entries_close(&e);
+			json_end(j);
+			json_end(j);
+		}
+	json_end(j);
+}
+
+/* ---- --set MAP=FILE: one element a line, "key = value", members in the order of the type ---- */
+
+static int fill_line(struct target *t, struct bpf_map *m, const char *line, const char *file, unsigned number)
+{
+	const struct btf *b = bpf_object__btf(t->obj);
+	u8 *key = cli_alloc(bpf_map__key_size(m)), *value = cli_alloc((size_t)value_step(m) * (size_t)libbpf_num_possible_cpus());
+	char why[256];
+	const char *p = line;
+	bool ok = value_parse(&p, b, bpf_map__btf_key_type_id(m), key, bpf_map__key_size(m), why, sizeof(why));
+
+	p += strspn(p, " \t{}");
+	if (ok && *p++ != '=') {
+		snprintf(why, sizeof(why), "expected \"key = value\", with members in the order of their struct");
+		ok = false;
+	}
+	ok = ok && value_parse(&p, b, bpf_map__btf_value_type_id(m), value, bpf_map__value_size(m), why, sizeof(why));
+	p += strspn(p, " \t\r{}");
+	if (ok && *p) {
+		snprintf(why, sizeof(why), "\"%s\" is left over: the value has fewer members", p);
+		ok = false;
+	}
+	for (int cpu = 1; ok && per_cpu(m) && cpu < libbpf_num_possible_cpus(); cpu++)
+		memcpy(value + (size_t)cpu * value_step(m), value, bpf_map__value_size(m));
+	if (ok && bpf_map_update_elem(bpf_map__fd(m), key, value, BPF_ANY)) {
+		snprintf(why, sizeof(why), "%s", strerror(errno));
+		ok = false;
+	}
+	free(key);
+	free(value);
+	return ok ? STATUS_DONE : (cli_error(t->c, "%s:%u: map %s: %s", file, number, bpf_map__name(m), why), STATUS_USAGE);
+}
+
+static int fill_map(struct target *t, const char *name, const char *file)
+{
+	struct bpf_map *m = bpf_object__find_map_by_name(t->obj, name);
+	struct bytes b;
+	unsigned number = 0;
+	int err, status = STATUS_DONE;
+
+	if (!m)
+		return cli_usage(t->c, "--set: %s has no map named \"%s\"", t->c->operands[0], name);
+	err = read_file(file, &b);
+	if (err)
+		return cli_usage(t->c, "--set: %s: %s", file, strerror(-err));
+	for (char *line = (char *)b.at, *next; !status && line; line = next) {
+		number++;
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = 0;
+		line[strcspn(line, "#")] = 0;
+		line += strspn(line, " \t\r");
+		if (*line)
+			status = fill_line(t, m, line, file, number);
+	}
+	bytes_free(&b);
+	return status;
+}
+
+int maps_fill(struct target *t)
+{
+	char *all = t->args->set ? strdup(t->args->set) : NULL, *rest = all, *one;
+	int status = STATUS_DONE;
+
+	while (!status && (one = strsep(&rest, ",")) != NULL && all) {
+		char *file = strchr(one, '=');
+
+		if (!file)
+			status = cli_usage(t->c, "--set takes MAP=FILE, not \"%s\"", one);
+		else
+			*file++ = 0, status = fill_map(t, one, file);
+	}
+	free(all);
+	return status;
+}
+
+/* ---- --events STRUCT ---- */
+
+struct events {
+	FILE *out;
+	const struct btf *btf;
+	u32 type;
+	u64 n;
+};
+
+static int one_event(void *ud, void *data, size_t size)
+{
+	struct events *e = ud;
+	s64 want = btf__resolve_size(e->btf, e->type);
+
+	fputs("  ", e->out);
+	value_text(e->out, want >= 0 && (size_t)want <= size ? e->btf : NULL, e->type, data, (u32)size);
+	fputs("\n", e->out);
+	e->n++;
+	return 0;
+}
+
+void events_print(struct target *t, FILE *out)
+{
+	struct events e = {.out = out, .btf = t->obj ? bpf_object__btf(t->obj) : NULL};
+	struct bpf_map *m;
+	s32 type;
+
+	if (!t->args->events || !t->obj)
+		return;
+	type = e.btf ? btf__find_by_name_kind(e.btf, t->args->events, BTF_KIND_STRUCT) : -ENOENT;
+	if (type < 0)
+		cli_warning(t->c, "--events: the object's BTF has no struct %s; records are printed as bytes", t->args->events);
+	e.type = type < 0 ? 0 : (u32)type;
+	bpf_object__for_each_map(m, t->obj) {
+		struct ring_buffer *ring;
+
+		if (bpf_map__type(m) != BPF_MAP_TYPE_RINGBUF || bpf_map__fd(m) < 0)
+			continue;
+		fprintf(out, "\n%s%s%s  events\n", paint(t->c, PAINT_BOLD), bpf_map__name(m), paint(t->c, PAINT_NONE));
+		e.n = 0;
+		ring = ring_buffer__new(bpf_map__fd(m), one_event, &e, NULL);
+		if (ring)
+			ring_buffer__consume(ring);
+		ring_buffer__free(ring);
+		if (!e.n)
+			fputs("  (none)\n", out);
+	}
+}

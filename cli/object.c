@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Loading an object: libbpf does it, into the engine of this process. Section names that this libbpf does not know are told to it. */
+#include "cli/run.h"
+#include "isa/isa.h"
+
+#include <linux/bpf.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Sections that came after libbpf 1.1, and their types. */
+static const struct {
+	const char *section;
+	enum bpf_prog_type type;
+	u32 attach;
+} newer[] = {
+	{"tcx/ingress", BPF_PROG_TYPE_SCHED_CLS, 46},	 {"tcx/egress", BPF_PROG_TYPE_SCHED_CLS, 47},
+	{"netkit/primary", BPF_PROG_TYPE_SCHED_CLS, 54}, {"netkit/peer", BPF_PROG_TYPE_SCHED_CLS, 55},
+};
+
+/* libbpf's own words are kept, and shown only when something failed. */
+static char *said;
+static size_t said_len;
+
+static void keep(const char *text, size_t n)
+{
+	said = cli_resize(said, said_len + n + 1);
+	memcpy(said + said_len, text, n);
+	said_len += n;
+	said[said_len] = 0;
+}
+
+static int collect(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	char line[4096];
+	int n;
+
+	if (level == LIBBPF_DEBUG)
+		return 0;
+	n = vsnprintf(line, sizeof(line), fmt, ap);
+	if (n > 0)
+		keep(line, MIN((size_t)n, sizeof(line) - 1));
+	return n;
+}
+
+static void engine_log(void *ud, const char *line)
+{
+	(void)ud;
+	keep("skep: ", 6);
+	keep(line, strlen(line));
+	keep("\n", 1);
+}
+
+static void repeat_said(void)
+{
+	if (said)
+		fputs(said, stderr);
+}
+
+static struct bpf_program *choose(struct target *t)
+{
+	struct bpf_program *p, *found = NULL;
+	unsigned n = 0;
+
+	bpf_object__for_each_program(p, t->obj) {
+		if (t->args->prog ? !strcmp(bpf_program__name(p), t->args->prog) : true)
+			found = found ? found : p, n++;
+	}
+	if (n == 1)
+		return found;
+	if (t->args->prog)
+		cli_error(t->c, "%s has no program named \"%s\"; it has:", t->c->operands[0], t->args->prog);
+	else if (n)
+		cli_error(t->c, "%s has %u programs; choose one with --prog:", t->c->operands[0], n);
+	else
+		cli_error(t->c, "%s has no program", t->c->operands[0]);
+	bpf_object__for_each_program(p, t->obj) fprintf(stderr, "  %-24s %s\n", bpf_program__name(p), bpf_program__section_name(p));
+	return NULL;
+}
+
+/* Other programs of the object are not loaded: they may need what this build lacks. */
+static void load_only(struct target *t)
+{
+	struct bpf_program *p;
+
+	bpf_object__for_each_program(p, t->obj) bpf_program__set_autoload(p, p == t->prog);
+}
+
+static int engine_open(struct target *t)
+{
+	struct skep_options opts = {.size = sizeof(opts), .log = engine_log};
+	int err = skep_open(&t->k, &opts);
+
+	if (err)
+		return cli_error(t->c, "cannot make an engine: %s", strerror(-err));
+	skep_bpf_use(t->k);
+	return STATUS_DONE;
+}
+
+static int open_bare(struct target *t)
+{
+	struct skep_prog_type type = {.struct_size = sizeof(type), .name = "bare", .writable = 1};
+	struct bytes b;
+	char why[160], log[1024];
+	int id;
+
+	if (read_bytes(t->args->insns, &b, why, sizeof(why)))
+		return cli_usage(t->c, "--insns: %s", why);
+	if (b.n == 0 || b.n % sizeof(struct raw_insn)) {
+		bytes_free(&b);
+		return cli_usage(t->c, "--insns: %zu bytes: instructions are of 8 bytes each", b.n);
+	}
+	id = skep_prog_type_register(t->k, &type);
+	t->name = "insns";
+	t->type = (u32)id;
+	t->fd = id < 0 ? id : skep_prog_load(t->k, &(struct skep_prog){.size = sizeof(struct skep_prog), .type = (u32)id,
+								       .insns = b.at, .n_insns = (u32)(b.n / 8), .license = "GPL"}, log, sizeof(log));
+	bytes_free(&b);
+	if (t->fd >= 0)
+		return STATUS_DONE;
+	return cli_error(t->c, "refused: %s", log[0] ? log : strerror(-t->fd));
+}
+
+int target_open(struct target *t, const char *path)
+{
+	int err = engine_open(t);
+
+	t->fd = -1;
+	if (err)
+		return err;
+	if (!path)
+		return open_bare(t);
+	libbpf_set_print(collect);
+	for (u32 i = 0; i < ARRAY_SIZE(newer); i++)
+		libbpf_register_prog_handler(newer[i].section, newer[i].type, (enum bpf_attach_type)newer[i].attach, NULL);
+	if (access(path, R_OK))
+		return cli_error(t->c, "%s: %s", path, strerror(errno)), STATUS_USAGE;
+	t->obj = bpf_object__open_file(path, NULL);
+	if (!t->obj) {
+		err = errno;
+		repeat_said();
+		return cli_error(t->c, "%s: cannot be opened as a BPF object: %s", path, strerror(err)), STATUS_USAGE;
+	}
+	t->prog = choose(t);
+	if (!t->prog)
+		return STATUS_USAGE;
+	t->name = bpf_program__name(t->prog);
+	t->type = bpf_program__type(t->prog);
+	load_only(t);
+	if (bpf_object__load(t->obj)) {
+		err = errno;
+		repeat_said();
+		return cli_error(t->c, "%s: program %s is refused: %s", path, t->name, strerror(err));
+	}
+	t->fd = bpf_program__fd(t->prog);
+	return STATUS_DONE;
+}
+
+void target_close(struct target *t)
+{
+	if (t->obj)
+		bpf_object__close(t->obj);
+	else if (t->fd >= 0)
+		close(t->fd);
+	skep_close(t->k);
+	free(said);
+	said = NULL;
+	said_len = 0;
+}
+
+/* ---- faults ---- */
+
+/* The source line of an instruction, from what the engine keeps of the loaded program. */
+static void show_line(struct target *t, u32 insn)
+{
+	struct bpf_line_info lines[4096];
+	struct bpf_prog_info info = {.line_info = (u64)(uintptr_t)lines, .nr_line_info = ARRAY_SIZE(lines), .line_info_rec_size = sizeof(lines[0])};
+	const struct btf *b = t->obj ? bpf_object__btf(t->obj) : NULL;
+	const struct bpf_line_info *at = NULL;
+	u32 size = sizeof(info);
+
+	if (!b || bpf_obj_get_info_by_fd(t->fd, &info, &size))
+		return;
+	for (u32 i = 0; i < info.nr_line_info && i < ARRAY_SIZE(lines) && lines[i].insn_off <= insn; i++)
+		at = &lines[i];
+	if (at)
+		fprintf(stderr, "  %s:%u: %s\n", btf__str_by_offset(b, at->file_name_off), BPF_LINE_INFO_LINE_NUM(at->line_col),
+			btf__str_by_offset(b, at->line_off) + strspn(btf__str_by_offset(b, at->line_off), " \t"));
+}
+
+static void show_insn(struct target *t, u32 insn)
+{
+	struct bpf_prog_info info = {0};
+	u32 size = sizeof(info);
+	struct raw_insn *raw;
+	struct insn *insns;
+	struct insn_error err;
+	struct text text;
+	u32 n;
+
+	if (bpf_obj_get_info_by_fd(t->fd, &info, &size) || !info.xlated_prog_len)
+		return;
+	n = info.xlated_prog_len / (u32)sizeof(*raw);
+	raw = cli_alloc(n * sizeof(*raw));
+	insns = cli_alloc(n * sizeof(*insns));
+	info = (struct bpf_prog_info){.xlated_prog_insns = (u64)(uintptr_t)raw, .xlated_prog_len = n * (u32)sizeof(*raw)};
+	size = sizeof(info);
+	text_open(&text, &mem_libc);
+	if (!bpf_obj_get_info_by_fd(t->fd, &info, &size) && !insns_decode(raw, n, insns, &err) && insn < n) {
+		insn_text(&text, &insns[insn], insn, NULL);
+		fprintf(stderr, "  %u: %s\n", insn, text_str(&text));
+	}
+	text_close(&text);
+	free(raw);
+	free(insns);
+}
+
+void explain_fault(struct target *t, const struct skep_fault *f)
+{
+	cli_error(t->c, "program %s faulted: %s", t->name, f->text);
+	show_insn(t, f->insn);
+	show_line(t, f->insn);
+}

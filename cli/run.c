@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* skep run: a program on input, and what came of it. */
+#include "cli/run.h"
+
+#include <linux/bpf.h>
+#include <stdlib.h>
+#include <time.h>
+
+static const struct run_args defaults = {.repeat = 1};
+
+static const struct opt opts[] = {
+	TEXT(struct run_args, prog, 'p', "prog", "NAME", "which program of the object; needed when it has several"),
+	TEXT(struct run_args, pcap, 'r', "pcap", "FILE", "run on every packet of a capture (pcap, pcapng; Ethernet, raw IP)"),
+	TEXT(struct run_args, write, 'w', "write", "FILE", "write the packets that pass, as the program left them, to a capture"),
+	TEXT(struct run_args, data, 0, "data", "HEX|@FILE", "run on one packet, or with --insns on these bytes"),
+	TEXT(struct run_args, ctx, 0, "ctx", "HEX|@FILE", "the context: struct __sk_buff or xdp_md, arguments of a raw tracepoint, ..."),
+	TEXT(struct run_args, insns, 0, "insns", "HEX|@FILE", "run bare bytecode with R1 = address and R2 = length of --data; prints R0"),
+	TEXT(struct run_args, set, 0, "set", "MAP=FILE", "fill a map first: lines of \"key = value\", members in the order of their struct; several with commas"),
+	TEXT(struct run_args, events, 0, "events", "STRUCT", "print the records of ring buffers as this struct of the object's BTF"),
+	NUMBER(struct run_args, repeat, 'n', "repeat", "N", 1, UINT32_MAX, "run N times"),
+	CHOICE(struct run_args, engine, 0, "engine", "auto|interp|jit", "what executes it; this build has the interpreter"),
+	FLAG(struct run_args, maps, 'm', "maps", "print the contents of the object's maps afterwards"),
+	FLAG(struct run_args, stats, 's', "stats", "print time and instructions"),
+	FLAG(struct run_args, json, 'j', "json", "one JSON object: program, type, engine, runs, ns_per_run, retval, retval_counts, data_out, maps"),
+	OPTS_END,
+};
+
+static const struct example examples[] = {
+	{"skep run firewall.bpf.o --pcap traffic.pcap --maps", "verdicts over a capture, and the maps"},
+	{"skep run filter.o --pcap in.pcap --write out.pcap", "keep what passes"},
+	{"skep run --insns 'b7 00 00 00 2a 00 00 00 95 00 00 00 00 00 00 00'", "bare bytecode: prints 0x2a"},
+	{NULL, NULL},
+};
+
+static bool takes_packets(u32 type)
+{
+	return type == BPF_PROG_TYPE_XDP || type == BPF_PROG_TYPE_SOCKET_FILTER || type == BPF_PROG_TYPE_SCHED_CLS ||
+	       type == BPF_PROG_TYPE_SCHED_ACT;
+}
+
+static int input(struct target *t, const char *option, const char *arg, struct bytes *out)
+{
+	char why[160];
+
+	if (!arg)
+		return STATUS_DONE;
+	return read_bytes(arg, out, why, sizeof(why)) ? cli_usage(t->c, "%s: %s", option, why) : STATUS_DONE;
+}
+
+/* ---- one input, as often as asked ---- */
+
+static int run_flat(struct target *t, struct bytes *ctx, struct outcome *o)
+{
+	struct skep_run run = {.size = sizeof(run), .ctx = ctx->at, .ctx_size = ctx->n, .pass_size = t->obj == NULL};
+	struct timespec a, b;
+	int err = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	for (u64 i = 0; i < t->args->repeat && !err; i++)
+		err = skep_run(t->k, t->fd, &run);
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	if (err == -EFAULT)
+		explain_fault(t, &run.fault);
+	if (err)
+		return err == -EFAULT ? STATUS_FAILED : cli_error(t->c, "%s: %s", t->name, strerror(-err));
+	outcome_add(o, run.result, 0);
+	o->runs = t->args->repeat;
+	o->ns = (u64)(b.tv_sec - a.tv_sec) * 1000000000u + (u64)b.tv_nsec - (u64)a.tv_nsec;
+	return STATUS_DONE;
+}
+
+/* Through PROG_TEST_RUN, as on a kernel. When it faults, the same packet is run again to learn why. */
+static int run_data(struct target *t, const struct bytes *data, const struct bytes *ctx, struct outcome *o)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, test, .data_in = data->at, .data_size_in = (u32)data->n, .ctx_in = ctx->at,
+		    .ctx_size_in = (u32)ctx->n, .repeat = (int)t->args->repeat);
+	struct skep_packet p = {.data = data->at, .size = (u32)data->n};
+	struct skep_fault fault = {0};
+
+	o->out.n = data->n + 4096;
+	o->out.at = cli_alloc(o->out.n);
+	test.data_out = o->out.at;
+	test.data_size_out = (u32)o->out.n;
+	if (bpf_prog_test_run_opts(t->fd, &test)) {
+		int err = errno;
+
+		if (err == EFAULT && skep_run_packets(t->k, t->fd, &p, 1, NULL, &fault) == -EFAULT)
+			return explain_fault(t, &fault), STATUS_FAILED;
+		if (err == EINVAL && data->n < 14)
+			return cli_error(t->c, "a packet has 14 bytes or more (an Ethernet header); --data has %zu", data->n);
+		return cli_error(t->c, "%s: %s", t->name, strerror(err));
+	}
+	o->out.n = test.data_size_out;
+	outcome_add(o, test.retval, data->n);
+	o->runs = t->args->repeat;
+	o->ns = (u64)test.duration * t->args->repeat;
+	return STATUS_DONE;
+}
+
+/* ---- reports ---- */
+
+static void print_trace(struct target *t)
+{
+	char buf[4096];
+	size_t n;
+
+	while ((n = skep_trace_read(t->k, buf, sizeof(buf))) > 0)
+		fwrite(buf, 1, n, stdout);
+}
+
+static int by_packets(const void *a, const void *b)
+{
+	const struct verdict *x = a, *y = b;
+
+	return x->packets < y->packets ? 1 : x->packets > y->packets ? -1 : 0;
+}
+
+static void print_verdicts(struct target *t, struct outcome *o)
+{
+	struct table table;
+	char buf[40];
+
+	qsort(o->verdicts, o->n_verdicts, sizeof(*o->verdicts), by_packets);
+	table_open(&table, "lrrr");
+	table_cell(&table, "verdict");
+	table_cell(&table, "packets");
+	table_cell(&table, "bytes");
+	table_cell(&table, "share");
+	for (unsigned i = 0; i < o->n_verdicts; i++) {
+		const struct verdict *v = &o->verdicts[i];
+
+		table_cell(&table, "%s", verdict_name(t->type, v->result, buf, sizeof(buf)));
+		table_cell(&table, "%llu", (unsigned long long)v->packets);
+		table_cell(&table, "%llu", (unsigned long long)v->bytes);
+		table_cell(&table, "%.1f%%", 100.0 * (double)v->packets / (double)o->runs);
+	}
+	table_close(&table, stdout);
+	if (o->skipped)
+		printf("%llu packets were too short or too long to be frames\n", (unsigned long long)o->skipped);
+	if (o->runs)
+		printf("\n%llu packets, %llu bytes: %.0f ns per packet, %.2f million packets/s (interpreter)\n", (unsigned long long)o->runs,
+		       (unsigned long long)o->bytes, (double)o->ns / (double)o->runs, (double)o->runs * 1000.0 / (double)MAX(o->ns, (u64)1));
+}
+
+static void print_text(struct target *t, struct outcome *o)
+{
+	char buf[40];
+
+	if (t->args->pcap)
+		print_verdicts(t, o);
+	else if (!t->obj)
+		printf("0x%llx\n", (unsigned long long)o->result);
+	else
+		printf("%s\n", verdict_name(t->type, o->result, buf, sizeof(buf)));
+	if (t->args->stats && !t->args->pcap)
+		printf("%llu runs, %.0f ns per run (interpreter)\n", (unsigned long long)o->runs, (double)o->ns / (double)o->runs);
+	print_trace(t);
+	if (t->args->maps && t->obj)
+		maps_print(t);
+	events_print(t, stdout);
+}
+
+static void print_json(struct target *t, struct outcome *o)
+{
+	struct json j;
+	char name[40];
+
+	json_open(&j, stdout);
+	json_object(&j, NULL);
+	json_text(&j, "program", t->name);
+	json_text(&j, "type", t->obj ? libbpf_bpf_prog_type_str((enum bpf_prog_type)t->type) : "bare");
+	json_text(&j, "engine", "interp");
+	json_unsigned(&j, "runs", o->runs);
+	json_real(&j, "ns_per_run", o->runs ? (double)o->ns / (double)o->runs : 0);
+	json_unsigned(&j, "retval", o->result);
+	json_object(&j, "retval_counts");
+	for (unsigned i = 0; i < o->n_verdicts; i++) {
+		snprintf(name, sizeof(name), "%llu", (unsigned long long)o->verdicts[i].result);
+		json_unsigned(&j, name, t->args->pcap ? o->verdicts[i].packets : o->runs);
+	}
+	json_end(&j);
+	if (o->out.at)
+		json_hex(&j, "data_out", o->out.at, o->out.n);
+	else
+		json_text(&j, "data_out", NULL);
+	maps_json(t, &j);
+	json_end(&j);
+}
+
+/* ---- the verb ---- */
+
+static int check_usage(struct cli *c, const struct run_args *a)
+{
+	if (!c->n_operands == !a->insns)
+		return cli_usage(c, c->n_operands ? "give an object or --insns, not both" : "give an object, or bare bytecode with --insns");
+	if (a->engine == 2)
+		return cli_error(c, "--engine jit: this build has no compiler; use auto or interp"), STATUS_USAGE;
+	if (a->pcap && (a->data || a->ctx || a->insns))
+		return cli_usage(c, "--pcap goes with neither --data nor --ctx nor --insns");
+	if (a->write && !a->pcap)
+		return cli_usage(c, "--write needs --pcap");
+	return STATUS_DONE;
+}
+
+static int run_input(struct target *t, struct outcome *o)
+{
+	const struct run_args *a = t->args;
+	struct bytes data = {0}, ctx = {0};
+	int status = input(t, "--data", a->data, &data);
+
+	if (!status)
+		status = input(t, "--ctx", a->ctx, &ctx);
+	if (!status) {
+		if (!t->obj)
+			status = run_flat(t, &data, o);
+		else if (!takes_packets(t->type))
+			status = data.at ? cli_usage(t->c, "program %s takes no packet; give its context with --ctx", t->name) : run_flat(t, &ctx, o);
+		else if (!data.at)
+			status = cli_usage(t->c, "program %s runs on packets: give --pcap FILE or --data HEX", t->name);
+		else
+			status = run_data(t, &data, &ctx, o);
+	}
+	bytes_free(&data);
+	bytes_free(&ctx);
+	return status;
+}
+
+static int run(struct cli *c)
+{
+	const struct run_args *a = c->args;
+	struct target t = {.c = c, .args = a};
+	struct outcome o = {0};
+	int status = check_usage(c, a);
+
+	if (status)
+		return status;
+	status = target_open(&t, c->n_operands ? c->operands[0] : NULL);
+	if (!status && a->set)
+		status = t.obj ? maps_fill(&t) : cli_usage(c, "--set needs an object");
+	if (!status && a->pcap && !takes_packets(t.type))
+		status = cli_usage(c, "program %s does not run on packets", t.name);
+	if (!status)
+		status = a->pcap ? run_capture(&t, &o) : run_input(&t, &o);
+	if (!status)
+		(a->json ? print_json : print_text)(&t, &o);
+	free(o.verdicts);
+	free(o.out.at);
+	target_close(&t);
+	return status;
+}
+
+const struct verb verb_run = {
+	.run = run,
+	.opts = opts,
+	.args_size = sizeof(struct run_args),
+	.defaults = &defaults,
+	.operands = "[OBJ]",
+	.min_operands = 0,
+	.max_operands = 1,
+	.about = "Loads a program from an object that clang, GCC or Rust made, runs it on packets or a context, and prints what came of it. "
+		 "XDP, tc and socket filter programs run on a capture or on one packet; raw tracepoint and syscall programs on a context. "
+		 "Nothing needs privileges, and no kernel eBPF is used. A program that is refused or faults says why, with its instruction and source line.",
+	.examples = examples,
+};

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The parts of skep run: run.c the verb, object.c loading through libbpf, capture.c packets from files, value.c bytes of maps
+ * as their BTF types, maps.c printing and filling maps. */
+#ifndef SKEP_CLI_RUN_H
+#define SKEP_CLI_RUN_H
+
+#include "cli/cli.h"
+#include "client/skep-bpf.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+
+struct run_args {
+	const char *prog, *pcap, *write, *data, *ctx, *insns, *set, *events;
+	u64 repeat;
+	unsigned engine;
+	bool maps, stats, json;
+};
+
+struct target {
+	struct cli *c;
+	const struct run_args *args;
+	struct skep *k;
+	struct bpf_object *obj; /* NULL: bare bytecode */
+	struct bpf_program *prog;
+	int fd;
+	const char *name;
+	u32 type; /* enum bpf_prog_type */
+};
+
+/* What the runs came to. */
+struct outcome {
+	u64 runs, bytes, ns;
+	u64 result; /* of the last run */
+	struct verdict {
+		u64 result, packets, bytes;
+	} *verdicts;
+	unsigned n_verdicts;
+	u64 skipped; /* packets that no program of this type can see */
+	struct bytes out; /* data after a single run */
+};
+void outcome_add(struct outcome *o, u64 result, u64 bytes);
+
+/* object.c */
+int target_open(struct target *t, const char *path); /* exit status; says what is wrong */
+void target_close(struct target *t);
+/* Why a run of instruction insn failed: the instruction and its source line, as far as they are known. */
+void explain_fault(struct target *t, const struct skep_fault *f);
+
+/* capture.c */
+int run_capture(struct target *t, struct outcome *o); /* exit status */
+const char *verdict_name(u32 prog_type, u64 result, char *buf, size_t n);
+
+/* value.c */
+void value_text(FILE *out, const struct btf *b, u32 type, const void *data, u32 size);
+void value_json(struct json *j, const char *key, const struct btf *b, u32 type, const void *data, u32 size);
+/* Fills size bytes from text; numbers, addresses and names in the order of the type's members. Advances *p. */
+bool value_parse(const char **p, const struct btf *b, u32 type, void *data, u32 size, char *why, size_t why_size);
+
+/* maps.c */
+int maps_fill(struct target *t); /* --set */
+void maps_print(struct target *t);
+void maps_json(struct target *t, struct json *j);
+void events_print(struct target *t, FILE *out); /* --events */
+
+#endif
