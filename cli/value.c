@@ -105,6 +105,25 @@ static void members_text(FILE *out, const struct btf *b, const struct btf_type *
 	fputs("}", out);
 }
 
+/* Global data: "name value" of each variable. */
+static void section_text(FILE *out, const struct btf *b, const struct btf_type *t, const u8 *data, u32 size, u32 depth)
+{
+	const struct btf_var_secinfo *v = btf_var_secinfos(t);
+	bool first = true;
+
+	fputs("{", out);
+	for (u32 i = 0; i < btf_vlen(t); i++, v++) {
+		const struct btf_type *var = btf__type_by_id(b, v->type);
+
+		if (!var || (u64)v->offset + v->size > size)
+			continue;
+		fprintf(out, "%s%s ", first ? "" : ", ", btf__name_by_offset(b, var->name_off));
+		text(out, b, var->type, data + v->offset, v->size, depth + 1);
+		first = false;
+	}
+	fputs("}", out);
+}
+
 static void array_text(FILE *out, const struct btf *b, const struct btf_type *t, const u8 *data, u32 size, u32 depth)
 {
 	const struct btf_array *a = btf_array(t);
@@ -140,6 +159,7 @@ static void text(FILE *out, const struct btf *b, u32 id, const u8 *data, u32 siz
 	switch (btf_kind(t)) {
 	case BTF_KIND_STRUCT:
 	case BTF_KIND_UNION: members_text(out, b, t, data, size, depth); break;
+	case BTF_KIND_DATASEC: section_text(out, b, t, data, size, depth); break;
 	case BTF_KIND_ARRAY: array_text(out, b, t, data, size, depth); break;
 	case BTF_KIND_PTR: fprintf(out, "0x%llx", (unsigned long long)integer(data, size, NULL)); break;
 	case BTF_KIND_ENUM:
@@ -196,6 +216,17 @@ static void json(struct json *j, const char *key, const struct btf *b, u32 id, c
 				json_unsigned(j, name, bitfield(data, bit, width));
 			else if (bytes >= 0 && bit / 8 + (u64)bytes <= size)
 				json(j, name && *name ? name : "_", b, m->type, data + bit / 8, (u32)bytes, depth + 1);
+		}
+		json_end(j);
+		break;
+	case BTF_KIND_DATASEC:
+		json_object(j, key);
+		for (u32 i = 0; i < btf_vlen(t); i++) {
+			const struct btf_var_secinfo *v = btf_var_secinfos(t) + i;
+			const struct btf_type *var = btf__type_by_id(b, v->type);
+
+			if (var && (u64)v->offset + v->size <= size)
+				json(j, btf__name_by_offset(b, var->name_off), b, var->type, data + v->offset, v->size, depth + 1);
 		}
 		json_end(j);
 		break;
