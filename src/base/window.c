@@ -17,6 +17,15 @@ enum { PAGE = 4096 };
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#else
+#define UNDER_TSAN 0
+#endif
+
 static void *reserve_at(void *hint, size_t size, int flags)
 {
 	void *p = mmap(hint, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
@@ -33,7 +42,13 @@ static void *reserve_at(void *hint, size_t size, int flags)
 /* A place that programs leave free: between the heap's 0x55..., which sanitizers share, and the libraries' 0x7f.... */
 static u8 *reserve_random(size_t size)
 {
-	for (int i = 0; i < 8; i++) {
+#if UNDER_TSAN
+	enum { TRIES = 0 }; /* ThreadSanitizer shadows only what the kernel would choose */
+#else
+	enum { TRIES = 8 };
+#endif
+
+	for (int i = 0; i < TRIES; i++) {
 		u64 at = 0x100000000000ull + (os_random() & 0x3fffffff) * WINDOW_GRANULE % 0x400000000000ull;
 		u8 *p = reserve_at((void *)(uintptr_t)(at & ~(u64)(WINDOW_GRANULE - 1)), size, MAP_FIXED_NOREPLACE);
 

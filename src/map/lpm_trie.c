@@ -347,7 +347,7 @@ static int lpm_next_key(struct map *m, const struct hold *h, const void *key, vo
 {
 	const struct trie_layout *l = m->priv;
 	struct node *root = node_at(l, get(&trie(m)->root)), *n = root, *after = NULL, *found = NULL;
-	const u8 *bytes = (const u8 *)key + 4;
+	const u8 *bytes = key ? (const u8 *)key + 4 : NULL;
 	u32 bits = key ? LOAD_AS(u32, key) : UINT32_MAX, known = 0;
 
 	(void)h;

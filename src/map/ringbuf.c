@@ -376,17 +376,21 @@ static int ringbuf_poll_fd(struct map *m)
 
 static void ringbuf_poll_sync(struct map *m)
 {
-	u64 count, tail;
+	u64 count, head, tail;
 	struct hold h;
 
 	if (read(ringbuf_poll_fd(m), &count, sizeof(count)) < 0)
 		count = 0; /* was not readable */
 	atomic_thread_fence(memory_order_seq_cst);
 	tail = atomic_load(consumer_pos(m));
-	if (atomic_load(&ring(m)->head) == tail)
+	head = atomic_load(&ring(m)->head);
+	if (head == tail)
 		return;
 	wake(m);
-	if (!(atomic_load(length_at(m, tail)) & BPF_RINGBUF_BUSY_BIT) || hold_take(m->domain, &h))
+	/* Nothing to read although the ring is not empty: a producer is at work on it, or has died there. */
+	if (atomic_load(producer_pos(m)) == head && !(atomic_load(length_at(m, tail)) & BPF_RINGBUF_BUSY_BIT))
+		return;
+	if (hold_take(m->domain, &h))
 		return;
 	if (lock_ring(m, &h) == 0) {
 		sweep(m, &h);
