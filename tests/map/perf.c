@@ -218,7 +218,7 @@ TEST(scribbled_pages_harm_nobody_else)
 	REQUIRE(set_up(&b, 1));
 	atomic_store(&stop, false);
 	pthread_create(&t, NULL, scribble, &b.ring);
-	for (u32 i = 0; i < 200000; i++)
+	for (u32 i = 0; i < 200000 || (stored == 0 && i < 100000000); i++)
 		stored += output(&b, 0, data, i % sizeof(data)) == 0;
 	atomic_store(&stop, true);
 	pthread_join(t, NULL);
