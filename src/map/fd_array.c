@@ -3,8 +3,8 @@
  * PROG_ARRAY and ARRAY_OF_MAPS: elements are ids of the engine's objects, 0 when empty; bpf(2) writes descriptors.
  *
  * Concurrency: an element is one word, exchanged whole. The reference that was in it goes back through host->object_put,
- * which keeps the object until all runs that may have seen its id have ended. Ids mean something in one engine only: a
- * pinned map is empty after adoption, and no second engine opens it meanwhile.
+ * which keeps the object until all runs that may have seen its id have ended. Ids mean something in one engine only, so
+ * they never lie in a pin file: nobody else can write them, and a map that is opened from a pin is empty.
  */
 #include "map/fd_array.h"
 
@@ -18,20 +18,11 @@ static _Atomic u32 *element(const struct map *m, u32 i)
 int fd_array_create(struct map *m, u32 extra_flags)
 {
 	const struct map_spec *s = &m->spec;
-	int err;
 
 	if (s->max_entries == 0 || s->key_size != 4 || s->value_size != 4 ||
 	    s->flags & ~(BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY | extra_flags))
 		return -EINVAL;
-	err = map_meta_create(m, (u64)s->max_entries * sizeof(u32));
-	if (err || !m->adopting)
-		return err;
-	if (!m->alone)
-		return -EBUSY;
-	for (u32 i = 0; i < s->max_entries; i++)
-		if (atomic_load_explicit(element(m, i), memory_order_relaxed))
-			atomic_store(element(m, i), 0);
-	return 0;
+	return map_meta_create(m, (u64)s->max_entries * sizeof(u32));
 }
 
 static bool put(struct map *m, u32 i, u32 id)
@@ -45,8 +36,6 @@ static bool put(struct map *m, u32 i, u32 id)
 
 void fd_array_clear(struct map *m)
 {
-	if (m->adopting)
-		return; /* a file that was refused: what it holds are no references of ours */
 	for (u32 i = 0; i < m->spec.max_entries; i++)
 		if (fd_array_id(m, i))
 			put(m, i, 0);
@@ -132,9 +121,7 @@ static int array_of_maps_create(struct map *m)
 {
 	int err = fd_array_create(m, 0);
 
-	if (err || m->adopting)
-		return err;
-	return m->inner ? map_inner_check(m->inner) : -EBADF;
+	return err ? err : map_outer_check(m);
 }
 
 static void *array_of_maps_lookup(struct map *m, const struct hold *h, const void *key)

@@ -65,17 +65,6 @@ int hash_table_create(struct map *m, bool percpu, bool lru, bool of_maps)
 	return 0;
 }
 
-void hash_clear(struct map *m)
-{
-	struct hash *t = hash_of(m);
-
-	memset(t->slots, 0, t->n_slots * sizeof(*t->slots));
-	memset(t->buckets, 0, ((size_t)t->mask + 1) * sizeof(*t->buckets));
-	atomic_store(t->fresh, 0);
-	atomic_store(t->spill, 0);
-	atomic_store(t->spill_lock, 0);
-}
-
 /* ---- reading ---- */
 
 struct hash_node *hash_find(const struct hash *t, const void *key, u32 key_size, u32 hash)

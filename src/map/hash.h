@@ -82,7 +82,6 @@ static inline u8 *hash_value(const struct hash *t, struct hash_node *n)
 }
 
 int hash_table_create(struct map *m, bool percpu, bool lru, bool of_maps);
-void hash_clear(struct map *m); /* forgets everything; nobody else uses the table */
 struct hash_node *hash_find(const struct hash *t, const void *key, u32 key_size, u32 hash);
 
 /* An operation that changes the table: begin takes the slot's state (-EBUSY in a nested run), end gives it back. */

@@ -64,21 +64,14 @@ static int lru_percpu_hash_create(struct map *m)
 	return create(m, true, true, false);
 }
 
-/* Ids mean something in one engine only: a pinned one is empty after adoption, and no second engine opens it meanwhile. */
 static int hash_of_maps_create(struct map *m)
 {
 	int err;
 
 	if (m->spec.value_size != 4)
 		return -EINVAL;
-	if (m->adopting && !m->alone)
-		return -EBUSY;
 	err = create(m, false, false, true);
-	if (!err && m->adopting)
-		hash_clear(m);
-	if (err || m->adopting)
-		return err;
-	return m->inner ? map_inner_check(m->inner) : -EBADF;
+	return err ? err : map_outer_check(m);
 }
 
 static u32 hash_key_of(const struct map *m, const void *key)
@@ -583,7 +576,7 @@ static long put_inner(void *ud, void *key, void *value)
 
 static void hash_of_maps_destroy(struct map *m)
 {
-	if (!m->adopting && m->priv && hash_of(m)->nodes)
+	if (m->priv && hash_of(m)->nodes)
 		hash_for_each(m, NULL, put_inner, m);
 }
 

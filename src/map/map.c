@@ -301,6 +301,13 @@ int map_inner_check(const struct map *inner)
 	return inner->ops->traits & KIND_INNER ? 0 : -ENOTSUPP;
 }
 
+int map_outer_check(const struct map *m)
+{
+	if (m->inner)
+		return map_inner_check(m->inner);
+	return m->inner_spec.kind ? 0 : -EBADF; /* a pin knows what its elements are like */
+}
+
 bool map_inner_equal(const struct map *outer, const struct map *m)
 {
 	const struct map_spec *a = &outer->inner_spec, *b = &m->spec;
@@ -309,7 +316,7 @@ bool map_inner_equal(const struct map *outer, const struct map *m)
 	    memcmp(&outer->inner_record, &m->record, sizeof(m->record)))
 		return false;
 	/* Compiled code knows the bound of an array, unless its flag says that it varies. */
-	return a->kind != MAP_ARRAY || a->flags & BPF_F_INNER_MAP || a->max_entries == b->max_entries;
+	return a->kind != MAP_KIND_ARRAY || a->flags & BPF_F_INNER_MAP || a->max_entries == b->max_entries;
 }
 
 int map_object_get(struct map *m, u32 fd, u32 *id)
@@ -359,17 +366,26 @@ static int each_extent(struct move *v, int fd, extent_fn *fn)
 	return 0;
 }
 
-static int write_extent(struct move *v, int fd, u64 from, u64 to)
+static int write_bytes(int fd, const void *bytes, u64 size, u64 at)
 {
-	map_copy_words(v->snapshot + from, v->old + from, to - from);
-	while (from < to) {
-		ssize_t n = pwrite(fd, v->snapshot + from, to - from, (off_t)(v->offset + from));
+	const u8 *from = bytes;
+
+	while (size) {
+		ssize_t n = pwrite(fd, from, size, (off_t)at);
 
 		if (n <= 0)
 			return n ? -errno : -ENOSPC;
-		from += (u64)n;
+		from += n;
+		at += (u64)n;
+		size -= (u64)n;
 	}
 	return 0;
+}
+
+static int write_extent(struct move *v, int fd, u64 from, u64 to)
+{
+	map_copy_words(v->snapshot + from, v->old + from, to - from);
+	return write_bytes(fd, v->snapshot + from, to - from, v->offset + from);
 }
 
 /* A word that the old home no longer has as it was copied was stored late: the new home gets it, unless it was
@@ -452,6 +468,10 @@ int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size)
 		return err;
 	}
 	map_head(m)->domain = domain_id(m->domain);
+	if (m->ops->traits & KIND_FD_VALUES) { /* ids mean something in this engine only: they stay in its memory */
+		err = write_bytes(fd, map_head(m), sizeof(struct map_header), 0);
+		goto out;
+	}
 	domain_stop(m->domain);
 	err = move_region(&m->meta, fd, m->client.size);
 	if (!err && m->client.base) {
@@ -465,6 +485,7 @@ int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size)
 			move_back(&m->meta, fd, m->client.size);
 	}
 	domain_go(m->domain);
+out:
 	if (err)
 		close(keep);
 	else
@@ -524,6 +545,40 @@ static int enter_file(int fd, const struct domain *d, const struct map_footer *f
 	return -EBUSY;
 }
 
+static int adopt_regions(struct map *m, int fd, const struct map_footer *foot, bool alone)
+{
+	int err;
+
+	m->adopting = true;
+	m->alone = alone;
+	err = region_adopt(m->window, &m->meta, fd, foot->client_size, foot->meta_size, m);
+	if (!err && foot->client_size)
+		err = region_adopt(m->window, &m->client, fd, 0, foot->client_size, m);
+	/* The family computes its layout from the specification; sizes that differ refuse the file. */
+	err = err ? err : m->ops->create(m);
+	m->adopting = false;
+	m->bytes = m->meta.size + m->client.size;
+	return err;
+}
+
+/* References to objects end with the engine that had them, and another engine's are none of ours: a new, empty map. */
+static int adopt_empty(struct map *m, bool alone)
+{
+	int err = alone ? m->ops->create(m) : -EBUSY;
+
+	if (!err)
+		map_head(m)->frozen = m->frozen;
+	return err;
+}
+
+/* So that a later opener can tell whether it shares run slots with this engine. */
+static int write_domain(struct map *m, int fd, const struct map_footer *foot)
+{
+	u64 id = map_head(m)->domain = domain_id(m->domain);
+
+	return write_bytes(fd, &id, sizeof(id), foot->client_size + offsetof(struct map_header, domain));
+}
+
 int map_adopt(struct map *m, int fd, void **btf, u32 *btf_size)
 {
 	struct map_footer foot;
@@ -550,15 +605,9 @@ int map_adopt(struct map *m, int fd, void **btf, u32 *btf_size)
 	m->inner_record = head.inner_record;
 	m->elem_size = (u32)MIN(ALIGN_UP((u64)head.spec.value_size, 8), UINT32_MAX);
 	m->frozen = head.frozen != 0;
-	m->adopting = true;
-	m->alone = alone;
-	err = region_adopt(m->window, &m->meta, fd, foot.client_size, foot.meta_size, m);
-	if (!err && foot.client_size)
-		err = region_adopt(m->window, &m->client, fd, 0, foot.client_size, m);
-	/* The family computes its layout from the specification; sizes that differ refuse the file. */
-	err = err ? err : m->ops->create(m);
+	err = m->ops->traits & KIND_FD_VALUES ? adopt_empty(m, alone) : adopt_regions(m, fd, &foot, alone);
 	if (!err && alone)
-		map_head(m)->domain = domain_id(m->domain);
+		err = write_domain(m, keep, &foot);
 	if (!err && foot.btf_size) {
 		*btf = mem_alloc(m->mem, foot.btf_size);
 		*btf_size = foot.btf_size;
@@ -567,7 +616,6 @@ int map_adopt(struct map *m, int fd, void **btf, u32 *btf_size)
 		else if (pread(fd, *btf, foot.btf_size, (off_t)(foot.client_size + foot.meta_size)) != (ssize_t)foot.btf_size)
 			err = -EINVAL;
 	}
-	m->adopting = false;
 	if (!err && alone)
 		err = lock_file(keep, F_RDLCK);
 out:

@@ -53,8 +53,8 @@ struct map_ops {
 	int refused; /* errno (positive) for an operation of bpf(2) whose slot is NULL; 0: ENOTSUPP */
 };
 
-enum map_kind {
-#define MAP(id, name, ops, since) MAP_##name = id,
+enum map_kind { /* not MAP_name: <sys/mman.h> has a MAP_STACK */
+#define MAP(id, name, ops, since) MAP_KIND_##name = id,
 #include "map/kinds.def"
 };
 
@@ -166,6 +166,7 @@ u64 map_value_bytes(const struct map *m); /* what those move: per-CPU kinds: all
 
 /* map.c: map-in-map */
 int map_inner_check(const struct map *inner); /* may it be a template? 0, -EINVAL (nested), -ENOTSUPP */
+int map_outer_check(const struct map *m); /* for families: is there a template that may be one? */
 bool map_inner_equal(const struct map *outer, const struct map *m); /* may m be an element of outer? */
 /* host->object_get(), and for a map-in-map the check against the template */
 int map_object_get(struct map *m, u32 fd, u32 *id);

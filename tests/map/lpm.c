@@ -90,7 +90,7 @@ static void against_model(u32 data_size, u32 rounds)
 
 	memset(&o, 0, sizeof(o));
 	fixture_open(&f);
-	REQUIRE(fixture_create(&f, &m, MAP_LPM_TRIE, 4 + data_size, 8, MOST / 2, BPF_F_NO_PREALLOC) == 0);
+	REQUIRE(fixture_create(&f, &m, MAP_KIND_LPM_TRIE, 4 + data_size, 8, MOST / 2, BPF_F_NO_PREALLOC) == 0);
 	REQUIRE(hold_take(f.domain, &h) == 0);
 	for (u32 round = 0; round < rounds; round++) {
 		struct key k = random_key(data_size);
@@ -241,7 +241,7 @@ TEST(readers_meet_no_torn_value_and_no_gap_under_writers)
 	u32 n = 0;
 
 	fixture_open(&f);
-	REQUIRE(fixture_create(&f, &m, MAP_LPM_TRIE, 8, 32, 10000, BPF_F_NO_PREALLOC) == 0);
+	REQUIRE(fixture_create(&f, &m, MAP_KIND_LPM_TRIE, 8, 32, 10000, BPF_F_NO_PREALLOC) == 0);
 	REQUIRE(hold_take(f.domain, &h) == 0);
 	CHECK_EQ(m.ops->update(&m, &h, &all, zero, 0), 0);
 	hold_drop(&h);
@@ -312,7 +312,7 @@ TEST(killed_writers_lose_no_finished_update)
 	u32 wrong = 0;
 
 	fixture_open(&f);
-	REQUIRE(fixture_create(&f, &m, MAP_LPM_TRIE, 8, 8, ADDRESSES, BPF_F_NO_PREALLOC) == 0);
+	REQUIRE(fixture_create(&f, &m, MAP_KIND_LPM_TRIE, 8, 8, ADDRESSES, BPF_F_NO_PREALLOC) == 0);
 	for (u32 round = 0; round < KILLS; round++) {
 		pid_t child = fork();
 		u32 doing;

@@ -59,7 +59,7 @@ static int kernel_element(int cmd, int fd, const void *key, void *value, u64 fla
 
 static bool kernel_answers(void)
 {
-	struct map_spec s = {.kind = MAP_LPM_TRIE, .key_size = 8, .value_size = 4, .max_entries = 1, .flags = BPF_F_NO_PREALLOC};
+	struct map_spec s = {.kind = MAP_KIND_LPM_TRIE, .key_size = 8, .value_size = 4, .max_entries = 1, .flags = BPF_F_NO_PREALLOC};
 	int fd = kernel_create(&s, 0);
 
 	if (fd >= 0)
@@ -118,28 +118,28 @@ static int kernel_event(void)
 static void open_objects(struct pair *p, u32 kind)
 {
 	static const struct map_spec spec[OBJECTS] = {
-		{.kind = MAP_ARRAY, .key_size = 4, .value_size = 8, .max_entries = 4},
-		{.kind = MAP_ARRAY, .key_size = 4, .value_size = 8, .max_entries = 4},
-		{.kind = MAP_ARRAY, .key_size = 4, .value_size = 8, .max_entries = 5},
-		{.kind = MAP_HASH, .key_size = 4, .value_size = 8, .max_entries = 4},
+		{.kind = MAP_KIND_ARRAY, .key_size = 4, .value_size = 8, .max_entries = 4},
+		{.kind = MAP_KIND_ARRAY, .key_size = 4, .value_size = 8, .max_entries = 4},
+		{.kind = MAP_KIND_ARRAY, .key_size = 4, .value_size = 8, .max_entries = 5},
+		{.kind = MAP_KIND_HASH, .key_size = 4, .value_size = 8, .max_entries = 4},
 	};
 
 	for (u32 i = 0; i < OBJECTS; i++) {
 		p->f.object[i] = NULL;
 		p->object_fd[i] = -1;
-		if (kind == MAP_ARRAY_OF_MAPS || kind == MAP_HASH_OF_MAPS) {
+		if (kind == MAP_KIND_ARRAY_OF_MAPS || kind == MAP_KIND_HASH_OF_MAPS) {
 			fixture_map(&p->f, &p->inner[i]);
 			if (map_create(&p->inner[i], &spec[i]) == 0)
 				p->f.object[i] = &p->inner[i];
 			p->object_fd[i] = kernel_create(&spec[i], 0);
-		} else if (kind == MAP_PROG_ARRAY || kind == MAP_PERF_EVENT_ARRAY) {
-			p->object_fd[i] = kind == MAP_PROG_ARRAY ? kernel_program() : kernel_event();
+		} else if (kind == MAP_KIND_PROG_ARRAY || kind == MAP_KIND_PERF_EVENT_ARRAY) {
+			p->object_fd[i] = kind == MAP_KIND_PROG_ARRAY ? kernel_program() : kernel_event();
 			p->f.object[i] = &p->inner[i];
 		} else {
 			continue;
 		}
 		CHECK(p->f.object[i] && p->object_fd[i] >= 0);
-		p->object_id[i] = kind == MAP_PERF_EVENT_ARRAY ? 0 : kernel_id(p->object_fd[i]);
+		p->object_id[i] = kind == MAP_KIND_PERF_EVENT_ARRAY ? 0 : kernel_id(p->object_fd[i]);
 	}
 }
 
@@ -164,37 +164,37 @@ static struct map_spec usual(u32 kind)
 	struct map_spec s = {.kind = kind, .key_size = 4, .value_size = PICK(1, 4, 7, 8, 12, 16, 40), .max_entries = PICK(1, 2, 5, 40)};
 
 	switch (kind) {
-	case MAP_HASH:
-	case MAP_PERCPU_HASH:
+	case MAP_KIND_HASH:
+	case MAP_KIND_PERCPU_HASH:
 		s.key_size = PICK(1, 4, 7, 8, 20);
 		s.flags = PICK(0, 0, BPF_F_NO_PREALLOC, BPF_F_ZERO_SEED);
 		break;
-	case MAP_LRU_HASH:
-	case MAP_LRU_PERCPU_HASH:
+	case MAP_KIND_LRU_HASH:
+	case MAP_KIND_LRU_PERCPU_HASH:
 		s.key_size = PICK(4, 8);
 		s.max_entries = 4096; /* more than keys: nothing is evicted */
 		break;
-	case MAP_LPM_TRIE:
+	case MAP_KIND_LPM_TRIE:
 		s.key_size = 4 + PICK(1, 2, 4, 7, 16);
 		s.flags = BPF_F_NO_PREALLOC;
 		break;
-	case MAP_QUEUE:
-	case MAP_STACK:
+	case MAP_KIND_QUEUE:
+	case MAP_KIND_STACK:
 		s.key_size = 0;
 		break;
-	case MAP_BLOOM_FILTER:
+	case MAP_KIND_BLOOM_FILTER:
 		s.key_size = 0;
 		s.max_entries = PICK(1000, 4000);
 		s.extra = PICK(0, 0, 1, 15);
 		break;
-	case MAP_RINGBUF:
+	case MAP_KIND_RINGBUF:
 		s.key_size = s.value_size = 0;
 		s.max_entries = PICK(4096, 8192);
 		break;
-	case MAP_PROG_ARRAY:
-	case MAP_PERF_EVENT_ARRAY:
-	case MAP_ARRAY_OF_MAPS:
-	case MAP_HASH_OF_MAPS:
+	case MAP_KIND_PROG_ARRAY:
+	case MAP_KIND_PERF_EVENT_ARRAY:
+	case MAP_KIND_ARRAY_OF_MAPS:
+	case MAP_KIND_HASH_OF_MAPS:
 		s.value_size = 4;
 		break;
 	default:
@@ -301,7 +301,7 @@ static void make_key(const struct map_spec *s, u8 *key)
 	u32 x = below(16) ? below(12) : below(3) ? s->max_entries - 1 + below(3) : 0xffffffffu;
 
 	memset(key, 0, s->key_size);
-	if (s->kind == MAP_LPM_TRIE) {
+	if (s->kind == MAP_KIND_LPM_TRIE) {
 		u32 bits = below(20) ? below((s->key_size - 4) * 8 + 1) : (s->key_size - 4) * 8 + 1;
 
 		memcpy(key, &bits, 4);
@@ -324,7 +324,7 @@ static void make_value(const struct pair *p, u8 *ours, u8 *theirs)
 		return;
 	}
 	for (u64 i = 0; i < size; i++)
-		ours[i] = (u8)below(p->m.spec.kind == MAP_BLOOM_FILTER ? 3 : 256);
+		ours[i] = (u8)below(p->m.spec.kind == MAP_KIND_BLOOM_FILTER ? 3 : 256);
 	memcpy(theirs, ours, size);
 }
 
@@ -342,14 +342,14 @@ static bool same_value(const struct pair *p, const u8 *ours, const u8 *theirs)
 
 static bool unordered(u32 kind)
 {
-	return kind == MAP_HASH || kind == MAP_LRU_HASH || kind == MAP_PERCPU_HASH || kind == MAP_LRU_PERCPU_HASH ||
-	       kind == MAP_HASH_OF_MAPS;
+	return kind == MAP_KIND_HASH || kind == MAP_KIND_LRU_HASH || kind == MAP_KIND_PERCPU_HASH || kind == MAP_KIND_LRU_PERCPU_HASH ||
+	       kind == MAP_KIND_HASH_OF_MAPS;
 }
 
 /* A stored value is there for certain; otherwise a Bloom filter may err, and both do so independently. */
 static bool bloom_luck(const struct pair *p, int err, int expect)
 {
-	return p->m.spec.kind == MAP_BLOOM_FILTER && (err == 0 || expect == 0);
+	return p->m.spec.kind == MAP_KIND_BLOOM_FILTER && (err == 0 || expect == 0);
 }
 
 struct step {

@@ -22,7 +22,7 @@ static bool set_up(struct bench *b, u32 pages)
 	u32 key = 0, fd = 0;
 
 	fixture_open(&b->f);
-	if (fixture_create(&b->f, &b->m, MAP_PERF_EVENT_ARRAY, 4, 4, 4, 0) || perf_ring_open(&b->ring, &mem_libc, &b->f.window) ||
+	if (fixture_create(&b->f, &b->m, MAP_KIND_PERF_EVENT_ARRAY, 4, 4, 4, 0) || perf_ring_open(&b->ring, &mem_libc, &b->f.window) ||
 	    hold_take(b->f.domain, &b->h))
 		return false;
 	b->f.object[0] = &b->ring;

@@ -37,13 +37,13 @@ static void against_model(u32 kind)
 			break;
 		case 4:
 			CHECK_EQ(m.ops->peek(&m, &h, &value), n ? 0 : -ENOENT);
-			CHECK_EQ(value, !n ? 0 : kind == MAP_QUEUE ? model[0] : model[n - 1]);
+			CHECK_EQ(value, !n ? 0 : kind == MAP_KIND_QUEUE ? model[0] : model[n - 1]);
 			break;
 		case 5:
 		case 6:
 			CHECK_EQ(m.ops->pop(&m, &h, &value), n ? 0 : -ENOENT);
-			CHECK_EQ(value, !n ? 0 : kind == MAP_QUEUE ? model[0] : model[n - 1]);
-			if (n && kind == MAP_QUEUE)
+			CHECK_EQ(value, !n ? 0 : kind == MAP_KIND_QUEUE ? model[0] : model[n - 1]);
+			if (n && kind == MAP_KIND_QUEUE)
 				memmove(model, model + 1, (n - 1) * 8);
 			n -= n != 0;
 			break;
@@ -59,12 +59,12 @@ static void against_model(u32 kind)
 
 TEST(queue_gives_first_in_first_out)
 {
-	against_model(MAP_QUEUE);
+	against_model(MAP_KIND_QUEUE);
 }
 
 TEST(stack_gives_last_in_first_out)
 {
-	against_model(MAP_STACK);
+	against_model(MAP_KIND_STACK);
 }
 
 enum { PER_PRODUCER = 20000 };
@@ -125,7 +125,7 @@ TEST(queue_under_four_threads_loses_and_doubles_nothing)
 	u32 wrong = 0;
 
 	fixture_open(&f);
-	REQUIRE(fixture_create(&f, &m, MAP_QUEUE, 0, 32, 64, 0) == 0);
+	REQUIRE(fixture_create(&f, &m, MAP_KIND_QUEUE, 0, 32, 64, 0) == 0);
 	left = 2 * PER_PRODUCER;
 	for (u32 i = 0; i < 4; i++) {
 		l[i] = (struct load){&f, &m, i & 1, seen, &left, 0};
@@ -155,7 +155,7 @@ TEST(bloom_filter_forgets_nothing_and_errs_rarely)
 		struct map m;
 		u8 value[4000] = {0};
 
-		REQUIRE(fixture_create(&f, &m, MAP_BLOOM_FILTER, 0, sizes[s], n, 0) == 0);
+		REQUIRE(fixture_create(&f, &m, MAP_KIND_BLOOM_FILTER, 0, sizes[s], n, 0) == 0);
 		for (u32 i = 0; i < n; i++) {
 			memcpy(value + (sizes[s] >= 4 ? sizes[s] - 4 : 0), &i, MIN(sizes[s], 4u));
 			CHECK_EQ(m.ops->push(&m, &h, value, BPF_ANY), 0);

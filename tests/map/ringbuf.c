@@ -67,7 +67,7 @@ TEST(records_come_out_as_they_went_in)
 	u64 rng = 3, wrapped = 0;
 
 	fixture_open(&f);
-	REQUIRE(fixture_create(&f, &m, MAP_RINGBUF, 0, 0, PAGE, 0) == 0);
+	REQUIRE(fixture_create(&f, &m, MAP_KIND_RINGBUF, 0, 0, PAGE, 0) == 0);
 	REQUIRE(hold_take(f.domain, &h) == 0);
 	reader_open(&r, &m);
 	for (u32 i = 0; i < 5000; i++) {
@@ -119,7 +119,7 @@ TEST(a_full_ring_refuses_and_recovers)
 	u32 n = 0;
 
 	fixture_open(&f);
-	REQUIRE(fixture_create(&f, &m, MAP_RINGBUF, 0, 0, PAGE, 0) == 0);
+	REQUIRE(fixture_create(&f, &m, MAP_KIND_RINGBUF, 0, 0, PAGE, 0) == 0);
 	REQUIRE(hold_take(f.domain, &h) == 0);
 	reader_open(&r, &m);
 	CHECK(m.ops->reserve(&m, &h, PAGE, 0) == NULL);
@@ -156,7 +156,7 @@ TEST(the_event_says_when_to_read)
 	const u8 *bytes;
 
 	fixture_open(&f);
-	REQUIRE(fixture_create(&f, &m, MAP_RINGBUF, 0, 0, PAGE, 0) == 0);
+	REQUIRE(fixture_create(&f, &m, MAP_KIND_RINGBUF, 0, 0, PAGE, 0) == 0);
 	REQUIRE(hold_take(f.domain, &h) == 0);
 	reader_open(&r, &m);
 	m.ops->poll_sync(&m);
@@ -242,7 +242,7 @@ TEST(threads_lose_no_record_and_double_none)
 	const u8 *bytes;
 
 	fixture_open(&f);
-	REQUIRE(fixture_create(&f, &m, MAP_RINGBUF, 0, 0, 4 * PAGE, 0) == 0);
+	REQUIRE(fixture_create(&f, &m, MAP_KIND_RINGBUF, 0, 0, 4 * PAGE, 0) == 0);
 	reader_open(&r, &m);
 	for (u32 i = 0; i < PRODUCERS; i++) {
 		p[i] = (struct producer){&f, &m, i, 0};
@@ -325,7 +325,7 @@ TEST(killed_producers_block_nothing_and_lose_no_finished_record)
 	_Atomic u64 *done = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	fixture_open(&f);
-	REQUIRE(fixture_create(&f, &m, MAP_RINGBUF, 0, 0, PAGE, 0) == 0);
+	REQUIRE(fixture_create(&f, &m, MAP_KIND_RINGBUF, 0, 0, PAGE, 0) == 0);
 	reader_open(&r, &m);
 	for (u32 round = 1; round <= KILLS; round++) {
 		u64 next = 0, idle = 0, wait = (rng = rng * 6364136223846793005ull + 1442695040888963407ull) >> 40;
@@ -396,7 +396,7 @@ TEST(scribbled_client_pages_harm_nobody_else)
 	u32 stored = 0;
 
 	fixture_open(&f);
-	REQUIRE(fixture_create(&f, &m, MAP_RINGBUF, 0, 0, PAGE, 0) == 0);
+	REQUIRE(fixture_create(&f, &m, MAP_KIND_RINGBUF, 0, 0, PAGE, 0) == 0);
 	REQUIRE(hold_take(f.domain, &h) == 0);
 	atomic_store(&stop, false);
 	pthread_create(&t, NULL, scribble, &m);
