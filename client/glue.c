@@ -31,13 +31,19 @@
 	ret __wrap_##name args;
 
 WRAPPED(long, syscall, (long number, ...))
+WRAPPED(void *, mmap, (void *addr, size_t len, int prot, int flags, int fd, off_t off))
 WRAPPED(void *, mmap64, (void *addr, size_t len, int prot, int flags, int fd, off64_t off))
 WRAPPED(int, ioctl, (int fd, unsigned long request, ...))
 WRAPPED(int, epoll_ctl, (int epfd, int op, int fd, struct epoll_event *event))
 WRAPPED(int, epoll_wait, (int epfd, struct epoll_event *events, int n, int timeout))
+WRAPPED(int, epoll_pwait, (int epfd, struct epoll_event *events, int n, int timeout, const sigset_t *mask))
+WRAPPED(int, open, (const char *path, int flags, ...))
 WRAPPED(int, open64, (const char *path, int flags, ...))
+WRAPPED(FILE *, fopen, (const char *path, const char *mode))
 WRAPPED(FILE *, fopen64, (const char *path, const char *mode))
+WRAPPED(int, access, (const char *path, int mode))
 WRAPPED(int, faccessat, (int dir, const char *path, int mode, int flags))
+WRAPPED(int, statfs, (const char *path, struct statfs *out))
 WRAPPED(int, statfs64, (const char *path, struct statfs64 *out))
 WRAPPED(int, mkdir, (const char *path, mode_t mode))
 WRAPPED(int, unlink, (const char *path))
@@ -92,80 +98,149 @@ static int in_bpffs(const char *path)
 	return !strncmp(path, bpffs, n) && (path[n] == '/' || path[n] == 0);
 }
 
-static int make_dir(const char *path)
+/* A directory of this user alone; somebody else may have been there first. */
+static int private_dir(const char *path)
 {
-	return __real_mkdir(path, 0700) && errno != EEXIST ? -1 : 0;
+	struct stat st;
+
+	if (__real_mkdir(path, 0700) && errno != EEXIST)
+		return -1;
+	if (lstat(path, &st))
+		return -1;
+	if (S_ISDIR(st.st_mode) && st.st_uid == getuid() && !(st.st_mode & 022))
+		return 0;
+	errno = EACCES;
+	return -1;
 }
 
-/* Where a path in bpffs really lies: $XDG_RUNTIME_DIR/skep/bpf, or /dev/shm/skep-UID/bpf. */
-static const char *real_path(const char *path, char *buf, size_t size)
+/* Where a path in bpffs really lies: $XDG_RUNTIME_DIR/skep/bpf, or /dev/shm/skep-UID/bpf. NULL: there is no such place. */
+static const char *bpffs_path(const char *path, char *buf, size_t size)
 {
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	char dir[PATH_MAX - 64];
+	char dir[PATH_MAX - 256];
 
-	if (!path || !in_bpffs(path))
-		return path;
-	if (runtime && *runtime == '/' && access(runtime, W_OK) == 0)
-		snprintf(dir, sizeof(dir), "%.3800s/skep", runtime);
+	if (runtime && *runtime == '/' && strlen(runtime) < sizeof(dir) - 16 && __real_access(runtime, W_OK) == 0)
+		snprintf(dir, sizeof(dir), "%s/skep", runtime);
 	else
 		snprintf(dir, sizeof(dir), "/dev/shm/skep-%u", getuid());
-	make_dir(dir);
 	snprintf(buf, size, "%s/bpf", dir);
-	make_dir(buf);
-	snprintf(buf, size, "%s/bpf%s", dir, path + sizeof(bpffs) - 1);
-	return buf;
+	if (private_dir(dir) || private_dir(buf))
+		return NULL;
+	if (strlen(buf) + strlen(path) - (sizeof(bpffs) - 1) >= size) {
+		errno = ENAMETOOLONG;
+		return NULL;
+	}
+	return strcat(buf, path + sizeof(bpffs) - 1);
 }
 
-/* libbpf looks for the kernel's BTF in several places. Objects that need it must name a file (btf_custom_path). */
-static int kernel_btf(const char *path)
+/* The engine has no BTF of its own kernel, and the host's describes another one. */
+static const char *real_path(const char *path, char *buf, size_t size)
 {
-	return !strcmp(path, "/sys/kernel/btf/vmlinux") || (!strncmp(path, "/boot/", 6) && strstr(path, "vmlinux")) ||
-	       (!strncmp(path, "/lib/modules/", 13) && strstr(path, "vmlinux")) ||
-	       (!strncmp(path, "/usr/lib/", 9) && strstr(path, "vmlinux"));
+	static const char btf[] = "/sys/kernel/btf";
+
+	if (!path)
+		return path;
+	if (!strncmp(path, btf, sizeof(btf) - 1)) {
+		errno = ENOENT;
+		return NULL;
+	}
+	return in_bpffs(path) ? bpffs_path(path, buf, size) : path;
+}
+
+/* Where else libbpf looks for the kernel's BTF. It asks before it opens; opening such a file, named by a user, is allowed. */
+static int kernel_image(const char *path)
+{
+	static const char *const places[] = {"/boot/vmlinux-", "/lib/modules/", "/usr/lib/modules/", "/usr/lib/debug/boot/vmlinux-",
+					     "/usr/lib/debug/lib/modules/"};
+
+	for (size_t i = 0; path && i < sizeof(places) / sizeof(places[0]); i++)
+		if (!strncmp(path, places[i], strlen(places[i])) && strstr(path, "vmlinux"))
+			return 1;
+	return 0;
+}
+
+#define MODE_OF(flags, mode)                                                                                     \
+	do {                                                                                                     \
+		va_list ap;                                                                                      \
+                                                                                                                 \
+		va_start(ap, flags);                                                                             \
+		if (flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE)                                         \
+			mode = va_arg(ap, mode_t);                                                               \
+		va_end(ap);                                                                                      \
+	} while (0)
+
+int __wrap_open(const char *path, int flags, ...)
+{
+	char buf[PATH_MAX];
+	const char *real = real_path(path, buf, sizeof(buf));
+	mode_t mode = 0;
+
+	MODE_OF(flags, mode);
+	return path && !real ? -1 : __real_open(real, flags, mode);
 }
 
 int __wrap_open64(const char *path, int flags, ...)
 {
 	char buf[PATH_MAX];
+	const char *real = real_path(path, buf, sizeof(buf));
 	mode_t mode = 0;
-	va_list ap;
 
-	if (flags & (O_CREAT | O_TMPFILE)) {
-		va_start(ap, flags);
-		mode = va_arg(ap, mode_t);
-		va_end(ap);
-	}
-	if (path && kernel_btf(path))
-		return (int)give(-ENOENT);
-	return __real_open64(real_path(path, buf, sizeof(buf)), flags, mode);
+	MODE_OF(flags, mode);
+	return path && !real ? -1 : __real_open64(real, flags, mode);
+}
+
+FILE *__wrap_fopen(const char *path, const char *mode)
+{
+	char buf[PATH_MAX];
+	const char *real = real_path(path, buf, sizeof(buf));
+
+	return path && !real ? NULL : __real_fopen(real, mode);
 }
 
 FILE *__wrap_fopen64(const char *path, const char *mode)
 {
 	char buf[PATH_MAX];
+	const char *real = real_path(path, buf, sizeof(buf));
 
-	if (path && kernel_btf(path)) {
-		errno = ENOENT;
-		return NULL;
-	}
-	return __real_fopen64(real_path(path, buf, sizeof(buf)), mode);
+	return path && !real ? NULL : __real_fopen64(real, mode);
+}
+
+int __wrap_access(const char *path, int mode)
+{
+	char buf[PATH_MAX];
+	const char *real = real_path(path, buf, sizeof(buf));
+
+	return path && !real ? -1 : __real_access(real, mode);
 }
 
 int __wrap_faccessat(int dir, const char *path, int mode, int flags)
 {
 	char buf[PATH_MAX];
+	const char *real = real_path(path, buf, sizeof(buf));
 
-	if (path && kernel_btf(path))
+	if (kernel_image(path))
 		return (int)give(-ENOENT);
-	return __real_faccessat(dir, real_path(path, buf, sizeof(buf)), mode, flags);
+	return path && !real ? -1 : __real_faccessat(dir, real, mode, flags);
+}
+
+int __wrap_statfs(const char *path, struct statfs *out)
+{
+	char buf[PATH_MAX];
+	const char *real = real_path(path, buf, sizeof(buf));
+	int ret = path && !real ? -1 : __real_statfs(real, out);
+
+	if (!ret && real != path)
+		out->f_type = BPF_FS_MAGIC;
+	return ret;
 }
 
 int __wrap_statfs64(const char *path, struct statfs64 *out)
 {
 	char buf[PATH_MAX];
-	int ret = __real_statfs64(real_path(path, buf, sizeof(buf)), out);
+	const char *real = real_path(path, buf, sizeof(buf));
+	int ret = path && !real ? -1 : __real_statfs64(real, out);
 
-	if (!ret && path && in_bpffs(path))
+	if (!ret && real != path)
 		out->f_type = BPF_FS_MAGIC;
 	return ret;
 }
@@ -173,15 +248,17 @@ int __wrap_statfs64(const char *path, struct statfs64 *out)
 int __wrap_mkdir(const char *path, mode_t mode)
 {
 	char buf[PATH_MAX];
+	const char *real = real_path(path, buf, sizeof(buf));
 
-	return __real_mkdir(real_path(path, buf, sizeof(buf)), mode);
+	return path && !real ? -1 : __real_mkdir(real, mode);
 }
 
 int __wrap_unlink(const char *path)
 {
 	char buf[PATH_MAX];
+	const char *real = real_path(path, buf, sizeof(buf));
 
-	return __real_unlink(real_path(path, buf, sizeof(buf)));
+	return path && !real ? -1 : __real_unlink(real);
 }
 
 /* ---- bpf(2), perf_event_open(2) ---- */
@@ -191,12 +268,16 @@ static long bpf_call(struct skep *k, int cmd, union bpf_attr *attr, unsigned siz
 {
 	union bpf_attr copy;
 	char buf[PATH_MAX];
+	const char *path;
 
 	if ((cmd != BPF_OBJ_PIN && cmd != BPF_OBJ_GET) || size < offsetof(union bpf_attr, pathname) + 8)
 		return give(skep_bpf(k, cmd, attr, size));
 	memset(&copy, 0, sizeof(copy));
 	memcpy(&copy, attr, size < sizeof(copy) ? size : sizeof(copy));
-	copy.pathname = (__u64)(unsigned long)real_path((const char *)(unsigned long)attr->pathname, buf, sizeof(buf));
+	path = real_path((const char *)(unsigned long)attr->pathname, buf, sizeof(buf));
+	if (attr->pathname && !path)
+		return -1;
+	copy.pathname = (__u64)(unsigned long)path;
 	return give(skep_bpf(k, cmd, &copy, sizeof(copy)));
 }
 
@@ -221,22 +302,29 @@ long __wrap_syscall(long number, ...)
 }
 
 /* A perf ring has no size until it is mapped. Other descriptors say -EINVAL or -EBADF, and map as they are. */
-void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t off)
+static void size_perf_ring(int fd, int flags, off64_t off, size_t len)
 {
 	if (fd >= 0 && engine && flags & MAP_SHARED && off == 0)
 		(void)skep_perf_mmap(engine, fd, len);
+}
+
+void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
+{
+	size_perf_ring(fd, flags, off, len);
+	return __real_mmap(addr, len, prot, flags, fd, off);
+}
+
+void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t off)
+{
+	size_perf_ring(fd, flags, off, len);
 	return __real_mmap64(addr, len, prot, flags, fd, off);
 }
 
 static int is_perf(int fd)
 {
-	/* No length is 0 pages: -EINVAL from a perf ring and from every other object alike; a plain file gives it too. */
-	struct stat st;
 	char path[64], name[64];
 	ssize_t n;
 
-	if (fstat(fd, &st))
-		return 0;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	n = readlink(path, name, sizeof(name) - 1);
 	name[n > 0 ? n : 0] = 0;
@@ -298,12 +386,23 @@ int __wrap_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 }
 
 /* Before a wait the eventfds are brought up to date: a ring that was drained is no longer readable. */
-int __wrap_epoll_wait(int epfd, struct epoll_event *events, int n, int timeout)
+static void sync_watches(int epfd)
 {
 	pthread_mutex_lock(&lock);
 	for (size_t i = 0; engine && i < n_watches; i++)
 		if (watches[i].epfd == epfd && skep_poll_fd(engine, watches[i].fd) != watches[i].event_fd)
 			watches[i--] = watches[--n_watches]; /* closed meanwhile */
 	pthread_mutex_unlock(&lock);
+}
+
+int __wrap_epoll_wait(int epfd, struct epoll_event *events, int n, int timeout)
+{
+	sync_watches(epfd);
 	return __real_epoll_wait(epfd, events, n, timeout);
+}
+
+int __wrap_epoll_pwait(int epfd, struct epoll_event *events, int n, int timeout, const sigset_t *mask)
+{
+	sync_watches(epfd);
+	return __real_epoll_pwait(epfd, events, n, timeout, mask);
 }
