@@ -515,7 +515,7 @@ const struct map_ops lru_hash_ops = {
 	.create = lru_hash_create,
 	.lookup = lru_hash_lookup,
 	COMMON_OPS,
-	.traits = KIND_INNER | KIND_LOCKS | KIND_TIMERS | KIND_BATCH_ALL,
+	.traits = KIND_INNER | KIND_TIMERS | KIND_BATCH_ALL,
 };
 
 const struct map_ops percpu_hash_ops = {
@@ -588,5 +588,5 @@ const struct map_ops hash_of_maps_ops = {
 	.remove = hash_of_maps_remove,
 	.get = hash_get,
 	.next_key = hash_next_key,
-	.traits = KIND_FD_VALUES | KIND_OUTER | KIND_BATCH_GET_SET,
+	.traits = KIND_FD_VALUES | KIND_OUTER | KIND_BATCH_GET_SET | KIND_BATCH_DELETE,
 };

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 static const struct map_kind_info kinds[] = {
-#define MAP(id, name, ops, since) {id, #name, &ops, since},
+#define MAP(id, name, ops, since, doc) {id, #name, &ops, since, doc},
 #include "map/kinds.def"
 };
 
@@ -33,13 +33,21 @@ const struct map_kind_info *map_kinds(u32 *n)
 	return kinds;
 }
 
-bool map_has_slot(const struct map *m, u32 slot)
+bool map_kind_has(const struct map_kind_info *kind, u32 slot)
 {
 	switch ((enum map_slot)slot) {
-#define SLOT(name, ret, args) case MAP_SLOT_##name: return m->ops->name != NULL;
+#define SLOT(name, ret, args, doc)                                                                               \
+	case MAP_SLOT_##name:                                                                                    \
+		return kind->ops->name != NULL;
 #include "map/slots.def"
-	default: return false;
+	default:
+		return false;
 	}
+}
+
+bool map_has_slot(const struct map *m, u32 slot)
+{
+	return map_kind_has(m->info, slot);
 }
 
 int map_create(struct map *m, const struct map_spec *spec)

@@ -23,7 +23,7 @@ struct map_bytes {
 typedef long map_visit(void *ud, void *key, void *value); /* 0 goes on, 1 stops */
 
 enum map_slot {
-#define SLOT(name, ret, args) MAP_SLOT_##name,
+#define SLOT(name, ret, args, doc) MAP_SLOT_##name,
 #include "map/slots.def"
 	MAP_SLOT_COUNT
 };
@@ -47,25 +47,25 @@ enum kind_traits {
 };
 
 struct map_ops {
-#define SLOT(name, ret, args) ret(*name) args;
+#define SLOT(name, ret, args, doc) ret(*name) args;
 #include "map/slots.def"
 	u32 traits; /* enum kind_traits */
 	int refused; /* errno (positive) for an operation of bpf(2) whose slot is NULL; 0: ENOTSUPP */
 };
 
 enum map_kind { /* not MAP_name: <sys/mman.h> has a MAP_STACK */
-#define MAP(id, name, ops, since) MAP_KIND_##name = id,
+#define MAP(id, name, ops, since, doc) MAP_KIND_##name = id,
 #include "map/kinds.def"
 };
 
-#define MAP(id, name, ops, since) extern const struct map_ops ops;
+#define MAP(id, name, ops, since, doc) extern const struct map_ops ops;
 #include "map/kinds.def"
 
 struct map_kind_info {
 	u32 id;
 	const char *name; /* "HASH"; the text of docs and of skep feature; lower case is bpftool's */
 	const struct map_ops *ops;
-	const char *since;
+	const char *since, *doc;
 };
 const struct map_kind_info *map_kind(u32 id); /* NULL: unknown */
 const struct map_kind_info *map_kinds(u32 *n);
@@ -143,7 +143,8 @@ struct map {
 };
 
 #define map_has(m, slot) ((m)->ops->slot != NULL)
-bool map_has_slot(const struct map *m, u32 slot); /* enum map_slot */
+bool map_kind_has(const struct map_kind_info *kind, u32 slot); /* enum map_slot */
+bool map_has_slot(const struct map *m, u32 slot);
 
 /* map.c: for the engine */
 int map_create(struct map *m, const struct map_spec *spec); /* the other members are set before */

@@ -509,9 +509,49 @@ TEST(element_commands_do_what_the_kernel_does)
 	fixture_close(&p.f);
 }
 
+/* With a count of 0 a batch command does nothing, unless the kind does not have it. */
+TEST(batch_commands_are_those_of_the_kernel)
+{
+	static struct pair p;
+	static const struct {
+		int cmd;
+		u32 trait;
+	} batches[] = {
+		{BPF_MAP_LOOKUP_BATCH, KIND_BATCH_GET},
+		{BPF_MAP_UPDATE_BATCH, KIND_BATCH_SET},
+		{BPF_MAP_DELETE_BATCH, KIND_BATCH_DELETE},
+	};
+	const struct map_kind_info *kinds;
+	u32 n;
+
+	if (!kernel_answers())
+		SKIP("kernel bpf() not available");
+	kinds = map_kinds(&n);
+	fixture_open(&p.f);
+	for (u32 k = 0; k < n; k++) {
+		struct map_spec s = usual(kinds[k].id);
+
+		open_objects(&p, kinds[k].id);
+		REQUIRE(create_both(&p, &s) == 0);
+		for (u32 i = 0; i < ARRAY_SIZE(batches); i++) {
+			union bpf_attr a;
+
+			memset(&a, 0, sizeof(a));
+			a.batch.map_fd = (u32)p.fd;
+			CHECK_EQ(kernel(batches[i].cmd, &a), kinds[k].ops->traits & batches[i].trait ? 0 : -ENOTSUPP);
+		}
+		map_close(&p.m);
+		close(p.fd);
+		p.fd = -1;
+		close_pair(&p);
+	}
+	fixture_close(&p.f);
+}
+
 int main(void)
 {
 	RUN(creations_give_the_errors_of_the_kernel);
 	RUN(element_commands_do_what_the_kernel_does);
+	RUN(batch_commands_are_those_of_the_kernel);
 	return test_end();
 }
