@@ -293,6 +293,8 @@ int obj_fd(struct obj *o, u32 open_flags)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", o->fd);
 	plain_lock_take(&o->engine->lock);
 	fd = open(path, mode | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT && mode == O_RDWR) /* no /proc: closing is not noticed, the rest works */
+		fd = fcntl(o->fd, F_DUPFD_CLOEXEC, 3);
 	if (fd >= 0) {
 		o->limited |= mode != O_RDWR;
 		if (o->watch < 0)
