@@ -96,7 +96,7 @@ int map_meta_create(struct map *m, u64 size)
 
 	size += sizeof(struct map_header);
 	if (size > SIZE_MAX / 4)
-		return -E2BIG;
+		return -ENOMEM;
 	if (m->adopting) {
 		head = map_head(m);
 		if (m->meta.size != ALIGN_UP(size, (u64)4096))
@@ -121,7 +121,7 @@ int map_client_create(struct map *m, u64 size)
 	int err;
 
 	if (size > SIZE_MAX / 4)
-		return -E2BIG;
+		return -ENOMEM;
 	if (m->adopting)
 		return m->client.base && m->client.size == ALIGN_UP(size, (u64)4096) ? 0 : -EINVAL;
 	err = region_create(m->window, &m->client, REGION_CLIENT, "skep-data", size, m);

@@ -270,7 +270,7 @@ TEST(creations_give_the_errors_of_the_kernel)
 	fixture_open(&p.f);
 	for (u32 k = 0; k < n; k++) {
 		open_objects(&p, kinds[k].id);
-		for (u32 i = 0; i < 200; i++) {
+		for (u32 i = 0; i < 100; i++) {
 			struct map_spec s = i % 8 ? unusual(kinds[k].id) : usual(kinds[k].id);
 
 			if (create_both(&p, &s))
@@ -284,7 +284,7 @@ TEST(creations_give_the_errors_of_the_kernel)
 		}
 		close_pair(&p);
 	}
-	CHECK(good > n * 25 && bad > n * 25);
+	CHECK(good > n * 12 && bad > n * 12);
 	fixture_close(&p.f);
 }
 
@@ -493,12 +493,12 @@ TEST(element_commands_do_what_the_kernel_does)
 	fixture_open(&p.f);
 	for (u32 k = 0; k < n; k++) {
 		open_objects(&p, kinds[k].id);
-		for (u32 i = 0; i < 30; i++) {
+		for (u32 i = 0; i < 12; i++) {
 			struct map_spec s = usual(kinds[k].id);
 
 			CHECK_EQ(create_both(&p, &s), 0);
 			REQUIRE(p.fd >= 0 && hold_take(p.f.domain, &p.h) == 0);
-			compare(&p, 500);
+			compare(&p, 800);
 			hold_drop(&p.h);
 			close(p.fd);
 			p.fd = -1;
