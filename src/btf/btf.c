@@ -96,15 +96,16 @@ static bool identifier(const char *s)
 	return true;
 }
 
+/* As the kernel has it: Latin-1. */
 static bool printable(const char *s)
 {
 	for (u32 i = 0; s[i]; i++)
-		if ((u8)s[i] < 0x20 || (u8)s[i] >= 0x7f || i > 511)
+		if ((u8)s[i] < 0x20 || ((u8)s[i] >= 0x7f && (u8)s[i] < 0xa0) || i > 511)
 			return false;
 	return *s != 0;
 }
 
-enum name_rule { NAME_NONE, NAME_OPTIONAL, NAME_REQUIRED, NAME_FREE };
+enum name_rule { NAME_NONE, NAME_ANY, NAME_OPTIONAL, NAME_REQUIRED, NAME_TEXT, NAME_SECTION };
 
 static enum name_rule name_rule(u32 kind)
 {
@@ -123,7 +124,10 @@ static enum name_rule name_rule(u32 kind)
 	case BTF_KIND_TYPEDEF:
 	case BTF_KIND_FUNC:
 	case BTF_KIND_VAR: return NAME_REQUIRED;
-	default: return NAME_FREE; /* "unsigned int", ".rodata.str1.1", tag texts */
+	case BTF_KIND_DATASEC: return NAME_SECTION; /* ".rodata.str1.1" */
+	case BTF_KIND_DECL_TAG:
+	case BTF_KIND_TYPE_TAG: return NAME_TEXT;
+	default: return NAME_ANY; /* "unsigned int"; libbpf's feature probes have none */
 	}
 }
 
@@ -137,7 +141,9 @@ static int check_name(struct check *c, const struct btf_type *t)
 	case NAME_NONE: return t->name_off ? refuse(c, "Invalid name") : 0;
 	case NAME_OPTIONAL: return t->name_off && !identifier(s) ? refuse(c, "Invalid name") : 0;
 	case NAME_REQUIRED: return !identifier(s) ? refuse(c, "Invalid name") : 0;
-	case NAME_FREE: return !printable(s) ? refuse(c, "Invalid name") : 0;
+	case NAME_TEXT: return !*s ? refuse(c, "Invalid name") : 0;
+	case NAME_SECTION: return !printable(s) ? refuse(c, "Invalid name") : 0;
+	case NAME_ANY: break;
 	}
 	return 0;
 }
