@@ -55,15 +55,16 @@ static int on_drop(void *ctx, void *data, size_t size)
 
 static void on_sample(void *ctx, int cpu, void *data, __u32 size)
 {
-	const struct sample_event *s = data;
-	const unsigned char *packet = (const unsigned char *)(s + 1);
+	const unsigned char *packet = (const unsigned char *)data + sizeof(struct sample_event);
+	struct sample_event s;
 
 	(void)ctx;
 	(void)cpu; /* which CPU it was differs from run to run */
-	if (size < sizeof(*s) + ETH)
+	if (size < sizeof(s) + ETH)
 		return;
-	printf("  sample: packet %llu, %llu bytes, type %02x%02x\n", (unsigned long long)s->number,
-	       (unsigned long long)s->length, packet[12], packet[13]);
+	memcpy(&s, data, sizeof(s)); /* samples are aligned to four bytes only */
+	printf("  sample: packet %llu, %llu bytes, type %02x%02x\n", (unsigned long long)s.number, (unsigned long long)s.length,
+	       packet[12], packet[13]);
 }
 
 static void on_lost(void *ctx, int cpu, __u64 count)
