@@ -8,16 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Sections that came after libbpf 1.1, and their types. */
-static const struct {
-	const char *section;
-	enum bpf_prog_type type;
-	u32 attach;
-} newer[] = {
-	{"tcx/ingress", BPF_PROG_TYPE_SCHED_CLS, 46},	 {"tcx/egress", BPF_PROG_TYPE_SCHED_CLS, 47},
-	{"netkit/primary", BPF_PROG_TYPE_SCHED_CLS, 54}, {"netkit/peer", BPF_PROG_TYPE_SCHED_CLS, 55},
-};
-
 /* libbpf's own words are kept, and shown only when something failed. */
 static char *said;
 static size_t said_len;
@@ -43,9 +33,12 @@ static int collect(enum libbpf_print_level level, const char *fmt, va_list ap)
 	return n;
 }
 
+/* What PROG_LOAD refuses libbpf tries twice, and prints the log of. */
 static void engine_log(void *ud, const char *line)
 {
 	(void)ud;
+	if (!strncmp(line, "PROG_LOAD: ", 11))
+		return;
 	keep("skep: ", 6);
 	keep(line, strlen(line));
 	keep("\n", 1);
@@ -131,8 +124,9 @@ int target_open(struct target *t, const char *path)
 	if (!path)
 		return open_bare(t);
 	libbpf_set_print(collect);
-	for (u32 i = 0; i < ARRAY_SIZE(newer); i++)
-		libbpf_register_prog_handler(newer[i].section, newer[i].type, (enum bpf_attach_type)newer[i].attach, NULL);
+	err = skep_bpf_sections();
+	if (err)
+		return cli_error(t->c, "cannot tell libbpf of newer sections: %s", strerror(-err));
 	if (access(path, R_OK))
 		return cli_error(t->c, "%s: %s", path, strerror(errno)), STATUS_USAGE;
 	t->obj = bpf_object__open_file(path, NULL);

@@ -17,6 +17,8 @@ extern "C" {
 struct skep *skep_bpf_engine(void);
 /** Uses another engine from now on; the caller keeps it open for as long as libbpf's objects live. */
 void skep_bpf_use(struct skep *k);
+/** Tells libbpf 1.1 what newer section names mean ("tcx/ingress", "netkit/primary", "uprobe.multi", ...), before objects are opened. */
+int skep_bpf_sections(void);
 
 #ifdef __cplusplus
 }

@@ -102,3 +102,18 @@ const struct progtype *progtypes(u32 *n)
 	*n = ARRAY_SIZE(types);
 	return types;
 }
+
+/* ---- sections ---- */
+
+enum { BPF_PROG_TYPE_UAPI_NETFILTER = UAPI_PROG_NETFILTER };
+
+static const struct section section_rows[] = {
+#define SECTION(name, type, attach, flags) {name, BPF_PROG_TYPE_##type, attach, flags},
+#include "abi/sections.def"
+};
+
+const struct section *sections(u32 *n)
+{
+	*n = ARRAY_SIZE(section_rows);
+	return section_rows;
+}

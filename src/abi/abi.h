@@ -132,12 +132,12 @@ struct progtype {
 const struct progtype *progtype(u32 id); /* NULL: not in this build */
 const struct progtype *progtypes(u32 *n);
 
-/* ---- sections.def: ELF section names and what they mean (libbpf 1.1 knows fewer) ---- */
+/* ---- sections.def: ELF section names that libbpf 1.1 does not know, and what they mean ---- */
 struct section {
-	const char *prefix; /* "xdp", "tc/", ...; a trailing '+' as in libbpf's documentation: "name" or "name/..." */
+	const char *name; /* in libbpf's notation: "tcx/ingress"; "kprobe.session+": "kprobe.session" or "kprobe.session/..." */
 	u32 prog_type, attach_type;
-	u32 flags;
+	u32 flags; /* of PROG_LOAD */
 };
-const struct section *section_find(const char *name); /* NULL: unknown */
+const struct section *sections(u32 *n);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * libbpf on skep, through the linker's redirections: feature probes, pins below /sys/fs/bpf, waiting on rings, perf events,
- * and that calls which are nobody's business but the system's go there.
+ * and that calls which are nobody's business but the system's go there. argv[1]: sections.bpf.c.
  */
 #include "test.h"
 
@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 static char dir[64];
+static const char *sections_source;
 
 /* r0 = helper(map, stack, 8, 0) as a ring output, or, for a perf array, helper(ctx, map, CURRENT_CPU, stack, 8) */
 static int output_program(int map_fd, bool perf)
@@ -296,6 +297,42 @@ TEST(hooks_that_do_not_exist_are_refused_by_name)
 	skep_close(k);
 }
 
+/* A section that came after this libbpf is loaded as what it is. */
+TEST(newer_sections_have_their_types)
+{
+	char command[512], object[96];
+	struct bpf_program *p;
+	struct bpf_object *obj;
+
+	snprintf(object, sizeof(object), "%s/sections.o", dir);
+	snprintf(command, sizeof(command), "clang -O2 -g -target bpf -I/usr/include/$(uname -m)-linux-gnu -c '%s' -o '%s' 2>/dev/null",
+		 sections_source, object);
+	if (system(command))
+		SKIP("clang for BPF not available");
+	CHECK_EQ(skep_bpf_sections(), 0);
+	obj = bpf_object__open_file(object, NULL);
+	REQUIRE(obj);
+	p = bpf_object__find_program_by_name(obj, "ingress");
+	CHECK_EQ(bpf_program__type(p), BPF_PROG_TYPE_SCHED_CLS);
+	CHECK_EQ(bpf_program__expected_attach_type(p), 46);
+	CHECK_EQ(bpf_program__flags(p), 0);
+	p = bpf_object__find_program_by_name(obj, "peer");
+	CHECK_EQ(bpf_program__type(p), BPF_PROG_TYPE_SCHED_CLS);
+	CHECK_EQ(bpf_program__expected_attach_type(p), 55);
+	p = bpf_object__find_program_by_name(obj, "multi");
+	CHECK_EQ(bpf_program__type(p), BPF_PROG_TYPE_KPROBE);
+	CHECK_EQ(bpf_program__expected_attach_type(p), 48);
+	CHECK_EQ(bpf_program__flags(p), BPF_F_SLEEPABLE);
+	bpf_program__set_autoload(p, false);
+	p = bpf_object__find_program_by_name(obj, "unknown");
+	CHECK_EQ(bpf_program__type(p), BPF_PROG_TYPE_UNSPEC);
+	bpf_program__set_autoload(p, false);
+	CHECK_EQ(bpf_object__load(obj), 0);
+	CHECK_EQ(run_program(bpf_program__fd(bpf_object__find_program_by_name(obj, "ingress"))), 1);
+	CHECK_EQ(run_program(bpf_program__fd(bpf_object__find_program_by_name(obj, "peer"))), 2);
+	bpf_object__close(obj);
+}
+
 static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
 	(void)level;
@@ -304,11 +341,12 @@ static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 	return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const char *tmp = getenv("TMPDIR");
 	char command[128];
 
+	sections_source = argc > 1 ? argv[1] : "";
 	snprintf(dir, sizeof(dir), "%.40s/skep-glue-XXXXXX", tmp && *tmp ? tmp : "/tmp");
 	if (!mkdtemp(dir))
 		return 1;
@@ -322,6 +360,7 @@ int main(void)
 	RUN(a_waiting_thread_is_woken);
 	RUN(samples_reach_a_perf_buffer);
 	RUN(hooks_that_do_not_exist_are_refused_by_name);
+	RUN(newer_sections_have_their_types);
 	snprintf(command, sizeof(command), "rm -rf '%s'", dir);
 	if (system(command))
 		return 1;
