@@ -32,7 +32,8 @@ static int array_create(struct map *m)
 		return err ? err : -EINVAL;
 	if (!(m->spec.flags & BPF_F_MMAPABLE)) {
 		err = map_meta_create(m, bytes);
-		m->values = m->meta.base + sizeof(struct map_header);
+		if (!err)
+			m->values = m->meta.base + sizeof(struct map_header);
 		return err;
 	}
 	err = map_meta_create(m, 0);
@@ -183,7 +184,8 @@ static int percpu_array_create(struct map *m)
 	if (m->elem_size > 32768) /* PCPU_MIN_UNIT_SIZE */
 		return -E2BIG;
 	err = map_meta_create(m, stride(m) * domain_cpus(m->domain));
-	m->values = m->meta.base + sizeof(struct map_header);
+	if (!err)
+		m->values = m->meta.base + sizeof(struct map_header);
 	return err;
 }
 

@@ -203,7 +203,7 @@ __attribute__((no_sanitize("thread"))) static void *scribble(void *ud)
 		rng = rng * 6364136223846793005ull + 1442695040888963407ull;
 		((_Atomic u32 *)r->region.base)[(rng >> 33) % (r->region.size / 4)] = (u32)rng;
 		if (rng >> 63)
-			((_Atomic u64 *)r->region.base)[1032 / 8] = ((_Atomic u64 *)r->region.base)[1024 / 8];
+			((_Atomic u64 *)r->region.base)[1032 / 8] = __atomic_load_n(&r->head, __ATOMIC_RELAXED);
 	}
 	return NULL;
 }

@@ -381,7 +381,7 @@ __attribute__((no_sanitize("thread"))) static void *scribble(void *ud)
 		if (rng >> 62 == 0)
 			((_Atomic u32 *)m->client.base)[rng >> 61 & 1] = (u32)(rng >> 13);
 		else /* close to the truth, so that producers get on */
-			((_Atomic u64 *)m->client.base)[0] = ((_Atomic u64 *)m->client.base)[PAGE / 8] + (rng >> 50 & 7);
+			((_Atomic u64 *)m->client.base)[0] = m->ops->query(m, BPF_RB_PROD_POS) + (rng >> 50 & 7);
 	}
 	return NULL;
 }
@@ -400,7 +400,7 @@ TEST(scribbled_client_pages_harm_nobody_else)
 	REQUIRE(hold_take(f.domain, &h) == 0);
 	atomic_store(&stop, false);
 	pthread_create(&t, NULL, scribble, &m);
-	for (u32 i = 0; i < 100000; i++) {
+	for (u32 i = 0; i < 100000 || (stored == 0 && i < 100000000); i++) {
 		u32 size = i % sizeof(data);
 		u8 *p;
 
