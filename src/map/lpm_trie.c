@@ -50,6 +50,11 @@ struct trie_layout {
 };
 
 enum { MIN_KEY = 4 + 1, MAX_KEY = 4 + 256 };
+#ifdef SKEP_HOSTILE
+enum { SPARE_LEAST = 4, SPARE_MOST = 4 };
+#else
+enum { SPARE_LEAST = 256, SPARE_MOST = 16384 };
+#endif
 
 static struct trie *trie(const struct map *m)
 {
@@ -129,7 +134,7 @@ static int lay_out(struct map *m, struct trie_layout *l)
 	l->node_size = (u32)size;
 	/* Every value may need a node that parts two; spare ones wait for readers to leave. Only what is used costs
 	 * memory, but the range of addresses is limited: beyond it an update gives -ENOMEM. */
-	spare = MAX(MIN(SPARE / size, 16384), 256);
+	spare = MAX(MIN(SPARE / size, (u64)SPARE_MOST), (u64)SPARE_LEAST);
 	l->n_nodes = (u32)MIN(2 * (u64)s->max_entries + spare, MAX(MOST / size, 1024));
 	l->path = mem_array(m->mem, l->max_bits + 2, sizeof(*l->path));
 	return l->path ? 0 : -ENOMEM;
