@@ -26,7 +26,9 @@ bench: all
 
 install: all
 	@meson configure $(BUILD) --prefix=$(abspath $(PREFIX))
-	@meson install -C $(BUILD) --quiet
+	@ninja -C $(BUILD) >$(BUILD)/install.log 2>&1 || { cat $(BUILD)/install.log; exit 1; }
+	@meson install -C $(BUILD) --no-rebuild --quiet
+	@echo "installed: $(abspath $(PREFIX))/bin/skep"
 
 clean:
 	@rm -rf $(BUILD) $(BUILD)-*

@@ -190,7 +190,7 @@ int run_capture(struct target *t, struct outcome *o)
 
 	c.in = pcap_open_offline_with_tstamp_precision(t->args->pcap, PCAP_TSTAMP_PRECISION_NANO, why);
 	if (!c.in)
-		return cli_error(t->c, "%s", why), STATUS_USAGE;
+		return cli_error(t->c, "%s%s%s", strstr(why, t->args->pcap) ? "" : t->args->pcap, strstr(why, t->args->pcap) ? "" : ": ", why), STATUS_USAGE;
 	link = pcap_datalink(c.in);
 	c.raw_ip = link == DLT_RAW || link == DLT_IPV4 || link == DLT_IPV6;
 	if (!c.raw_ip && link != DLT_EN10MB) {

@@ -116,6 +116,7 @@ static int open_bare(struct target *t)
 
 int target_open(struct target *t, const char *path)
 {
+	char why[160];
 	int err = engine_open(t);
 
 	t->fd = -1;
@@ -133,7 +134,8 @@ int target_open(struct target *t, const char *path)
 	if (!t->obj) {
 		err = errno;
 		repeat_said();
-		return cli_error(t->c, "%s: cannot be opened as a BPF object: %s", path, strerror(err)), STATUS_USAGE;
+		libbpf_strerror(err, why, sizeof(why));
+		return cli_error(t->c, "%s: cannot be opened as a BPF object: %s", path, why), STATUS_USAGE;
 	}
 	t->prog = choose(t);
 	if (!t->prog)
@@ -144,7 +146,8 @@ int target_open(struct target *t, const char *path)
 	if (bpf_object__load(t->obj)) {
 		err = errno;
 		repeat_said();
-		return cli_error(t->c, "%s: program %s is refused: %s", path, t->name, strerror(err));
+		libbpf_strerror(err, why, sizeof(why));
+		return cli_error(t->c, "%s: program %s is refused: %s", path, t->name, why);
 	}
 	t->fd = bpf_program__fd(t->prog);
 	return STATUS_DONE;

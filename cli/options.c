@@ -325,7 +325,7 @@ static void roff_options(FILE *out, const struct verb *v)
 			roff_value(out, o);
 		fputc('\n', out);
 		roff_text(out, o->help);
-		fputs(".\n", out);
+		fputs(o->help[strlen(o->help) - 1] == '.' ? "\n" : ".\n", out);
 	}
 }
 
