@@ -182,33 +182,55 @@ static int open_output(struct capture *c, const char *path)
 	return c->out ? STATUS_DONE : (cli_error(c->t->c, "%s", c->out_type ? pcap_geterr(c->out_type) : "out of memory"), STATUS_USAGE);
 }
 
+static int open_input(struct capture *c)
+{
+	struct target *t = c->t;
+	const char *path = t->args->pcap;
+	char why[PCAP_ERRBUF_SIZE];
+	int link;
+
+	c->in = pcap_open_offline_with_tstamp_precision(path, PCAP_TSTAMP_PRECISION_NANO, why);
+	if (!c->in) {
+		bool named = strstr(why, path) != NULL;
+
+		return cli_error(t->c, "%s%s%s", named ? "" : path, named ? "" : ": ", why), STATUS_USAGE;
+	}
+	link = pcap_datalink(c->in);
+	c->raw_ip = link == DLT_RAW || link == DLT_IPV4 || link == DLT_IPV6;
+	if (c->raw_ip || link == DLT_EN10MB)
+		return STATUS_DONE;
+	return cli_error(t->c, "%s: link type %s is not supported: Ethernet and raw IP are", path, pcap_datalink_val_to_name(link)), STATUS_USAGE;
+}
+
+static void close_input(struct capture *c)
+{
+	if (c->in)
+		pcap_close(c->in);
+	c->in = NULL;
+}
+
 int run_capture(struct target *t, struct outcome *o)
 {
 	struct capture c = {.t = t, .o = o};
-	char why[PCAP_ERRBUF_SIZE];
-	int status, link;
+	int status = open_input(&c);
 
-	c.in = pcap_open_offline_with_tstamp_precision(t->args->pcap, PCAP_TSTAMP_PRECISION_NANO, why);
-	if (!c.in)
-		return cli_error(t->c, "%s%s%s", strstr(why, t->args->pcap) ? "" : t->args->pcap, strstr(why, t->args->pcap) ? "" : ": ", why), STATUS_USAGE;
-	link = pcap_datalink(c.in);
-	c.raw_ip = link == DLT_RAW || link == DLT_IPV4 || link == DLT_IPV6;
-	if (!c.raw_ip && link != DLT_EN10MB) {
-		cli_error(t->c, "%s: link type %s is not supported: Ethernet and raw IP are", t->args->pcap, pcap_datalink_val_to_name(link));
-		pcap_close(c.in);
-		return STATUS_USAGE;
-	}
 	c.frames = cli_alloc((size_t)BATCH * MOST);
-	status = open_output(&c, t->args->write);
 	if (!status)
-		status = read_all(&c, t->args->pcap);
+		status = open_output(&c, t->args->write);
+	for (u64 i = 0; i < t->args->repeat && !status; i++) {
+		if (!c.in)
+			status = open_input(&c);
+		if (!status)
+			status = read_all(&c, t->args->pcap);
+		close_input(&c);
+	}
 	if (c.out && pcap_dump_flush(c.out) && !status)
 		status = cli_error(t->c, "%s: %s", t->args->write, strerror(errno));
 	if (c.out)
 		pcap_dump_close(c.out);
 	if (c.out_type)
 		pcap_close(c.out_type);
-	pcap_close(c.in);
+	close_input(&c);
 	free(c.frames);
 	free(c.results);
 	return status;

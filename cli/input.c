@@ -60,6 +60,7 @@ static int hex_digit(char c)
 
 int parse_hex(const char *text, size_t len, struct bytes *out, char *why, size_t why_size)
 {
+	bool start = true; /* of a number: 0x may stand there */
 	size_t i = 0;
 
 	*out = (struct bytes){.at = cli_alloc(len / 2 + 1)};
@@ -68,12 +69,15 @@ int parse_hex(const char *text, size_t len, struct bytes *out, char *why, size_t
 
 		if (isspace((unsigned char)text[i]) || strchr(":,-_", text[i])) {
 			i++;
+			start = true;
 			continue;
 		}
-		if (text[i] == '0' && i + 1 < len && (text[i + 1] == 'x' || text[i + 1] == 'X')) {
+		if (start && text[i] == '0' && i + 1 < len && (text[i + 1] == 'x' || text[i + 1] == 'X')) {
 			i += 2;
+			start = false;
 			continue;
 		}
+		start = false;
 		high = hex_digit(text[i]);
 		low = i + 1 < len ? hex_digit(text[i + 1]) : -1;
 		if (high < 0 || low < 0) {

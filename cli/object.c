@@ -100,8 +100,10 @@ static int open_bare(struct target *t)
 	if (read_bytes(t->args->insns, &b, why, sizeof(why)))
 		return cli_usage(t->c, "--insns: %s", why);
 	if (b.n == 0 || b.n % sizeof(struct raw_insn)) {
+		int status = cli_usage(t->c, "--insns: %zu bytes: instructions are of 8 bytes each", b.n);
+
 		bytes_free(&b);
-		return cli_usage(t->c, "--insns: %zu bytes: instructions are of 8 bytes each", b.n);
+		return status;
 	}
 	id = skep_prog_type_register(t->k, &type);
 	t->name = "insns";

@@ -17,7 +17,7 @@ static const struct opt opts[] = {
 	TEXT(struct run_args, insns, 0, "insns", "HEX|@FILE", "run bare bytecode with R1 = address and R2 = length of --data; prints R0"),
 	TEXT(struct run_args, set, 0, "set", "MAP=FILE", "fill a map first: lines of \"key = value\", members in the order of their struct; several with commas"),
 	TEXT(struct run_args, events, 0, "events", "STRUCT", "print the records of ring buffers as this struct of the object's BTF"),
-	NUMBER(struct run_args, repeat, 'n', "repeat", "N", 1, UINT32_MAX, "run N times"),
+	NUMBER(struct run_args, repeat, 'n', "repeat", "N", 1, UINT32_MAX, "run N times; a capture is read as often"),
 	CHOICE(struct run_args, engine, 0, "engine", "auto|interp|jit", "what executes it; this build has the interpreter"),
 	FLAG(struct run_args, maps, 'm', "maps", "print the contents of the object's maps afterwards"),
 	FLAG(struct run_args, stats, 's', "stats", "print time and instructions"),
@@ -199,6 +199,8 @@ static int check_usage(struct cli *c, const struct run_args *a)
 		return cli_usage(c, "--pcap goes with neither --data nor --ctx nor --insns");
 	if (a->write && !a->pcap)
 		return cli_usage(c, "--write needs --pcap");
+	if (a->write && a->repeat > 1)
+		return cli_usage(c, "--write goes with one pass over the capture, not with --repeat");
 	return STATUS_DONE;
 }
 

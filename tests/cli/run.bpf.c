@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Programs for tests/cli/run: a verdict from the packet, a rewrite, a context, a fault, output, typed maps. */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+struct address {
+	unsigned char octet[4];
+};
+
+struct rule {
+	unsigned int port;
+	short weight;
+	struct address from;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16);
+	__type(key, unsigned int);
+	__type(value, struct rule);
+} rules SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} records SEC(".maps");
+
+struct record {
+	unsigned int first, length;
+};
+
+const volatile struct record *type_of_records; /* so that BTF has it */
+unsigned long long seen;
+
+/* The packet's first byte says what becomes of it; rule 1's port, if there is one, takes precedence. */
+SEC("xdp") int verdict(struct xdp_md *ctx)
+{
+	unsigned char *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	unsigned int one = 1;
+	struct rule *r = bpf_map_lookup_elem(&rules, &one);
+	struct record *e;
+
+	seen++;
+	if (data + 1 > end)
+		return XDP_ABORTED;
+	e = bpf_ringbuf_reserve(&records, sizeof(*e), 0);
+	if (e) {
+		e->first = data[0];
+		e->length = (unsigned int)(end - data);
+		bpf_ringbuf_submit(e, 0);
+	}
+	return r ? (int)r->port : data[0];
+}
+
+SEC("tc") int rewrite(struct __sk_buff *skb)
+{
+	unsigned char value = 0x77;
+
+	bpf_skb_store_bytes(skb, 0, &value, 1, 0);
+	return skb->mark == 9 ? 2 : 0;
+}
+
+SEC("socket") int first_bytes(struct __sk_buff *skb)
+{
+	return 3;
+}
+
+SEC("raw_tp/sys_enter") int sum(struct bpf_raw_tracepoint_args *ctx)
+{
+	return (int)(ctx->args[0] + ctx->args[1]);
+}
+
+SEC("syscall") int says(void *ctx)
+{
+	bpf_printk("the answer is %d", 42);
+	return 0;
+}
+
+/* What the verifier of a kernel would refuse is found when it happens. */
+SEC("xdp") int outside(struct xdp_md *ctx)
+{
+	unsigned char *data = (void *)(long)ctx->data;
+
+	return data[100];
+}
+
+char LICENSE[] SEC("license") = "GPL";
