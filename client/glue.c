@@ -14,6 +14,7 @@
 #include <linux/bpf.h>
 #include <linux/magic.h>
 #include <linux/perf_event.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -37,6 +38,8 @@ WRAPPED(int, ioctl, (int fd, unsigned long request, ...))
 WRAPPED(int, epoll_ctl, (int epfd, int op, int fd, struct epoll_event *event))
 WRAPPED(int, epoll_wait, (int epfd, struct epoll_event *events, int n, int timeout))
 WRAPPED(int, epoll_pwait, (int epfd, struct epoll_event *events, int n, int timeout, const sigset_t *mask))
+WRAPPED(int, poll, (struct pollfd *fds, nfds_t n, int timeout))
+WRAPPED(int, ppoll, (struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask))
 WRAPPED(int, open, (const char *path, int flags, ...))
 WRAPPED(int, open64, (const char *path, int flags, ...))
 WRAPPED(FILE *, fopen, (const char *path, const char *mode))
@@ -405,4 +408,50 @@ int __wrap_epoll_pwait(int epfd, struct epoll_event *events, int n, int timeout,
 {
 	sync_watches(epfd);
 	return __real_epoll_pwait(epfd, events, n, timeout, mask);
+}
+
+/* poll(2) waits on copies in which rings are replaced by their eventfds. NULL: there is no ring among them, or no memory. */
+static struct pollfd *substitute(const struct pollfd *fds, nfds_t n)
+{
+	struct pollfd *copy = NULL;
+
+	for (nfds_t i = 0; engine && i < n; i++) {
+		int event_fd = fds[i].fd >= 0 ? skep_poll_fd(engine, fds[i].fd) : -1;
+
+		if (event_fd < 0)
+			continue;
+		if (!copy) {
+			copy = malloc(n * sizeof(*copy));
+			if (!copy)
+				return NULL;
+			memcpy(copy, fds, n * sizeof(*copy));
+		}
+		copy[i].fd = event_fd;
+	}
+	return copy;
+}
+
+static int put_back(struct pollfd *fds, struct pollfd *copy, nfds_t n, int ret)
+{
+	int err = errno;
+
+	for (nfds_t i = 0; copy && i < n; i++)
+		fds[i].revents = copy[i].revents;
+	free(copy);
+	errno = err;
+	return ret;
+}
+
+int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout)
+{
+	struct pollfd *copy = substitute(fds, n);
+
+	return put_back(fds, copy, n, __real_poll(copy ? copy : fds, n, timeout));
+}
+
+int __wrap_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+	struct pollfd *copy = substitute(fds, n);
+
+	return put_back(fds, copy, n, __real_ppoll(copy ? copy : fds, n, timeout, mask));
 }

@@ -16,6 +16,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <stdbool.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -185,6 +186,7 @@ TEST(a_ring_is_readable_while_it_holds_records)
 	int ep = epoll_create1(EPOLL_CLOEXEC);
 	struct epoll_event e = {.events = EPOLLIN, .data.u64 = 0x1234567890abcdef};
 	struct ring_buffer *ring = ring_buffer__new(map, count_record, &seen, NULL);
+	struct pollfd p[2] = {{.fd = map, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
 
 	REQUIRE(map >= 0 && prog >= 0 && ep >= 0 && ring);
 	CHECK_EQ(epoll_ctl(ep, EPOLL_CTL_MOD, map, &e), -1);
@@ -199,9 +201,15 @@ TEST(a_ring_is_readable_while_it_holds_records)
 		CHECK_EQ(epoll_wait(ep, &e, 1, 1000), 1);
 		CHECK(e.data.u64 == 0x1234567890abcdef && e.events == EPOLLIN);
 	}
+	CHECK_EQ(poll(p, 2, 1000), 1);
+	CHECK_EQ(p[0].revents, POLLIN);
+	CHECK_EQ(p[0].fd, map);
+	CHECK_EQ(p[1].revents, 0);
 	CHECK_EQ(ring_buffer__poll(ring, 1000), 1);
 	CHECK_EQ(seen, 1);
 	CHECK_EQ(epoll_wait(ep, &e, 1, 0), 0);
+	CHECK_EQ(poll(p, 2, 0), 0);
+	CHECK_EQ(p[0].revents, 0);
 	CHECK_EQ(ring_buffer__poll(ring, 0), 0);
 	CHECK_EQ(run_program(prog), 0);
 	CHECK_EQ(epoll_pwait(ep, &e, 1, 1000, NULL), 1);
