@@ -148,7 +148,10 @@ int target_open(struct target *t, const char *path)
 	if (bpf_object__load(t->obj)) {
 		err = errno;
 		repeat_said();
-		libbpf_strerror(err, why, sizeof(why));
+		if (said && strstr(said, "Error loading vmlinux BTF"))
+			snprintf(why, sizeof(why), "it is relocated against types of a kernel, and this build of skep has none");
+		else
+			libbpf_strerror(err, why, sizeof(why));
 		return cli_error(t->c, "%s: program %s is refused: %s", path, t->name, why);
 	}
 	t->fd = bpf_program__fd(t->prog);
