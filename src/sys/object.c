@@ -3,14 +3,16 @@
  * Objects, ids and descriptors.
  *
  * Key idea: a descriptor is a memfd, and an object is known by its inode. What a client gets is a second open file description of
- * it (reopened through /proc/self/fd), so inotify tells when the last one is closed, in whatever process: no call needs
- * to be intercepted for that. Where inotify cannot be had, this process's descriptors are looked through instead.
+ * it (reopened through /proc/self/fd), so inotify tells when one is closed, in whatever process: no call needs to be
+ * intercepted for that. Whether it was the last one is not counted, because inotify merges equal events: a write lease tells, which
+ * is granted only while nobody else has the file open.
  */
 #include "sys/sys.h"
 
 #include <fcntl.h>
 #include <dirent.h>
 #include <linux/bpf.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
@@ -44,7 +46,7 @@ int objects_open(struct skep *k)
 	}
 	k->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (k->inotify < 0)
-		log_line(k, "no inotify (%s): descriptors closed by other processes are not noticed", strerror(errno));
+		log_line(k, "no inotify (%s): every call asks which descriptors are still open, which is slow", strerror(errno));
 	return 0;
 }
 
@@ -234,21 +236,36 @@ int obj_by_fd(struct skep *k, int fd, u32 type, int need, struct obj **out)
 	return 0;
 }
 
-/* The memfd behind an object's descriptors: what clients may map, or an empty one. */
+/* The file behind an object's descriptors: what clients may map, or an empty memfd. -errno */
 static int make_handle(struct obj *o)
 {
 	static const char *const names[] = {"", "bpf-map", "bpf-prog", "btf", "bpf_link", "perf_event"};
 	int fd = -1;
 
-	if (o->type == OBJ_MAP)
+	if (o->type == OBJ_MAP && obj_map(o)->client.base)
 		fd = map_client_fd(obj_map(o));
 	if (o->type == OBJ_PERF)
 		fd = ((struct perf_ring *)o->body)->fd;
-	if (fd >= 0)
-		fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	else
-		fd = os_memfd(names[o->type], 0, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
-	return fd < 0 && fd == -1 ? -errno : fd;
+	if (fd < 0)
+		return os_memfd(names[o->type], 0, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return fd < 0 ? -errno : fd;
+}
+
+/* The engine's own descriptor is read-only and opened by name: only such ones are counted as the lease needs it. */
+static int reopen_handle(struct obj *o, int fd)
+{
+	char path[40];
+	int own;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	own = open(path, O_RDONLY | O_CLOEXEC);
+	if (own < 0)
+		return errno == ENOENT ? fd : -errno; /* no /proc: closing is not noticed, the rest works */
+	/* A lease must never cost the process its life: this signal is ignored unless somebody asked for it. */
+	o->leased = (o->type != OBJ_MAP || obj_map(o)->pin_fd <= 0 || !obj_map(o)->client.base) && !fcntl(own, F_SETSIG, SIGWINCH);
+	close(fd);
+	return own;
 }
 
 static int adopt_handle(struct obj *o)
@@ -256,30 +273,28 @@ static int adopt_handle(struct obj *o)
 	struct skep *k = o->engine;
 	char path[40];
 	struct stat st;
-	int fd = make_handle(o);
+	int fd = make_handle(o), own = fd < 0 ? fd : 0;
 
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st)) {
-		close(fd);
-		return -EMFILE;
-	}
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	plain_lock_take(&k->lock);
-	if (o->fd >= 0) { /* another thread was faster */
-		plain_lock_drop(&k->lock);
+	if (fd >= 0 && o->fd < 0)
+		own = reopen_handle(o, fd);
+	else if (fd >= 0)
+		close(fd); /* another thread was faster */
+	if (own < 0 && fd >= 0)
 		close(fd);
-		return 0;
+	if (own > 0 && !fstat(own, &st)) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", own);
+		if (k->inotify >= 0)
+			o->watch = inotify_add_watch(k->inotify, path, IN_CLOSE);
+		o->dev = st.st_dev;
+		o->ino = st.st_ino;
+		o->chain = *bucket_of(k, o->ino);
+		*bucket_of(k, o->ino) = o;
+		o->fd = own;
+		own = 0;
 	}
-	if (k->inotify >= 0)
-		o->watch = inotify_add_watch(k->inotify, path, IN_OPEN | IN_CLOSE);
-	o->dev = st.st_dev;
-	o->ino = st.st_ino;
-	o->chain = *bucket_of(k, o->ino);
-	*bucket_of(k, o->ino) = o;
-	o->fd = fd;
 	plain_lock_drop(&k->lock);
-	return 0;
+	return own;
 }
 
 int obj_fd(struct obj *o, u32 open_flags)
@@ -295,12 +310,12 @@ int obj_fd(struct obj *o, u32 open_flags)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", o->fd);
 	plain_lock_take(&o->engine->lock);
 	fd = open(path, mode | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT && mode == O_RDWR) /* no /proc: closing is not noticed, the rest works */
+	if (fd < 0 && errno == ENOENT && mode == O_RDWR) {
 		fd = fcntl(o->fd, F_DUPFD_CLOEXEC, 3);
+		o->shared = true;
+	}
 	if (fd >= 0) {
 		o->limited |= mode != O_RDWR;
-		if (o->watch < 0)
-			o->open++; /* inotify counts where there is one */
 		if (!o->counted) {
 			o->counted = true;
 			obj_get(o);
@@ -322,44 +337,66 @@ static bool held_here(const struct obj *o)
 		int fd = atoi(e->d_name);
 		struct stat st;
 
-		found = e->d_name[0] != '.' && fd != o->fd && fd != dirfd(dir) && !fstat(fd, &st) && st.st_ino == o->ino && st.st_dev == o->dev;
+		found = e->d_name[0] != '.' && fd != o->fd && fd != dirfd(dir) && (o->type != OBJ_MAP || fd != obj_map(o)->pin_fd) &&
+			!fstat(fd, &st) && st.st_ino == o->ino && st.st_dev == o->dev;
 	}
 	if (dir)
 		closedir(dir);
 	return found;
 }
 
-/* inotify lost count, or there is none: believe what this process holds. Other processes' descriptors keep theirs. */
+/* Does anybody, in any process, still hold a descriptor or a mapping that a client made of one? With the engine's lock held, so
+ * that none is being handed out. Pinned files that clients map are open in other engines too: there this process decides. */
+static bool still_held(const struct obj *o)
+{
+	if (o->shared)
+		return true;
+	if (!o->leased)
+		return held_here(o);
+	if (!fcntl(o->fd, F_SETLEASE, F_WRLCK)) {
+		fcntl(o->fd, F_SETLEASE, F_UNLCK);
+		return false;
+	}
+	return errno == EAGAIN || held_here(o);
+}
+
+/* One reference of all descriptors together ends with the last of them. Gives the object that is to be put. */
+static struct obj *ended(struct obj *o)
+{
+	if (!o->counted || still_held(o))
+		return NULL;
+	o->counted = false;
+	return o;
+}
+
+/* Events were lost, or there are none: ask about every object. */
 static void rescan(struct skep *k)
 {
-	log_line(k, "inotify lost events: objects whose descriptors other processes hold may live until the engine ends");
 	for (u32 t = 1; t < OBJ_TYPES; t++)
 		for (u32 id = 1; id <= k->table[t].last_id; id++) {
-			struct obj *o = obj_by_id(k, t, id);
-			bool gone = o && o->counted && o->watch >= 0 && !held_here(o);
+			struct obj *o = obj_by_id(k, t, id), *gone;
 
-			if (gone) {
-				o->counted = false;
-				obj_put(o);
-			}
+			if (!o)
+				continue;
+			plain_lock_take(&k->lock);
+			gone = ended(o);
+			plain_lock_drop(&k->lock);
+			obj_put(gone);
 			obj_put(o);
 		}
 }
 
-static struct obj *note_event(struct skep *k, const struct inotify_event *e)
+static struct obj *note_close(struct skep *k, int watch)
 {
 	struct obj *gone = NULL;
+	bool found = false;
 
 	plain_lock_take(&k->lock);
-	for (u32 i = 0; i < OBJ_BUCKETS && !gone; i++)
-		for (struct obj *o = k->bucket[i]; o; o = o->chain)
-			if (o->watch == e->wd) {
-				o->open += e->mask & IN_OPEN ? 1 : -1;
-				if (o->open <= 0 && o->counted && !(e->mask & IN_OPEN)) {
-					o->counted = false;
-					gone = o;
-				}
-				break;
+	for (u32 i = 0; i < OBJ_BUCKETS && !found; i++)
+		for (struct obj *o = k->bucket[i]; o && !found; o = o->chain)
+			if (o->watch == watch) {
+				gone = ended(o);
+				found = true;
 			}
 	plain_lock_drop(&k->lock);
 	return gone;
@@ -370,14 +407,16 @@ void objects_drain(struct skep *k)
 	char buf[4096] __attribute__((aligned(8)));
 	ssize_t n;
 
+	if (k->inotify < 0)
+		rescan(k);
 	while (k->inotify >= 0 && (n = read(k->inotify, buf, sizeof(buf))) > 0)
 		for (char *p = buf; p < buf + n;) {
 			struct inotify_event *e = (struct inotify_event *)(void *)p;
 
 			if (e->mask & IN_Q_OVERFLOW)
 				rescan(k);
-			else if (e->mask & (IN_OPEN | IN_CLOSE))
-				obj_put(note_event(k, e));
+			else if (e->mask & IN_CLOSE)
+				obj_put(note_close(k, e->wd));
 			p += sizeof(*e) + e->len;
 		}
 }

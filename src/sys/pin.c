@@ -169,10 +169,14 @@ static int open_map(struct skep *k, int fd, struct obj **out)
 		mem_free(&k->mem, btf, btf_size);
 		if (!err && m->btf)
 			err = map_find_record(m->btf->body, &m->map);
+		if (!err && k->options.max_map_bytes && atomic_load(&k->map_bytes) + m->map.bytes > k->options.max_map_bytes)
+			err = -ENOMEM;
 		if (!err && !(*out = obj_new(k, OBJ_MAP, m)))
 			err = -ENOMEM;
 		if (err)
 			map_close(&m->map);
+		else
+			atomic_fetch_add(&k->map_bytes, m->map.bytes);
 	}
 	if (err) {
 		obj_put(m->btf);

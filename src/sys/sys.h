@@ -24,9 +24,10 @@ struct obj {
 	int fd; /* the engine's own descriptor of the memfd that clients hold; -1: none was handed out yet */
 	u64 dev, ino;
 	int watch; /* of inotify, which tells when the last client's description is closed; -1: none */
-	s32 open; /* descriptions out, as far as inotify told */
 	bool counted; /* clients' descriptions hold one reference together */
 	bool limited; /* some description is read-only or write-only */
+	bool leased; /* a lease on fd tells whether others have the file open */
+	bool shared; /* clients share the engine's own description (no /proc): it lives until the engine ends */
 	struct obj *chain; /* by inode */
 	void *body; /* struct map_obj *, struct prog *, struct btf_obj *, struct perf_ring * */
 };

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* How long objects live: as long as a descriptor, in whatever process, a mapping, a program or a map that uses them. */
+#include "sys_test.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+static struct skep *k;
+
+static int array(uint32_t flags)
+{
+	return skep_map_create(k, BPF_MAP_TYPE_ARRAY, 4, 8, 1, flags);
+}
+
+static bool maps_left(void)
+{
+	return next_id(k, BPF_MAP_GET_NEXT_ID, 0) > 0;
+}
+
+TEST(the_last_of_several_descriptors_ends_it)
+{
+	int fd = array(0), id = next_id(k, BPF_MAP_GET_NEXT_ID, 0), more[5];
+
+	REQUIRE(fd >= 0 && id > 0);
+	for (int i = 0; i < 5; i++)
+		REQUIRE((more[i] = i % 2 ? dup(fd) : fd_by_id(k, BPF_MAP_GET_FD_BY_ID, (uint32_t)id)) >= 0);
+	close(fd);
+	for (int i = 0; i < 4; i++)
+		close(more[i]); /* equal events of inotify are one */
+	CHECK(maps_left());
+	close(more[4]);
+	CHECK(!maps_left());
+	CHECK_EQ(fd_by_id(k, BPF_MAP_GET_FD_BY_ID, (uint32_t)id), -ENOENT);
+}
+
+TEST(descriptors_are_closed_on_exec)
+{
+	int fd = array(0);
+
+	CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	close(fd);
+}
+
+TEST(another_process_keeps_it)
+{
+	uint32_t key = 0;
+	uint64_t value;
+	int fd = array(0), go[2], status, id = next_id(k, BPF_MAP_GET_NEXT_ID, 0);
+	pid_t child;
+	char c = 0;
+
+	REQUIRE(fd >= 0 && !pipe(go));
+	child = fork();
+	if (child == 0) {
+		close(go[1]);
+		_exit(read(go[0], &c, 1) < 0);
+	}
+	REQUIRE(child > 0);
+	close(go[0]);
+	close(fd);
+	CHECK(maps_left());
+	fd = fd_by_id(k, BPF_MAP_GET_FD_BY_ID, (uint32_t)id);
+	CHECK_EQ(skep_map_lookup(k, fd, &key, &value), 0);
+	close(fd);
+	CHECK(maps_left());
+	close(go[1]);
+	CHECK_EQ(waitpid(child, &status, 0), child);
+	CHECK(!maps_left());
+}
+
+TEST(a_descriptor_on_its_way_keeps_it)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+	char byte = 'x';
+	struct iovec part = {&byte, 1};
+	struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	int fd = array(0), pair[2];
+	uint32_t key = 0;
+	uint64_t value = 5;
+
+	REQUIRE(fd >= 0 && !socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	control.head = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	CHECK_EQ(sendmsg(pair[0], &m, 0), 1);
+	close(fd);
+	CHECK(maps_left());
+	CHECK_EQ(recvmsg(pair[1], &m, 0), 1);
+	memcpy(&fd, CMSG_DATA(&control.head), sizeof(fd));
+	CHECK_EQ(skep_map_update(k, fd, &key, &value, 0), 0);
+	close(fd);
+	CHECK(!maps_left());
+	close(pair[0]);
+	close(pair[1]);
+}
+
+TEST(a_mapping_keeps_it)
+{
+	int fd = array(BPF_F_MMAPABLE);
+	uint64_t *value = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	REQUIRE(fd >= 0 && value != MAP_FAILED);
+	close(fd);
+	*value = 9;
+	CHECK(maps_left());
+	munmap(value, 4096);
+	/* Unmapping closes the file where inotify sees it. */
+	CHECK(!maps_left());
+}
+
+TEST(only_what_is_made_to_be_mapped_is)
+{
+	int fd = array(0), hash = skep_map_create(k, BPF_MAP_TYPE_HASH, 4, 8, 4, 0), prog = load_text(k, BPF_PROG_TYPE_XDP, "r0 = 2\nexit");
+
+	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
+	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, hash, 0) == MAP_FAILED);
+	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, prog, 0) == MAP_FAILED);
+	CHECK(ftruncate(fd, 1 << 20) < 0);
+	close(fd);
+	fd = array(BPF_F_MMAPABLE);
+	CHECK(ftruncate(fd, 0) < 0);
+	CHECK(ftruncate(fd, 1 << 20) < 0);
+	close(fd);
+	close(hash);
+	close(prog);
+	CHECK(!maps_left());
+}
+
+TEST(a_program_keeps_its_maps)
+{
+	char text[128];
+	int map = array(0), prog;
+
+	snprintf(text, sizeof(text), "r1 = map[fd:%d]\nr0 = 2\nexit", map);
+	prog = load_text(k, BPF_PROG_TYPE_XDP, text);
+	REQUIRE(prog >= 0);
+	close(map);
+	CHECK(maps_left());
+	close(prog);
+	CHECK_EQ(next_id(k, BPF_PROG_GET_NEXT_ID, 0), -ENOENT);
+	CHECK(!maps_left());
+}
+
+TEST(a_bound_map_lives_with_the_program)
+{
+	int map = array(0), prog = load_text(k, BPF_PROG_TYPE_XDP, "r0 = 2\nexit");
+	union bpf_attr a;
+
+	memset(&a, 0, sizeof(a));
+	a.prog_bind_map.prog_fd = (uint32_t)prog;
+	a.prog_bind_map.map_fd = (uint32_t)map;
+	CHECK_EQ(skep_bpf(k, BPF_PROG_BIND_MAP, &a, sizeof(a)), 0);
+	CHECK_EQ(skep_bpf(k, BPF_PROG_BIND_MAP, &a, sizeof(a)), 0); /* twice is once */
+	close(map);
+	CHECK(maps_left());
+	close(prog);
+	CHECK(!maps_left());
+}
+
+TEST(an_array_of_programs_keeps_them)
+{
+	int array_fd = skep_map_create(k, BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 2, 0), prog = load_text(k, BPF_PROG_TYPE_XDP, "r0 = 2\nexit");
+	uint32_t key = 0, id = 0;
+
+	REQUIRE(array_fd >= 0 && prog >= 0);
+	CHECK_EQ(skep_map_update(k, array_fd, &key, &prog, 0), 0);
+	key = 1;
+	CHECK_EQ(skep_map_update(k, array_fd, &key, &prog, 0), 0);
+	close(prog);
+	CHECK_EQ(skep_map_lookup(k, array_fd, &key, &id), 0);
+	CHECK_EQ(next_id(k, BPF_PROG_GET_NEXT_ID, 0), id);
+	CHECK_EQ(skep_map_delete(k, array_fd, &key), 0);
+	CHECK_EQ(next_id(k, BPF_PROG_GET_NEXT_ID, 0), id);
+	close(array_fd);
+	CHECK(!maps_left());
+	CHECK_EQ(next_id(k, BPF_PROG_GET_NEXT_ID, 0), -ENOENT);
+}
+
+TEST(a_map_of_maps_keeps_them)
+{
+	union bpf_attr a;
+	int inner = array(0), other = array(0), outer;
+	uint32_t key = 0, id = 0;
+
+	memset(&a, 0, sizeof(a));
+	a.map_type = BPF_MAP_TYPE_HASH_OF_MAPS;
+	a.key_size = a.value_size = 4;
+	a.max_entries = 4;
+	a.inner_map_fd = (uint32_t)inner;
+	outer = skep_bpf(k, BPF_MAP_CREATE, &a, sizeof(a));
+	REQUIRE(outer >= 0);
+	CHECK_EQ(skep_map_update(k, outer, &key, &other, 0), 0);
+	close(other);
+	close(inner);
+	CHECK_EQ(skep_map_lookup(k, outer, &key, &id), 0);
+	other = fd_by_id(k, BPF_MAP_GET_FD_BY_ID, id);
+	CHECK(other >= 0);
+	CHECK_EQ(skep_map_delete(k, outer, &key), 0);
+	close(other);
+	CHECK_EQ(fd_by_id(k, BPF_MAP_GET_FD_BY_ID, id), -ENOENT);
+	close(outer);
+	CHECK(!maps_left());
+}
+
+TEST(lost_events_are_made_up_for)
+{
+	int a = array(0), b = array(0);
+	char path[2][40];
+
+	snprintf(path[0], sizeof(path[0]), "/proc/self/fd/%d", a);
+	snprintf(path[1], sizeof(path[1]), "/proc/self/fd/%d", b);
+	for (int i = 0; i < 40000; i++) /* alternating, so that none are merged */
+		close(open(path[i & 1], O_RDONLY | O_CLOEXEC));
+	close(a);
+	close(b);
+	CHECK(!maps_left());
+}
+
+TEST(engines_do_not_know_each_others_descriptors)
+{
+	struct skep *other;
+	uint32_t key = 0;
+	uint64_t value;
+	int fd = array(0);
+
+	REQUIRE(!skep_open(&other, NULL));
+	CHECK_EQ(skep_map_lookup(other, fd, &key, &value), -EINVAL);
+	CHECK_EQ(next_id(other, BPF_MAP_GET_NEXT_ID, 0), -ENOENT);
+	skep_close(other);
+	CHECK_EQ(skep_map_lookup(k, fd, &key, &value), 0);
+	close(fd);
+}
+
+TEST(access_modes_hold)
+{
+	uint32_t key = 0;
+	uint64_t value = 0;
+	int rd = array(BPF_F_RDONLY), wr;
+
+	REQUIRE(rd >= 0);
+	CHECK_EQ(skep_map_lookup(k, rd, &key, &value), 0);
+	CHECK_EQ(skep_map_update(k, rd, &key, &value, 0), -EPERM);
+	wr = array(BPF_F_WRONLY);
+	CHECK_EQ(skep_map_lookup(k, wr, &key, &value), -EPERM);
+	CHECK_EQ(skep_map_update(k, wr, &key, &value, 0), 0);
+	close(rd);
+	close(wr);
+	CHECK(!maps_left());
+}
+
+int main(void)
+{
+	if (skep_open(&k, NULL))
+		return 1;
+	RUN(the_last_of_several_descriptors_ends_it);
+	RUN(descriptors_are_closed_on_exec);
+	RUN(another_process_keeps_it);
+	RUN(a_descriptor_on_its_way_keeps_it);
+	RUN(a_mapping_keeps_it);
+	RUN(only_what_is_made_to_be_mapped_is);
+	RUN(a_program_keeps_its_maps);
+	RUN(a_bound_map_lives_with_the_program);
+	RUN(an_array_of_programs_keeps_them);
+	RUN(a_map_of_maps_keeps_them);
+	RUN(lost_events_are_made_up_for);
+	RUN(engines_do_not_know_each_others_descriptors);
+	RUN(access_modes_hold);
+	skep_close(k);
+	return test_end();
+}
