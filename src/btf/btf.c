@@ -426,12 +426,16 @@ static int check_header(struct check *c, const struct btf_header *h)
 			return refuse(c, "Unsupported btf_header");
 	if (h->type_off & 3)
 		return refuse(c, "Unaligned type_off");
+	if (h->type_off > body || h->str_off > body)
+		return refuse(c, "Invalid section offset");
 	if ((u64)h->type_off + h->type_len > body || (u64)h->str_off + h->str_len > body)
 		return refuse(c, "Total section length too long");
 	if (!h->type_len && !h->str_len)
 		return refuse(c, "No data");
 	if (h->str_off < h->type_off + h->type_len && h->type_off < h->str_off + h->str_len)
 		return refuse(c, "Section overlap found");
+	if ((u64)h->type_len + h->str_len != body) /* what is between or behind the two is neither */
+		return refuse(c, "Unsupported section found");
 	b->strings = (const char *)b->data + h->hdr_len + h->str_off;
 	b->strings_size = h->str_len;
 	if (!h->str_len || b->strings[0] || b->strings[h->str_len - 1])

@@ -83,8 +83,10 @@ static int take_identity(struct load *l)
 	const char *license = PTR(a->license);
 	struct prog *p = l->p;
 
-	if (a->prog_flags & ~(u32)FLAGS || a->prog_ifindex || a->core_relo_cnt || a->signature)
+	if (a->prog_flags & ~(u32)FLAGS || a->core_relo_cnt || a->signature)
 		return -EINVAL;
+	if (a->insn_cnt == 0 || a->insn_cnt > PROG_MAX_INSNS)
+		return -E2BIG;
 	if (!license)
 		return -EFAULT;
 	memcpy(p->license, license, strnlen(license, sizeof(p->license) - 1));
@@ -105,6 +107,14 @@ static int take_identity(struct load *l)
 	if (!p->kind)
 		return refuse(l, -EINVAL, "program type %u is not supported by skep %s; skep feature lists what is", a->prog_type,
 			      skep_version());
+	if (a->prog_ifindex)
+		return refuse(l, p->kind->avail & (FOR_XDP | FOR_TC) ? -EOPNOTSUPP : -EINVAL, "programs on network devices are not supported by skep %s",
+			      skep_version());
+	if (p->kind->avail & FOR_SYSCALL && a->expected_attach_type)
+		return -EINVAL;
+	if (p->sleepable != !!(p->kind->avail & FOR_SYSCALL) && !(p->kind->avail & FOR_OWN))
+		return refuse(l, -EINVAL, p->sleepable ? "programs of type %s cannot be sleepable" : "programs of type %s can only be sleepable",
+			      p->kind->name);
 	if (a->attach_btf_id || a->attach_btf_obj_fd)
 		return refuse(l, -EINVAL, "programs of type %s do not attach to a BTF type", p->kind->name);
 	return 0;
@@ -120,8 +130,6 @@ static int take_insns(struct load *l)
 	struct insn *insns;
 	u64 *operand;
 
-	if (l->attr->insn_cnt == 0 || l->attr->insn_cnt > PROG_MAX_INSNS)
-		return -E2BIG;
 	if (!l->attr->insns)
 		return -EFAULT;
 	p->n = l->attr->insn_cnt;
@@ -440,8 +448,9 @@ int sys_prog_load(struct sys_call *c)
 	struct obj *o = NULL;
 	int err = user_log_open(&l.log, &c->k->mem, a->log_level, a->log_buf, a->log_size), fd;
 
-	if (!err)
-		err = load_object(&l, &o);
+	if (err)
+		return err;
+	err = load_object(&l, &o);
 	if (err && l.log.text.len)
 		log_line(c->k, "PROG_LOAD: %s", text_str(&l.log.text));
 	err = user_log_close(&l.log, err);

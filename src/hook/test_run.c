@@ -227,9 +227,9 @@ int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 		return -EINVAL;
 	if (a->ctx_size_in > most || (a->ctx_size_in && !a->ctx_in))
 		return -EINVAL;
-	if (writable ? a->flags : a->flags & ~(u32)BPF_F_TEST_RUN_ON_CPU)
+	if (writable && a->flags)
 		return -EINVAL;
-	if (a->cpu && (!(a->flags & BPF_F_TEST_RUN_ON_CPU) || a->cpu >= domain_cpus(k->domain)))
+	if (!writable && a->cpu && (!(a->flags & BPF_F_TEST_RUN_ON_CPU) || a->cpu >= domain_cpus(k->domain)))
 		return a->flags ? -ENXIO : -EINVAL;
 	ctx = mem_alloc(&k->mem, most);
 	if (!ctx)

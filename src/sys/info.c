@@ -11,12 +11,16 @@ static int read_info(const struct attr_info *a, void *info, u32 size)
 {
 	const u8 *from = PTR(a->info);
 
+	if (a->info_len > 4096)
+		return -E2BIG;
+	memset(info, 0, size);
+	if (!a->info_len)
+		return 0;
 	if (!from)
 		return -EFAULT;
 	for (u32 i = size; i < a->info_len; i++)
 		if (from[i])
 			return -E2BIG;
-	memset(info, 0, size);
 	memcpy(info, from, MIN(size, a->info_len));
 	return 0;
 }
@@ -24,7 +28,8 @@ static int read_info(const struct attr_info *a, void *info, u32 size)
 static int write_info(struct attr_info *a, const void *info, u32 size)
 {
 	a->info_len = MIN(size, a->info_len);
-	memcpy(PTR(a->info), info, a->info_len);
+	if (a->info_len)
+		memcpy(PTR(a->info), info, a->info_len);
 	return 0;
 }
 

@@ -64,9 +64,6 @@ static bool name_ok(const char *name, u32 size)
 		if (!((name[n] >= 'a' && name[n] <= 'z') || (name[n] >= 'A' && name[n] <= 'Z') || (name[n] >= '0' && name[n] <= '9') ||
 		      name[n] == '_' || name[n] == '.'))
 			return false;
-	for (u32 i = n; i < size; i++)
-		if (name[i])
-			return false;
 	return n < size;
 }
 
@@ -104,6 +101,9 @@ static int check_types(struct map_obj *m, const struct map_spec *spec)
 
 	if (!b)
 		return 0;
+	/* Keys without a type are global data's, and those of kinds that have none. */
+	if (!spec->btf_key_type_id && info && !(info->ops->traits & KIND_STEADY ? spec->max_entries == 1 : info->ops->traits & KIND_EXTRA))
+		return -EINVAL;
 	if (spec->btf_key_type_id && btf_size(b, spec->btf_key_type_id) != (s64)spec->key_size)
 		return -EINVAL;
 	if (btf_size(b, spec->btf_value_type_id) != (s64)spec->value_size)
@@ -166,7 +166,7 @@ static int take_references(struct skep *k, const struct attr_map_create *a, stru
 			return err;
 		return map_inner_check(obj_map(*inner));
 	}
-	return a->inner_map_fd ? -EINVAL : 0;
+	return 0;
 }
 
 int sys_map_create(struct sys_call *c)
@@ -178,8 +178,12 @@ int sys_map_create(struct sys_call *c)
 	const struct map_kind_info *info = map_kind(a->map_type);
 	int err, fd;
 
-	if (a->btf_vmlinux_value_type_id || a->value_type_btf_obj_fd || a->map_ifindex || a->excl_prog_hash)
+	if (a->btf_vmlinux_value_type_id || a->excl_prog_hash)
 		return -EINVAL;
+	if (a->map_ifindex) {
+		log_line(c->k, "MAP_CREATE: maps on network devices are not supported by skep %s", skep_version());
+		return -EOPNOTSUPP;
+	}
 	if ((a->btf_key_type_id && !a->btf_value_type_id) || !name_ok(a->map_name, sizeof(a->map_name)))
 		return -EINVAL;
 	if (!info) {
@@ -190,7 +194,7 @@ int sys_map_create(struct sys_call *c)
 		return -EINVAL;
 	if ((a->map_flags & (BPF_F_RDONLY | BPF_F_WRONLY)) == (BPF_F_RDONLY | BPF_F_WRONLY))
 		return -EINVAL;
-	memcpy(spec.name, a->map_name, sizeof(spec.name));
+	memcpy(spec.name, a->map_name, strlen(a->map_name));
 	err = take_references(c->k, a, &btf, &inner);
 	if (!err)
 		err = map_object_create(c->k, &spec, btf, inner, &o);
@@ -326,7 +330,7 @@ int sys_map_freeze(struct sys_call *c)
 	if (m->record.timer)
 		err = -ENOTSUPP;
 	else if (m->frozen)
-		err = -EBUSY;
+		err = -EPERM;
 	else if (m->client.base && m->client.fd >= 0 && fcntl(m->client.fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE))
 		err = -EBUSY;
 	if (!err) {
@@ -356,7 +360,7 @@ static int batch_open(struct sys_call *c, struct batch *b, u32 trait, int need)
 		return err;
 	if (!(b->e.map->ops->traits & trait))
 		return element_close(&b->e, -ENOTSUPP);
-	if (b->a->flags || b->a->elem_flags & ~(u64)BPF_F_LOCK ||
+	if ((b->a->flags && b->e.map->ops->batch && need & NEED_READ) || b->a->elem_flags & ~(u64)BPF_F_LOCK ||
 	    (b->a->elem_flags & BPF_F_LOCK && !b->e.map->record.spin_lock))
 		return element_close(&b->e, -EINVAL);
 	if (need & NEED_WRITE && b->e.map->frozen)

@@ -102,7 +102,7 @@ int sys_obj_pin(struct sys_call *c)
 		return -EFAULT;
 	err = obj_by_fd(c->k, (int)a->bpf_fd, 0, 0, &o);
 	if (err)
-		return err;
+		return -EINVAL;
 	if (o->type == OBJ_MAP) {
 		err = pin_map(c->k, o, dir_of(a), path_of(a));
 	} else {
@@ -205,6 +205,10 @@ int sys_obj_get(struct sys_call *c)
 	if (!err && !o)
 		err = open_map(c->k, fd, &o);
 	close(fd);
+	if (err == -EINVAL) {
+		log_line(c->k, "OBJ_GET: %s is not a pinned map, or damaged", path_of(a));
+		err = -EACCES;
+	}
 	if (err)
 		return err;
 	fd = obj_fd(o, a->file_flags & ACCESS);

@@ -4,7 +4,7 @@
 
 #define END_OF(attr, field) (offsetof(struct attr_##attr, field) + sizeof(((struct attr_##attr *)0)->field))
 
-enum { ATTR_MAX = 256, CMD_COUNT = 38 };
+enum { ATTR_MAX = sizeof(struct attr_prog_load), CMD_COUNT = 38 }; /* Linux's union is as large as its largest member */
 
 static const struct cmd_info infos[] = {
 #define CMD(id, name, attr, last, handler, since, fds, ptrs) {id, #name, since, handler, END_OF(attr, last)},
