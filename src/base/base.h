@@ -194,7 +194,8 @@ void epoch_wait(struct domain *d); /* returns when all runs that were under way 
 
 /* Owned locks: a 32-bit word in a region. 0: taken. -EBUSY: this thread holds it already (a nested run), or
  * nobody let it go for some ten seconds (a stopped owner, or bytes that another process spoiled).
- * 1: taken over from a dead owner; the caller repairs what the lock guards, then goes on. */
+ * Above 0: taken over from the dead owner of slot
+ * result - 1 (domain_cpus() when the word was spoiled); the caller repairs what the lock guards, then goes on. */
 typedef _Atomic u32 owned_lock;
 int owned_lock_take(const struct hold *h, owned_lock *word);
 void owned_lock_drop(const struct hold *h, owned_lock *word);

@@ -10,7 +10,7 @@
  *  1. owner is 0 (free) or names a thread. Only that thread stores 0, or whoever proved its process dead.
  *  2. epoch is 0 while a holder is entering; it blocks reuse like the oldest epoch. The owner stores it after the
  *     compare-and-swap (a full barrier) and clears it before it frees the slot.
- *  3. generation changes exactly when a dead owner is removed, before owner becomes 0. A lock word carries
+ *  3. generation changes exactly when a dead owner is removed, while the slot is held by the one who removes it. A lock word carries
  *     {slot, generation}; a word whose generation is not its slot's was left behind by a dead owner.
  *  4. Nothing in the table is trusted: indices are masked by the private count, no loop depends on its contents.
  *  5. A waiter never waits for its own thread: hold_take() finds its own slot first, and own locks give -EBUSY.
@@ -120,17 +120,17 @@ static bool owner_dead(u64 owner)
 	return (start & 0x3ff) != (owner >> 32 & 0x3ff);
 }
 
-/* Frees a slot whose owner was proved dead. Losing the race to another reclaimer is as good. */
-static void reclaim(struct slot *s, u64 owner)
+/* Frees a slot whose owner was proved dead. The slot is taken first, by this process and no thread of it, so that nobody
+ * else holds it while its generation changes; who dies here leaves one more dead owner. */
+static void reclaim(struct domain *d, struct slot *s, u64 owner)
 {
-	u32 gen = atomic_load(&s->generation);
+	u64 me = self_identity(d) & ~(u64)UINT32_MAX;
 
-	if (atomic_load(&s->owner) != owner)
+	if (!atomic_compare_exchange_strong(&s->owner, &owner, me))
 		return;
-	if (!atomic_compare_exchange_strong(&s->generation, &gen, gen + 1))
-		return;
+	atomic_fetch_add(&s->generation, 1);
 	atomic_store(&s->epoch, 0);
-	atomic_compare_exchange_strong(&s->owner, &owner, 0);
+	atomic_store(&s->owner, 0);
 }
 
 /* ---- tables ---- */
@@ -349,7 +349,7 @@ static void reclaim_dead(struct domain *d)
 		u64 owner = atomic_load(&d->table->slot[i].owner);
 
 		if (owner && owner_dead(owner))
-			reclaim(&d->table->slot[i], owner);
+			reclaim(d, &d->table->slot[i], owner);
 	}
 }
 
@@ -463,7 +463,7 @@ void epoch_wait(struct domain *d)
 			if (owner == 0 || owner == me || atomic_load(&s->epoch) > epoch)
 				break;
 			if (tries % 256 == 0 && owner_dead(owner))
-				reclaim(s, owner);
+				reclaim(d, s, owner);
 			os_yield();
 		}
 	}
@@ -471,31 +471,59 @@ void epoch_wait(struct domain *d)
 
 /* ---- locks ---- */
 
-/* Was the word left behind by an owner that is gone? Only then may somebody else take it over. */
-static bool word_stale(struct domain *d, u32 word, bool look_for_dead)
+/* A word that names a free slot was released meanwhile, or was never taken by anybody. Seen while the slot is held, so that no new
+ * holder can write the same word, the second is certain; the new generation keeps it so. */
+static bool orphaned(struct domain *d, struct slot *s, owned_lock *word, u32 seen)
 {
-	u32 index = (word & 0xfff) - 1;
+	u64 none = 0, me = self_identity(d) & ~(u64)UINT32_MAX;
+	bool yes;
+
+	if (!atomic_compare_exchange_strong(&s->owner, &none, me))
+		return false;
+	yes = atomic_load(word) == seen;
+	if (yes)
+		atomic_fetch_add(&s->generation, 1);
+	atomic_store(&s->owner, 0);
+	return yes;
+}
+
+/* Was the word left behind by an owner that is gone? Only then may somebody else take it over. */
+static bool word_stale(struct domain *d, owned_lock *word, u32 seen, bool look_for_dead)
+{
+	u32 index = (seen & 0xfff) - 1;
 	struct slot *s;
 	u64 owner;
 
 	if (index >= d->count)
 		return true; /* no holder writes such a word */
 	s = &d->table->slot[index];
-	if ((atomic_load(&s->generation) & 0xfffff) != word >> 12)
+	if ((atomic_load(&s->generation) & 0xfffff) != seen >> 12)
 		return true;
 	owner = atomic_load(&s->owner);
+	if (!look_for_dead)
+		return false;
 	if (owner == 0)
-		return true;
-	if (look_for_dead && owner_dead(owner)) {
-		reclaim(s, owner);
-		return (atomic_load(&s->generation) & 0xfffff) != word >> 12;
-	}
-	return false;
+		return orphaned(d, s, word, seen);
+	if (owner_dead(owner))
+		reclaim(d, s, owner);
+	return (atomic_load(&s->generation) & 0xfffff) != seen >> 12;
 }
 
 bool hold_gone(const struct hold *h, u32 tag)
 {
-	return tag != h->tag && word_stale(h->domain, tag, true);
+	u32 index = (tag & 0xfff) - 1;
+	struct slot *s;
+	u64 owner;
+
+	if (tag == h->tag)
+		return false;
+	if (index >= h->domain->count)
+		return true;
+	s = &h->domain->table->slot[index];
+	owner = atomic_load(&s->owner);
+	if (owner && owner_dead(owner))
+		reclaim(h->domain, s, owner);
+	return owner == 0 || (atomic_load(&s->generation) & 0xfffff) != tag >> 12;
 }
 
 static void cpu_relax(void)
@@ -521,10 +549,9 @@ static int lock_slow(const struct hold *h, owned_lock *word)
 		}
 		if (seen == h->tag)
 			return -EBUSY;
-		/* A word whose slot is free was released meanwhile, or never will be: look again before taking it. */
-		if (tries > 64 && word_stale(h->domain, seen, tries % 256 == 255) &&
+		if (tries > 64 && word_stale(h->domain, word, seen, tries % 256 == 255) &&
 		    atomic_compare_exchange_strong_explicit(word, &seen, h->tag, memory_order_acquire, memory_order_relaxed))
-			return 1;
+			return 1 + (int)MIN((seen & 0xfff) - 1, h->domain->count);
 		if (tries < 64)
 			cpu_relax();
 		else if (tries < 4096)

@@ -136,7 +136,39 @@ static void spill_push(struct map *m, const struct hold *h, u32 node)
 	owned_lock_drop(h, t->spill_lock);
 }
 
-static bool spill_pop(struct map *m, const struct hold *h, u32 *node)
+/* Takes a node from the common list. */
+static bool spill_pop(struct map *m, const struct hold *h, struct hash_slot *s, u32 *node);
+
+/* Is the node in the common list? Under its lock, for as many steps as there are nodes. */
+static bool in_spill(struct map *m, const struct hold *h, u32 node)
+{
+	struct hash *t = hash_of(m);
+	bool found = false;
+
+	if (owned_lock_take(h, t->spill_lock) < 0)
+		return true; /* not known: a node lost is better than one given out twice */
+	for (u32 at = atomic_load(t->spill), steps = 0; at && at <= t->n_nodes && steps <= t->n_nodes && !found; steps++) {
+		found = at == node + 1;
+		at = atomic_load(&hash_node_at(t, at - 1)->next);
+	}
+	owned_lock_drop(h, t->spill_lock);
+	return found;
+}
+
+/* From now on the slot answers for the node: first the intent, then the claim in the node itself, and only then does the
+ * caller take it from where it was. Whoever repairs believes the claim. */
+static void claim(const struct hold *h, struct hash *t, struct hash_slot *s, u32 node)
+{
+	_Atomic u32 *uses = &hash_node_at(t, node)->uses;
+
+	s->claim = ((atomic_load_explicit(uses, memory_order_relaxed) >> 10) + 1) << 10 | h->index;
+	if ((u32)(atomic_load_explicit(&s->tally, memory_order_relaxed) >> 32) == node + 1)
+		atomic_store(&s->tally, (u64)(u32)atomic_load(&s->tally)); /* counted in a former life */
+	atomic_store_explicit(&s->intent_new, node + 1, memory_order_release);
+	atomic_store_explicit(uses, s->claim, memory_order_release);
+}
+
+static bool spill_pop(struct map *m, const struct hold *h, struct hash_slot *s, u32 *node)
 {
 	struct hash *t = hash_of(m);
 	u32 at;
@@ -144,33 +176,39 @@ static bool spill_pop(struct map *m, const struct hold *h, u32 *node)
 	if (atomic_load_explicit(t->spill, memory_order_relaxed) == 0 || owned_lock_take(h, t->spill_lock) < 0)
 		return false;
 	at = atomic_load(t->spill);
-	if (at == 0 || at > t->n_nodes)
+	if (at > t->n_nodes)
 		at = 0;
-	else
+	if (at) {
+		claim(h, t, s, at - 1);
 		atomic_store(t->spill, atomic_load(&hash_node_at(t, at - 1)->next));
+	}
 	owned_lock_drop(h, t->spill_lock);
 	*node = at - 1;
 	return at != 0;
 }
 
-/* Moves nodes of a limbo whose time has come to the cache; what does not fit goes to the common list. */
+/* Moves nodes of a limbo whose time has come to the cache; what does not fit goes to the common list. A node is in its new
+ * place before it leaves the old one: begin() knows how to tell. */
 static void settle(struct map *m, const struct hold *h, struct hash_slot *s, u32 which)
 {
 	struct hash *t = hash_of(m);
-	u32 n = clamp(s->n_limbo[which], HASH_BATCH);
 
-	while (n) {
+	for (u32 n = clamp(s->n_limbo[which], HASH_BATCH); n; n--) {
 		u32 node = s->limbo[which][n - 1], free = clamp(s->n_free, HASH_CACHE);
 
-		s->n_limbo[which] = --n;
-		if (node >= t->n_nodes)
-			continue;
-		if (free < HASH_CACHE) {
+		if (node < t->n_nodes && free < HASH_CACHE) {
 			s->free[free] = node;
+			atomic_signal_fence(memory_order_seq_cst);
 			s->n_free = free + 1;
-		} else {
+		} else if (node < t->n_nodes) {
+			s->moving_uses = atomic_load(&hash_node_at(t, node)->uses);
+			atomic_signal_fence(memory_order_seq_cst);
+			s->moving = node + 1;
 			spill_push(m, h, node);
 		}
+		atomic_signal_fence(memory_order_seq_cst);
+		s->n_limbo[which] = n - 1;
+		s->moving = 0;
 	}
 }
 
@@ -190,18 +228,32 @@ static void retire(struct map *m, const struct hold *h, struct hash_slot *s, u32
 		n = 0;
 	}
 	s->limbo[young][n] = node;
+	atomic_signal_fence(memory_order_seq_cst);
 	s->n_limbo[young] = n + 1;
 }
 
-static bool take_fresh(struct hash *t, u32 *node)
+/* A node that was never used has no claim. Whoever finds one that has moves the mark on, so that nobody waits for the dead. */
+static bool take_fresh(struct hash *t, const struct hold *h, struct hash_slot *s, u32 *node)
 {
 	u32 at = atomic_load_explicit(t->fresh, memory_order_relaxed);
 
-	while (at < t->n_nodes)
-		if (atomic_compare_exchange_weak(t->fresh, &at, at + 1)) {
+	while (at < t->n_nodes) {
+		u32 unused = 0, mine = 1u << 10 | h->index;
+		bool won;
+
+		s->claim = mine;
+		if ((u32)(atomic_load(&s->tally) >> 32) == at + 1)
+			atomic_store(&s->tally, (u64)(u32)atomic_load(&s->tally));
+		atomic_store(&s->intent_new, at + 1);
+		won = atomic_compare_exchange_strong(&hash_node_at(t, at)->uses, &unused, mine);
+		if (won)
 			*node = at;
+		if (atomic_compare_exchange_strong(t->fresh, &at, at + 1))
+			at++;
+		if (won)
 			return true;
-		}
+		atomic_store(&s->intent_new, 0);
+	}
 	return false;
 }
 
@@ -215,7 +267,7 @@ static bool refill(struct map *m, const struct hold *h, struct hash_slot *s, u32
 		settle(m, h, s, old);
 		return false;
 	}
-	if (take_fresh(t, node) || spill_pop(m, h, node))
+	if (take_fresh(t, h, s, node) || spill_pop(m, h, s, node))
 		return true;
 	if (!s->n_limbo[old]) { /* close the young one and wait for it */
 		s->epoch = epoch_advance(h->domain);
@@ -238,19 +290,15 @@ struct hash_node *hash_take_node(struct map *m, const struct hold *h, struct has
 
 		if (free) {
 			node = s->free[free - 1];
-			if (node >= t->n_nodes) {
-				s->n_free = free - 1;
-				continue;
-			}
-			s->intent_new = node + 1;
+			if (node < t->n_nodes)
+				claim(h, t, s, node);
+			atomic_signal_fence(memory_order_seq_cst);
 			s->n_free = free - 1;
-		} else if (refill(m, h, s, &node)) {
-			s->intent_new = node + 1;
-		} else {
+			if (node >= t->n_nodes)
+				continue;
+		} else if (!refill(m, h, s, &node)) {
 			continue;
 		}
-		atomic_fetch_add_explicit(&hash_node_at(t, node)->uses, 1, memory_order_relaxed);
-		atomic_thread_fence(memory_order_release);
 		return hash_node_at(t, node);
 	}
 	return NULL;
@@ -263,11 +311,12 @@ void hash_give_node(struct map *m, const struct hold *h, struct hash_slot *s, st
 
 	if (free < HASH_CACHE) {
 		s->free[free] = node;
+		atomic_signal_fence(memory_order_seq_cst);
 		s->n_free = free + 1;
 	} else {
 		spill_push(m, h, node);
 	}
-	s->intent_new = 0;
+	atomic_store_explicit(&s->intent_new, 0, memory_order_release);
 }
 
 /* ---- chains ---- */
@@ -310,7 +359,15 @@ void hash_link(struct map *m, struct hash_slot *s, struct hash_bucket *b, struct
 	n->live = 1;
 	s->replaces = 0;
 	atomic_store_explicit(&b->head, node + 1, memory_order_release);
-	s->intent_new = 0;
+	atomic_store_explicit(&s->intent_new, 0, memory_order_release);
+}
+
+static void intend_old(const struct hash *t, struct hash_slot *s, u32 node)
+{
+	s->old_uses = atomic_load_explicit(&hash_node_at(t, node)->uses, memory_order_relaxed);
+	if ((u32)(atomic_load_explicit(&s->tally, memory_order_relaxed) >> 32) == ((node + 1) | HASH_END))
+		atomic_store(&s->tally, (u64)(u32)atomic_load(&s->tally)); /* counted in a former life */
+	atomic_store_explicit(&s->intent_old, node + 1, memory_order_release);
 }
 
 static void unlink_old(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_node *old, bool removed)
@@ -321,7 +378,7 @@ static void unlink_old(struct map *m, const struct hold *h, struct hash_slot *s,
 	if (removed)
 		count(s, -1, node);
 	retire(m, h, s, node);
-	s->intent_old = 0;
+	atomic_store_explicit(&s->intent_old, 0, memory_order_release);
 }
 
 void hash_replace(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_bucket *b, struct hash_node *old, struct hash_node *n)
@@ -337,10 +394,9 @@ void hash_replace(struct map *m, const struct hold *h, struct hash_slot *s, stru
 	atomic_store_explicit(&n->next, atomic_load_explicit(&old->next, memory_order_relaxed), memory_order_relaxed);
 	n->live = 1;
 	s->replaces = 1;
-	atomic_signal_fence(memory_order_seq_cst);
-	s->intent_old = index_of(t, old) + 1;
+	intend_old(t, s, index_of(t, old));
 	atomic_store_explicit(place, node + 1, memory_order_release);
-	s->intent_new = 0;
+	atomic_store_explicit(&s->intent_new, 0, memory_order_release);
 	unlink_old(m, h, s, old, false);
 }
 
@@ -353,76 +409,149 @@ void hash_unlink(struct map *m, const struct hold *h, struct hash_slot *s, struc
 	if (!place)
 		return;
 	s->replaces = 0;
-	atomic_signal_fence(memory_order_seq_cst);
-	s->intent_old = index_of(t, old) + 1;
+	intend_old(t, s, index_of(t, old));
 	atomic_store_explicit(place, next, memory_order_release);
 	unlink_old(m, h, s, old, true);
 }
 
-int hash_lock(struct map *m, const struct hold *h, u32 hash, struct hash_bucket **out)
+/*
+ * ---- repair: finish or undo what a dead owner was doing ----
+ *
+ * Intents are set and cleared under the bucket's lock, so an owner that died with one left that lock behind; whoever takes
+ * the lock over repairs, before anybody else sees the chain. Nodes go to the slot of the one who repairs.
+ */
+
+/* Does some list have the node, or somebody new? A repair may itself have been cut short, after the node had found a place. In
+ * this order a node that its owner is moving meanwhile is not missed: limbo, cache, common list, claim. */
+static bool has_place(struct map *m, const struct hold *h, u32 node, u32 uses)
 {
 	struct hash *t = hash_of(m);
-	struct hash_bucket *b = &t->buckets[hash & t->mask];
-	int err = owned_lock_take(h, &b->lock);
 
-	*out = b;
-	return err < 0 ? err : 0; /* taken over or not, a chain is complete at every store */
+	for (u32 i = 0; i < t->n_slots; i++) {
+		const struct hash_slot *o = &t->slots[i];
+
+		if (in_list(o->limbo[0], clamp(o->n_limbo[0], HASH_BATCH), node) ||
+		    in_list(o->limbo[1], clamp(o->n_limbo[1], HASH_BATCH), node) || in_list(o->free, clamp(o->n_free, HASH_CACHE), node))
+			return true;
+	}
+	return in_spill(m, h, node) || atomic_load(&hash_node_at(t, node)->uses) != uses;
 }
 
-/* ---- repair: finish or undo what a dead owner of this slot was doing ---- */
-
-static void repair_new(struct map *m, const struct hold *h, struct hash_slot *s, u32 node)
+/* The dead slot's new node, in a bucket that the caller has locked. */
+static void repair_new(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_slot *dead, struct hash_bucket *b)
 {
 	struct hash *t = hash_of(m);
+	u32 node = dead->intent_new - 1;
 	struct hash_node *n = hash_node_at(t, node);
-	struct hash_bucket *b;
-	bool linked;
 
-	if (hash_lock(m, h, n->hash, &b))
-		return;
-	linked = place_of(t, b, node) != NULL;
-	owned_lock_drop(h, &b->lock);
-	if (linked) /* counted before it was linked */
-		return;
-	if (counted(s, false, node))
-		count(s, -1, node);
+	if (atomic_load(&n->uses) != dead->claim || place_of(t, b, node))
+		return; /* it never had it; or it is linked, and was counted before */
+	if (counted(dead, false, node))
+		count(dead, -1, node);
 	n->live = 0;
-	if (!in_list(s->free, clamp(s->n_free, HASH_CACHE), node))
+	if (!has_place(m, h, node, dead->claim))
 		hash_give_node(m, h, s, n);
 }
 
-static void repair_old(struct map *m, const struct hold *h, struct hash_slot *s, u32 node)
+static void repair_old(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_slot *dead, struct hash_bucket *b)
 {
 	struct hash *t = hash_of(m);
-	struct hash_bucket *b;
-	bool linked;
+	u32 node = dead->intent_old - 1;
 
-	if (hash_lock(m, h, hash_node_at(t, node)->hash, &b))
+	if (place_of(t, b, node))
 		return;
-	linked = place_of(t, b, node) != NULL;
-	owned_lock_drop(h, &b->lock);
-	if (linked)
+	if (!dead->replaces && !counted(dead, true, node))
+		count(dead, -1, node);
+	if (has_place(m, h, node, dead->old_uses))
 		return;
 	hash_node_at(t, node)->live = 0;
-	if (!s->replaces && !counted(s, true, node))
-		count(s, -1, node);
-	if (!in_list(s->limbo[0], clamp(s->n_limbo[0], HASH_BATCH), node) &&
-	    !in_list(s->limbo[1], clamp(s->n_limbo[1], HASH_BATCH), node))
-		retire(m, h, s, node);
+	retire(m, h, s, node);
 }
 
-static void repair(struct map *m, const struct hold *h, struct hash_slot *s)
+/* Settles every intent that was left behind in a bucket whose lock the caller has: a living owner has one only while it holds
+ * that lock itself. Whoever dies in here leaves the intent, and the lock, to the next. */
+static void repair_bucket(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_bucket *b)
 {
 	struct hash *t = hash_of(m);
-	u32 new = s->intent_new, old = s->intent_old;
 
+	for (u32 i = 0; i < t->n_slots; i++) {
+		struct hash_slot *dead = &t->slots[i];
+		u32 old = atomic_load(&dead->intent_old), new = atomic_load(&dead->intent_new);
+
+		if ((!old && !new) || atomic_load(&dead->bucket) != (u32)(b - t->buckets))
+			continue;
+		if (old && old <= t->n_nodes)
+			repair_old(m, h, s, dead, b);
+		if (new && new <= t->n_nodes && new != old)
+			repair_new(m, h, s, dead, b);
+		atomic_store(&dead->intent_old, 0);
+		atomic_store(&dead->intent_new, 0);
+	}
+}
+
+int hash_lock(struct map *m, const struct hold *h, struct hash_slot *s, u32 hash, struct hash_bucket **out)
+{
+	struct hash_bucket *b = &hash_of(m)->buckets[hash & hash_of(m)->mask];
+	int got = owned_lock_take(h, &b->lock);
+
+	*out = b;
+	if (got < 0)
+		return got;
+	if (unlikely(got > 0))
+		repair_bucket(m, h, s, b);
+	s->bucket = hash & hash_of(m)->mask; /* before any intent */
+	return 0;
+}
+
+/* A slot's intents, wherever its owner left them. For a living owner it only waits. */
+static void settle_intents(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_slot *of)
+{
+	u32 bucket = atomic_load(&of->bucket);
+	struct hash_bucket *b;
+
+	if ((!atomic_load(&of->intent_old) && !atomic_load(&of->intent_new)) || hash_lock(m, h, s, bucket, &b))
+		return;
+	/* Not taken over: somebody did that before, and died before the repair. */
+	repair_bucket(m, h, s, b);
+	owned_lock_drop(h, &b->lock);
+}
+
+void hash_repair_all(struct map *m, const struct hold *h, struct hash_slot *s)
+{
+	struct hash *t = hash_of(m);
+
+	for (u32 i = 0; i < t->n_slots; i++)
+		if (i != h->index)
+			settle_intents(m, h, s, &t->slots[i]);
+}
+
+/* A node that was between two lists is in one of them. */
+static void settle_lists(struct map *m, const struct hold *h, struct hash_slot *s)
+{
+	struct hash *t = hash_of(m);
+	u32 free = clamp(s->n_free, HASH_CACHE), moving = s->moving;
+
+	for (u32 i = 0; i < 2; i++) {
+		u32 n = clamp(s->n_limbo[i], HASH_BATCH), node = n ? s->limbo[i][n - 1] : 0;
+
+		if (!n || node >= t->n_nodes)
+			continue;
+		if ((free && s->free[free - 1] == node) ||
+		    (moving == node + 1 && (atomic_load(&hash_node_at(t, node)->uses) != s->moving_uses || in_spill(m, h, node))))
+			s->n_limbo[i] = n - 1;
+	}
+	s->moving = 0;
+}
+
+/* This slot's former owner died. */
+static void repair(struct map *m, const struct hold *h, struct hash_slot *s)
+{
 	/* The epochs of another domain or a former time say nothing: what waits, waits anew. */
 	s->epoch = epoch_advance(h->domain);
-	if (old && old <= t->n_nodes)
-		repair_old(m, h, s, old - 1);
-	if (new && new <= t->n_nodes && new != old)
-		repair_new(m, h, s, new - 1);
-	s->intent_new = s->intent_old = 0;
+	settle_lists(m, h, s);
+	settle_intents(m, h, s, s);
+	atomic_store(&s->intent_old, 0);
+	atomic_store(&s->intent_new, 0);
 }
 
 int hash_begin(struct map *m, const struct hold *h, struct hash_slot **out)
@@ -475,7 +604,7 @@ bool hash_evict(struct map *m, const struct hold *h, struct hash_slot *s)
 			n->recent = 0;
 			continue;
 		}
-		if (hash_lock(m, h, n->hash, &b))
+		if (hash_lock(m, h, s, n->hash, &b))
 			continue;
 		linked = n->live && place_of(t, b, at);
 		if (linked)

@@ -27,7 +27,7 @@ struct hash_bucket {
 struct hash_node {
 	_Atomic u32 next; /* node + 1, or HASH_END | bucket */
 	u32 hash;
-	_Atomic u32 uses; /* how often the node was given out: a reader that copied it looks again */
+	_Atomic u32 uses; /* times it was given out << 10 | run slot that has or had it: a reader that copied it looks again */
 	u8 live, recent; /* LRU: linked; looked up since the hand last passed */
 	u8 reserved[2];
 	u8 key[];
@@ -38,12 +38,15 @@ struct hash_slot {
 	u32 generation; /* of the run slot, when the owner last used this map */
 	_Atomic u32 busy; /* an operation is under way: a nested one is refused */
 	_Atomic u64 tally; /* low half: elements added minus removed; high half: last node counted + 1, top bit: removed */
-	u32 intent_new, intent_old; /* node + 1 that an operation is putting in, taking out; 0 none */
+	_Atomic u32 intent_new, intent_old; /* node + 1 that an operation is putting in, taking out; 0 none */
+	_Atomic u32 bucket; /* that is locked while an intent is set */
+	u32 claim; /* what intent_new's `uses` says if this slot has it */
+	u32 old_uses; /* what intent_old's said */
 	u32 replaces; /* the new node takes the old one's place: the tally stays */
+	u32 moving, moving_uses; /* node + 1 on its way from the limbo to the common list */
 	u32 n_free;
 	u32 n_limbo[2];
 	u32 young; /* which limbo takes retired nodes; the other one waits for its epoch */
-	u32 reserved;
 	u64 epoch;
 	u32 free[HASH_CACHE];
 	u32 limbo[2][HASH_BATCH];
@@ -87,7 +90,8 @@ struct hash_node *hash_find(const struct hash *t, const void *key, u32 key_size,
 /* An operation that changes the table: begin takes the slot's state (-EBUSY in a nested run), end gives it back. */
 int hash_begin(struct map *m, const struct hold *h, struct hash_slot **out);
 void hash_end(struct hash_slot *s);
-int hash_lock(struct map *m, const struct hold *h, u32 hash, struct hash_bucket **out);
+int hash_lock(struct map *m, const struct hold *h, struct hash_slot *s, u32 hash, struct hash_bucket **out);
+void hash_repair_all(struct map *m, const struct hold *h, struct hash_slot *s); /* of all dead owners: before saying "full" */
 
 s64 hash_count(const struct hash *t);
 /* A node of nobody's, or NULL (only when other processes spoiled the region). */

@@ -257,13 +257,17 @@ static int update(struct map *m, const struct hold *h, const void *key, const vo
 	if (err)
 		return err;
 	for (u32 tries = 0; tries < 16; tries++) {
-		err = hash_lock(m, h, hash, &b);
+		err = hash_lock(m, h, s, hash, &b);
 		if (err)
 			break;
 		err = update_locked(m, h, s, b, key, hash, value, flags, side);
 		owned_lock_drop(h, &b->lock);
-		if (err != -E2BIG || !t->lru)
+		if (err == -E2BIG && !tries)
+			hash_repair_all(m, h, s); /* what a dead owner removed may not be counted yet */
+		if (err != -E2BIG || (!t->lru && tries))
 			break;
+		if (!t->lru)
+			continue;
 		if (!hash_evict(m, h, s)) {
 			err = -ENOMEM;
 			break;
@@ -310,7 +314,7 @@ static int take(struct map *m, const struct hold *h, const void *key, void *valu
 	err = hash_begin(m, h, &s);
 	if (err)
 		return err;
-	err = hash_lock(m, h, hash, &b);
+	err = hash_lock(m, h, s, hash, &b);
 	if (!err) {
 		n = hash_find(hash_of(m), key, m->spec.key_size, hash);
 		if (n && value)
@@ -435,7 +439,7 @@ static int batch_bucket(struct map *m, const struct hold *h, struct hash_slot *s
 	*got = 0;
 	if (atomic_load(&t->buckets[bucket].head) == 0)
 		return 0;
-	err = hash_lock(m, h, bucket, &b);
+	err = hash_lock(m, h, s, bucket, &b);
 	if (err)
 		return err;
 	if (chain_length(t, bucket) > room)

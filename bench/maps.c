@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Map operations beside the running kernel's, as ratios from one run.
+ *
+ * The kernel's side is a program that does an operation 32 times in a row, 64 of them inside a bounded loop, run by
+ * BPF_PROG_TEST_RUN; the same program without the operation is subtracted. Our side is the map's own operation, called from a loop
+ * in C under one run slot (what compiled programs will call), with the same loop empty subtracted. Rounds are
+ * interleaved; medians are compared.
+ */
+#include "isa/isa.h"
+#include "map/map.h"
+
+#include <linux/bpf.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ROUNDS = 9, LOOPS = 4096, REPEAT = 64 };
+
+struct bench {
+	const char *name;
+	u32 kind, key_size, value_size, entries, flags;
+	u32 present; /* keys put in before */
+	const char *op; /* of the kernel's program: text with R2, R3 set up, r9 = key number */
+	u64 (*run)(struct map *m, const struct hold *h, u32 i); /* ours */
+	bool random; /* keys in random order */
+	double bar; /* 0: none */
+};
+
+static struct window window;
+static struct domain *domain;
+static bool json, kernel;
+
+static u64 now(void)
+{
+	return os_clock_ns(CLOCK_MONOTONIC);
+}
+
+static long bpf(int cmd, union bpf_attr *attr)
+{
+	return syscall(__NR_bpf, cmd, attr, sizeof(*attr));
+}
+
+/* ---- ours ---- */
+
+static u64 value[16];
+
+static u64 our_lookup(struct map *m, const struct hold *h, u32 i)
+{
+	u64 key[8] = {i};
+	u64 *v = m->ops->lookup(m, h, key);
+
+	return v ? *v : 0;
+}
+
+static u64 our_update(struct map *m, const struct hold *h, u32 i)
+{
+	u64 key[8] = {i};
+
+	return (u64)m->ops->update(m, h, key, value, BPF_ANY);
+}
+
+static u64 our_insert_delete(struct map *m, const struct hold *h, u32 i)
+{
+	u64 key[8] = {i + 100000};
+
+	return (u64)(m->ops->update(m, h, key, value, BPF_ANY) + m->ops->remove(m, h, key));
+}
+
+static u64 our_push_pop(struct map *m, const struct hold *h, u32 i)
+{
+	(void)i;
+	return (u64)(m->ops->push(m, h, value, 0) + m->ops->pop(m, h, value + 8));
+}
+
+static u64 our_output(struct map *m, const struct hold *h, u32 i)
+{
+	u64 *consumer = (u64 *)m->client.base, *producer = (u64 *)(m->client.base + 4096);
+
+	if (i % 64 == 0) /* a reader that keeps up */
+		__atomic_store_n(consumer, __atomic_load_n(producer, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+	return (u64)m->ops->output(m, h, value, 64, BPF_RB_NO_WAKEUP);
+}
+
+static u64 our_lpm(struct map *m, const struct hold *h, u32 i)
+{
+	u32 key[2] = {32, i * 2654435761u};
+	u64 *v = m->ops->lookup(m, h, key);
+
+	return v ? *v : 0;
+}
+
+static const struct bench benches[] = {
+	{"array lookup", BPF_MAP_TYPE_ARRAY, 4, 8, 1024, 0, 1024, "lookup", our_lookup, false, 0},
+	{"hash lookup, hit", BPF_MAP_TYPE_HASH, 4, 8, 1024, 0, 512, "lookup", our_lookup, false, 0.6},
+	{"hash lookup, 40-byte key", BPF_MAP_TYPE_HASH, 40, 8, 1024, 0, 512, "lookup", our_lookup, false, 0.6},
+	{"hash lookup, 64k random keys", BPF_MAP_TYPE_HASH, 4, 8, 65536, 0, 65536, "lookup", our_lookup, true, 0.6},
+	{"hash update, existing key", BPF_MAP_TYPE_HASH, 4, 8, 1024, 0, 512, "update", our_update, false, 0.45},
+	{"hash update, 64-byte value", BPF_MAP_TYPE_HASH, 4, 64, 1024, 0, 512, "update", our_update, false, 0.45},
+	{"hash update, 64k random keys", BPF_MAP_TYPE_HASH, 4, 8, 65536, 0, 65536, "update", our_update, true, 0.45},
+	{"hash insert + delete", BPF_MAP_TYPE_HASH, 4, 8, 1024, 0, 0, "insdel", our_insert_delete, false, 0},
+	{"per-CPU hash lookup", BPF_MAP_TYPE_PERCPU_HASH, 4, 8, 1024, 0, 512, "lookup", our_lookup, false, 0},
+	{"per-CPU hash update", BPF_MAP_TYPE_PERCPU_HASH, 4, 8, 1024, 0, 512, "update", our_update, false, 0},
+	{"LRU lookup", BPF_MAP_TYPE_LRU_HASH, 4, 8, 1024, 0, 512, "lookup", our_lookup, false, 0},
+	{"LRU update, existing key", BPF_MAP_TYPE_LRU_HASH, 4, 8, 1024, 0, 512, "update", our_update, false, 0},
+	{"LRU update, eviction", BPF_MAP_TYPE_LRU_HASH, 4, 8, 256, 0, 256, "update", our_update, false, 0},
+	{"LPM trie lookup", BPF_MAP_TYPE_LPM_TRIE, 8, 8, 1024, BPF_F_NO_PREALLOC, 512, "lpm", our_lpm, false, 0},
+	{"queue push + pop", BPF_MAP_TYPE_QUEUE, 0, 8, 1024, 0, 0, "pushpop", our_push_pop, false, 0},
+	{"ring output, 64 bytes", BPF_MAP_TYPE_RINGBUF, 0, 0, 65536, 0, 0, "output", our_output, false, 0},
+};
+
+static u32 key_number(const struct bench *b, u32 i)
+{
+	u32 n = b->present ? b->present : 512;
+
+	if (b->kind == BPF_MAP_TYPE_LRU_HASH && b->entries == b->present)
+		return i; /* always a new one */
+	return b->random ? (u32)((u64)(u32)(i * 2654435761u) * n >> 32) : i % n;
+}
+
+static void fill_ours(struct map *m, const struct bench *b)
+{
+	struct hold h;
+
+	hold_take(domain, &h);
+	for (u32 i = 0; i < b->present; i++) {
+		u64 key[8] = {i};
+		u32 prefix[2] = {16 + i % 17, i * 2654435761u};
+
+		m->ops->update(m, &h, b->kind == BPF_MAP_TYPE_LPM_TRIE ? (void *)prefix : (void *)key, value, BPF_ANY);
+	}
+	hold_drop(&h);
+}
+
+static u64 empty(struct map *m, const struct hold *h, u32 i)
+{
+	(void)m, (void)h;
+	__asm__ volatile("" ::"r"(i));
+	return 0;
+}
+
+static double time_ours(struct map *m, const struct bench *b, u64 (*fn)(struct map *, const struct hold *, u32))
+{
+	static u32 next;
+	u64 start, sum = 0;
+	struct hold h;
+
+	hold_take(domain, &h);
+	start = now();
+	for (u32 i = 0; i < LOOPS * 16; i++)
+		sum += fn(m, &h, key_number(b, next++));
+	start = now() - start;
+	hold_drop(&h);
+	__asm__ volatile("" ::"r"(sum));
+	return (double)start / (LOOPS * 16);
+}
+
+/* ---- the kernel's ---- */
+
+struct theirs {
+	int map, with, without;
+};
+
+/* r6: key counter, kept in the first value of an array so that it goes on from run to run; r7: iterations left */
+static int load_program(const struct bench *b, int map, int counter, bool with)
+{
+	char text[4096], key[512] = "", op[1024] = "";
+	struct arena a;
+	struct asm_error err;
+	struct raw_insn *raw;
+	u32 n, present = b->present ? b->present : 512;
+	int fd = -1;
+	bool fresh = b->kind == BPF_MAP_TYPE_LRU_HASH && b->entries == b->present;
+
+	snprintf(key, sizeof(key),
+		 b->random ? "r1 = r6\nw1 *= 0x9e3779b1\nr1 *= %u\nr1 >>= 32\n" : fresh ? "r1 = r6\n" : "r1 = r6\nr1 %%= %u\n", present);
+	if (!strcmp(b->op, "insdel"))
+		strcat(key, "r1 += 100000\n");
+	if (!strcmp(b->op, "lpm"))
+		strcat(key, "w1 = w6\nw1 *= 0x9e3779b1\n*(u32 *)(r10 -60) = r1\nr1 = 32\n*(u32 *)(r10 -64) = r1\n");
+	else
+		strcat(key, "*(u64 *)(r10 -64) = r1\n");
+	if (!with)
+		;
+	else if (!strcmp(b->op, "lookup") || !strcmp(b->op, "lpm"))
+		snprintf(op, sizeof(op), "r1 = map[fd:%d]\nr2 = r10\nr2 += -64\ncall 1\nif r0 == 0 goto miss\nr0 = *(u64 *)(r0 +0)\nmiss: r6 += 0\n", map);
+	else if (!strcmp(b->op, "update"))
+		snprintf(op, sizeof(op), "r1 = map[fd:%d]\nr2 = r10\nr2 += -64\nr3 = r10\nr3 += -128\nr4 = 0\ncall 2\n", map);
+	else if (!strcmp(b->op, "insdel"))
+		snprintf(op, sizeof(op), "r1 = map[fd:%d]\nr2 = r10\nr2 += -64\nr3 = r10\nr3 += -128\nr4 = 0\ncall 2\nr1 = map[fd:%d]\nr2 = r10\nr2 += -64\ncall 3\n", map, map);
+	else if (!strcmp(b->op, "pushpop"))
+		snprintf(op, sizeof(op), "r1 = map[fd:%d]\nr2 = r10\nr2 += -128\nr3 = 0\ncall 87\nr1 = map[fd:%d]\nr2 = r10\nr2 += -128\ncall 88\n", map, map);
+	else
+		snprintf(op, sizeof(op), "r1 = map[fd:%d]\nr2 = r10\nr2 += -128\nr3 = 64\nr4 = 1\ncall 130\n", map);
+	n = (u32)snprintf(text, sizeof(text),
+			  "r1 = 0\n*(u64 *)(r10 -128) = r1\n*(u64 *)(r10 -120) = r1\n*(u64 *)(r10 -112) = r1\n*(u64 *)(r10 -104) = r1\n"
+			  "*(u64 *)(r10 -96) = r1\n*(u64 *)(r10 -88) = r1\n*(u64 *)(r10 -80) = r1\n*(u64 *)(r10 -72) = r1\n"
+			  "*(u64 *)(r10 -56) = r1\n*(u64 *)(r10 -48) = r1\n*(u64 *)(r10 -40) = r1\n*(u64 *)(r10 -32) = r1\n*(u64 *)(r10 -24) = r1\n"
+			  "*(u32 *)(r10 -132) = r1\nr1 = map[fd:%d]\nr2 = r10\nr2 += -132\ncall 1\nif r0 == 0 goto out\nr8 = r0\nr6 = *(u64 *)(r8 +0)\nr7 = 0\n"
+			  "again:\n%s%sr6 += 1\nr7 += 1\nif r7 < %d goto again\n*(u64 *)(r8 +0) = r6\nout: r0 = 0\nexit\n",
+			  counter, key, op, REPEAT);
+	arena_open(&a, &mem_libc);
+	if (asm_parse(&a, text, n, &raw, &n, &err)) {
+		fprintf(stderr, "bench: %u:%u: %s\n", err.line, err.column, err.text);
+		exit(1);
+	}
+	{
+		static char log[65536];
+		union bpf_attr attr = {.prog_type = BPF_PROG_TYPE_SOCKET_FILTER, .insns = (u64)(uintptr_t)raw, .insn_cnt = n,
+				       .license = (u64)(uintptr_t)"GPL", .log_buf = (u64)(uintptr_t)log, .log_size = sizeof(log), .log_level = 1};
+
+		fd = (int)bpf(BPF_PROG_LOAD, &attr);
+		if (fd < 0 && !with)
+			fprintf(stderr, "bench: the kernel refuses the empty loop: %s\n", log);
+	}
+	arena_close(&a);
+	return fd;
+}
+
+static int kernel_map(u32 kind, u32 key, u32 val, u32 entries, u32 flags)
+{
+	union bpf_attr attr = {.map_type = kind, .key_size = key, .value_size = val, .max_entries = entries, .map_flags = flags};
+
+	return (int)bpf(BPF_MAP_CREATE, &attr);
+}
+
+static bool open_theirs(struct theirs *t, const struct bench *b)
+{
+	int counter = kernel_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0);
+
+	t->map = kernel_map(b->kind, b->key_size, b->value_size, b->entries, b->flags);
+	if (t->map < 0 || counter < 0)
+		return false;
+	for (u32 i = 0; i < b->present; i++) {
+		u64 key[8] = {i}, values[64 * 8] = {0};
+		u32 prefix[2] = {16 + i % 17, i * 2654435761u};
+		union bpf_attr attr = {.map_fd = (u32)t->map, .value = (u64)(uintptr_t)values,
+				       .key = b->kind == BPF_MAP_TYPE_LPM_TRIE ? (u64)(uintptr_t)prefix : (u64)(uintptr_t)key};
+
+		bpf(BPF_MAP_UPDATE_ELEM, &attr);
+	}
+	t->with = load_program(b, t->map, counter, true);
+	t->without = load_program(b, t->map, counter, false);
+	return t->with >= 0 && t->without >= 0;
+}
+
+static double time_theirs(int prog)
+{
+	u8 data[64] = {0};
+	union bpf_attr attr = {.test = {.prog_fd = (u32)prog, .data_in = (u64)(uintptr_t)data, .data_size_in = 64, .repeat = LOOPS / 4}};
+
+	if (bpf(BPF_PROG_TEST_RUN, &attr))
+		return 0;
+	return (double)attr.test.duration / REPEAT;
+}
+
+/* ---- the table ---- */
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static double median(double *x)
+{
+	qsort(x, ROUNDS, sizeof(*x), by_value);
+	return x[ROUNDS / 2];
+}
+
+static void run_bench(const struct bench *b)
+{
+	struct map_spec spec = {.kind = b->kind, .key_size = b->key_size, .value_size = b->value_size, .max_entries = b->entries, .flags = b->flags};
+	struct map m = {.mem = &mem_libc, .window = &window, .domain = domain};
+	double ours[ROUNDS], base[ROUNDS], with[ROUNDS], without[ROUNDS], us, them;
+	struct theirs t = {-1, -1, -1};
+	bool have = kernel && open_theirs(&t, b);
+
+	if (map_create(&m, &spec)) {
+		printf("%-32s could not be created\n", b->name);
+		return;
+	}
+	fill_ours(&m, b);
+	for (u32 r = 0; r < ROUNDS; r++) {
+		ours[r] = time_ours(&m, b, b->run);
+		with[r] = have ? time_theirs(t.with) : 0;
+		base[r] = time_ours(&m, b, empty);
+		without[r] = have ? time_theirs(t.without) : 0;
+	}
+	us = median(ours) - median(base);
+	them = median(with) - median(without);
+	map_close(&m);
+	if (json)
+		printf("{\"name\": \"%s\", \"skep_ns\": %.2f, \"kernel_ns\": %.2f, \"ratio\": %.3f, \"bar\": %.2f}\n", b->name, us, them, have ? us / them : 0, b->bar);
+	else if (have)
+		printf("%-32s %9.2f %9.2f %8.2f  %s\n", b->name, us, them, us / them,
+		       b->bar == 0 ? "" : us / them <= b->bar ? "within the bar" : "ABOVE THE BAR");
+	else
+		printf("%-32s %9.2f         -        -\n", b->name, us);
+	close(t.with);
+	close(t.without);
+	close(t.map);
+}
+
+/* ---- four threads on one map ---- */
+
+struct thread_run {
+	struct map *map;
+	u32 id;
+	bool update;
+	double ns;
+};
+
+static void *thread_main(void *ud)
+{
+	struct thread_run *t = ud;
+	u64 start = now(), sum = 0;
+	enum { BATCH = 64, BATCHES = 20000 };
+
+	for (u32 i = 0; i < BATCHES; i++) {
+		struct hold h;
+
+		hold_take(domain, &h);
+		for (u32 k = 0; k < BATCH; k++) {
+			u64 key[8] = {(u32)(((u64)(u32)((i * BATCH + k) * 2654435761u + t->id) * 65536) >> 32)};
+
+			sum += t->update ? (u64)t->map->ops->update(t->map, &h, key, value, BPF_ANY) : (u64)(t->map->ops->lookup(t->map, &h, key) != NULL);
+		}
+		hold_drop(&h);
+	}
+	__asm__ volatile("" ::"r"(sum));
+	t->ns = (double)(now() - start) / (BATCH * BATCHES);
+	return NULL;
+}
+
+static void threads(bool update)
+{
+	struct bench b = {.kind = BPF_MAP_TYPE_HASH, .present = 65536};
+	struct map_spec spec = {.kind = BPF_MAP_TYPE_HASH, .key_size = 4, .value_size = 8, .max_entries = 65536};
+	struct map m = {.mem = &mem_libc, .window = &window, .domain = domain};
+	struct thread_run t[4];
+	pthread_t id[4];
+	double sum = 0;
+
+	map_create(&m, &spec);
+	fill_ours(&m, &b);
+	for (u32 i = 0; i < 4; i++) {
+		t[i] = (struct thread_run){&m, i, update, 0};
+		pthread_create(&id[i], NULL, thread_main, &t[i]);
+	}
+	for (u32 i = 0; i < 4; i++) {
+		pthread_join(id[i], NULL);
+		sum += t[i].ns;
+	}
+	map_close(&m);
+	printf("hash %s, 64k keys, 4 threads on %u CPUs: %.1f ns per operation and CPU\n", update ? "update" : "lookup", possible_cpus(),
+	       sum / 4 * possible_cpus() / 4);
+}
+
+int main(int argc, char **argv)
+{
+	union bpf_attr probe = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
+	int fd = (int)bpf(BPF_MAP_CREATE, &probe);
+
+	json = argc > 1 && !strcmp(argv[1], "--json");
+	kernel = fd >= 0;
+	if (window_open(&window, (size_t)8 << 30) || !(domain = domain_open(&mem_libc, &window)))
+		return 1;
+	if (!json) {
+		printf("Map operations: ours called from C under one run slot; the kernel's from its JIT (PROG_TEST_RUN); loops subtracted.\n%s",
+		       kernel ? "" : "The kernel's bpf() does not answer: no ratios.\n");
+		printf("%-32s %9s %9s %8s\n", "", "skep ns", "kernel ns", "ratio");
+	}
+	for (u32 i = 0; i < ARRAY_SIZE(benches); i++)
+		run_bench(&benches[i]);
+	if (!json) {
+		threads(false);
+		threads(true);
+	}
+	domain_close(domain);
+	window_close(&window);
+	return 0;
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Two processes use the same map; one of them is killed -9 at a random instant, again and again. The other goes on: nothing
+ * hangs, no completed update is lost, no value is torn, no node is lost.
+ *
+ * The victim reports each completed update in shared memory before it begins the next one.
+ */
+#include "fixture.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { KEYS = 32, WORDS = 8 };
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+enum { KILLS = 300 };
+#else
+enum { KILLS = 10000 };
+#endif
+
+struct report {
+	_Atomic u64 done[KEYS]; /* by the victim: value + 1 of the last completed update, 0 when removed */
+	_Atomic u64 begun; /* key * 2^56 + value of the update under way */
+	_Atomic u64 going;
+};
+
+static struct fixture f;
+
+static void fill(u64 *v, u64 x)
+{
+	for (u32 i = 0; i < WORDS; i++)
+		v[i] = x;
+}
+
+/* Keys 0 .. KEYS - 1 belong to the victim. */
+static void victim(struct map *m, struct report *r, u64 seed)
+{
+	u64 v[WORDS];
+
+	atomic_store(&r->going, 1);
+	for (u64 x = seed;; x++) {
+		u32 key = (u32)(x * 2654435761u >> 7) % KEYS;
+		struct hold h;
+		bool remove = x % 5 == 0;
+
+		if (hold_take(f.domain, &h))
+			_exit(2);
+		atomic_store(&r->begun, (u64)key << 56 | (remove ? 0 : x));
+		if (remove) {
+			m->ops->remove(m, &h, &key);
+		} else {
+			fill(v, x);
+			int err = m->ops->update(m, &h, &key, v, BPF_ANY);
+
+			if (err)
+				_exit(-err);
+		}
+		atomic_store(&r->done[key], remove ? 0 : x + 1);
+		hold_drop(&h);
+	}
+}
+
+/* What the survivor finds must be what was completed last, or what was under way. */
+static bool check(struct map *m, struct report *r)
+{
+	u64 begun = atomic_load(&r->begun);
+	struct hold h;
+	bool ok = true;
+
+	if (hold_take(f.domain, &h)) {
+		printf("# no slot could be had\n");
+		return false;
+	}
+	for (u32 key = 0; key < KEYS; key++) {
+		u64 v[WORDS], done = atomic_load(&r->done[key]);
+		int err = m->ops->get(m, &h, &key, v, 0);
+		bool under_way = begun >> 56 == key;
+		u64 next = begun & 0xffffffffffffffull;
+
+		for (u32 i = 1; !err && i < WORDS; i++)
+			ok &= v[i] == v[0];
+		if (err ? done != 0 && !(under_way && next == 0) : v[0] + 1 != done && !(under_way && v[0] == next))
+			ok = false;
+		if (!ok) {
+			printf("# key %u: err %d, value %llu, completed %llu, under way %llx\n", key, err, err ? 0ull : (unsigned long long)v[0],
+			       (unsigned long long)done, (unsigned long long)begun);
+			break;
+		}
+		atomic_store(&r->done[key], err ? 0 : v[0] + 1); /* what was under way is settled now */
+	}
+	hold_drop(&h);
+	return ok;
+}
+
+/* The survivor's own work: keys from KEYS on. Every operation must succeed. */
+static bool work(struct map *m, u64 round)
+{
+	u64 v[WORDS], got[WORDS];
+	struct hold h;
+	bool ok = true;
+	int err;
+
+	for (u32 i = 0; i < 4 && ok; i++) {
+		u32 key = KEYS + (u32)(round + i) % KEYS;
+
+		if (hold_take(f.domain, &h))
+			return false;
+		fill(v, round);
+		err = m->ops->update(m, &h, &key, v, BPF_ANY);
+		if (!err)
+			err = m->ops->get(m, &h, &key, got, 0);
+		ok = !err && got[0] == round;
+		if (!ok)
+			printf("# round %llu: key %u: err %d, value %llu\n", (unsigned long long)round, key, err, err ? 0ull : (unsigned long long)got[0]);
+		hold_drop(&h);
+	}
+	return ok;
+}
+
+static int fill_all(struct map *m)
+{
+	u64 v[WORDS];
+	struct hold h;
+	u32 n = 0;
+
+	if (hold_take(f.domain, &h))
+		return -1;
+	fill(v, 1);
+	for (u32 key = 0; key < 10 * KEYS; key++)
+		n += m->ops->update(m, &h, &key, v, BPF_ANY) == 0;
+	hold_drop(&h);
+	return (int)n;
+}
+
+TEST(a_killed_process_takes_nothing_with_it)
+{
+	struct report *r = mmap(NULL, sizeof(*r), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	u64 bad = 0, stuck = 0, died = 0, seed = 1, random = (u64)getpid();
+	struct map m;
+
+	REQUIRE(fixture_create(&f, &m, BPF_MAP_TYPE_HASH, 4, WORDS * 8, 2 * KEYS, 0) == 0);
+	for (u32 round = 0; round < KILLS && bad + stuck + died < 3; round++) {
+		pid_t pid;
+		int status;
+
+		atomic_store(&r->going, 0);
+		pid = fork();
+		if (pid == 0)
+			victim(&m, r, seed);
+		while (!atomic_load(&r->going))
+			sched_yield();
+		random = random * 6364136223846793005ull + 1442695040888963407ull;
+		for (u64 i = 0; i < (random >> 40) % 6; i++)
+			stuck += !work(&m, round + 1);
+		for (volatile u64 spin = (random >> 30) % 3000; spin; spin--)
+			;
+		kill(pid, SIGKILL);
+		stuck += !work(&m, round + 1); /* also while it is a zombie */
+		waitpid(pid, &status, 0);
+		died += !WIFSIGNALED(status);
+		if (!WIFSIGNALED(status))
+			printf("# round %u: the victim got errno %d\n", round, WEXITSTATUS(status));
+		bad += !check(&m, r);
+		stuck += !work(&m, round + 1);
+		seed = (atomic_load(&r->begun) & 0xffffffffffffffull) + 1000;
+	}
+	CHECK_EQ(bad, 0);
+	CHECK_EQ(stuck, 0);
+	CHECK_EQ(died, 0);
+	/* No node was lost and none doubled: the map takes exactly as many elements as it was made for. */
+	CHECK_EQ(fill_all(&m), 2 * KEYS);
+	map_close(&m);
+	munmap(r, sizeof(*r));
+}
+
+int main(void)
+{
+	fixture_open(&f);
+	RUN(a_killed_process_takes_nothing_with_it);
+	fixture_close(&f);
+	return test_end();
+}
