@@ -525,7 +525,8 @@ void hash_repair_all(struct map *m, const struct hold *h, struct hash_slot *s)
 			settle_intents(m, h, s, &t->slots[i]);
 }
 
-/* A node that was between two lists is in one of them. */
+/* A node that was between two lists is in one of them. The common list is looked at before the claim: who takes a node from there
+ * claims it first. */
 static void settle_lists(struct map *m, const struct hold *h, struct hash_slot *s)
 {
 	struct hash *t = hash_of(m);
@@ -537,7 +538,7 @@ static void settle_lists(struct map *m, const struct hold *h, struct hash_slot *
 		if (!n || node >= t->n_nodes)
 			continue;
 		if ((free && s->free[free - 1] == node) ||
-		    (moving == node + 1 && (atomic_load(&hash_node_at(t, node)->uses) != s->moving_uses || in_spill(m, h, node))))
+		    (moving == node + 1 && (in_spill(m, h, node) || atomic_load(&hash_node_at(t, node)->uses) != s->moving_uses)))
 			s->n_limbo[i] = n - 1;
 	}
 	s->moving = 0;
