@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* docs/helpers.md, from abi/helpers.def and abi/progtypes.def: `t-vm-docs --write` writes it, the test says when the committed
+ * file is another. */
+#include "abi/abi.h"
+
+#include "../test.h"
+
+#define FILE_NAME SOURCE "/docs/helpers.md"
+
+static const char *arg_text(u32 arg)
+{
+	static const char *const text[] = {
+		[ARG_SCALAR] = "number", [ARG_ANYTHING] = "any value", [ARG_CTX] = "context", [ARG_MAP_HANDLE] = "map", [ARG_KEY] = "key",
+		[ARG_VALUE] = "value", [ARG_VALUE_OUT] = "value (out)", [ARG_MEM] = "memory", [ARG_MEM_OUT] = "memory (out)",
+		[ARG_SIZE] = "size", [ARG_SIZE_0] = "size or 0", [ARG_ALLOC_SIZE] = "size", [ARG_FIXED_OUT] = "number (out)",
+		[ARG_CSTRING] = "constant string", [ARG_CALLBACK] = "function", [ARG_RECORD] = "record", [ARG_SPIN_LOCK] = "lock",
+		[ARG_UNSAFE] = "address that may be bad",
+	};
+
+	return text[arg & ARG_KIND_MASK];
+}
+
+static void types_of(struct text *t, u32 avail)
+{
+	const struct progtype *types;
+	u32 n, shown = 0;
+
+	if (avail == FOR_ALL) {
+		text_add(t, "all");
+		return;
+	}
+	types = progtypes(&n);
+	for (u32 i = 0; i < n; i++)
+		if (types[i].avail & avail)
+			text_addf(t, "%s%s", shown++ ? ", " : "", types[i].name);
+	if (!shown)
+		text_add(t, "an embedder's own");
+}
+
+static void rows(struct text *t)
+{
+	const struct helper_proto *p;
+	u32 n;
+
+	p = helper_protos(&n);
+	for (u32 i = 0; i < n; i++, p++) {
+		text_addf(t, "| %u | `bpf_%s` | ", p->id, p->name);
+		for (u32 k = 0; k < 5 && p->args[k] != ARG_NONE; k++)
+			text_addf(t, "%s%s%s", k ? ", " : "", arg_text(p->args[k]), p->args[k] & ARG_NULLABLE ? " or NULL" : "");
+		text_add(t, " | ");
+		types_of(t, p->avail);
+		text_addf(t, " | %s%s%s | %s | %s |\n", p->effects & EFFECT_GPL ? "GPL " : "", p->effects & EFFECT_SLEEPS ? "sleeps " : "",
+			  p->effects & EFFECT_MOVES_PACKET ? "moves the packet" : "", p->since, p->doc);
+	}
+}
+
+static void write_all(struct text *t)
+{
+	text_open(t, &mem_libc);
+	text_add(t, "# Helpers\n\n"
+		    "<!-- Written by `build/tests/vm/t-vm-docs --write` from src/abi/helpers.def: do not edit. -->\n\n"
+		    "What each does in full is in bpf-helpers(7); bounds and errors are Linux 6.18's. A helper that is not listed is refused when a\n"
+		    "program that calls it is loaded.\n\n"
+		    "| id | name | arguments | program types | | since Linux | what it does |\n| --- | --- | --- | --- | --- | --- | --- |\n");
+	rows(t);
+}
+
+TEST(the_committed_page_is_current)
+{
+	char have[65536];
+	struct text t;
+	size_t n = 0;
+	FILE *f = fopen(FILE_NAME, "r");
+
+	write_all(&t);
+	if (f) {
+		n = fread(have, 1, sizeof(have) - 1, f);
+		fclose(f);
+	}
+	have[n] = 0;
+	if (strcmp(have, text_str(&t)))
+		test_fail(__FILE__, __LINE__, "docs/helpers.md is not what the tables say: run build/tests/vm/t-vm-docs --write");
+	text_close(&t);
+}
+
+TEST(rows_are_in_the_order_of_their_ids)
+{
+	const struct helper_proto *p;
+	u32 n;
+
+	p = helper_protos(&n);
+	CHECK(n > 50);
+	for (u32 i = 0; i < n; i++) {
+		CHECK(helper_proto(p[i].id) == &p[i]);
+		CHECK(helper_by_name(p[i].name) == &p[i]);
+		CHECK(i == 0 || p[i - 1].id < p[i].id);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && !strcmp(argv[1], "--write")) {
+		struct text t;
+		FILE *f = fopen(FILE_NAME, "w");
+
+		write_all(&t);
+		if (!f || fputs(text_str(&t), f) < 0 || fclose(f))
+			return 1;
+		text_close(&t);
+		return 0;
+	}
+	RUN(the_committed_page_is_current);
+	RUN(rows_are_in_the_order_of_their_ids);
+	return test_end();
+}
