@@ -315,7 +315,8 @@ int obj_fd(struct obj *o, u32 open_flags)
 		o->shared = true;
 	}
 	if (fd >= 0) {
-		o->limited |= mode != O_RDWR;
+		if (mode != O_RDWR)
+			o->limited = true;
 		if (!o->counted) {
 			o->counted = true;
 			obj_get(o);

@@ -21,11 +21,11 @@ struct obj {
 	u32 id; /* per engine and type; 1, 2, 3, ... not used again */
 	_Atomic u32 refs;
 	struct skep *engine;
-	int fd; /* the engine's own descriptor of the memfd that clients hold; -1: none was handed out yet */
+	_Atomic int fd; /* the engine's own descriptor of the memfd that clients hold; -1: none was handed out yet */
 	u64 dev, ino;
 	int watch; /* of inotify, which tells when the last client's description is closed; -1: none */
 	bool counted; /* clients' descriptions hold one reference together */
-	bool limited; /* some description is read-only or write-only */
+	_Atomic bool limited; /* some description is read-only or write-only */
 	bool leased; /* a lease on fd tells whether others have the file open */
 	bool shared; /* clients share the engine's own description (no /proc): it lives until the engine ends */
 	struct obj *chain; /* by inode */
