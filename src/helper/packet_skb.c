@@ -7,7 +7,7 @@
 #define PTR(x)    ((void *)(uintptr_t)(x))
 #define RESULT(x) ((u64)(s64)(x))
 
-enum { NOT_SUPPORTED = 524 /* ENOTSUPP */, VLAN_BYTES = 4, MOST_BYTES = 65536 + ETH_HLEN };
+enum { NOT_SUPPORTED = 524 /* ENOTSUPP */, VLAN_BYTES = 4, ETHERTYPE_LEAST = 1536 /* below: a length */, LLC_FRAME = 4 /* ETH_P_802_2 */, MOST_BYTES = 65536 + ETH_HLEN };
 
 static struct __sk_buff *skb_of(struct run *r)
 {
@@ -149,6 +149,7 @@ u64 helper_skb_vlan_push(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 			return RESULT(-ENOMEM);
 		STORE_AS(u16, p->data + 12, (u16)skb->vlan_proto);
 		STORE_AS(u16, p->data + 14, __builtin_bswap16((u16)skb->vlan_tci));
+		skb->protocol = skb->vlan_proto;
 		sync_length(r);
 	}
 	skb->vlan_present = 1;
@@ -167,8 +168,9 @@ static bool tagged(const struct packet *p)
 static u16 untag(struct run *r)
 {
 	struct packet *p = r->ctx.packet;
-	u16 tci = __builtin_bswap16(LOAD_AS(u16, p->data + 14));
+	u16 tci = __builtin_bswap16(LOAD_AS(u16, p->data + 14)), inner = LOAD_AS(u16, p->data + 16);
 
+	skb_of(r)->protocol = __builtin_bswap16(inner) >= ETHERTYPE_LEAST ? inner : __builtin_bswap16(LLC_FRAME);
 	shift_addresses(p, -VLAN_BYTES);
 	sync_length(r);
 	return tci;

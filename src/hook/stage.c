@@ -4,7 +4,7 @@
 
 #include <net/ethernet.h>
 
-enum { LOOPBACK = 1, HOST = 0, BROADCAST = 1, MULTICAST = 2, OTHER_HOST = 3 };
+enum { LOOPBACK = 1, HOST = 0, MULTICAST = 2, OTHER_HOST = 3 };
 
 int stage_open(struct stage *s, const struct mem *mem, const struct prog *p, u32 most)
 {
@@ -22,12 +22,13 @@ void stage_close(struct stage *s)
 	s->buffer = NULL;
 }
 
+/* As the loopback device judges: its own and its broadcast address are all zeroes, so no frame is a broadcast. */
 static u32 packet_type(const u8 *destination)
 {
-	static const u8 all[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, ours[ETH_ALEN];
+	static const u8 ours[ETH_ALEN];
 
 	if (destination[0] & 1)
-		return memcmp(destination, all, ETH_ALEN) ? MULTICAST : BROADCAST;
+		return MULTICAST;
 	return memcmp(destination, ours, ETH_ALEN) ? OTHER_HOST : HOST;
 }
 
@@ -41,7 +42,7 @@ static u16 ethertype(const u8 *frame)
 
 void stage_put(struct stage *s, const void *frame, u32 size, u32 meta)
 {
-	u32 head = s->is_xdp ? STAGE_HEAD_XDP : STAGE_HEAD;
+	u32 head = s->is_xdp ? STAGE_HEAD_XDP - meta : STAGE_HEAD; /* metadata is part of the headroom */
 	struct packet *p = &s->packet;
 	u8 *start = s->buffer + head;
 

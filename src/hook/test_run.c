@@ -10,7 +10,10 @@
 
 #define PTR(x) ((void *)(uintptr_t)(x))
 
-enum { MOST_ARGS = 12 * 8, ENOTSUPPORTED = 524 };
+enum {
+	MOST_ARGS = 12 * 8,
+	MOST_META = 216, /* the headroom less the frame header that Linux keeps in it */
+};
 
 /* Copies a context in: shorter ones are padded, longer ones must be zero behind what is known. */
 static int ctx_in(const struct attr_test_run *a, void *ctx, u32 size)
@@ -86,14 +89,21 @@ static int xdp_test_run(struct skep *k, struct prog *p, struct attr_test_run *a,
 	err = ctx_in(a, &md, sizeof(md));
 	if (err)
 		return err;
-	if (a->ctx_in && (md.data_meta || md.data_end != a->data_size_in || md.data > md.data_end || md.data & 3 || md.data > 252))
+	if (a->ctx_in && (md.data_meta || md.data_end > a->data_size_in || md.data > md.data_end || md.data & 3 || md.data > MOST_META ||
+			  md.data_end - md.data < ETH_HLEN))
 		return -EINVAL;
 	if (a->ctx_in && !md.ingress_ifindex && md.rx_queue_index)
+		return -EINVAL;
+	if (md.egress_ifindex)
 		return -EINVAL;
 	if (a->ctx_in && md.ingress_ifindex > 1)
 		return -ENODEV;
 	if (md.rx_queue_index)
 		return -EINVAL;
+	if (a->ctx_in && md.data_end < a->data_size_in) {
+		log_line(k, "PROG_TEST_RUN: data_end %u of %u: packets in fragments are not supported", md.data_end, a->data_size_in);
+		return -EOPNOTSUPP;
+	}
 	stage_put(s, PTR(a->data_in), a->data_size_in, md.data);
 	err = repeat_run(k, p, s, a);
 	if (err)
@@ -133,6 +143,12 @@ static int check_skb(const struct __sk_buff *in, u32 len)
 	return in->gso_segs > 65535 ? -EINVAL : 0;
 }
 
+/* Linux takes no IP packet without a whole header. */
+static s64 least_header(u32 protocol)
+{
+	return protocol == __builtin_bswap16(ETHERTYPE_IP) ? 20 : protocol == __builtin_bswap16(ETHERTYPE_IPV6) ? 40 : 0;
+}
+
 static int skb_test_run(struct skep *k, struct prog *p, struct attr_test_run *a, struct stage *s)
 {
 	struct __sk_buff in, *skb = &s->ctx.skb;
@@ -152,10 +168,12 @@ static int skb_test_run(struct skep *k, struct prog *p, struct attr_test_run *a,
 	if (in.ifindex > 1)
 		return -ENODEV;
 	stage_put(s, PTR(a->data_in), a->data_size_in, 0);
+	if (s->packet.tail - s->packet.network < least_header(skb->protocol))
+		return -EINVAL;
 	err = a->ctx_in ? check_skb(&in, skb->len) : 0;
 	if (err)
 		return err;
-	if (a->ctx_in) {
+	if (a->ctx_in || a->ctx_out) {
 		skb->mark = in.mark;
 		skb->priority = in.priority;
 		skb->ingress_ifindex = in.ingress_ifindex;

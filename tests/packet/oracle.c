@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * BPF_PROG_TEST_RUN beside the running kernel's: each program x packet x context x room for the result runs on both, and errno,
+ * verdict, packet, context and reported sizes must be equal. Helpers are told apart by what they return as the verdict.
+ *
+ * A template's %d are filled from a list of values; programs that this kernel refuses to load are counted, not compared.
+ */
+#include "../kernel.h"
+#include "../sys/sys_test.h"
+
+#include <net/if.h>
+#include <stddef.h>
+
+enum { ROOM = 12000, MOST_VALUES = 16 };
+
+static struct skep *engine;
+static unsigned compared, refused;
+
+struct program {
+	const char *name, *text;
+	int values[MOST_VALUES]; /* up to the first END; none: the template has no %d */
+};
+#define END 0x7fffffff
+
+struct outcome {
+	int err;
+	uint32_t retval, data_size, ctx_size;
+	uint8_t data[ROOM], ctx[256];
+};
+
+struct input {
+	const uint8_t *data;
+	uint32_t size;
+	const void *ctx;
+	uint32_t ctx_size, room, ctx_room, flags, repeat;
+};
+
+typedef int bpf_fn(int cmd, union bpf_attr *attr, unsigned size);
+
+static int engine_bpf(int cmd, union bpf_attr *attr, unsigned size)
+{
+	return skep_bpf(engine, cmd, attr, size);
+}
+
+static void run_one(bpf_fn *bpf, int fd, const struct input *in, struct outcome *out)
+{
+	union bpf_attr a;
+	uint8_t ctx[256];
+
+	memset(out, 0, sizeof(*out));
+	memset(&a, 0, sizeof(a));
+	if (in->ctx)
+		memcpy(ctx, in->ctx, in->ctx_size);
+	a.test.prog_fd = (uint32_t)fd;
+	a.test.data_in = ADDRESS(in->data);
+	a.test.data_size_in = in->size;
+	a.test.data_out = in->room ? ADDRESS(out->data) : 0;
+	a.test.data_size_out = in->room;
+	a.test.ctx_in = in->ctx ? ADDRESS(ctx) : 0;
+	a.test.ctx_size_in = in->ctx ? in->ctx_size : 0;
+	a.test.ctx_out = in->ctx_room ? ADDRESS(out->ctx) : 0;
+	a.test.ctx_size_out = in->ctx_room;
+	a.test.flags = in->flags;
+	a.test.repeat = in->repeat;
+	out->err = bpf(BPF_PROG_TEST_RUN, &a, sizeof(a));
+	out->retval = a.test.retval;
+	out->data_size = a.test.data_size_out;
+	out->ctx_size = a.test.ctx_size_out;
+}
+
+static int first_difference(const uint8_t *a, const uint8_t *b, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (a[i] != b[i])
+			return (int)i;
+	return -1;
+}
+
+static void compare(const char *name, int value, int mine, int kernel, const struct input *in)
+{
+	static struct outcome a, b;
+	int at;
+
+	run_one(engine_bpf, mine, in, &a);
+	run_one(kernel_bpf, kernel, in, &b);
+	compared++;
+	if (a.err != b.err)
+		test_fail(__FILE__, __LINE__, "%s %d, %u bytes, type %02x%02x, ctx %u, room %u: errno %d, Linux %d", name, value, in->size,
+			  in->size > 13 ? in->data[12] : 0, in->size > 13 ? in->data[13] : 0, in->ctx_size, in->room, -a.err, -b.err);
+	else if (!a.err && a.retval != b.retval)
+		test_fail(__FILE__, __LINE__, "%s %d, %u bytes, type %02x%02x: verdict %d, Linux %d", name, value, in->size, in->data[12], in->data[13],
+			  (int)a.retval, (int)b.retval);
+	else if (a.data_size != b.data_size || a.ctx_size != b.ctx_size)
+		test_fail(__FILE__, __LINE__, "%s %d, %u bytes, errno %d: sizes %u and %u, Linux %u and %u", name, value, in->size, -a.err,
+			  a.data_size, a.ctx_size, b.data_size, b.ctx_size);
+	else if ((at = first_difference(a.data, b.data, ROOM)) >= 0)
+		test_fail(__FILE__, __LINE__, "%s %d, %u bytes, type %02x%02x: packet differs at %d: %02x, Linux %02x", name, value, in->size,
+			  in->data[12], in->data[13], at, a.data[at], b.data[at]);
+	else if ((at = first_difference(a.ctx, b.ctx, sizeof(a.ctx))) >= 0)
+		test_fail(__FILE__, __LINE__, "%s %d, %u bytes: context differs at %d: %02x, Linux %02x", name, value, in->size, at, a.ctx[at], b.ctx[at]);
+}
+
+/* The same bytes on both sides. False: this kernel refuses the program, or it cannot be made. */
+static bool load_both(uint32_t type, const char *name, const char *text, int *mine, int *kernel)
+{
+	static char log[65536];
+	struct arena arena;
+	struct asm_error err;
+	struct raw_insn *raw;
+	uint32_t n;
+
+	*mine = *kernel = -1;
+	arena_open(&arena, &mem_libc);
+	if (asm_parse(&arena, text, (uint32_t)strlen(text), &raw, &n, &err)) {
+		test_fail(__FILE__, __LINE__, "%s: %u:%u: %s", name, err.line, err.column, err.text);
+	} else {
+		*kernel = kernel_load(type, raw, n, log, sizeof(log));
+		refused += *kernel < 0;
+		if (*kernel >= 0)
+			*mine = skep_prog_load(engine, &(struct skep_prog){.size = sizeof(struct skep_prog), .type = type, .insns = raw, .n_insns = n, .license = "GPL"},
+					       log, sizeof(log));
+		if (*kernel >= 0 && *mine < 0)
+			test_fail(__FILE__, __LINE__, "%s: Linux loads it, skep gives %d: %s", name, *mine, log);
+		if (*kernel < 0 && getenv("VERBOSE"))
+			printf("# %s: refused: %s\n", name, log);
+	}
+	arena_close(&arena);
+	if (*mine < 0 && *kernel >= 0)
+		close(*kernel);
+	return *mine >= 0;
+}
+
+/* ---- packets ---- */
+
+static uint8_t packets[32][10000];
+static uint32_t packet_sizes[32], n_packets;
+
+static uint8_t *add_packet(uint32_t size, uint16_t type, const uint8_t destination[6])
+{
+	uint8_t *p = packets[n_packets];
+
+	for (uint32_t i = 0; i < size; i++)
+		p[i] = (uint8_t)(i * 7 + size);
+	memcpy(p, destination, 6);
+	p[12] = (uint8_t)(type >> 8), p[13] = (uint8_t)type;
+	packet_sizes[n_packets++] = size;
+	return p;
+}
+
+static void make_packets(void)
+{
+	static const uint8_t ours[6], all[6] = {255, 255, 255, 255, 255, 255}, many[6] = {1, 0, 0x5e, 0, 0, 1}, other[6] = {2, 1, 2, 3, 4, 5};
+	uint8_t *p;
+
+	p = add_packet(60, 0x0800, ours), p[14] = 0x45, p[23] = 6;
+	p = add_packet(98, 0x0800, other), p[14] = 0x45, p[23] = 17;
+	p = add_packet(78, 0x86dd, ours), p[14] = 0x60, p[20] = 17;
+	p = add_packet(64, 0x8100, other), p[16] = 0x08, p[17] = 0;
+	p = add_packet(68, 0x88a8, many), p[16] = 0x81, p[17] = 0, p[20] = 8, p[21] = 0;
+	add_packet(60, 0x0806, all);
+	add_packet(60, 0x0026, many); /* a length, not a type */
+	add_packet(14, 0x0800, ours);
+	add_packet(15, 0x1234, ours);
+	add_packet(20, 0x8100, ours);
+	p = add_packet(33, 0x0800, ours), p[14] = 0x45;
+	p = add_packet(1514, 0x0800, ours), p[14] = 0x45;
+}
+
+static void on_packets(uint32_t type, const struct program *p, uint32_t ctx_room)
+{
+	char text[2000];
+	int mine, kernel, i = 0;
+
+	do {
+		int v = p->values[i];
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+		snprintf(text, sizeof(text), p->text, v, v, v);
+#pragma GCC diagnostic pop
+		if (load_both(type, p->name, text, &mine, &kernel)) {
+			for (uint32_t k = 0; k < n_packets; k++) {
+				struct xdp_md whole = {.data_end = packet_sizes[k]};
+				struct input in = {.data = packets[k], .size = packet_sizes[k], .room = ROOM, .ctx_room = ctx_room};
+
+				compare(p->name, v, mine, kernel, &(struct input){.data = packets[k], .size = packet_sizes[k], .room = ROOM});
+				if (type == BPF_PROG_TYPE_XDP)
+					in.ctx = &whole, in.ctx_size = sizeof(whole);
+				compare(p->name, v, mine, kernel, &in);
+			}
+			close(mine);
+			close(kernel);
+		}
+		i++;
+	} while (i < MOST_VALUES && p->values[i] != END && p->values[0] != END);
+}
+
+/* ---- XDP ---- */
+
+#define LOADED "r2 = *(u32 *)(r6 +0)\nr3 = *(u32 *)(r6 +4)\nr4 = r2\nr4 += 14\nif r4 > r3 goto out\n"
+#define DELTAS {0, 1, 4, 8, 46, 47, 64, -1, -4, -8, -64, -215, -216, -217, -257, END}
+
+static const struct program xdp_programs[] = {
+	{"verdict", "r0 = %d\nexit", {0, 1, 2, 3, 4, 5, 77, -1, END}},
+	{"bpf_xdp_adjust_head", "r2 = %d\ncall 44\nexit", DELTAS},
+	{"bpf_xdp_adjust_tail", "r2 = %d\ncall 65\nexit", DELTAS},
+	{"bpf_xdp_adjust_meta", "r2 = %d\ncall 54\nexit", DELTAS},
+	{"bpf_xdp_adjust_tail, more", "r2 = %d\ncall 65\nexit", {100, 1000, 2000, 3000, 3422, 3423, 3460, 3461, 4000, -1000, -1500, END}},
+	{"metadata, then head", "r6 = r1\nr2 = -8\ncall 54\nr1 = r6\nr2 = %d\ncall 44\nexit", DELTAS},
+	{"head, then metadata", "r6 = r1\nr2 = -32\ncall 44\nr1 = r6\nr2 = %d\ncall 54\nexit", {0, -4, -8, -30, -32, -180, -184, -188, 4, END}},
+	{"head twice", "r6 = r1\nr2 = -100\ncall 44\nr1 = r6\nr2 = %d\ncall 44\nexit", {0, -115, -116, -117, 100, 140, 160, END}},
+	{"bpf_xdp_get_buff_len", "call 188\nexit", {END}},
+	{"bpf_xdp_load_bytes", "r2 = %d\nr3 = r10\nr3 += -8\nr4 = 4\ncall 189\nif r0 != 0 goto out\nr0 = *(u32 *)(r10 -8)\nout: exit",
+	 {0, 1, 10, 11, 56, 57, 60, 1510, 1511, 0xffff, 0x10000, -1, END}},
+	{"bpf_xdp_store_bytes", "*(u64 *)(r10 -8) = 0x11223344\nr2 = %d\nr3 = r10\nr3 += -8\nr4 = 6\ncall 190\nexit",
+	 {0, 1, 8, 9, 54, 55, 60, 1508, 1509, 0xffff, 0x10000, -1, END}},
+	{"bpf_redirect", "r1 = 1\nr2 = %d\ncall 23\nexit", {0, 1, 8, END}},
+	{"field", "r0 = *(u32 *)(r1 +%d)\nexit", {12, 16, END}},
+	{"length", "r0 = *(u32 *)(r1 +4)\nr1 = *(u32 *)(r1 +0)\nr0 -= r1\nexit", {END}},
+	{"no metadata", "r0 = *(u32 *)(r1 +0)\nr1 = *(u32 *)(r1 +8)\nr0 -= r1\nexit", {END}},
+	{"rewrite", "r6 = r1\nr0 = 1\n" LOADED "*(u8 *)(r2 +%d) = 171\nr0 = *(u16 *)(r2 +12)\nout: exit", {0, 5, 13, END}},
+	{"swap of addresses", "r6 = r1\nr0 = 1\n" LOADED
+	 "r5 = *(u32 *)(r2 +0)\nr7 = *(u32 *)(r2 +6)\n*(u32 *)(r2 +0) = r7\n*(u32 *)(r2 +6) = r5\nr0 = 3\nout: exit", {END}},
+	{"bpf_csum_diff", "*(u64 *)(r10 -8) = 0x1234567\n*(u64 *)(r10 -16) = 0x7fedcba\nr1 = r10\nr1 += -8\nr2 = 8\nr3 = r10\nr3 += -16\nr4 = 8\nr5 = %d\n"
+	 "call 28\nexit", {0, 1, 0xffff, -1, END}},
+};
+
+TEST(xdp_programs_end_as_on_linux)
+{
+	if (!kernel_loads(BPF_PROG_TYPE_XDP))
+		SKIP(KERNEL_MISSING);
+	compared = refused = 0;
+	for (uint32_t i = 0; i < ARRAY_SIZE(xdp_programs); i++)
+		on_packets(BPF_PROG_TYPE_XDP, &xdp_programs[i], sizeof(struct xdp_md));
+	CHECK(compared > 1000);
+	CHECK_EQ(refused, 0);
+}
+
+/* ---- tc and socket filter ---- */
+
+static const struct program skb_programs[] = {
+	{"verdict", "r0 = %d\nexit", {0, 1, 2, 7, -1, 65536, END}},
+	{"field", "r0 = *(u32 *)(r1 +%d)\nexit", {0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, END}},
+	{"field", "r0 = *(u32 *)(r1 +%d)\nexit", {60, 64, 68, 72, 84, 160, 164, 176, END}},
+	{"wide field", "r0 = *(u64 *)(r1 +%d)\nexit", {152, 184, END}},
+	{"byte of a field", "r0 = *(u8 *)(r1 +%d)\nexit", {0, 1, 4, 16, 17, 180, END}},
+	{"bytes that classic BPF loads", "r6 = r1\nr0 = *(u32 *)skb[%d]\nexit", {0, 10, 11, 42, 46, 56, 57, 1496, 1510, END}},
+	{"halfwords that classic BPF loads", "r6 = r1\nr0 = *(u16 *)skb[%d]\nexit", {0, 12, 13, 44, 45, 58, 59, -0x100000, -0x0ffffe, -0x200000, END}},
+	{"store", "r0 = 0\n*(u32 *)(r1 +%d) = 0x1234\nexit", {8, 12, 32, 44, 48, 52, 64, 72, END}},
+	{"wide store", "r0 = 0\nr2 = 0x12345678\n*(u64 *)(r1 +%d) = r2\nexit", {48, 56, 152, END}},
+	{"bpf_skb_load_bytes", "r2 = %d\nr3 = r10\nr3 += -8\nr4 = 4\ncall 26\nif r0 != 0 goto out\nr0 = *(u32 *)(r10 -8)\nout: exit",
+	 {0, 1, 10, 42, 46, 56, 57, 60, 1496, 1510, -1, -14, 0xffff, 0x10000, END}},
+	{"bpf_skb_load_bytes_relative, mac", "r2 = %d\nr3 = r10\nr3 += -8\nr4 = 4\nr5 = 0\ncall 68\nif r0 != 0 goto out\nr0 = *(u32 *)(r10 -8)\nout: exit",
+	 {0, 1, 10, 42, 56, 57, -1, 0xffff, 0x10000, END}},
+	{"bpf_skb_load_bytes_relative, net", "r2 = %d\nr3 = r10\nr3 += -8\nr4 = 4\nr5 = 1\ncall 68\nif r0 != 0 goto out\nr0 = *(u32 *)(r10 -8)\nout: exit",
+	 {0, 1, 10, 42, 56, 57, -1, 0xffff, 0x10000, END}},
+	{"bpf_skb_load_bytes_relative, none", "r2 = 0\nr3 = r10\nr3 += -8\nr4 = 4\nr5 = %d\ncall 68\nexit", {2, 3, -1, END}},
+	{"bpf_skb_store_bytes", "*(u64 *)(r10 -8) = 0x11223344\nr2 = %d\nr3 = r10\nr3 += -8\nr4 = 6\nr5 = 0\ncall 9\nexit",
+	 {0, 1, 8, 9, 14, 54, 55, 60, 1508, 1509, -1, 0xffff, END}},
+	{"bpf_skb_store_bytes, flags", "*(u64 *)(r10 -8) = 0x11223344\nr2 = 2\nr3 = r10\nr3 += -8\nr4 = 6\nr5 = %d\ncall 9\nexit", {1, 2, 3, 4, -1, END}},
+	{"bpf_l3_csum_replace", "r2 = %d\nr3 = 0x1234\nr4 = 0x4321\nr5 = 2\ncall 10\nexit", {0, 1, 24, 58, 59, 60, -1, 0xffff, END}},
+	{"bpf_l3_csum_replace, flags", "r2 = 24\nr3 = 0\nr4 = 0x4321\nr5 = %d\ncall 10\nexit", {0, 1, 2, 4, 6, 8, 16, END}},
+	{"bpf_l3_csum_replace, wide", "r2 = 24\nr3 = %d\nr4 = 0x7654321\nr5 = 4\ncall 10\nexit", {0, 1, -1, 0x1234567, END}},
+	{"bpf_l4_csum_replace", "r2 = %d\nr3 = 0x1234\nr4 = 0x4321\nr5 = 2\ncall 11\nexit", {0, 1, 24, 58, 59, 60, -1, 0xffff, END}},
+	{"bpf_l4_csum_replace, flags", "r2 = 40\nr3 = 0\nr4 = 0x4321\nr5 = %d\ncall 11\nexit", {0, 1, 2, 4, 0x12, 0x14, 0x20, 0x22, 0x40, 0x100, END}},
+	{"bpf_skb_change_type", "r2 = %d\ncall 32\nexit", {0, 1, 2, 3, 4, 5, -1, END}},
+	{"bpf_skb_pull_data", "r2 = %d\ncall 39\nexit", {0, 1, 14, 60, 61, 1514, 1515, END}},
+	{"bpf_skb_change_tail", "r2 = %d\nr3 = 0\ncall 38\nexit", {0, 1, 13, 14, 20, 33, 34, 54, 60, 100, 1500, END}},
+	{"bpf_skb_change_tail, flags", "r2 = 60\nr3 = %d\ncall 38\nexit", {1, -1, END}},
+	{"bpf_skb_change_head", "r2 = %d\nr3 = 0\ncall 43\nexit", {0, 1, 4, 14, 20, 64, END}},
+	{"bpf_skb_change_head, flags", "r2 = 14\nr3 = %d\ncall 43\nexit", {1, -1, END}},
+	{"bpf_skb_vlan_push", "r2 = %d\nr3 = 0x123\ncall 18\nexit", {0, 0x81, 0xa888, 8, END}},
+	{"bpf_skb_vlan_push twice", "r6 = r1\nr2 = 0x81\nr3 = 0x123\ncall 18\nr1 = r6\nr2 = %d\nr3 = 0x456\ncall 18\nexit", {0x81, 0xa888, END}},
+	{"bpf_skb_vlan_push, fields", "r6 = r1\nr2 = 0x81\nr3 = 0x123\ncall 18\nr0 = *(u32 *)(r6 +%d)\nexit", {0, 16, 20, 24, 28, END}},
+	{"bpf_skb_vlan_push twice, fields", "r6 = r1\nr2 = 0x81\nr3 = 0x123\ncall 18\nr1 = r6\nr2 = 0x81\nr3 = 0x456\ncall 18\nr0 = *(u32 *)(r6 +%d)\nexit",
+	 {0, 16, 20, 24, 28, END}},
+	{"bpf_skb_vlan_pop", "call 19\nexit", {END}},
+	{"bpf_skb_vlan_pop, fields", "r6 = r1\ncall 19\nr0 = *(u32 *)(r6 +%d)\nexit", {0, 16, 20, 24, 28, END}},
+	{"bpf_set_hash", "r6 = r1\nr2 = %d\ncall 48\nr0 = *(u32 *)(r6 +68)\nexit", {0, 1, -1, END}},
+	{"bpf_set_hash_invalid", "call 41\nr0 = %d\nexit", {3, END}},
+	{"bpf_csum_update", "r2 = %d\ncall 40\nexit", {0, 1, END}},
+	{"bpf_csum_level", "r2 = %d\ncall 135\nexit", {0, 1, 2, 3, 4, END}},
+	{"bpf_redirect", "r1 = 1\nr2 = %d\ncall 23\nexit", {0, 1, 2, 8, END}},
+	{"length", "r0 = *(u32 *)(r1 +80)\nr1 = *(u32 *)(r1 +76)\nr0 -= r1\nexit", {END}},
+	{"rewrite", "r0 = 0\nr2 = *(u32 *)(r1 +76)\nr3 = *(u32 *)(r1 +80)\nr4 = r2\nr4 += 14\nif r4 > r3 goto out\n*(u8 *)(r2 +%d) = 171\nr0 = *(u16 *)(r2 +12)\nout: exit",
+	 {0, 5, 13, END}},
+};
+
+static void skb_type(uint32_t type)
+{
+	if (!kernel_loads(type))
+		SKIP(KERNEL_MISSING);
+	compared = refused = 0;
+	for (uint32_t i = 0; i < ARRAY_SIZE(skb_programs); i++)
+		on_packets(type, &skb_programs[i], sizeof(struct __sk_buff));
+	CHECK(compared > 500);
+}
+
+TEST(tc_programs_end_as_on_linux)
+{
+	skb_type(BPF_PROG_TYPE_SCHED_CLS);
+}
+
+TEST(tc_actions_end_as_on_linux)
+{
+	skb_type(BPF_PROG_TYPE_SCHED_ACT);
+}
+
+TEST(socket_filters_end_as_on_linux)
+{
+	skb_type(BPF_PROG_TYPE_SOCKET_FILTER);
+}
+
+/* ---- what the caller passes ---- */
+
+static const uint32_t packet_types[] = {BPF_PROG_TYPE_XDP, BPF_PROG_TYPE_SCHED_CLS, BPF_PROG_TYPE_SOCKET_FILTER};
+
+TEST(sizes_are_checked_as_on_linux)
+{
+	static const uint32_t sizes[] = {0, 1, 13, 14, 15, 60, 1514, 3000}, rooms[] = {0, 1, 13, 14, 20, 60, 61, ROOM}, ctx_rooms[] = {0, 4, 24, 100, 192, 256};
+	static uint8_t data[ROOM];
+	int mine, kernel;
+
+	if (!kernel_loads(BPF_PROG_TYPE_XDP))
+		SKIP(KERNEL_MISSING);
+	compared = 0;
+	for (uint32_t t = 0; t < ARRAY_SIZE(packet_types); t++) {
+		if (!load_both(packet_types[t], "pass", "r0 = 2\nexit", &mine, &kernel))
+			continue;
+		for (uint32_t i = 0; i < ARRAY_SIZE(sizes); i++)
+			for (uint32_t r = 0; r < ARRAY_SIZE(rooms); r++)
+				for (uint32_t c = 0; c < ARRAY_SIZE(ctx_rooms); c++) {
+					struct xdp_md whole = {.data_end = sizes[i]};
+					struct input in = {.data = data, .size = sizes[i], .room = rooms[r], .ctx_room = ctx_rooms[c], .repeat = c};
+
+					if (packet_types[t] == BPF_PROG_TYPE_XDP)
+						in.ctx = &whole, in.ctx_size = sizeof(whole);
+					compare("sizes", (int)packet_types[t], mine, kernel, &in);
+				}
+		close(mine);
+		close(kernel);
+	}
+	CHECK(compared >= 3 * 8 * 8 * 6);
+}
+
+TEST(flags_are_checked_as_on_linux)
+{
+	static uint8_t data[60];
+	int mine, kernel;
+
+	if (!kernel_loads(BPF_PROG_TYPE_XDP))
+		SKIP(KERNEL_MISSING);
+	for (uint32_t t = 0; t < ARRAY_SIZE(packet_types); t++) {
+		if (!load_both(packet_types[t], "pass", "r0 = 2\nexit", &mine, &kernel))
+			continue;
+		for (uint32_t bit = 0; bit < 32; bit++)
+			if (bit != 1 && bit != 2) /* live frames and checked sums are refused with a reason */
+				compare("flag", (int)bit, mine, kernel, &(struct input){.data = data, .size = 60, .room = ROOM, .flags = 1u << bit});
+		close(mine);
+		close(kernel);
+	}
+}
+
+/* Linux puts what is behind data_end into fragments, which skep refuses with a reason. */
+static bool xdp_in_fragments(const uint8_t *ctx, uint32_t ctx_size, uint32_t size)
+{
+	struct xdp_md md = {0};
+
+	memcpy(&md, ctx, ctx_size < sizeof(md) ? ctx_size : sizeof(md));
+	return md.data_end < size;
+}
+
+/* Every byte of the context in turn, at every length that matters. */
+TEST(contexts_are_checked_as_on_linux)
+{
+	static const uint32_t lengths[] = {1, 4, 8, 24, 60, 64, 164, 192, 196, 256};
+	static const uint8_t values[] = {1, 2, 4, 44, 48, 60, 68, 252};
+	static uint8_t data[60];
+	int mine, kernel;
+
+	if (!kernel_loads(BPF_PROG_TYPE_XDP))
+		SKIP(KERNEL_MISSING);
+	compared = 0;
+	for (uint32_t t = 0; t < ARRAY_SIZE(packet_types); t++) {
+		if (!load_both(packet_types[t], "pass", "r0 = 2\nexit", &mine, &kernel))
+			continue;
+		for (uint32_t l = 0; l < ARRAY_SIZE(lengths); l++)
+			for (uint32_t at = 0; at < lengths[l]; at++)
+				for (uint32_t v = 0; v < ARRAY_SIZE(values); v++)
+					for (uint32_t end = 0; end < 2; end++) {
+						uint8_t ctx[256] = {0};
+						char device[IF_NAMESIZE];
+
+						if (end && t == 0)
+							ctx[4] = sizeof(data);
+						else if (end)
+							continue;
+						ctx[at] = values[v];
+						if (t == 0 && xdp_in_fragments(ctx, lengths[l], sizeof(data)))
+							continue;
+						if (at == (t ? offsetof(struct __sk_buff, ifindex) : offsetof(struct xdp_md, ingress_ifindex)) && values[v] > 1 &&
+						    if_indextoname(values[v], device))
+							continue; /* this machine has such a device */
+						compare("context", (int)(packet_types[t] * 100000 + at * 1000 + values[v]), mine, kernel,
+							&(struct input){.data = data, .size = 60, .room = ROOM, .ctx = ctx, .ctx_size = lengths[l], .ctx_room = 256});
+					}
+		close(mine);
+		close(kernel);
+	}
+	CHECK(compared > 5000);
+}
+
+/* XDP metadata given in the context: what the program sees of it, and what comes back. */
+TEST(metadata_is_passed_as_on_linux)
+{
+	static const char *const texts[] = {
+		"r0 = *(u32 *)(r1 +0)\nr2 = *(u32 *)(r1 +8)\nr0 -= r2\nexit",
+		"r2 = 4\ncall 54\nexit", "r2 = -4\ncall 54\nexit", "r2 = -8\ncall 44\nexit", "r2 = 8\ncall 44\nexit", "r2 = -20\ncall 65\nexit", "call 188\nexit",
+	};
+	static uint8_t data[400];
+	int mine, kernel;
+
+	if (!kernel_loads(BPF_PROG_TYPE_XDP))
+		SKIP(KERNEL_MISSING);
+	for (uint32_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * 3);
+	for (uint32_t k = 0; k < ARRAY_SIZE(texts); k++) {
+		if (!load_both(BPF_PROG_TYPE_XDP, texts[k], texts[k], &mine, &kernel))
+			continue;
+		for (uint32_t meta = 0; meta <= 400; meta++)
+			compare("metadata", (int)(1000 * k + meta), mine, kernel,
+				&(struct input){.data = data, .size = 400, .room = ROOM, .ctx = &(struct xdp_md){.data = meta, .data_end = 400}, .ctx_size = sizeof(struct xdp_md), .ctx_room = sizeof(struct xdp_md)});
+		close(mine);
+		close(kernel);
+	}
+}
+
+int main(void)
+{
+	if (skep_open(&engine, &(struct skep_options){.size = sizeof(struct skep_options)})) {
+		printf("Bail out! no engine\n");
+		return 1;
+	}
+	make_packets();
+	RUN(xdp_programs_end_as_on_linux);
+	RUN(tc_programs_end_as_on_linux);
+	RUN(tc_actions_end_as_on_linux);
+	RUN(socket_filters_end_as_on_linux);
+	RUN(sizes_are_checked_as_on_linux);
+	RUN(flags_are_checked_as_on_linux);
+	RUN(contexts_are_checked_as_on_linux);
+	RUN(metadata_is_passed_as_on_linux);
+	skep_close(engine);
+	return test_end();
+}
