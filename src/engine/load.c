@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #define PTR(x) ((void *)(uintptr_t)(x))
 
@@ -430,6 +431,7 @@ static int load_object(struct load *l, struct obj **out)
 	err = prog_load(l);
 	if (!err) {
 		l->p->loaded_ns = os_clock_ns(7 /* CLOCK_BOOTTIME */);
+		l->p->loaded_by = getuid();
 		*out = obj_new(l->k, OBJ_PROG, l->p);
 		if (*out)
 			l->p->id = (*out)->id;

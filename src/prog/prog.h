@@ -34,6 +34,7 @@ struct prog {
 	bool gpl_compatible, sleepable;
 	u8 tag[8];
 	u64 loaded_ns; /* CLOCK_BOOTTIME */
+	u32 loaded_by; /* user id */
 
 	const struct raw_insn *raw; /* as loaded; descriptors in pseudo loads replaced by ids in what INFO returns */
 	const struct insn *insns;

@@ -110,7 +110,7 @@ static int prog_info(struct skep *k, struct obj *o, struct attr_info *a)
 	for (u32 i = 0; i < n_ids; i++)
 		ids[i] = i < p->n_maps ? p->map_owners[i]->id : p->bound[i - p->n_maps]->id;
 	info = (struct bpf_prog_info){
-		.type = p->type, .id = o->id, .load_time = p->loaded_ns, .gpl_compatible = p->gpl_compatible, .btf_id = p->btf_id,
+		.type = p->type, .id = o->id, .load_time = p->loaded_ns, .created_by_uid = p->loaded_by, .gpl_compatible = p->gpl_compatible, .btf_id = p->btf_id,
 		.run_time_ns = atomic_load(&p->run_ns), .run_cnt = atomic_load(&p->run_count), .verified_insns = 0,
 		.xlated_prog_insns = in.xlated_prog_insns, .xlated_prog_len = in.xlated_prog_len, .map_ids = in.map_ids,
 		.nr_map_ids = in.nr_map_ids, .func_info = in.func_info, .nr_func_info = in.nr_func_info,

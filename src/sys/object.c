@@ -18,6 +18,7 @@
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 void log_line(struct skep *k, const char *fmt, ...)
@@ -147,6 +148,17 @@ static void unlink_object(struct obj *o)
 			*at = o->chain;
 			break;
 		}
+	if (o->doubtful) {
+		struct obj *d = k->doubtful;
+
+		if (d == o)
+			k->doubtful = o->next_doubt;
+		for (; d && d != o; d = d->next_doubt)
+			if (d->next_doubt == o) {
+				d->next_doubt = o->next_doubt;
+				break;
+			}
+	}
 	if (o->watch >= 0)
 		inotify_rm_watch(k->inotify, o->watch);
 }
@@ -361,13 +373,69 @@ static bool still_held(const struct obj *o)
 	return errno == EAGAIN || held_here(o);
 }
 
-/* One reference of all descriptors together ends with the last of them. Gives the object that is to be put. */
+/* One reference of all descriptors together ends with the last of them. Gives the object that is to be put. The event
+ * comes a moment before the file is given up, and that moment may be another thread's: what seems held is asked about again. */
 static struct obj *ended(struct obj *o)
 {
-	if (!o->counted || still_held(o))
+	struct skep *k = o->engine;
+
+	if (!o->counted)
 		return NULL;
+	if (still_held(o)) {
+		o->closed_ns = os_clock_ns(CLOCK_MONOTONIC);
+		o->ask_ns = 0;
+		if (!o->doubtful) {
+			o->doubtful = true;
+			o->next_doubt = k->doubtful;
+			k->doubtful = o;
+		}
+		return NULL;
+	}
 	o->counted = false;
 	return o;
+}
+
+/* The first doubtful object that turned out to have ended. At once and often, then the rarer the longer it is held. */
+static struct obj *resolve_doubt(struct skep *k, bool all)
+{
+	enum { OFTEN_NS = 100000000 };
+	u64 now = os_clock_ns(CLOCK_MONOTONIC);
+	struct obj *before = NULL, *gone = NULL;
+
+	for (struct obj *o = k->doubtful, *next; o && !gone; o = next) {
+		u64 age = now - o->closed_ns;
+
+		next = o->next_doubt;
+		if ((!all && now < o->ask_ns) || (o->counted && still_held(o))) {
+			if (now >= o->ask_ns)
+				o->ask_ns = now + (age < OFTEN_NS ? 0 : age);
+			before = o;
+			continue;
+		}
+		if (before)
+			before->next_doubt = next;
+		else
+			k->doubtful = next;
+		o->doubtful = false;
+		if (o->counted)
+			gone = o;
+		o->counted = false;
+	}
+	return gone;
+}
+
+void objects_ask(struct skep *k, bool all)
+{
+	struct obj *gone;
+
+	if (!k->doubtful)
+		return;
+	do {
+		plain_lock_take(&k->lock);
+		gone = resolve_doubt(k, all);
+		plain_lock_drop(&k->lock);
+		obj_put(gone);
+	} while (gone);
 }
 
 /* Events were lost, or there are none: ask about every object. */
@@ -420,4 +488,5 @@ void objects_drain(struct skep *k)
 				obj_put(note_close(k, e->wd));
 			p += sizeof(*e) + e->len;
 		}
+	objects_ask(k, false);
 }

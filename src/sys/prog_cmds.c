@@ -123,6 +123,7 @@ static int next_id(struct sys_call *c, enum obj_type type)
 {
 	struct attr_get_id *a = c->attr;
 
+	objects_ask(c->k, true);
 	return a->id >= INT32_MAX ? -EINVAL : obj_next_id(c->k, type, a->id, &a->next_id);
 }
 
@@ -134,6 +135,7 @@ static int fd_by_id(struct sys_call *c, enum obj_type type)
 
 	if (type == OBJ_MAP ? a->open_flags & ~(u32)(BPF_F_RDONLY | BPF_F_WRONLY) : a->open_flags)
 		return -EINVAL;
+	objects_ask(c->k, true);
 	o = obj_by_id(c->k, type, a->id);
 	if (!o)
 		return -ENOENT;

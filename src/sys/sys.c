@@ -76,6 +76,7 @@ int skep_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size)
 	/* A newer caller's attr is accepted as long as it does not use what is not known here. */
 	if (size > ATTR_MAX && !all_zero((const u8 *)attr + ATTR_MAX, size - ATTR_MAX))
 		return -E2BIG;
+	call.name = infos[cmd].name;
 	memcpy(copy, attr, call.size);
 	if (!all_zero((u8 *)copy + infos[cmd].last, ATTR_MAX - infos[cmd].last))
 		return -EINVAL;
@@ -91,12 +92,12 @@ int skep_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size)
 
 int sys_unsupported(struct sys_call *c)
 {
-	log_line(c->k, "bpf(2): this command is not supported by skep %s", skep_version());
+	log_line(c->k, "%s: not supported by skep %s", c->name, skep_version());
 	return -EINVAL;
 }
 
 int sys_no_hook(struct sys_call *c)
 {
-	log_line(c->k, "bpf(2): attaching needs a hook that skep %s does not have; programs run by BPF_PROG_TEST_RUN", skep_version());
+	log_line(c->k, "%s: attaching needs a hook that skep %s does not have; programs run by PROG_TEST_RUN", c->name, skep_version());
 	return -EOPNOTSUPP;
 }

@@ -29,6 +29,9 @@ struct obj {
 	bool leased; /* a lease on fd tells whether others have the file open */
 	bool shared; /* clients share the engine's own description (no /proc): it lives until the engine ends */
 	struct obj *chain; /* by inode */
+	struct obj *next_doubt; /* of those whose close was seen while they were still held: asked again, see object.c */
+	bool doubtful;
+	u64 closed_ns, ask_ns; /* when that was; when to ask again */
 	void *body; /* struct map_obj *, struct prog *, struct btf_obj *, struct perf_ring * */
 };
 
@@ -76,6 +79,7 @@ struct skep {
 	plain_lock lock; /* guards the tables below and reference counts that go to zero */
 	struct obj_table table[OBJ_TYPES];
 	struct obj *bucket[OBJ_BUCKETS];
+	struct obj *_Atomic doubtful;
 	int inotify;
 	bool closing; /* the engine ends: references no longer count */
 	_Atomic u64 map_bytes;
@@ -103,6 +107,7 @@ enum { NEED_READ = 1, NEED_WRITE = 2 };
 int obj_by_fd(struct skep *k, int fd, u32 type, int need, struct obj **out);
 int obj_fd(struct obj *o, u32 open_flags); /* a new descriptor; open_flags: BPF_F_RDONLY, BPF_F_WRONLY */
 void objects_drain(struct skep *k); /* notices descriptors that were closed */
+void objects_ask(struct skep *k, bool all); /* again about those that were in doubt; all: also if it is not yet time to */
 void log_line(struct skep *k, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 static inline struct map *obj_map(const struct obj *o)
@@ -135,6 +140,7 @@ struct sys_call {
 	struct skep *k;
 	void *attr;
 	u32 size; /* bytes that the caller passed: outputs beyond are not written */
+	const char *name; /* of the command */
 };
 #define CMD(id, name, attr, last, handler, since, fds, ptrs) int handler(struct sys_call *c);
 #include "sys/cmd.def"

@@ -3,6 +3,7 @@
 #include "sys_test.h"
 
 #include <fcntl.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -220,6 +221,83 @@ TEST(lost_events_are_made_up_for)
 	CHECK(!maps_left());
 }
 
+TEST(without_inotify_it_ends_all_the_same)
+{
+	int taken[1024], n = 0, fd, more, id;
+	struct skep *all = k;
+
+	while (n < 1024 && (taken[n] = inotify_init1(IN_CLOEXEC)) >= 0)
+		n++;
+	if (n == 1024 || skep_open(&k, NULL)) {
+		k = NULL;
+	} else {
+		fd = array(0);
+		id = next_id(k, BPF_MAP_GET_NEXT_ID, 0);
+		more = fd_by_id(k, BPF_MAP_GET_FD_BY_ID, (uint32_t)id);
+		CHECK(fd >= 0 && more >= 0);
+		close(fd);
+		CHECK(maps_left());
+		close(more);
+		CHECK(!maps_left());
+		skep_close(k);
+	}
+	while (n)
+		close(taken[--n]);
+	if (!k)
+		test_skip_reason = "inotify cannot be used up";
+	k = all;
+}
+
+struct told {
+	char line[200];
+};
+
+static void remember(void *ud, const char *line)
+{
+	snprintf(((struct told *)ud)->line, sizeof(((struct told *)ud)->line), "%s", line);
+}
+
+TEST(what_is_not_supported_is_named)
+{
+	struct told told = {{0}};
+	struct skep_options opts = {.size = sizeof(opts), .log = remember, .log_ud = &told};
+	struct skep *other;
+	union bpf_attr a;
+
+	REQUIRE(!skep_open(&other, &opts));
+	memset(&a, 0, sizeof(a));
+	CHECK_EQ(skep_bpf(other, BPF_ITER_CREATE, &a, sizeof(a)), -EINVAL);
+	CHECK(!strncmp(told.line, "ITER_CREATE: not supported by skep ", 35));
+	CHECK_EQ(skep_bpf(other, BPF_RAW_TRACEPOINT_OPEN, &a, sizeof(a)), -EOPNOTSUPP);
+	CHECK(!strncmp(told.line, "RAW_TRACEPOINT_OPEN: ", 21));
+	CHECK_EQ(skep_bpf(other, 38, &a, sizeof(a)), -EINVAL);
+	CHECK_EQ(skep_bpf(other, -1, &a, sizeof(a)), -EINVAL);
+	skep_close(other);
+}
+
+TEST(logs_are_cut_and_their_size_is_told)
+{
+	static const struct bpf_insn code[] = {{.code = 0x85, .imm = 9999}, {.code = 0x95}};
+	char log[512], small[20];
+	uint32_t words[48] = {0}; /* log_true_size is newer than the system's header: word 35 */
+	union bpf_attr *a = (union bpf_attr *)(void *)words;
+
+	a->prog_type = BPF_PROG_TYPE_XDP;
+	a->insns = ADDRESS(code);
+	a->insn_cnt = 2;
+	a->license = ADDRESS("GPL");
+	a->log_level = 1;
+	a->log_buf = ADDRESS(log);
+	a->log_size = sizeof(log);
+	CHECK_EQ(skep_bpf(k, BPF_PROG_LOAD, a, sizeof(words)), -EINVAL);
+	CHECK_EQ(words[35], strlen(log) + 1);
+	a->log_buf = ADDRESS(small);
+	a->log_size = sizeof(small);
+	CHECK_EQ(skep_bpf(k, BPF_PROG_LOAD, a, sizeof(words)), -ENOSPC);
+	CHECK_EQ(words[35], strlen(log) + 1);
+	CHECK_STR(small, log + strlen(log) + 1 - sizeof(small)); /* the end says why */
+}
+
 TEST(engines_do_not_know_each_others_descriptors)
 {
 	struct skep *other;
@@ -267,6 +345,9 @@ int main(void)
 	RUN(an_array_of_programs_keeps_them);
 	RUN(a_map_of_maps_keeps_them);
 	RUN(lost_events_are_made_up_for);
+	RUN(without_inotify_it_ends_all_the_same);
+	RUN(what_is_not_supported_is_named);
+	RUN(logs_are_cut_and_their_size_is_told);
 	RUN(engines_do_not_know_each_others_descriptors);
 	RUN(access_modes_hold);
 	skep_close(k);
