@@ -82,6 +82,15 @@ void skep_bpf_use(struct skep *k)
 	pthread_mutex_unlock(&lock);
 }
 
+static skep_bpf_hook_fn *hook;
+static void *hook_ud;
+
+void skep_bpf_hook(skep_bpf_hook_fn *fn, void *ud)
+{
+	hook = fn;
+	hook_ud = ud;
+}
+
 static long give(int ret)
 {
 	if (ret >= 0)
@@ -136,13 +145,16 @@ static const char *bpffs_path(const char *path, char *buf, size_t size)
 	return strcat(buf, path + sizeof(bpffs) - 1);
 }
 
-/* The engine has no BTF of its own kernel, and the host's describes another one. */
+/* Kernel types are those that the engine was given; the host's describe another kernel. */
 static const char *real_path(const char *path, char *buf, size_t size)
 {
-	static const char btf[] = "/sys/kernel/btf";
+	static const char btf[] = "/sys/kernel/btf", vmlinux[] = "/sys/kernel/btf/vmlinux";
+	const char *own = engine ? skep_kernel_btf(engine) : NULL;
 
 	if (!path)
 		return path;
+	if (own && !strcmp(path, vmlinux))
+		return own;
 	if (!strncmp(path, btf, sizeof(btf) - 1)) {
 		errno = ENOENT;
 		return NULL;
@@ -299,6 +311,8 @@ long __wrap_syscall(long number, ...)
 	k = skep_bpf_engine();
 	if (!k)
 		return give(-ENOMEM);
+	if (number == SYS_bpf && hook)
+		return give(hook(hook_ud, k, (int)a[0], (union bpf_attr *)a[1], (unsigned)a[2]));
 	if (number == SYS_bpf)
 		return bpf_call(k, (int)a[0], (union bpf_attr *)a[1], (unsigned)a[2]);
 	return give(skep_perf_event_open(k, (const struct perf_event_attr *)a[0], (int)a[1], (int)a[2], (int)a[3], (unsigned long)a[4]));

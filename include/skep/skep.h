@@ -48,6 +48,11 @@ struct skep_options {
 	uint64_t max_map_bytes;
 	/** File with the run slots of all engines that share pinned maps; NULL: one per user. */
 	const char *domain;
+	/**
+	 * vmlinux BTF file to resolve kernel types against (/sys/kernel/btf/vmlinux, or another kernel's); NULL: the engine's own.
+	 * The string stays the caller's and is valid as long as the engine.
+	 */
+	const char *kernel_btf;
 };
 
 /** Creates an engine. -EINVAL: options of an unknown shape; -ENOMEM; -EMFILE. */
@@ -79,6 +84,44 @@ struct skep_prog {
 
 /** Loads a program; a descriptor, to be closed with close(2), or -errno with the reason in log (may be NULL). */
 SKEP_API int skep_prog_load(struct skep *k, const struct skep_prog *prog, char *log, size_t log_size);
+
+/** One result of the verifier. */
+struct skep_verdict {
+	int error; /* 0: accepted; otherwise what PROG_LOAD gives, -EACCES, -EINVAL, -E2BIG, ... */
+	char code[48]; /* the rule's stable name; "" when accepted, or when the refusal has none */
+	char message[256]; /* the refusal in Linux's words, one line; "" when accepted */
+	uint32_t insn; /* where it was refused, in the program that was passed; UINT32_MAX: nowhere in particular */
+	uint32_t line; /* of the source, from line_info; 0: unknown */
+	char file[256];
+	uint64_t processed; /* instructions that were walked, on all paths */
+	uint64_t states; /* states that were kept, in all */
+	uint64_t peak_bytes; /* of memory */
+	uint64_t time_us; /* from the call until this result was known */
+};
+
+/** What the verifier has to say about one program. */
+struct skep_check {
+	size_t size; /* sizeof(struct skep_check) */
+	uint32_t insns; /* how many the program has */
+	int decided; /* 0: refused before the verifier saw it (bad attributes, unknown instructions): both verdicts say so */
+	struct skep_verdict as_linux; /* Linux's rules and limits */
+	struct skep_verdict safe; /* what PROG_LOAD goes by: same safety, skep's own limits */
+};
+
+/**
+ * BPF_PROG_LOAD, with both of the verifier's results in *out (out->size is set by the caller). Returns what PROG_LOAD returns:
+ * a descriptor, or -errno with *out filled all the same. -EINVAL with *out untouched: its size is unknown.
+ */
+SKEP_API int skep_prog_check(struct skep *k, union bpf_attr *attr, unsigned int attr_size, struct skep_check *out);
+
+/**
+ * What later calls on this engine may do: 0, the default, all that CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN allow on Linux;
+ * otherwise what a user without them may. Programs and maps that exist stay.
+ */
+SKEP_API void skep_set_unprivileged(struct skep *k, int on);
+
+/** The file that skep_options.kernel_btf named; NULL: none. */
+SKEP_API const char *skep_kernel_btf(const struct skep *k);
 
 /** A map's descriptor, or -errno. type: enum bpf_map_type. */
 SKEP_API int skep_map_create(struct skep *k, uint32_t type, uint32_t key_size, uint32_t value_size, uint32_t max_entries, uint32_t flags);

@@ -18,8 +18,16 @@ struct load {
 	struct prog *p;
 	const struct attr_prog_load *attr;
 	struct user_log log;
+	struct skep_check *check; /* what was found out about the program; NULL: nobody asks */
+	u32 refused_insn; /* UINT32_MAX: nowhere in particular */
+	u64 started_ns;
 };
 const struct progtype *progtype_of(struct skep *k, u32 id); /* also an embedder's */
 const struct helper_proto *proto_of(struct skep *k, u32 id);
+
+/* check.c: both verdicts of a load that ended before the verifier decided; l->p still exists */
+void check_undecided(struct load *l, int err);
+/* where in the source an instruction lies; false: not known */
+bool source_line(const struct prog *p, u32 insn, struct skep_verdict *v);
 
 #endif

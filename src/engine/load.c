@@ -29,6 +29,7 @@ PRINTF_LIKE(4, 5) static int refuse_insn(struct load *l, u32 insn, int err, cons
 {
 	va_list ap;
 
+	l->refused_insn = insn;
 	text_addf(&l->log.text, "%u: ", insn);
 	if (l->p->insns[insn].op != OP_PAD)
 		insn_text(&l->log.text, &l->p->insns[insn], insn, NULL);
@@ -438,6 +439,8 @@ static int load_object(struct load *l, struct obj **out)
 		else
 			err = -ENOMEM;
 	}
+	if (l->check && !l->check->decided)
+		check_undecided(l, err);
 	if (err)
 		prog_free(l->k, l->p);
 	return err;
@@ -446,7 +449,7 @@ static int load_object(struct load *l, struct obj **out)
 int sys_prog_load(struct sys_call *c)
 {
 	struct attr_prog_load *a = c->attr;
-	struct load l = {.k = c->k, .attr = a};
+	struct load l = {.k = c->k, .attr = a, .check = c->check, .refused_insn = UINT32_MAX, .started_ns = os_clock_ns(1 /* CLOCK_MONOTONIC */)};
 	struct obj *o = NULL;
 	int err = user_log_open(&l.log, &c->k->mem, a->log_level, a->log_buf, a->log_size), fd;
 

@@ -61,10 +61,10 @@ static bool all_zero(const u8 *p, u32 n)
 	return true;
 }
 
-int skep_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size)
+int sys_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size, struct skep_check *check)
 {
 	u64 copy[ATTR_MAX / 8] = {0};
-	struct sys_call call = {.k = k, .attr = copy, .size = MIN(size, (unsigned)ATTR_MAX)};
+	struct sys_call call = {.k = k, .attr = copy, .size = MIN(size, (unsigned)ATTR_MAX), .check = check};
 	int ret;
 
 	if (cmd < 0 || cmd >= CMD_COUNT)
@@ -86,6 +86,11 @@ int skep_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size)
 	if (memcmp(copy, attr, call.size))
 		memcpy(attr, copy, call.size);
 	return ret;
+}
+
+int skep_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size)
+{
+	return sys_bpf(k, cmd, attr, size, NULL);
 }
 
 /* ---- commands that have nothing behind them here ---- */

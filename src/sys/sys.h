@@ -83,6 +83,7 @@ struct skep {
 	int inotify;
 	bool closing; /* the engine ends: references no longer count */
 	_Atomic u64 map_bytes;
+	_Atomic bool unprivileged; /* calls are a user's without CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN */
 	_Atomic u32 stats_users; /* BPF_ENABLE_STATS descriptors cannot be noticed closing: on stays on */
 	struct {
 		plain_lock lock;
@@ -141,7 +142,9 @@ struct sys_call {
 	void *attr;
 	u32 size; /* bytes that the caller passed: outputs beyond are not written */
 	const char *name; /* of the command */
+	struct skep_check *check; /* PROG_LOAD: what the verifier found goes there; NULL: nobody asks */
 };
+int sys_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size, struct skep_check *check); /* sys.c */
 #define CMD(id, name, attr, last, handler, since, fds, ptrs) int handler(struct sys_call *c);
 #include "sys/cmd.def"
 
