@@ -44,10 +44,34 @@ const struct helper_proto *helper_by_name(const char *name)
 	return NULL;
 }
 
+/* ---- kernel types, callbacks ---- */
+
+static const char *const ktypes[KTYPE_COUNT] = {
+	"",
+#define KTYPE(name) #name,
+#include "abi/ktypes.def"
+};
+
+const char *ktype_name(enum ktype t)
+{
+	return (u32)t < KTYPE_COUNT ? ktypes[t] : "";
+}
+
+static const struct callback callbacks[] = {
+	{.name = ""},
+#define CALLBACK(name, args, ctx_arg, min, max, async, sleepable) {#name, args, ctx_arg, min, max, async, sleepable},
+#include "abi/callbacks.def"
+};
+
+const struct callback *callback_proto(u32 id)
+{
+	return id < ARRAY_SIZE(callbacks) ? &callbacks[id] : NULL;
+}
+
 /* ---- contexts ---- */
 
-#define FIELD(type, field, kind, access) \
-	{#field, offsetof(struct type, field), sizeof(((struct type *)NULL)->field), kind, (access)},
+#define FIELD(type, member, what, rights) \
+	{.name = #member, .offset = offsetof(struct type, member), .size = sizeof(((struct type *)NULL)->member), .kind = (what), .access = (rights)},
 
 static const struct ctx_field socket_skb_fields[] = {
 #define SKB(field, kind, socket, tc) FIELD(__sk_buff, field, kind, socket)
@@ -85,7 +109,7 @@ const struct ctx_field *ctx_field_at(const struct ctx_type *t, u32 off, u32 size
 /* ---- program types ---- */
 
 static const struct progtype types[] = {
-#define PROGTYPE(id, name, ctx, avail, min, max, since) {id, #name, &ctx_##ctx, avail, min, max, since},
+#define PROGTYPE(id, name, ctx, avail, min, max, since) {id, #name, &ctx_##ctx, avail, min, max, since, 0},
 #include "abi/progtypes.def"
 };
 

@@ -13,48 +13,88 @@
 #include <linux/bpf.h>
 #include "abi/uapi.h" /* what is newer than the system's <linux/bpf.h> */
 
+/* ---- ktypes.def: kernel types that prototypes name; resolved by name in the engine's kernel BTF ---- */
+enum ktype {
+	KTYPE_NONE,
+#define KTYPE(name) KTYPE_##name,
+#include "abi/ktypes.def"
+	KTYPE_COUNT
+};
+const char *ktype_name(enum ktype t); /* "task_struct"; "" for KTYPE_NONE */
+
 /* ---- helpers.def ---- */
 enum ret_kind {
 	RET_VOID,
 	RET_SCALAR,
-	RET_MAP_VALUE, /* a value of the map in the ARG_MAP argument; always with NULLABLE */
-	RET_RECORD, /* a ring record of the size in the ARG_SIZE argument */
+	RET_MAP_VALUE, /* what a lookup in the ARG_MAP argument gives: a value, an inner map or a socket, as the map's kind says */
+	RET_RECORD, /* memory of the size in the ARG_ALLOC_SIZE argument */
+	RET_SLICE, /* memory of a dynptr, of the size in the ARG_ALLOC_SIZE argument; lives as long as the dynptr */
 	RET_PACKET, /* bytes of the packet */
-	RET_KERNEL_OBJECT, /* an engine object, read through BTF */
+	RET_KERNEL_OBJECT, /* an engine object, read through BTF: RET_BTF(type) */
+	RET_MEM_OR_BTF, /* what the per-CPU variable in argument 1 is on one CPU */
+	RET_SOCKET, /* struct bpf_sock */
+	RET_SOCK_COMMON,
+	RET_TCP_SOCK,
+	RET_KIND_MASK = 0xff,
 	RET_NULLABLE = 0x100,
+	RET_TRUSTED = 0x200, /* RET_BTF: a trusted pointer */
+	RET_PARAM_SHIFT = 16, /* enum ktype of RET_BTF */
 };
+#define RET_BTF(type) ((u32)RET_KERNEL_OBJECT | (u32)KTYPE_##type << RET_PARAM_SHIFT)
 
 enum arg_kind {
 	ARG_NONE,
 	ARG_SCALAR, /* any number */
-	ARG_ANYTHING, /* any value, also an uninitialised-looking pointer: passed on, never followed */
+	ARG_ANYTHING, /* any initialised value: passed on, never followed */
 	ARG_CTX, /* the program's context */
 	ARG_MAP_HANDLE, /* use ARG_MAP(slot) */
 	ARG_KEY, /* key_size readable bytes of the map argument before it */
 	ARG_VALUE, /* value_size readable bytes */
 	ARG_VALUE_OUT, /* value_size writable bytes */
 	ARG_MEM, /* readable bytes, count in the next argument */
-	ARG_MEM_OUT, /* writable bytes, count in the next argument */
+	ARG_MEM_OUT, /* bytes that are written, count in the next argument */
 	ARG_SIZE, /* the count: at least 1 */
 	ARG_SIZE_0, /* the count: 0 allowed; then the pointer is not followed */
-	ARG_ALLOC_SIZE, /* the size of the RET_RECORD */
-	ARG_FIXED_OUT, /* use ARG_OUT(bytes): that many writable, aligned bytes */
-	ARG_CSTRING, /* NUL-terminated, read-only memory of a map */
-	ARG_CALLBACK, /* a function of the program */
+	ARG_ALLOC_SIZE, /* the size of the RET_RECORD or RET_SLICE: a constant, 0 allowed */
+	ARG_FIXED_OUT, /* use ARG_OUT(bytes): that many bytes, which are written; aligned */
+	ARG_FIXED, /* use ARG_IN(bytes): that many readable bytes */
+	ARG_CSTRING, /* NUL-terminated, constant: in a frozen read-only map */
+	ARG_CALLBACK, /* use ARG_CALL(name): a function of the program, called as callbacks.def says */
 	ARG_RECORD, /* what RET_RECORD gave, not yet released */
-	ARG_SPIN_LOCK, /* a struct bpf_spin_lock in a map value */
+	ARG_SPIN_LOCK, /* a struct bpf_spin_lock in a map value or allocated object */
+	ARG_TIMER, /* a struct bpf_timer in a map value */
 	ARG_UNSAFE, /* an address that is only probed: never trusted */
+	ARG_STACK, /* the program's stack, as an opaque out area: dynptr_from_mem's neighbours use ARG_DYNPTR */
+	ARG_KERNEL, /* use ARG_BTF(type): a pointer to that kernel type */
+	ARG_SOCKET, /* struct bpf_sock of a full socket */
+	ARG_SOCK_COMMON, /* any struct bpf_sock */
+	ARG_BTF_SOCK, /* a kernel socket: struct sock_common or what casts to it, or any struct bpf_sock */
+	ARG_PERCPU, /* a per-CPU kernel variable, or a per-CPU object of the program */
+	ARG_KPTR, /* a kptr field of a map value, for bpf_kptr_xchg(): the next argument is what it takes */
+	ARG_KPTR_NEW, /* what goes into that field; NULL allowed; its reference passes on */
+	ARG_DYNPTR_HANDLE, /* use ARG_DYNPTR(kinds) */
+	ARG_MAP_FLAGS_0, /* a number that must be 0 */
 	ARG_KIND_MASK = 0xff,
 	ARG_NULLABLE = 0x100,
-	ARG_PARAM_SHIFT = 16, /* slot of ARG_MAP, bytes of ARG_OUT */
+	ARG_RELEASES = 0x200, /* the reference behind it is gone afterwards */
+	ARG_UNINIT = 0x400, /* dynptr: made by the call */
+	ARG_RDONLY = 0x800, /* dynptr: also a read-only one; memory: only read */
+	ARG_ALIGNED = 0x1000,
+	ARG_PARAM_SHIFT = 16, /* slot of ARG_MAP, bytes of ARG_OUT and ARG_IN, enum ktype, enum callback, dynptr kinds */
 };
-#define ARG_MAP(slot)  ((u32)ARG_MAP_HANDLE | (u32)MAP_SLOT_##slot << ARG_PARAM_SHIFT)
-#define ARG_OUT(bytes) ((u32)ARG_FIXED_OUT | (u32)(bytes) << ARG_PARAM_SHIFT)
+#define ARG_PARAM(kind, x) ((u32)(kind) | (u32)(x) << ARG_PARAM_SHIFT)
+#define ARG_MAP(slot)	   ARG_PARAM(ARG_MAP_HANDLE, MAP_SLOT_##slot)
+#define ARG_OUT(bytes)	   ARG_PARAM(ARG_FIXED_OUT, bytes)
+#define ARG_IN(bytes)	   ARG_PARAM(ARG_FIXED, bytes)
+#define ARG_BTF(type)	   ARG_PARAM(ARG_KERNEL, KTYPE_##type)
+#define ARG_CALL(name)	   ARG_PARAM(ARG_CALLBACK, CALLBACK_##name)
+#define ARG_DYNPTR(kinds)  ARG_PARAM(ARG_DYNPTR_HANDLE, kinds)
+enum dynptr_kind { DYNPTR_LOCAL = 1, DYNPTR_RINGBUF = 2, DYNPTR_SKB = 4, DYNPTR_XDP = 8, DYNPTR_ANY = 15 };
 
 enum helper_effects {
 	EFFECT_NONE = 0,
 	EFFECT_ACQUIRE = 1 << 0, /* the result must be released */
-	EFFECT_RELEASE = 1 << 1, /* the ARG_RECORD or object argument is released */
+	EFFECT_RELEASE = 1 << 1, /* the ARG_RELEASES argument is released */
 	EFFECT_MOVES_PACKET = 1 << 2, /* packet pointers are invalid afterwards */
 	EFFECT_SLEEPS = 1 << 3, /* sleepable programs only */
 	EFFECT_GPL = 1 << 4, /* GPL-compatible programs only */
@@ -63,7 +103,49 @@ enum helper_effects {
 	EFFECT_PROBE = 1 << 7, /* can run inside a traced process */
 	EFFECT_LOCK = 1 << 8,
 	EFFECT_UNLOCK = 1 << 9,
+	EFFECT_CALLS = 1 << 10, /* calls its ARG_CALLBACK before it returns, any number of times */
+	EFFECT_CALLS_LATER = 1 << 11, /* stores its ARG_CALLBACK, which runs on its own later */
+	EFFECT_RET_SIZE = 1 << 12, /* the result is at most the ARG_SIZE argument: bytes copied */
+	EFFECT_RET_CPU = 1 << 13, /* the result is a CPU number */
+	EFFECT_CASTS = 1 << 14, /* the result is argument 1 under another type, and shares its reference */
+	EFFECT_DYNPTR_WRITE = 1 << 15, /* with a packet's dynptr, slices and packet pointers are invalid afterwards */
+	EFFECT_LOOP_COUNT = 1 << 16, /* argument 1 bounds how often the callback is called */
+	EFFECT_RET_VALUE = 1 << 17, /* argument 1 is a result for the hook: within the program type's range */
+	EFFECT_STORAGE = 1 << 18, /* storage_get: the value belongs to an object that must be trusted */
+	EFFECT_FASTCALL = 1 << 19, /* bpf_fastcall: clobbers R0 and the arguments that it has */
+	EFFECT_BPF = 1 << 20, /* needs CAP_BPF */
+	EFFECT_PERFMON = 1 << 21, /* needs CAP_PERFMON as well */
 };
+
+/* ---- callbacks.def: functions that helpers and kfuncs call back: what R1 to R5 hold on entry, and what may be returned ---- */
+enum callback_arg {
+	CB_NONE, /* not initialised */
+	CB_SCALAR, /* any number */
+	CB_MAP, /* the call's map */
+	CB_KEY, /* a key of it, read-only */
+	CB_VALUE, /* a value of it */
+	CB_CTX, /* the pointer that the caller gave in its ARG_ANYTHING-like context argument (its number is ctx_arg) */
+	CB_KERNEL, /* use CB_BTF(type) */
+	CB_DYNPTR, /* a local dynptr on the caller's behalf, read-only handle */
+	CB_NODE, /* rb-tree: the node added, and a node of the tree: non-owning */
+	CB_WQ, /* the work queue's map value */
+	CB_PARAM_SHIFT = 16,
+};
+#define CB_BTF(type) ((u32)CB_KERNEL | (u32)KTYPE_##type << CB_PARAM_SHIFT)
+struct callback {
+	const char *name;
+	u32 args[5]; /* enum callback_arg */
+	u32 ctx_arg; /* 1 to 5: the call's argument that CB_CTX passes on; 0: none */
+	s32 ret_min, ret_max;
+	bool async; /* runs by itself, with a stack of its own */
+	bool sleepable; /* async: in a sleepable context */
+};
+enum callback_id {
+	CALLBACK_none,
+#define CALLBACK(name, args, ctx_arg, min, max, async, sleepable) CALLBACK_##name,
+#include "abi/callbacks.def"
+};
+const struct callback *callback_proto(u32 id);
 
 /* which program types may call it: families of progtypes.def */
 enum helper_avail {
@@ -95,20 +177,96 @@ enum helper_id {
 #include "abi/helpers.def"
 };
 
+/* ---- kfuncs.def: kernel functions. Their prototypes are BTF's; a row adds what BTF cannot say. ---- */
+enum kfunc_flags {
+	KF_NONE = 0,
+	KF_ACQUIRE = 1 << 0, /* the result must be released */
+	KF_RELEASE = 1 << 1, /* its one referenced argument is released */
+	KF_RET_NULL = 1 << 2,
+	KF_TRUSTED_ARGS = 1 << 3, /* pointers must be trusted, at offset 0, never NULL unless marked __nullable */
+	KF_SLEEPABLE = 1 << 4,
+	KF_DESTRUCTIVE = 1 << 5,
+	KF_RCU = 1 << 6, /* trusted or RCU-protected pointers */
+	KF_ITER_NEW = 1 << 7,
+	KF_ITER_NEXT = 1 << 8,
+	KF_ITER_DESTROY = 1 << 9,
+	KF_RCU_PROTECTED = 1 << 10, /* only in an RCU read-side section */
+	KF_FASTCALL = 1 << 11,
+};
+/* What a kfunc does that neither its prototype nor a flag says: each is one rule of the verifier. */
+enum kfunc_role {
+	KROLE_PLAIN,
+	KROLE_OBJ_NEW, /* gives an object of the program's type whose local id is argument 1 */
+	KROLE_PERCPU_OBJ_NEW,
+	KROLE_OBJ_DROP,
+	KROLE_PERCPU_OBJ_DROP,
+	KROLE_REFCOUNT_ACQUIRE,
+	KROLE_LIST_PUSH,
+	KROLE_LIST_POP, /* and peek: KF_ACQUIRE tells them apart */
+	KROLE_RBTREE_ADD,
+	KROLE_RBTREE_REMOVE,
+	KROLE_RBTREE_READ, /* first, root, left, right: non-owning results */
+	KROLE_RCU_LOCK,
+	KROLE_RCU_UNLOCK,
+	KROLE_PREEMPT_OFF,
+	KROLE_PREEMPT_ON,
+	KROLE_IRQ_SAVE,
+	KROLE_IRQ_RESTORE,
+	KROLE_RES_LOCK,
+	KROLE_RES_UNLOCK,
+	KROLE_RES_LOCK_IRQ,
+	KROLE_RES_UNLOCK_IRQ,
+	KROLE_CAST_CTX, /* bpf_cast_to_kern_ctx(): the context as the kernel's own type */
+	KROLE_RDONLY_CAST, /* argument 1 as an untrusted, read-only pointer to the kernel type whose id is argument 2 */
+	KROLE_DYNPTR_FROM, /* makes a dynptr of argument 1: its kind follows from the prototype */
+	KROLE_DYNPTR_SLICE,
+	KROLE_DYNPTR_SLICE_RDWR,
+	KROLE_DYNPTR_CLONE,
+	KROLE_THROW,
+	KROLE_WQ_CALLBACK,
+	KROLE_ITER_NUM, /* KF_ITER_*: over numbers, RCU and css need no more than flags */
+	KROLE_SESSION_COOKIE,
+	KROLE_MOVES_PACKET, /* packet pointers are invalid afterwards */
+};
+struct kfunc {
+	const char *name; /* with "bpf_" where it has it */
+	u32 flags; /* enum kfunc_flags */
+	u32 role; /* enum kfunc_role */
+	u64 avail; /* program types, as struct helper_proto's */
+	const char *since;
+};
+const struct kfunc *kfunc_by_name(const char *name); /* NULL: not in this build */
+const struct kfunc *kfuncs(u32 *n);
+
 /* ---- ctx.def: fields of contexts, as programs see them ---- */
 enum ctx_kind {
 	CTX_PLAIN, /* bytes of the context itself */
 	CTX_DATA, /* 32-bit field that loads as the address of the packet's first byte */
 	CTX_DATA_END,
 	CTX_DATA_META,
-	CTX_POINTER, /* 64-bit pointer field to something the engine names (sk, flow_keys): NULL when there is none */
+	CTX_POINTER, /* 64-bit pointer field: to what `target` says */
 };
-enum { CTX_READ = 1, CTX_WRITE = 2, CTX_RW = 3, CTX_NARROW = 4 /* loads of part of it are allowed */ };
+enum ctx_target {
+	TARGET_NONE,
+	TARGET_SOCK_COMMON, /* struct bpf_sock, common part */
+	TARGET_SOCKET, /* struct bpf_sock, full socket */
+	TARGET_FLOW_KEYS, /* struct bpf_flow_keys */
+	TARGET_PACKET, /* the first byte of data, where the field is 64 bits wide (sk_msg, sockopt, sk_reuseport) */
+	TARGET_PACKET_END,
+	TARGET_KERNEL, /* a kernel type, trusted: ktype */
+	TARGET_BUFFER, /* read-only or read-write bytes of a size that only the run knows */
+	TARGET_BUFFER_WRITE,
+};
+enum { CTX_READ = 1, CTX_WRITE = 2, CTX_RW = 3, CTX_NARROW = 4 /* loads of part of it are allowed */,
+       CTX_NARROW_WRITE = 8, CTX_MAYBE_NULL = 16 /* pointer */, CTX_BPF_ONLY = 32 /* needs CAP_BPF */, CTX_PERFMON_ONLY = 64 };
 
 struct ctx_field {
 	const char *name;
 	u16 offset, size;
 	u8 kind, access;
+	u8 target; /* enum ctx_target */
+	u16 ktype; /* enum ktype */
+	u32 attach; /* mask over `attach_group` bits of the program type: for which attach types it is there; 0: all */
 };
 struct ctx_type {
 	const char *name; /* the uapi struct: "xdp_md" */
@@ -121,14 +279,32 @@ struct ctx_type {
 const struct ctx_field *ctx_field_at(const struct ctx_type *t, u32 off, u32 size);
 
 /* ---- progtypes.def ---- */
+enum progtype_flags {
+	PT_SLEEPABLE = 1 << 0, /* may be loaded BPF_F_SLEEPABLE */
+	PT_SLEEPABLE_ONLY = 1 << 1,
+	PT_PACKET_READ = 1 << 2, /* direct packet access */
+	PT_PACKET_WRITE = 1 << 3,
+	PT_PACKET_META = 1 << 4, /* xdp: the packet's metadata is told from its data */
+	PT_ATTACH_BTF = 1 << 5, /* needs attach_btf_id */
+	PT_CTX_BTF = 1 << 6, /* the context is the argument list of the attach target's BTF prototype */
+	PT_LEGACY_PACKET = 1 << 7, /* BPF_LD | BPF_ABS and BPF_IND */
+	PT_UNPRIVILEGED = 1 << 8, /* may be loaded without CAP_BPF */
+	PT_NET_ADMIN = 1 << 9, /* needs CAP_NET_ADMIN */
+	PT_PERFMON = 1 << 10, /* needs CAP_PERFMON */
+	PT_STRICT_ALIGN = 1 << 11,
+};
 struct progtype {
 	u32 id;
 	const char *name; /* "xdp": bpftool's name */
 	const struct ctx_type *ctx;
 	u32 avail; /* helper families */
-	s64 ret_min, ret_max; /* range of allowed results */
+	s64 ret_min, ret_max; /* range of allowed results where no row of ret_ranges.def narrows it */
 	const char *since;
+	u32 flags; /* enum progtype_flags */
 };
+/* The range that R0 must lie in at exit, by attach type; false: any value, or no value is needed (*no_r0). */
+bool progtype_results(const struct progtype *t, u32 attach_type, s64 *min, s64 *max);
+bool progtype_attach_ok(const struct progtype *t, u32 attach_type); /* expected_attach_type that PROG_LOAD accepts */
 const struct progtype *progtype(u32 id); /* NULL: not in this build */
 const struct progtype *progtypes(u32 *n);
 

@@ -201,8 +201,8 @@ static int copy_fields(struct skep *k, struct own_type *t, const struct skep_pro
 
 		if (!f->size || (u64)f->offset + f->size > in->ctx_size || f->offset + f->size > UINT16_MAX)
 			return -EINVAL;
-		t->fields[i] = (struct ctx_field){"", (u16)f->offset, (u16)f->size, CTX_PLAIN,
-						  (u8)(CTX_READ | CTX_NARROW | (f->writable ? CTX_WRITE : 0))};
+		t->fields[i] = (struct ctx_field){.name = "", .offset = (u16)f->offset, .size = (u16)f->size, .kind = CTX_PLAIN,
+						  .access = (u8)(CTX_READ | CTX_NARROW | (f->writable ? CTX_WRITE : 0))};
 	}
 	t->ctx.fields = t->fields;
 	t->ctx.n_fields = in->n_fields;
