@@ -464,9 +464,9 @@ static int parse(struct check *c)
 	return err ? err : check_cycles(c);
 }
 
-int btf_parse(struct btf *b, const struct mem *mem, const void *data, u32 size, struct text *log)
+int btf_parse(struct btf *b, const struct mem *mem, const void *data, u32 size, u32 level, struct text *log)
 {
-	struct check c = {b, log, 0};
+	struct check c = {b, level ? log : NULL, 0};
 	int err;
 
 	*b = (struct btf){.mem = mem, .size = size};

@@ -141,7 +141,7 @@ static int adopt_types(struct skep *k, struct map_obj *m, const void *data, u32 
 	b = mem_alloc(&k->mem, sizeof(*b));
 	if (!b)
 		return -ENOMEM;
-	err = btf_parse(&b->btf, &k->mem, data, size, NULL);
+	err = btf_parse(&b->btf, &k->mem, data, size, 0, NULL);
 	if (!err) {
 		m->btf = obj_new(k, OBJ_BTF, b);
 		if (m->btf)

@@ -93,7 +93,7 @@ int sys_btf_load(struct sys_call *c)
 	b = mem_alloc(&c->k->mem, sizeof(*b));
 	if (!b)
 		return -ENOMEM;
-	err = btf_parse(&b->btf, &c->k->mem, PTR(a->btf), a->btf_size, &log.text);
+	err = btf_parse(&b->btf, &c->k->mem, PTR(a->btf), a->btf_size, log.level, &log.text);
 	if (err) {
 		if (log.text.len)
 			log_line(c->k, "BTF_LOAD: %s", text_str(&log.text));
