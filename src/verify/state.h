@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The verifier from inside: what is known at one point of one path (struct state), and the verification as a whole (struct verifier).
+ *
+ * A state is a stack of frames, each with registers and stack slots; references, locks and sections held belong to the state. The current
+ * state is changed in place as the walk goes on; checkpoints are copies, kept per instruction, that later arrivals are compared with (prune.c).
+ *
+ * Rules:
+ *  1. Registers are changed through reg_set_*() or after reg_forget(): a pointer that becomes a scalar keeps no field of the pointer.
+ *  2. A register that shares an id with others (linked scalars, packet ranges, NULL checks) loses it when its value changes.
+ *  3. What is said to the user goes through reject(): one code of errors.def, the kernel's wording, and the error that PROG_LOAD gives.
+ *     A function that returns an int returns 0 or what reject() gave; the caller passes it on at once.
+ *  4. No helper, kfunc or map kind is named by its id here: tables give attributes.
+ *
+ * Ownership: everything lies in the verifier's arena, states and frames on its free lists.
+ */
+#ifndef SKEP_VERIFY_STATE_H
+#define SKEP_VERIFY_STATE_H
+
+#include "btf/btf.h"
+#include "verify/scalar.h"
+#include "verify/verify.h"
+
+enum { REGS = 11, REG_FP = 10, FRAMES = 8, STACK_BYTES = 512, STACK_SLOTS = STACK_BYTES / 8, SLOT_BYTES = 8 };
+
+/* ---- what a register holds: a base type and flags ---- */
+enum reg_type {
+	R_NONE, /* not initialised */
+	R_SCALAR,
+	R_CTX,
+	R_MAP, /* a map itself */
+	R_MAP_VALUE,
+	R_MAP_KEY,
+	R_STACK,
+	R_PACKET_META, /* from data_meta up to data */
+	R_PACKET, /* off from data, range proved */
+	R_PACKET_END,
+	R_FLOW_KEYS,
+	R_SOCKET,
+	R_SOCK_COMMON,
+	R_TCP_SOCK,
+	R_TP_BUFFER, /* raw_tracepoint_writable's buffer */
+	R_XDP_SOCK,
+	R_BTF, /* a kernel type or, with R_ALLOC, an object of the program's own type */
+	R_MEM, /* mem_size bytes */
+	R_ARENA,
+	R_BUFFER, /* bytes whose size only attaching tells: the largest offset used is noted */
+	R_FUNC, /* a function of the program */
+	R_DYNPTR, /* a dynptr that a callback was given */
+	R_PERCPU_BTF, /* not used on its own: R_BTF with R_PERCPU */
+	R_TYPE_MASK = 0xff,
+	/* flags */
+	R_NULLABLE = 1 << 8,
+	R_RDONLY = 1 << 9,
+	R_RINGBUF = 1 << 10, /* R_MEM: a reserved ring record */
+	R_USER = 1 << 11, /* points into user memory */
+	R_PERCPU = 1 << 12,
+	R_ALLOC = 1 << 13, /* R_BTF: an object of the program's own (bpf_obj_new) */
+	R_UNTRUSTED = 1 << 14,
+	R_TRUSTED = 1 << 15,
+	R_RCU = 1 << 16,
+	R_NON_OWNING = 1 << 17, /* a graph node whose owner is the list or tree, while the lock is held */
+	R_FIXED_SIZE = 1 << 18,
+	R_SLICE = 1 << 19, /* R_MEM: data of a dynptr (dynptr_id) */
+};
+static inline u32 reg_base(u32 type)
+{
+	return type & R_TYPE_MASK;
+}
+
+enum iter_state { ITER_NONE, ITER_ACTIVE, ITER_DRAINED };
+
+struct reg {
+	u32 type; /* enum reg_type */
+	s32 off; /* fixed offset of a pointer; v holds the variable part */
+	u32 id; /* scalars: linked; pointers: same variable part (packet), or same NULL check */
+	u32 ref; /* of the reference it carries; 0: none */
+	union {
+		s32 range; /* R_PACKET*: bytes proved from off; PACKET_BEYOND and PACKET_AT from comparisons with the end */
+		struct {
+			struct map *map; /* R_MAP, R_MAP_VALUE, R_MAP_KEY */
+			u32 map_uid; /* tells lookups of inner maps apart; 0: not from a map-in-map */
+		};
+		struct {
+			const struct btf *btf; /* R_BTF */
+			u32 btf_id;
+		};
+		struct {
+			u32 mem_size; /* R_MEM */
+			u32 dynptr_id; /* R_SLICE: of the dynptr */
+		};
+		struct {
+			u32 kind; /* enum dynptr_kind: R_DYNPTR and slots S_DYNPTR */
+			bool first;
+		} dynptr;
+		struct {
+			const struct btf *btf; /* slots S_ITER */
+			u32 btf_id;
+			u16 state; /* enum iter_state */
+			u16 depth; /* iterations so far */
+		} iter;
+		struct {
+			u32 kind; /* slots S_IRQ: which kfunc family saved it */
+		} irq;
+		u32 subprog; /* R_FUNC */
+		u64 raw[2];
+	};
+	u32 frame; /* R_STACK: whose stack */
+	s32 delta; /* linked scalars: this = base of the id + delta; only with id & ID_DELTA */
+	u32 def32; /* scalars: insn that left the upper half zero by a 32-bit write, 0: none */
+	bool precise; /* scalars: an access depended on the bounds */
+	struct scalar v;
+};
+#define ID_DELTA     0x80000000u /* in id: off by a constant from the others */
+#define PACKET_AT    (-1) /* exactly at the end */
+#define PACKET_BEYOND (-2) /* at least at, maybe past the end */
+
+static inline bool reg_is_pointer(const struct reg *r)
+{
+	return r->type > R_SCALAR;
+}
+static inline bool reg_is_scalar(const struct reg *r)
+{
+	return r->type == R_SCALAR;
+}
+static inline bool reg_is_const(const struct reg *r) /* a known number */
+{
+	return r->type == R_SCALAR && scalar_is_const(&r->v);
+}
+static inline bool reg_is_null(const struct reg *r)
+{
+	return reg_is_const(r) && r->v.bits.value == 0;
+}
+static inline bool type_is_packet(u32 type)
+{
+	return reg_base(type) == R_PACKET || reg_base(type) == R_PACKET_META;
+}
+
+/* ---- stack slots: eight bytes each, slot 0 is [fp-8, fp) ---- */
+enum slot_kind { S_NONE, S_SPILL, S_MISC, S_ZERO, S_DYNPTR, S_ITER, S_IRQ };
+struct stack_slot {
+	struct reg reg; /* S_SPILL (kind[7] is S_SPILL; narrower spills fill the top kinds), S_DYNPTR, S_ITER, S_IRQ */
+	u8 kind[SLOT_BYTES]; /* enum slot_kind per byte; kind[7 - i] is byte fp - 8*slot - 1 - i: kind[0] is the lowest address */
+};
+
+struct frame {
+	struct reg regs[REGS];
+	u32 callsite; /* insn of the call in the caller's frame */
+	u32 number; /* 0 is the entry function */
+	u32 subprog;
+	u32 async_count; /* how many callbacks this path registered to run later */
+	const struct callback *callback; /* the frame runs a callback: what it may return */
+	s64 cb_ret_min, cb_ret_max;
+	bool in_callback, in_async_callback, in_exception_callback;
+	u32 callback_depth; /* how often it was entered again on this path */
+	u32 n_slots, cap_slots; /* stack in use: fp - 8 * n_slots; room */
+	struct stack_slot *stack;
+};
+
+enum ref_kind { REF_PTR = 1, REF_LOCK = 2, REF_RES_LOCK = 4, REF_RES_LOCK_IRQ = 8, REF_IRQ = 16 };
+struct ref {
+	u32 kind; /* enum ref_kind */
+	u32 id;
+	u32 insn; /* that acquired it */
+	const void *ptr; /* locks: of which map, or object's type */
+};
+
+struct history { /* one step of a path, for precision: a jump, or an access to the stack through a register */
+	u32 insn;
+	u32 prev : 22;
+	u32 flags : 10; /* HIST_STACK | slot | frame << 6, packed by hist_stack() */
+	u64 linked; /* up to 6 linked registers or slots, 10 bits each, count in the low 4 */
+};
+
+struct state {
+	struct frame *frame[FRAMES];
+	struct state *parent; /* the checkpoint that this path came through last */
+	u32 branches; /* paths under way from here; 0: everything behind it was explored */
+	u32 insn;
+	u32 n_frames; /* current frame is n_frames - 1 */
+	struct ref *refs;
+	u32 n_refs, cap_refs;
+	u32 active_locks, active_preempt_locks, active_rcu_locks, active_irq_id;
+	u32 active_lock_id;
+	const void *active_lock_ptr;
+	bool speculative, in_sleepable;
+	u32 first_insn, last_insn;
+	u32 hist_start, hist_end; /* its part of the verifier's history */
+	u32 dfs_depth, callback_unroll_depth, may_goto_depth;
+	u32 entries; /* of the stack masks below that are valid */
+	u64 stack_read[FRAMES]; /* slots that some path from here reads before it overwrites them */
+	u64 stack_written[FRAMES]; /* current state: slots overwritten since the parent */
+	u32 fresh; /* current state: frames entered since the parent */
+	struct state *next; /* checkpoints at the same instruction; free list */
+	/* checkpoints */
+	u32 misses, hits;
+	bool in_loop; /* part of a cycle that is still being explored */
+	struct state *loop_entry;
+	bool used_as_loop_entry, cleaned, joined;
+};
+
+static inline struct frame *cur_frame(const struct state *s)
+{
+	return s->frame[s->n_frames - 1];
+}
+
+/* ---- per instruction ---- */
+struct insn_aux {
+	bool prune_point, jump_point, force_checkpoint, calls_callback, jump_target, is_iter_next, seen, nospec, nospec_result;
+	u8 facts; /* enum insn_facts */
+	u8 fastcall; /* part of a fastcall pattern (spill or fill); calls: number of pairs */
+	u16 live_in; /* registers that may be read from here on */
+	u32 scc; /* cycle of the control flow that it belongs to, 0: none */
+	u32 ptr_type; /* loads, stores, atomics: pointer type of the access on every path; 0 not yet */
+	struct state *states; /* checkpoints */
+	u32 n_states;
+	struct map *map; /* calls: the map that every path passes; MAP_MANY when they differ */
+	u64 key_state; /* calls with a map: the key, where it is one constant on every path */
+	u64 obj_size; /* calls that allocate */
+	const struct kfunc *kfunc; /* calls of kernel functions */
+	const void *local_meta; /* calls on the program's own types: struct of btf records */
+	u32 alu_state; /* pointer arithmetic of unprivileged programs: how it is sanitised; must be the same on every path */
+	u32 alu_limit;
+};
+#define MAP_MANY ((struct map *)(uintptr_t)-1)
+
+struct subprog_info {
+	u32 stack_depth; /* bytes, rounded as used */
+	bool has_tail_call, tail_call_reachable, has_ld_abs, might_sleep, changes_pkt_data, might_throw;
+	bool is_callback, is_async_callback, is_exception_callback, is_global, is_static_checked, called;
+	bool args_ready; /* global: the prototype was read */
+	u32 n_args;
+	u32 postorder_start, postorder_n;
+	s32 fastcall_stack_off;
+	bool keep_fastcall_stack;
+	struct subprog_arg {
+		u32 kind; /* enum subprog_arg_kind */
+		u32 mem_size;
+		u32 btf_id;
+		const struct btf *btf;
+	} args[5];
+};
+enum subprog_arg_kind {
+	SARG_SCALAR = 1, SARG_CTX, SARG_MEM, SARG_DYNPTR, SARG_BTF, SARG_ARENA,
+	SARG_KIND_MASK = 0xff, SARG_NULLABLE = 0x100, SARG_TRUSTED = 0x200, SARG_RDONLY = 0x400, SARG_UNTRUSTED = 0x800,
+};
+
+struct pending { /* a branch not yet explored */
+	struct state *st;
+	u32 insn, prev_insn;
+	u32 log_pos; /* length of the log to go back to */
+	struct pending *next;
+};
+
+struct id_map {
+	u32 old, cur;
+};
+enum { ID_MAP = (REGS + STACK_SLOTS) * FRAMES };
+
+struct verifier {
+	struct prog *prog;
+	const struct insn *insns;
+	u32 n;
+	const struct verify_options *opts;
+	struct text *log;
+	u32 log_level;
+	struct verify_result *result;
+	struct rejection *why;
+	struct arena arena;
+	/* what the load may do, from opts */
+	bool priv; /* CAP_BPF: else no pointer may leak, and only forward knowledge that speculation cannot bypass counts */
+	bool allow_ptr_leaks, allow_uninit_stack, bypass_spec_v1, bypass_spec_v4, allow_ptr_to_map_access, strict_align, joins, explore_alu_limits;
+	u64 max_insns, max_jumps;
+	/* the walk */
+	struct state *cur;
+	u32 insn, prev_insn;
+	struct pending *pending;
+	u32 n_pending;
+	u32 ids; /* last id given */
+	u64 insns_processed, prev_insns_processed;
+	u32 jumps_processed, prev_jumps_processed;
+	bool test_state_freq;
+	struct history *hist;
+	u32 hist_n, hist_cap;
+	struct history *cur_hist; /* of the instruction being walked, or NULL */
+	struct insn_aux *aux;
+	struct subprog_info *subs;
+	u32 exception_callback; /* subprog, 0: none */
+	bool seen_exception, seen_direct_write;
+	u32 subprog; /* that is verified now: 0 or a global one */
+	/* free lists */
+	struct state *free_states;
+	struct frame *free_frames;
+	struct pending *free_pending;
+	struct id_map ids_map[ID_MAP];
+	u32 id_gen;
+	/* what is known of the kernel's types */
+	const struct btf *vmlinux; /* NULL: none */
+	u32 ktype_ids[KTYPE_COUNT]; /* resolved at first use */
+	/* attach target */
+	const struct btf *attach_btf;
+	u32 attach_btf_id;
+	const char *attach_func_name;
+	const struct btf_type *attach_proto;
+	struct arena_map *arena_map;
+	struct map *arena_of; /* the program's arena map */
+	void *live; /* live.c */
+	struct text scratch;
+};
+
+/* ---- reject.c: errors.def ---- */
+enum reject_code {
+	REJECT_NONE,
+#define REJECT(name, err, doc) REJECT_##name,
+#include "verify/errors.def"
+	REJECT_CODES
+};
+/* Notes why and gives the negative errno of the row. The text is the kernel's line; it is added to the log. */
+int reject(struct verifier *v, enum reject_code code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Same with another errno than the row's. */
+int reject_err(struct verifier *v, enum reject_code code, int err, const char *fmt, ...) PRINTF_LIKE(4, 5);
+void reject_at(struct verifier *v, s32 reg, s64 needed, s64 proved); /* adds data to the latest */
+void log_add(struct verifier *v, const char *fmt, ...) PRINTF_LIKE(2, 3); /* to the log at level 1 and above */
+int bug(struct verifier *v, const char *what); /* skep is wrong: -EFAULT, "verifier bug: ..." */
+
+/* ---- regs.c ---- */
+void reg_forget(struct verifier *v, struct reg *r); /* an unknown scalar; precise when the program is not privileged */
+void reg_set_const(struct reg *r, u64 value);
+void reg_set_unknown(struct verifier *v, struct reg *r);
+void reg_set_none(struct reg *r);
+void reg_set_pointer(struct reg *r, u32 type); /* offset 0, no id, no reference */
+void reg_zero_var(struct reg *r); /* variable offset 0 */
+struct reg *reg_of(struct verifier *v, u32 regno); /* of the current frame */
+u32 new_id(struct verifier *v);
+void unlink_scalar(struct reg *r); /* id and delta away */
+void assign_scalar_id(struct verifier *v, struct reg *r); /* before it is copied: so that both share an id */
+int reg_check_read(struct verifier *v, u32 regno); /* initialised? "R%d !read_ok" */
+int reg_check_write(struct verifier *v, u32 regno); /* "frame pointer is read only" */
+const char *reg_type_name(struct verifier *v, u32 type); /* "map_value_or_null", "trusted_ptr_", ... */
+bool reg_may_be_null(const struct reg *r);
+/* Each register and spilled register of all frames of the current state. fn must not move stacks. */
+typedef void reg_visit(struct verifier *v, struct reg *r, void *ud);
+void each_reg(struct verifier *v, struct state *s, reg_visit *fn, void *ud);
+
+/* ---- state.c ---- */
+struct state *state_new(struct verifier *v); /* NULL: out of memory */
+struct frame *frame_new(struct verifier *v);
+void state_free(struct verifier *v, struct state *s);
+int state_copy(struct verifier *v, struct state *to, const struct state *from);
+int stack_grow(struct verifier *v, struct frame *f, u32 slots);
+struct state *push_branch(struct verifier *v, u32 insn, u32 prev_insn, bool speculative); /* a copy of the current state, to be walked later */
+int ref_acquire(struct verifier *v, u32 insn); /* id, or -ENOMEM */
+int ref_acquire_kind(struct verifier *v, enum ref_kind kind, u32 insn, u32 id, const void *ptr);
+int ref_release(struct verifier *v, u32 id); /* registers with it become unknown */
+int ref_drop(struct state *s, u32 id, enum ref_kind kind, const void *ptr); /* only the entry; -EINVAL */
+struct ref *ref_find(const struct state *s, u32 id);
+
+/* ---- history.c / precise.c ---- */
+int hist_push(struct verifier *v, struct state *s, u32 flags, u64 linked);
+int mark_precise(struct verifier *v, u32 regno); /* the register's bounds matter from here back */
+int mark_precise_state(struct verifier *v, struct state *s, u32 frame, s32 regno);
+u32 hist_stack(u32 slot, u32 frame);
+
+/* ---- stack masks (live.c) ---- */
+void stack_note_read(struct verifier *v, struct state *s, u32 frame, u32 slot); /* one slot */
+void stack_note_write(struct state *s, u32 frame, u32 slot); /* all eight bytes are overwritten */
+
+/* ---- stack.c ---- */
+int stack_read(struct verifier *v, struct reg *ptr, u32 regno, s32 off, u32 size, s32 dst); /* dst < 0: only checked */
+int stack_write(struct verifier *v, struct reg *ptr, u32 regno, s32 off, u32 size, s32 value_reg, u32 insn);
+/* Helpers' memory: [ptr+off, +size) must be initialised (read) or becomes so (write). meta_raw: NULL, or the call's area that is written */
+enum mem_use { MEM_READ = 1, MEM_WRITE = 2, MEM_RAW = 4 /* written by a call, whatever was there before */ };
+int stack_range(struct verifier *v, u32 regno, struct reg *ptr, s32 off, u64 size, bool zero_size, u32 use);
+bool stack_is_spill(const struct stack_slot *s); /* a register, whole or narrow */
+u32 slot_of(s32 off); /* of a fixed offset below 0 */
+s32 slot_special(struct verifier *v, struct reg *ptr, const char *what); /* slot of a dynptr, iterator or flag argument: -EINVAL when its offset is not fixed or not aligned */
+
+/* ---- mem.c ---- */
+/* One load or store by the program. value_reg: stores, atomics: the register stored, or -1. */
+int mem_access(struct verifier *v, u32 insn, u32 regno, s32 off, u32 size, u32 use, s32 value_reg, bool strict, bool sign_extend);
+int mem_atomic(struct verifier *v, const struct insn *in);
+/* A call's memory argument of access_size bytes. */
+int mem_region(struct verifier *v, u32 regno, u64 size, u32 use, bool zero_size, const char *who);
+int mem_bounds(struct verifier *v, u32 regno, s32 off, s64 size, u32 mem_size, bool zero_size); /* with a variable offset */
+int mem_map_value(struct verifier *v, u32 regno, s32 off, s32 size, bool zero_size, u32 use);
+int mem_fixed_pointer(struct verifier *v, const struct reg *r, u32 regno, bool fixed_off_ok); /* no variable offset, no negative one */
+int mem_ctx_fixed(struct verifier *v, const struct reg *r, u32 regno);
+
+/* ---- alu.c, branch.c ---- */
+int walk_alu(struct verifier *v, const struct insn *in);
+int walk_jump(struct verifier *v, const struct insn *in, u32 *next); /* conditional jumps: both edges; *next: where this path goes on */
+void sync_linked(struct verifier *v, struct state *s, const struct reg *known, u64 linked);
+void null_checked(struct verifier *v, struct state *s, u32 id, bool is_null); /* all registers of a NULL check */
+void packet_forget(struct verifier *v); /* all packet pointers of the current state become invalid */
+
+/* ---- call.c and its family ---- */
+int walk_helper(struct verifier *v, const struct insn *in, u32 *next);
+int walk_kfunc(struct verifier *v, const struct insn *in, u32 *next);
+/* ---- func.c: functions of the program ---- */
+int walk_subprog_call(struct verifier *v, const struct insn *in, u32 *next);
+/* Pushes a frame (current state, or an async one) for a callback and goes on in it; the path without a call is walked as well.
+ * fill() sets its R1 to R5. */
+typedef int callback_fill(struct verifier *v, struct frame *caller, struct frame *callee, void *ud);
+int callback_call(struct verifier *v, const struct insn *in, u32 subprog, const struct callback *cb, callback_fill *fill, void *ud, u32 *next);
+int walk_return(struct verifier *v, u32 *next, bool *done); /* exit of a frame; *done: the path is finished */
+int global_args(struct verifier *v, u32 subprog); /* reads a global function's prototype */
+int resources_released(struct verifier *v, const char *where, bool exception); /* references, locks, sections at exit or tail call */
+int result_ok(struct verifier *v, u32 regno, const char *name); /* R0 at exit against the type's range */
+
+/* ---- prune.c ---- */
+int prune_visit(struct verifier *v, u32 insn, bool *pruned); /* is the current state covered? else maybe a checkpoint */
+
+/* ---- cfg.c ---- */
+int cfg_check(struct verifier *v); /* reachable, no fall-through of a function, back edges; prune points, cycles */
+int cfg_stack_depth(struct verifier *v); /* combined stack of call chains, recursion */
+
+/* ---- live.c ---- */
+int live_registers(struct verifier *v);
+
+/* ---- log.c ---- */
+void log_state(struct verifier *v, const struct state *s, u32 frame, bool all);
+void log_insn(struct verifier *v, u32 insn);
+
+#endif

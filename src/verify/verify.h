@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * verify: proves that a program ends and touches nothing it may not, or says why not. The verdict is Linux's (6.18).
+ *
+ * Two results, never mixed: VERIFY_LINUX explores as the kernel does and within its limits; VERIFY_SAFE also joins states at the heads of loops
+ * whose trip bound is proved, and has limits of its own. A program runs on VERIFY_SAFE; VERIFY_LINUX is what is reported as the kernel's verdict.
+ *
+ * Ownership: the caller owns the program and the log; all memory of a verification lies in one arena, gone when verify_program() returns. What
+ * it leaves behind (struct verify_result, facts) is in the program's arena.
+ */
+#ifndef SKEP_VERIFY_H
+#define SKEP_VERIFY_H
+
+#include "abi/abi.h"
+#include "prog/prog.h"
+
+enum verify_mode { VERIFY_LINUX, VERIFY_SAFE };
+
+/* Each can be turned off; verdicts do not depend on it, only cost (VERIFY_LINUX's limits count what was explored). */
+enum verify_switch {
+	VERIFY_NO_PRUNE = 1 << 0,
+	VERIFY_NO_REG_LIVENESS = 1 << 1,
+	VERIFY_NO_STACK_LIVENESS = 1 << 2,
+	VERIFY_NO_JOIN = 1 << 3,
+	VERIFY_ALL_PRECISE = 1 << 4, /* every scalar counts as precise */
+};
+
+struct kernel_btf;
+
+struct verify_options {
+	enum verify_mode mode;
+	u32 switches; /* enum verify_switch */
+	u32 log_level; /* as PROG_LOAD: 1, 2, 4 */
+	/* what the loading user may do: CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN or CAP_SYS_ADMIN */
+	bool cap_bpf, cap_perfmon, cap_net_admin;
+	bool strict_alignment, any_alignment, test_state_freq, test_rnd_hi32, reg_invariants; /* PROG_LOAD's flags */
+	u64 max_insns, max_jumps; /* 0: the mode's own */
+	u64 max_memory; /* bytes for states; 0: the mode's own */
+};
+
+/* A rejection as data: text is made from errors.def. */
+struct rejection {
+	u32 code; /* enum reject_code; 0: none */
+	int err; /* -EINVAL, -EACCES, ... */
+	u32 insn; /* index of the slot; UINT32_MAX: the program as a whole */
+	s32 reg; /* register concerned, or -1 */
+	s64 needed, proved; /* what the rule asks for and what is known; meaning by code */
+	u32 lost_at; /* instruction at which the fact was lost; UINT32_MAX: not known */
+	char text[256]; /* the kernel's line */
+};
+
+struct verify_stats {
+	u64 insns_processed, total_states, peak_states, max_states_per_insn, mark_read, time_ns, memory_peak;
+	u32 stack_depth[256];
+};
+
+struct verify_result {
+	int verdict; /* 0: accepted; -EINVAL, -EACCES, -E2BIG, ...; -ENOMEM: skep's own trouble */
+	struct rejection why;
+	struct verify_stats stats;
+};
+
+/* What the optimizer takes: per instruction. */
+enum insn_facts {
+	FACT_SEEN = 1, /* some path reaches it */
+	FACT_TAKEN = 2, /* conditional jump: some path takes it */
+	FACT_FALLS = 4, /* some path does not */
+};
+
+/* 0 or the verdict in result->verdict; the log gets what PROG_LOAD's log levels ask for. */
+int verify_program(struct prog *p, const struct verify_options *opts, struct text *log, struct verify_result *result);
+const char *reject_name(u32 code); /* "stack-uninitialised": stable */
+
+#endif
