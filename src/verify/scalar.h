@@ -69,12 +69,13 @@ void scalar_sync(struct scalar *s); /* intervals and bits refine each other */
 void scalar_from_bits(struct scalar *s, struct tnum bits); /* intervals from the bits alone, then sync */
 void scalar_forget32(struct scalar *s); /* the 32-bit intervals become unknown */
 void scalar_forget64(struct scalar *s); /* the 64-bit intervals become unknown */
-void scalar_zext(struct scalar *s, u32 bytes); /* the low bytes, zero-extended: narrow loads, fills, 32-bit results */
+void scalar_zext(struct scalar *s, u32 bytes); /* the low bytes, zero-extended: narrow loads and fills */
+void scalar_from32(struct scalar *s); /* a 32-bit result: the upper half is zero, the rest follows from the lower */
 void scalar_sext(struct scalar *s, u32 bytes); /* sign-extended to 64 bits */
 void scalar_sext32(struct scalar *s, u32 bytes); /* sign-extended to 32 bits, upper half zero */
 
 /* *dst op= src for an ALU row, at 32 bits (upper half zero) or 64. Shifts by an out-of-range or unknown count give what Linux gives.
- * src is not read by unary operations. */
+ * src may be dst, and is not read by unary operations. */
 void scalar_alu(enum op op, u32 width, struct scalar *dst, const struct scalar *src);
 void scalar_byteswap(enum op op, u32 width, struct scalar *dst); /* OP_LE, OP_BE, OP_BSWAP */
 
@@ -84,12 +85,16 @@ int scalar_decide(enum op op, u32 width, const struct scalar *a, const struct sc
 void scalar_refine(enum op op, u32 width, bool taken, struct scalar *a, struct scalar *b);
 
 void scalar_join(struct scalar *into, const struct scalar *s); /* the smallest that holds both */
-/* Join at a loop's head: what still grows jumps to the next bound of a short, fixed list, so that a chain of them ends. */
+/* Join at a loop's head: what still grows jumps to the next bound of a short, fixed list, so that a chain of them ends:
+ * it changes `into` at most SCALAR_WIDENINGS times (27 stops for each of eight bounds and for the bits). */
+enum { SCALAR_WIDENINGS = 9 * 27 };
 void scalar_widen(struct scalar *into, const struct scalar *s);
 bool scalar_meet(struct scalar *into, const struct scalar *s); /* both hold; false: empty */
 
 struct text;
-/* As in the kernel's log: "0", or "(smin=...,smax=...,umax=...,var_off=(0x0; 0xff))" without what is implied by the type. */
+/* As in the kernel's log after the word "scalar": "7" of a constant, else "(smin=...,umax=...,var_off=(0x0; 0xff))" with what is not a type's
+ * limit. scalar_ranges_text is what stands between the parentheses, `sep` before its first part; it returns the next separator. */
 void scalar_text(struct text *t, const struct scalar *s);
+const char *scalar_ranges_text(struct text *t, const struct scalar *s, const char *sep);
 
 #endif
