@@ -89,7 +89,7 @@ enum arg_kind {
 #define ARG_BTF(type)	   ARG_PARAM(ARG_KERNEL, KTYPE_##type)
 #define ARG_CALL(name)	   ARG_PARAM(ARG_CALLBACK, CALLBACK_##name)
 #define ARG_DYNPTR(kinds)  ARG_PARAM(ARG_DYNPTR_HANDLE, kinds)
-enum dynptr_kind { DYNPTR_LOCAL = 1, DYNPTR_RINGBUF = 2, DYNPTR_SKB = 4, DYNPTR_XDP = 8, DYNPTR_ANY = 15 };
+enum dynptr_kind { DYNPTR_LOCAL = 1, DYNPTR_RINGBUF = 2, DYNPTR_SKB = 4, DYNPTR_XDP = 8, DYNPTR_SKB_META = 16, DYNPTR_ANY = 31 };
 
 enum helper_effects {
 	EFFECT_NONE = 0,
@@ -115,6 +115,9 @@ enum helper_effects {
 	EFFECT_FASTCALL = 1 << 19, /* bpf_fastcall: clobbers R0 and the arguments that it has */
 	EFFECT_BPF = 1 << 20, /* needs CAP_BPF */
 	EFFECT_PERFMON = 1 << 21, /* needs CAP_PERFMON as well */
+	EFFECT_PACKET_ARGS = 1 << 22, /* its memory arguments may point into the packet */
+	EFFECT_FORMAT = 1 << 23, /* the ARG_CSTRING is a format for the values (8 bytes each) in the memory after it */
+	EFFECT_FUNC_ENTRY = 1 << 24, /* needs the entry of the function that was hit: kprobes, fentry, fexit, fmod_ret */
 };
 
 /* ---- callbacks.def: functions that helpers and kfuncs call back: what R1 to R5 hold on entry, and what may be returned ---- */
@@ -129,6 +132,7 @@ enum callback_arg {
 	CB_DYNPTR, /* a local dynptr on the caller's behalf, read-only handle */
 	CB_NODE, /* rb-tree: the node added, and a node of the tree: non-owning */
 	CB_WQ, /* the work queue's map value */
+	CB_ARG1, /* argument 1 of the call, as it is */
 	CB_PARAM_SHIFT = 16,
 };
 #define CB_BTF(type) ((u32)CB_KERNEL | (u32)KTYPE_##type << CB_PARAM_SHIFT)
@@ -218,7 +222,9 @@ enum kfunc_role {
 	KROLE_RES_UNLOCK_IRQ,
 	KROLE_CAST_CTX, /* bpf_cast_to_kern_ctx(): the context as the kernel's own type */
 	KROLE_RDONLY_CAST, /* argument 1 as an untrusted, read-only pointer to the kernel type whose id is argument 2 */
-	KROLE_DYNPTR_FROM, /* makes a dynptr of argument 1: its kind follows from the prototype */
+	KROLE_DYNPTR_FROM_SKB,
+	KROLE_DYNPTR_FROM_XDP,
+	KROLE_DYNPTR_FROM_SKB_META,
 	KROLE_DYNPTR_SLICE,
 	KROLE_DYNPTR_SLICE_RDWR,
 	KROLE_DYNPTR_CLONE,
@@ -227,6 +233,10 @@ enum kfunc_role {
 	KROLE_ITER_NUM, /* KF_ITER_*: over numbers, RCU and css need no more than flags */
 	KROLE_SESSION_COOKIE,
 	KROLE_MOVES_PACKET, /* packet pointers are invalid afterwards */
+	KROLE_RESULT_UNTRUSTED, /* the object that it gives may be gone */
+	KROLE_TRAP, /* where the compiler proved that execution goes wrong: never to be reached */
+	KROLE_TASK_WORK, /* stores its callback argument, which runs on its own later */
+	KROLE_ITER_CSS_TASK, /* KF_ITER_NEW in LSM, iterator and sleepable programs only */
 };
 struct kfunc {
 	const char *name; /* with "bpf_" where it has it */
