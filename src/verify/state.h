@@ -139,8 +139,8 @@ static inline bool type_is_packet(u32 type)
 /* ---- stack slots: eight bytes each, slot 0 is [fp-8, fp) ---- */
 enum slot_kind { S_NONE, S_SPILL, S_MISC, S_ZERO, S_DYNPTR, S_ITER, S_IRQ };
 struct stack_slot {
-	struct reg reg; /* S_SPILL (kind[7] is S_SPILL; narrower spills fill the top kinds), S_DYNPTR, S_ITER, S_IRQ */
-	u8 kind[SLOT_BYTES]; /* enum slot_kind per byte; kind[7 - i] is byte fp - 8*slot - 1 - i: kind[0] is the lowest address */
+	struct reg reg; /* S_SPILL (a spill of n bytes: kind[7] down to kind[8 - n]), S_DYNPTR, S_ITER, S_IRQ */
+	u8 kind[SLOT_BYTES]; /* enum slot_kind; kind[i] is the byte at fp - 8 * slot - 1 - i: kind[7] has the lowest address */
 };
 
 struct frame {
@@ -165,11 +165,19 @@ struct ref {
 	const void *ptr; /* locks: of which map, or object's type */
 };
 
-struct history { /* one step of a path, for precision: a jump, or an access to the stack through a register */
-	u32 insn;
-	u32 prev : 22;
-	u32 flags : 10; /* HIST_STACK | slot | frame << 6, packed by hist_stack() */
-	u64 linked; /* up to 6 linked registers or slots, 10 bits each, count in the low 4 */
+/* One step of a path, for precision: a jump, an access to the stack through a register, registers that share an id. */
+struct history {
+	u32 insn, prev; /* prev: the instruction walked before it */
+	u32 flags; /* enum history_flags */
+	u64 linked; /* linked registers and slots: hist_link() */
+};
+enum history_flags {
+	HIST_FRAME_MASK = 0x7, /* with HIST_STACK: whose stack */
+	HIST_SLOT_SHIFT = 3, /* six bits */
+	HIST_STACK = 1 << 9, /* a load or store of that slot */
+	HIST_DST_POINTER = 1 << 10, /* jumps: this operand is no scalar */
+	HIST_SRC_POINTER = 1 << 11,
+	HIST_LINKS = 6, /* registers that fit into history.linked; more: all scalars become precise */
 };
 
 struct state {
@@ -185,18 +193,17 @@ struct state {
 	const void *active_lock_ptr;
 	bool speculative, in_sleepable;
 	u32 first_insn, last_insn;
-	u32 hist_start, hist_end; /* its part of the verifier's history */
+	struct history *hist; /* from the parent to here */
+	u32 n_hist, cap_hist;
 	u32 dfs_depth, callback_unroll_depth, may_goto_depth;
-	u32 entries; /* of the stack masks below that are valid */
 	u64 stack_read[FRAMES]; /* slots that some path from here reads before it overwrites them */
 	u64 stack_written[FRAMES]; /* current state: slots overwritten since the parent */
 	u32 fresh; /* current state: frames entered since the parent */
 	struct state *next; /* checkpoints at the same instruction; free list */
 	/* checkpoints */
 	u32 misses, hits;
-	bool in_loop; /* part of a cycle that is still being explored */
-	struct state *loop_entry;
-	bool used_as_loop_entry, cleaned, joined;
+	struct state *equal; /* back edges: the checkpoint that covered it */
+	bool cleaned;
 };
 
 static inline struct frame *cur_frame(const struct state *s)
@@ -280,9 +287,7 @@ struct verifier {
 	u64 insns_processed, prev_insns_processed;
 	u32 jumps_processed, prev_jumps_processed;
 	bool test_state_freq;
-	struct history *hist;
-	u32 hist_n, hist_cap;
-	struct history *cur_hist; /* of the instruction being walked, or NULL */
+	u32 cur_hist; /* index + 1 of the entry of the instruction being walked; 0: none yet */
 	struct insn_aux *aux;
 	struct subprog_info *subs;
 	u32 exception_callback; /* subprog, 0: none */
@@ -302,10 +307,15 @@ struct verifier {
 	u32 attach_btf_id;
 	const char *attach_func_name;
 	const struct btf_type *attach_proto;
-	struct arena_map *arena_map;
 	struct map *arena_of; /* the program's arena map */
-	void *live; /* live.c */
-	struct text scratch;
+	struct scc *sccs; /* prune.c: cycles, by number */
+	u32 n_sccs;
+	u32 n_ids_map;
+	u32 scratched_regs; /* what the instruction changed, for the log */
+	u64 scratched_slots;
+	u32 log_mark, log_insn_len; /* end of the log after the latest instruction's text; its length */
+	u32 log_line; /* line info printed last, + 1 */
+	char type_name[96];
 };
 
 /* ---- reject.c: errors.def ---- */
@@ -348,6 +358,8 @@ struct frame *frame_new(struct verifier *v);
 void state_free(struct verifier *v, struct state *s);
 int state_copy(struct verifier *v, struct state *to, const struct state *from);
 int stack_grow(struct verifier *v, struct frame *f, u32 slots);
+int hist_reserve(struct verifier *v, struct state *s, u32 n);
+int async_push(struct verifier *v, u32 insn, u32 prev_insn, u32 subprog, bool sleepable, struct frame **callee); /* a path of its own, to be walked later */
 struct state *push_branch(struct verifier *v, u32 insn, u32 prev_insn, bool speculative); /* a copy of the current state, to be walked later */
 int ref_acquire(struct verifier *v, u32 insn); /* id, or -ENOMEM */
 int ref_acquire_kind(struct verifier *v, enum ref_kind kind, u32 insn, u32 id, const void *ptr);
@@ -355,11 +367,15 @@ int ref_release(struct verifier *v, u32 id); /* registers with it become unknown
 int ref_drop(struct state *s, u32 id, enum ref_kind kind, const void *ptr); /* only the entry; -EINVAL */
 struct ref *ref_find(const struct state *s, u32 id);
 
-/* ---- history.c / precise.c ---- */
-int hist_push(struct verifier *v, struct state *s, u32 flags, u64 linked);
-int mark_precise(struct verifier *v, u32 regno); /* the register's bounds matter from here back */
-int mark_precise_state(struct verifier *v, struct state *s, u32 frame, s32 regno);
-u32 hist_stack(u32 slot, u32 frame);
+/* ---- precise.c ---- */
+int hist_push(struct verifier *v, struct state *s, u32 flags, u64 linked); /* adds to the entry of the instruction being walked */
+static inline u32 hist_stack(u32 frame, u32 slot)
+{
+	return HIST_STACK | frame | slot << HIST_SLOT_SHIFT;
+}
+int mark_precise(struct verifier *v, u32 regno); /* the register's bounds matter, from here back to where they came from */
+int propagate_precision(struct verifier *v, const struct state *old, struct state *cur, bool *changed); /* what old needs, cur needs */
+void forget_precision(struct state *s); /* all scalars of a state that begins a new segment */
 
 /* ---- stack masks (live.c) ---- */
 void stack_note_read(struct verifier *v, struct state *s, u32 frame, u32 slot); /* one slot */
@@ -409,16 +425,26 @@ int result_ok(struct verifier *v, u32 regno, const char *name); /* R0 at exit ag
 
 /* ---- prune.c ---- */
 int prune_visit(struct verifier *v, u32 insn, bool *pruned); /* is the current state covered? else maybe a checkpoint */
+void path_done(struct verifier *v, struct state *s); /* one of the paths from its parents has ended */
+/* Iterators and callbacks: the latest checkpoint at insn on this path, of the same call chain; NULL: first time round. */
+struct state *loop_previous(struct verifier *v, const struct state *s, u32 insn);
+void loop_widen(struct verifier *v, const struct state *old, struct state *cur); /* scalars that differ and are not precise: unknown */
+bool same_callsites(const struct state *a, const struct state *b);
+int scc_visit_enter(struct verifier *v, struct state *s);
 
 /* ---- cfg.c ---- */
 int cfg_check(struct verifier *v); /* reachable, no fall-through of a function, back edges; prune points, cycles */
 int cfg_stack_depth(struct verifier *v); /* combined stack of call chains, recursion */
+u32 cfg_successors(const struct verifier *v, u32 insn, u32 to[2]); /* within the function */
 
 /* ---- live.c ---- */
-int live_registers(struct verifier *v);
+int live_registers(struct verifier *v); /* aux.live_in */
+int live_cycles(struct verifier *v); /* aux.scc */
 
 /* ---- log.c ---- */
 void log_state(struct verifier *v, const struct state *s, u32 frame, bool all);
-void log_insn(struct verifier *v, u32 insn);
+void log_insn(struct verifier *v, u32 insn); /* with what the instruction before it changed */
+void log_line(struct verifier *v, u32 insn); /* "; source @ file:line", when it is another than before */
+void log_stats(struct verifier *v);
 
 #endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Registers: setting, linking and naming what they hold. */
+#include "verify/state.h"
+
+#include <stdio.h>
+
+u32 new_id(struct verifier *v)
+{
+	return ++v->ids;
+}
+
+struct reg *reg_of(struct verifier *v, u32 regno)
+{
+	return &cur_frame(v->cur)->regs[regno];
+}
+
+void reg_set_none(struct reg *r)
+{
+	memset(r, 0, sizeof(*r));
+	scalar_set_unknown(&r->v);
+}
+
+void reg_set_const(struct reg *r, u64 value)
+{
+	memset(r, 0, offsetof(struct reg, v));
+	r->type = R_SCALAR;
+	scalar_set_const(&r->v, value);
+}
+
+void reg_set_unknown(struct verifier *v, struct reg *r)
+{
+	memset(r, 0, offsetof(struct reg, v));
+	r->type = R_SCALAR;
+	r->precise = !v->priv || v->opts->switches & VERIFY_ALL_PRECISE;
+	scalar_set_unknown(&r->v);
+}
+
+void reg_forget(struct verifier *v, struct reg *r)
+{
+	reg_set_unknown(v, r);
+}
+
+void reg_set_pointer(struct reg *r, u32 type)
+{
+	memset(r, 0, offsetof(struct reg, v));
+	r->type = type;
+	scalar_set_const(&r->v, 0);
+}
+
+void reg_zero_var(struct reg *r)
+{
+	scalar_set_const(&r->v, 0);
+}
+
+void unlink_scalar(struct reg *r)
+{
+	r->id = 0;
+	r->delta = 0;
+}
+
+void assign_scalar_id(struct verifier *v, struct reg *r)
+{
+	if (r->type != R_SCALAR || (!scalar_is_const(&r->v) ? false : true))
+		return;
+	if (r->id & ID_DELTA)
+		unlink_scalar(r); /* the copy would be off by a constant from a base that may be gone */
+	if (!r->id)
+		r->id = new_id(v);
+}
+
+int reg_check_read(struct verifier *v, u32 regno)
+{
+	const struct reg *r = reg_of(v, regno);
+
+	if (likely(r->type != R_NONE))
+		return 0;
+	reject(v, REJECT_REG_UNINITIALISED, "R%u !read_ok", regno);
+	reject_at(v, (s32)regno, 0, 0);
+	return v->why->err;
+}
+
+int reg_check_write(struct verifier *v, u32 regno)
+{
+	v->scratched_regs |= 1u << regno;
+	if (likely(regno != REG_FP))
+		return 0;
+	return reject(v, REJECT_FRAME_POINTER_WRITE, "frame pointer is read only");
+}
+
+bool reg_may_be_null(const struct reg *r)
+{
+	return r->type & R_NULLABLE;
+}
+
+const char *reg_type_name(struct verifier *v, u32 type)
+{
+	static const char *const names[] = {
+		[R_NONE] = "?", [R_SCALAR] = "scalar", [R_CTX] = "ctx", [R_MAP] = "map_ptr", [R_MAP_VALUE] = "map_value",
+		[R_MAP_KEY] = "map_key", [R_STACK] = "fp", [R_PACKET_META] = "pkt_meta", [R_PACKET] = "pkt", [R_PACKET_END] = "pkt_end",
+		[R_FLOW_KEYS] = "flow_keys", [R_SOCKET] = "sock", [R_SOCK_COMMON] = "sock_common", [R_TCP_SOCK] = "tcp_sock",
+		[R_TP_BUFFER] = "tp_buffer", [R_XDP_SOCK] = "xdp_sock", [R_BTF] = "ptr_", [R_MEM] = "mem", [R_ARENA] = "arena",
+		[R_BUFFER] = "buf", [R_FUNC] = "func", [R_DYNPTR] = "dynptr_ptr",
+	};
+	static const struct {
+		u32 flag;
+		const char *text;
+	} prefixes[] = {{R_RDONLY, "rdonly_"}, {R_RINGBUF, "ringbuf_"}, {R_USER, "user_"}, {R_PERCPU, "percpu_"},
+			{R_RCU, "rcu_"}, {R_UNTRUSTED, "untrusted_"}, {R_TRUSTED, "trusted_"}};
+	u32 base = reg_base(type);
+	size_t n = 0;
+
+	v->type_name[0] = 0;
+	for (u32 i = 0; i < ARRAY_SIZE(prefixes); i++)
+		if (type & prefixes[i].flag)
+			n += (size_t)snprintf(v->type_name + n, sizeof(v->type_name) - n, "%s", prefixes[i].text);
+	snprintf(v->type_name + n, sizeof(v->type_name) - n, "%s%s", base < ARRAY_SIZE(names) && names[base] ? names[base] : "?",
+		 !(type & R_NULLABLE) ? "" : base == R_BTF ? "or_null_" : "_or_null");
+	return v->type_name;
+}
+
+bool stack_is_spill(const struct stack_slot *s)
+{
+	return s->kind[SLOT_BYTES - 1] == S_SPILL;
+}
+
+void each_reg(struct verifier *v, struct state *s, reg_visit *fn, void *ud)
+{
+	for (u32 f = 0; f < s->n_frames; f++) {
+		struct frame *frame = s->frame[f];
+
+		for (u32 i = 0; i < REG_FP; i++)
+			if (frame->regs[i].type)
+				fn(v, &frame->regs[i], ud);
+		for (u32 i = 0; i < frame->n_slots; i++)
+			if (stack_is_spill(&frame->stack[i]))
+				fn(v, &frame->stack[i].reg, ud);
+	}
+}

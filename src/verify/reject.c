@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Rejections: data first, the kernel's line in the log second. Rows: errors.def. */
+#include "verify/state.h"
+
+#include <stdio.h>
+
+static const struct {
+	const char *name;
+	int err;
+	const char *doc;
+} rows[] = {
+	{"none", 0, ""},
+#define REJECT(name, err, doc) {#name, err, doc},
+#include "verify/errors.def"
+};
+
+const char *reject_name(u32 code)
+{
+	return code < ARRAY_SIZE(rows) ? rows[code].name : "none";
+}
+
+void log_add(struct verifier *v, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!v->log_level)
+		return;
+	va_start(ap, fmt);
+	text_addv(v->log, fmt, ap);
+	va_end(ap);
+}
+
+static int note(struct verifier *v, enum reject_code code, int err, const char *fmt, va_list ap)
+{
+	struct rejection *why = v->why;
+
+	*why = (struct rejection){.code = code, .err = -err, .insn = v->insn, .reg = -1, .lost_at = UINT32_MAX};
+	vsnprintf(why->text, sizeof(why->text), fmt, ap);
+	if (v->log_level) {
+		text_add(v->log, why->text);
+		text_add(v->log, "\n");
+	}
+	return why->err;
+}
+
+int reject(struct verifier *v, enum reject_code code, const char *fmt, ...)
+{
+	va_list ap;
+	int err;
+
+	va_start(ap, fmt);
+	err = note(v, code, rows[code].err, fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+int reject_err(struct verifier *v, enum reject_code code, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	err = note(v, code, err < 0 ? -err : err, fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+void reject_at(struct verifier *v, s32 reg, s64 needed, s64 proved)
+{
+	v->why->reg = reg;
+	v->why->needed = needed;
+	v->why->proved = proved;
+}
+
+int bug(struct verifier *v, const char *what)
+{
+	return reject(v, REJECT_BUG, "verifier bug: %s", what);
+}
