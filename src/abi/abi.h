@@ -302,6 +302,7 @@ enum progtype_flags {
 	PT_NET_ADMIN = 1 << 9, /* needs CAP_NET_ADMIN */
 	PT_PERFMON = 1 << 10, /* needs CAP_PERFMON */
 	PT_STRICT_ALIGN = 1 << 11,
+	PT_OWN_STACKS = 1 << 12, /* functions with large frames have stacks of their own: they do not add up */
 };
 struct progtype {
 	u32 id;

@@ -203,7 +203,6 @@ struct state {
 	/* checkpoints */
 	u32 misses, hits;
 	struct state *equal; /* back edges: the checkpoint that covered it */
-	bool cleaned;
 };
 
 static inline struct frame *cur_frame(const struct state *s)
@@ -284,7 +283,7 @@ struct verifier {
 	struct pending *pending;
 	u32 n_pending;
 	u32 ids; /* last id given */
-	u64 insns_processed, prev_insns_processed;
+	u64 insns_processed, prev_insns_processed, live_states;
 	u32 jumps_processed, prev_jumps_processed;
 	bool test_state_freq;
 	u32 cur_hist; /* index + 1 of the entry of the instruction being walked; 0: none yet */
@@ -314,7 +313,7 @@ struct verifier {
 	u32 scratched_regs; /* what the instruction changed, for the log */
 	u64 scratched_slots;
 	u32 log_mark, log_insn_len; /* end of the log after the latest instruction's text; its length */
-	u32 log_line; /* line info printed last, + 1 */
+	u32 log_line, log_at; /* line info printed last, + 1; instruction being printed */
 	char type_name[96];
 };
 
@@ -425,7 +424,7 @@ int result_ok(struct verifier *v, u32 regno, const char *name); /* R0 at exit ag
 
 /* ---- prune.c ---- */
 int prune_visit(struct verifier *v, u32 insn, bool *pruned); /* is the current state covered? else maybe a checkpoint */
-void path_done(struct verifier *v, struct state *s); /* one of the paths from its parents has ended */
+int path_done(struct verifier *v, struct state *s); /* one of the paths from its parents has ended */
 /* Iterators and callbacks: the latest checkpoint at insn on this path, of the same call chain; NULL: first time round. */
 struct state *loop_previous(struct verifier *v, const struct state *s, u32 insn);
 void loop_widen(struct verifier *v, const struct state *old, struct state *cur); /* scalars that differ and are not precise: unknown */
@@ -445,6 +444,7 @@ int live_cycles(struct verifier *v); /* aux.scc */
 void log_state(struct verifier *v, const struct state *s, u32 frame, bool all);
 void log_insn(struct verifier *v, u32 insn); /* with what the instruction before it changed */
 void log_line(struct verifier *v, u32 insn); /* "; source @ file:line", when it is another than before */
+void log_insn_text(struct verifier *v, u32 insn); /* "(b7) r0 = 0" and a newline */
 void log_stats(struct verifier *v);
 
 #endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Liveness, so that states which differ only in what nobody reads again count as equal.
+ *
+ * Registers: a backward data-flow analysis over each function before the walk. Stack slots: marks gathered by the walk. A read of a slot marks it in
+ * each checkpoint of the path back to where the slot was overwritten, as a mask per frame. A checkpoint's masks are complete once all paths behind it
+ * were explored. Cycles of the control flow (strongly connected components) tell which checkpoints can be complete only together (prune.c).
+ */
+#include "verify/state.h"
+
+/* ---- registers ---- */
+
+struct uses {
+	u16 read, written;
+};
+
+static u32 bits_below(u32 n)
+{
+	return (1u << n) - 1;
+}
+
+static struct uses call_uses(const struct verifier *v, u32 at)
+{
+	const struct insn *in = &v->insns[at];
+	u32 args = 5;
+
+	if (in->pseudo == CALL_HELPER) {
+		const struct helper_proto *proto = (const struct helper_proto *)(uintptr_t)v->prog->operand[at];
+
+		for (args = 0; args < 5 && proto->args[args] != ARG_NONE; args++)
+			;
+	}
+	return (struct uses){(u16)(bits_below(args) << 1), 0x3f};
+}
+
+static struct uses uses_of(const struct verifier *v, u32 at)
+{
+	const struct insn *in = &v->insns[at];
+	u16 dst = (u16)(1u << in->dst), src = (u16)(1u << in->src), operand = in->imm_src ? 0 : src;
+	const struct op_info *op = &op_table[in->op];
+
+	switch (op->class) {
+	case OPS_ALU:
+		if (op->flags & OPF_COPY)
+			return (struct uses){operand, dst};
+		return (struct uses){(u16)(dst | (op->flags & OPF_UNARY ? 0 : operand)), dst};
+	case OPS_JMP: return (struct uses){(u16)(dst | operand), 0};
+	case OPS_ATOMIC: return (struct uses){(u16)(dst | src), op->flags & OPF_FETCH ? src : 0};
+	default: break;
+	}
+	switch ((enum op)in->op) {
+	case OP_CMPXCHG: return (struct uses){(u16)(dst | src | 1), 1};
+	case OP_LE:
+	case OP_BE:
+	case OP_BSWAP: return (struct uses){dst, dst};
+	case OP_ADDR_SPACE_CAST:
+	case OP_LDX:
+	case OP_LDXS:
+	case OP_LOAD_ACQ: return (struct uses){src, dst};
+	case OP_STX:
+	case OP_STORE_REL: return (struct uses){(u16)(dst | src), 0};
+	case OP_ST: return (struct uses){dst, 0};
+	case OP_LD_IMM64: return (struct uses){0, dst};
+	case OP_LD_ABS: return (struct uses){1 << 6, 0x3f};
+	case OP_LD_IND: return (struct uses){(u16)(1 << 6 | src), 0x3f};
+	case OP_CALL: return call_uses(v, at);
+	case OP_EXIT: return (struct uses){1, 0};
+	default: return (struct uses){0, 0};
+	}
+}
+
+int live_registers(struct verifier *v)
+{
+	bool changed = true;
+
+	if (v->opts->switches & VERIFY_NO_REG_LIVENESS) {
+		for (u32 i = 0; i < v->n; i++)
+			v->aux[i].live_in = (1u << REGS) - 1;
+		return 0;
+	}
+	while (changed) {
+		changed = false;
+		for (u32 i = v->n; i-- > 0;) {
+			struct uses u = uses_of(v, i);
+			u32 to[2], n = cfg_successors(v, i, to);
+			u16 out = 0, in;
+
+			for (u32 j = 0; j < n; j++)
+				out |= v->aux[to[j]].live_in;
+			in = (u16)((out & ~u.written) | u.read);
+			changed |= in != v->aux[i].live_in;
+			v->aux[i].live_in = in;
+		}
+	}
+	return 0;
+}
+
+/* ---- cycles: Tarjan's algorithm with a stack of its own ---- */
+
+struct cycles {
+	u32 *order, *low, *stack, *work; /* order: 1 + when it was met */
+	u8 *next_edge;
+	u32 met, n_stack, n_work, count;
+};
+
+static void cycle_close(struct verifier *v, struct cycles *c, u32 at)
+{
+	u32 to[2], n = cfg_successors(v, at, to);
+	bool cycle = c->stack[c->n_stack - 1] != at || v->aux[at].calls_callback;
+
+	for (u32 i = 0; i < n; i++)
+		cycle |= to[i] == at;
+	c->count += cycle;
+	for (;;) {
+		u32 member = c->stack[--c->n_stack];
+
+		c->low[member] = UINT32_MAX;
+		v->aux[member].scc = cycle ? c->count : 0;
+		if (member == at)
+			break;
+	}
+}
+
+static void cycle_walk(struct verifier *v, struct cycles *c, u32 root)
+{
+	c->work[c->n_work++] = root;
+	while (c->n_work) {
+		u32 at = c->work[c->n_work - 1], to[2], n = cfg_successors(v, at, to);
+		bool down = false;
+
+		if (!c->order[at]) {
+			c->order[at] = c->low[at] = ++c->met;
+			c->stack[c->n_stack++] = at;
+		}
+		while (c->next_edge[at] < n) {
+			u32 next = to[c->next_edge[at]++];
+
+			if (!c->order[next]) {
+				c->work[c->n_work++] = next;
+				down = true;
+				break;
+			}
+			c->low[at] = MIN(c->low[at], c->low[next]);
+		}
+		if (down)
+			continue;
+		c->n_work--;
+		if (c->low[at] == c->order[at])
+			cycle_close(v, c, at);
+		if (c->n_work) {
+			u32 up = c->work[c->n_work - 1];
+
+			if (c->low[at] != UINT32_MAX)
+				c->low[up] = MIN(c->low[up], c->low[at]);
+		}
+	}
+}
+
+int live_cycles(struct verifier *v)
+{
+	struct cycles c = {
+		.order = arena_array(&v->arena, v->n, sizeof(u32)),
+		.low = arena_array(&v->arena, v->n, sizeof(u32)),
+		.stack = arena_array(&v->arena, v->n, sizeof(u32)),
+		.work = arena_array(&v->arena, v->n + 1, sizeof(u32)),
+		.next_edge = arena_array(&v->arena, v->n, 1),
+	};
+
+	if (!c.order || !c.low || !c.stack || !c.work || !c.next_edge)
+		return reject(v, REJECT_MEMORY, "out of memory");
+	for (u32 i = 0; i < v->n; i++)
+		if (!c.order[i] && v->insns[i].op != OP_PAD)
+			cycle_walk(v, &c, i);
+	v->n_sccs = c.count + 1;
+	return 0;
+}
+
+/* ---- stack slots ---- */
+
+void stack_note_read(struct verifier *v, struct state *s, u32 frame, u32 slot)
+{
+	u64 bit = 1ull << slot;
+
+	for (; !(s->stack_written[frame] & bit) && !(s->fresh >> frame & 1) && s->parent; s = s->parent) {
+		if (s->parent->stack_read[frame] & bit)
+			return;
+		s->parent->stack_read[frame] |= bit;
+		v->result->stats.mark_read++;
+	}
+}
+
+void stack_note_write(struct state *s, u32 frame, u32 slot)
+{
+	s->stack_written[frame] |= 1ull << slot;
+}

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Precision: which scalars' bounds a verdict rests on.
+ *
+ * Bounds of a scalar only count in comparisons of states once something depended on them. When that happens, the walk back along the path that led
+ * here marks every register and stack slot that the scalar was computed from, in all checkpoints of the path, as precise. The walk is instruction by
+ * instruction: struct history says where a path jumped, which slot a load or store used, and which registers shared an id.
+ *
+ * Where the walk cannot follow (a scalar that came through memory which it does not track), all scalars of the path become precise.
+ */
+#include "verify/state.h"
+
+enum { REG_ARGS = 0x3e, DEFAULT_LEFT = -ENOTSUP };
+
+/* What is looked for on the way back. */
+struct wanted {
+	u32 regs[FRAMES];
+	u64 slots[FRAMES];
+	s32 frame; /* current */
+};
+
+/* ---- history ---- */
+
+int hist_push(struct verifier *v, struct state *s, u32 flags, u64 linked)
+{
+	struct history *h;
+
+	if (v->cur_hist) {
+		h = &s->hist[v->cur_hist - 1];
+		h->flags |= flags;
+		if (linked && !h->linked)
+			h->linked = linked;
+		return 0;
+	}
+	if (hist_reserve(v, s, s->n_hist + 1))
+		return reject(v, REJECT_MEMORY, "out of memory");
+	s->hist[s->n_hist++] = (struct history){v->insn, v->prev_insn, flags, linked};
+	v->cur_hist = s->n_hist;
+	return 0;
+}
+
+static const struct history *hist_of(const struct state *s, u32 n_hist, u32 insn)
+{
+	return n_hist && s->hist[n_hist - 1].insn == insn ? &s->hist[n_hist - 1] : NULL;
+}
+
+/* The instruction walked before insn in this segment; -1: insn was its first. */
+static s64 hist_previous(const struct state *s, u32 insn, u32 *n_hist)
+{
+	if (insn == s->first_insn) {
+		/* A loop may come back to the segment's first instruction: only the last visit is the first. */
+		if (*n_hist == 0 || (*n_hist == 1 && s->hist[0].insn == insn))
+			return -1;
+	}
+	if (*n_hist && s->hist[*n_hist - 1].insn == insn) {
+		--*n_hist;
+		return s->hist[*n_hist].prev;
+	}
+	return insn > 0 ? (s64)insn - 1 : -1;
+}
+
+/* ---- one step back ---- */
+
+static u32 *regs_of(struct wanted *w)
+{
+	return &w->regs[w->frame];
+}
+
+static bool wants(const struct wanted *w, u32 reg)
+{
+	return w->regs[w->frame] >> reg & 1;
+}
+
+static bool nothing_wanted(const struct wanted *w)
+{
+	u64 any = 0;
+
+	for (s32 f = 0; f <= w->frame; f++)
+		any |= w->regs[f] | w->slots[f];
+	return !any;
+}
+
+static void want_linked(struct wanted *w, const struct history *h)
+{
+	u64 links = h ? h->linked : 0;
+	u32 n = links & 0xf;
+	bool some = false;
+
+	if (!n)
+		return;
+	links >>= 4;
+	for (u32 i = 0; i < n; i++) {
+		u32 e = (u32)(links >> i * 10) & 0x3ff, frame = e & 7, index = e >> 3 & 0x3f;
+
+		some |= e >> 9 ? w->regs[frame] >> index & 1 : w->slots[frame] >> index & 1;
+	}
+	for (u32 i = 0; some && i < n; i++) {
+		u32 e = (u32)(links >> i * 10) & 0x3ff, frame = e & 7, index = e >> 3 & 0x3f;
+
+		if (e >> 9)
+			w->regs[frame] |= 1u << index;
+		else
+			w->slots[frame] |= 1ull << index;
+	}
+}
+
+static int leave_frame(struct verifier *v, struct wanted *w)
+{
+	if (w->frame == 0)
+		return bug(v, "precision: leaving the outermost function");
+	w->frame--;
+	return 0;
+}
+
+static int enter_frame(struct verifier *v, struct wanted *w)
+{
+	if (w->frame == FRAMES - 1)
+		return bug(v, "precision: too many frames");
+	w->frame++;
+	w->regs[w->frame] = 0;
+	w->slots[w->frame] = 0;
+	return 0;
+}
+
+static int back_subprog_call(struct verifier *v, u32 at, s64 next, struct wanted *w)
+{
+	u32 sub = (u32)(subprog_at(v->prog, (u32)v->insns[at].target) - v->prog->subprogs), args;
+
+	if (v->subs[sub].is_global && next == (s64)at + 1) { /* not walked into */
+		if (*regs_of(w) & REG_ARGS)
+			return bug(v, "precision: argument registers wanted after a call");
+		*regs_of(w) &= ~1u;
+		return 0;
+	}
+	if (*regs_of(w) & ~(u32)REG_ARGS || w->slots[w->frame])
+		return bug(v, "precision: a callee's own registers or stack are left over");
+	args = *regs_of(w) & REG_ARGS;
+	*regs_of(w) = 0;
+	if (leave_frame(v, w))
+		return v->why->err;
+	*regs_of(w) |= args;
+	return 0;
+}
+
+static int back_call(struct verifier *v, u32 at, s64 next, struct wanted *w)
+{
+	const struct insn *in = &v->insns[at];
+
+	if (in->pseudo == CALL_SUBPROG)
+		return back_subprog_call(v, at, next, w);
+	if (v->aux[at].calls_callback && next != (s64)at + 1) { /* entered its callback */
+		if (*regs_of(w) & ~(u32)REG_ARGS || w->slots[w->frame])
+			return bug(v, "precision: a callback's own registers or stack are left over");
+		*regs_of(w) = 0;
+		return leave_frame(v, w);
+	}
+	*regs_of(w) &= ~1u;
+	if (*regs_of(w) & REG_ARGS)
+		return bug(v, "precision: argument registers wanted after a call");
+	return 0;
+}
+
+static int back_exit(struct verifier *v, s64 next, struct wanted *w)
+{
+	/* next is where the caller went on: after its call, or at the call again when this was a callback */
+	bool called = next > 0 && v->insns[next - 1].op == OP_CALL && v->insns[next - 1].pseudo == CALL_SUBPROG;
+	bool r0 = called && wants(w, 0);
+
+	*regs_of(w) &= ~1u;
+	if (enter_frame(v, w))
+		return v->why->err;
+	if (r0)
+		*regs_of(w) |= 1;
+	return 0;
+}
+
+static void back_alu(const struct insn *in, struct wanted *w)
+{
+	u32 *regs = regs_of(w);
+	bool copies = op_table[in->op].flags & OPF_COPY;
+
+	if (!wants(w, in->dst) || op_table[in->op].flags & OPF_UNARY)
+		return;
+	if (copies)
+		*regs &= ~(1u << in->dst);
+	if (!in->imm_src && in->src != REG_FP)
+		*regs |= 1u << in->src;
+}
+
+static int back_load(const struct insn *in, const struct history *h, struct wanted *w)
+{
+	bool fetches = op_table[in->op].class == OPS_ATOMIC || in->op == OP_CMPXCHG;
+	u32 to = in->op == OP_CMPXCHG ? 0 : fetches ? in->src : in->dst;
+
+	if (!wants(w, to))
+		return 0;
+	*regs_of(w) &= ~(1u << to);
+	if (h && h->flags & HIST_STACK)
+		w->slots[h->flags & HIST_FRAME_MASK] |= 1ull << (h->flags >> HIST_SLOT_SHIFT & 0x3f);
+	return 0;
+}
+
+static int back_store(const struct insn *in, const struct history *h, struct wanted *w)
+{
+	u64 bit;
+	u32 frame;
+
+	if (wants(w, in->dst))
+		return DEFAULT_LEFT;
+	if (!h || !(h->flags & HIST_STACK))
+		return 0;
+	frame = h->flags & HIST_FRAME_MASK;
+	bit = 1ull << (h->flags >> HIST_SLOT_SHIFT & 0x3f);
+	if (!(w->slots[frame] & bit))
+		return 0;
+	w->slots[frame] &= ~bit;
+	if (in->op != OP_ST)
+		*regs_of(w) |= 1u << in->src;
+	return 0;
+}
+
+static void back_jump(const struct insn *in, const struct history *h, struct wanted *w)
+{
+	if (in->imm_src || (!wants(w, in->dst) && !wants(w, in->src)))
+		return;
+	if (!h || !(h->flags & HIST_SRC_POINTER))
+		*regs_of(w) |= 1u << in->src;
+	if (!h || !(h->flags & HIST_DST_POINTER))
+		*regs_of(w) |= 1u << in->dst;
+}
+
+/* What must be known before the instruction at `at`, when w is wanted after it; next was walked after it. */
+static int step_back(struct verifier *v, u32 at, s64 next, const struct history *h, struct wanted *w)
+{
+	const struct insn *in = &v->insns[at];
+	int err = 0;
+
+	want_linked(w, h);
+	switch (op_table[in->op].class) {
+	case OPS_ALU: back_alu(in, w); break;
+	case OPS_JMP: back_jump(in, h, w); break;
+	case OPS_ATOMIC: err = op_table[in->op].flags & OPF_FETCH ? back_load(in, h, w) : back_store(in, h, w); break;
+	default:
+		switch ((enum op)in->op) {
+		case OP_LDX:
+		case OP_LDXS:
+		case OP_LOAD_ACQ:
+		case OP_CMPXCHG: err = back_load(in, h, w); break;
+		case OP_STX:
+		case OP_ST:
+		case OP_STORE_REL: err = back_store(in, h, w); break;
+		case OP_CALL: return back_call(v, at, next, w);
+		case OP_EXIT: return back_exit(v, next, w);
+		case OP_LD_IMM64: *regs_of(w) &= ~(1u << in->dst); return 0;
+		case OP_LD_ABS:
+		case OP_LD_IND:
+			if (wants(w, 0))
+				return DEFAULT_LEFT;
+			return next != (s64)at + 1 ? enter_frame(v, w) : 0;
+		case OP_ADDR_SPACE_CAST:
+			if (wants(w, in->dst))
+				*regs_of(w) = (*regs_of(w) & ~(1u << in->dst)) | 1u << in->src;
+			break;
+		default: break;
+		}
+	}
+	want_linked(w, h);
+	return err;
+}
+
+/* ---- the way back ---- */
+
+static void mark_all(struct state *s)
+{
+	for (; s; s = s->parent)
+		for (u32 f = 0; f < s->n_frames; f++) {
+			struct frame *frame = s->frame[f];
+
+			for (u32 i = 0; i < REG_FP; i++)
+				frame->regs[i].precise |= frame->regs[i].type == R_SCALAR;
+			for (u32 i = 0; i < frame->n_slots; i++)
+				if (stack_is_spill(&frame->stack[i]))
+					frame->stack[i].reg.precise |= frame->stack[i].reg.type == R_SCALAR;
+		}
+}
+
+static bool mark_one(struct reg *r, bool *changed)
+{
+	if (r->type != R_SCALAR || r->precise)
+		return false;
+	r->precise = *changed = true;
+	return true;
+}
+
+/* Marks what is wanted in a checkpoint; what it has already, or has as a pointer, is no longer wanted. */
+static void mark_checkpoint(struct state *s, struct wanted *w, bool *changed)
+{
+	for (s32 f = w->frame; f >= 0; f--) {
+		struct frame *frame = s->frame[f];
+
+		for (u32 m = w->regs[f]; m; m &= m - 1) {
+			u32 i = (u32)__builtin_ctz(m);
+
+			if (!mark_one(&frame->regs[i], changed))
+				w->regs[f] &= ~(1u << i);
+		}
+		for (u64 m = w->slots[f]; m; m &= m - 1) {
+			u32 i = (u32)__builtin_ctzll(m);
+
+			if (i >= frame->n_slots || !stack_is_spill(&frame->stack[i]) || !mark_one(&frame->stack[i].reg, changed))
+				w->slots[f] &= ~(1ull << i);
+		}
+	}
+}
+
+/* ---- what the log says at level 2 ---- */
+
+static void log_masks(struct verifier *v, u32 regs, u64 slots)
+{
+	const char *sep = "";
+
+	for (u32 m = regs; m; m &= m - 1, sep = ",")
+		log_add(v, "%sr%d", sep, __builtin_ctz(m));
+	log_add(v, " stack=");
+	sep = "";
+	for (u64 m = slots; m; m &= m - 1, sep = ",")
+		log_add(v, "%s-%d", sep, (__builtin_ctzll(m) + 1) * 8);
+}
+
+static void log_step(struct verifier *v, const struct wanted *w, u32 at)
+{
+	if (!(v->log_level & 2))
+		return;
+	log_add(v, "mark_precise: frame%d: regs=", w->frame);
+	log_masks(v, w->regs[w->frame], w->slots[w->frame]);
+	log_add(v, " before %u: ", at);
+	log_insn_text(v, at);
+}
+
+static void log_parent(struct verifier *v, const struct state *s, const struct wanted *w)
+{
+	for (s32 f = w->frame; v->log_level & 2 && f >= 0; f--) {
+		log_add(v, "mark_precise: frame%d: parent state regs=", f);
+		log_masks(v, w->regs[f], w->slots[f]);
+		log_add(v, ": ");
+		log_state(v, s, (u32)f, true);
+	}
+}
+
+static void all_precise(struct verifier *v, struct state *start, const struct wanted *w, bool *changed)
+{
+	if (v->log_level & 2)
+		log_add(v, "mark_precise: frame%d: falling back to forcing all scalars precise\n", w->frame);
+	mark_all(start->parent);
+	*changed = true;
+}
+
+static int walk_back(struct verifier *v, struct state *start, u32 last, s64 next, struct wanted *w, bool skip_first, bool *changed)
+{
+	struct state *s = start;
+
+	for (;;) {
+		u32 n_hist = s->n_hist;
+		s64 at = last;
+
+		if (v->log_level & 2)
+			log_add(v, "mark_precise: frame%d: last_idx %d first_idx %d subseq_idx %d \n", w->frame, (s32)last, (s32)s->first_insn,
+				(s32)next);
+		if (last == UINT32_MAX) {
+			/* The entry of a global function: its arguments. */
+			if (s->n_frames == 1 && !w->slots[0] && !(w->regs[0] & ~(u32)REG_ARGS)) {
+				for (u32 i = 1; i <= 5; i++)
+					if (w->regs[0] >> i & 1)
+						mark_one(&s->frame[0]->regs[i], changed);
+				return 0;
+			}
+			return bug(v, "precision: registers wanted before the first instruction");
+		}
+		while (at >= 0) {
+			int err = 0;
+
+			if (!skip_first) {
+				log_step(v, w, (u32)at);
+				err = step_back(v, (u32)at, next, hist_of(s, n_hist, (u32)at), w);
+			}
+			skip_first = false;
+			if (err == DEFAULT_LEFT) {
+				all_precise(v, start, w, changed);
+				return 0;
+			}
+			if (err)
+				return err;
+			if (nothing_wanted(w))
+				return 0;
+			next = at;
+			at = hist_previous(s, (u32)at, &n_hist);
+		}
+		next = s->first_insn;
+		s = s->parent;
+		if (!s)
+			break;
+		mark_checkpoint(s, w, changed);
+		log_parent(v, s, w);
+		if (nothing_wanted(w))
+			return 0;
+		last = s->last_insn;
+	}
+	if (!nothing_wanted(w))
+		all_precise(v, start, w, changed);
+	return 0;
+}
+
+int mark_precise(struct verifier *v, u32 regno)
+{
+	struct wanted w = {.frame = (s32)v->cur->n_frames - 1};
+	struct reg *r = reg_of(v, regno);
+	bool changed = false;
+
+	if (!v->priv || r->type != R_SCALAR)
+		return 0;
+	/* The current state keeps no marks: they belong to checkpoints. */
+	w.regs[w.frame] = 1u << regno;
+	return walk_back(v, v->cur, v->insn, -1, &w, true, &changed);
+}
+
+int propagate_precision(struct verifier *v, const struct state *old, struct state *cur, bool *changed)
+{
+	struct wanted w = {.frame = (s32)old->n_frames - 1};
+	bool ignored = false;
+
+	if (!v->priv)
+		return 0;
+	for (u32 f = 0; f < old->n_frames; f++) {
+		const struct frame *frame = old->frame[f];
+		u32 at = f + 1 < old->n_frames ? old->frame[f + 1]->callsite : old->insn;
+		u32 live = v->aux[at].live_in;
+
+		for (u32 i = 0; i < REG_FP; i++)
+			if (frame->regs[i].type == R_SCALAR && frame->regs[i].precise && live >> i & 1)
+				w.regs[f] |= 1u << i;
+		for (u32 i = 0; i < frame->n_slots; i++)
+			if (stack_is_spill(&frame->stack[i]) && frame->stack[i].reg.type == R_SCALAR && frame->stack[i].reg.precise &&
+			    old->stack_read[f] >> i & 1)
+				w.slots[f] |= 1ull << i;
+	}
+	if (nothing_wanted(&w))
+		return 0;
+	return walk_back(v, cur, cur->last_insn, old->insn, &w, false, changed ? changed : &ignored);
+}
+
+void forget_precision(struct state *s)
+{
+	for (u32 f = 0; f < s->n_frames; f++) {
+		struct frame *frame = s->frame[f];
+
+		for (u32 i = 0; i < REG_FP; i++)
+			frame->regs[i].precise = false;
+		for (u32 i = 0; i < frame->n_slots; i++)
+			if (stack_is_spill(&frame->stack[i]))
+				frame->stack[i].reg.precise = false;
+	}
+}

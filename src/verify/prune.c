@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Pruning: a path that arrives where another was, knowing no less than that one did, needs no second walk.
+ *
+ * Checkpoints are kept per instruction. While paths behind a checkpoint are under way, its liveness and precision marks are incomplete; so are those
+ * of a cycle's checkpoints until the cycle's entry is done. A path that is cut off inside of such a cycle is kept as a back edge: when the cycle is
+ * done, marks travel over its back edges until nothing changes.
+ *
+ * How often states are kept, and when one is given up, decides how much a walk costs; the numbers are Linux's, since its limits count it.
+ */
+#include "verify/prune.h"
+
+enum { MISSES_ALLOWED = 3, MISSES_ALLOWED_FORCED = 64, HISTORY_MOST = 40, STATES_UNPRIVILEGED = 64, BACK_EDGE_ROUNDS = 64 };
+
+/* ---- cycles ---- */
+
+struct scc_visit { /* one cycle, entered through one chain of calls */
+	struct scc_visit *next;
+	u32 callsites[FRAMES], n;
+	struct state *entry, *back_edges;
+};
+
+struct scc {
+	struct scc_visit *visits;
+};
+
+static struct scc_visit *visit_find(struct verifier *v, const struct state *s, bool make)
+{
+	u32 callsites[FRAMES], n = 0, scc = 0;
+	struct scc_visit *at;
+
+	for (; n < s->n_frames; n++) {
+		u32 insn = frame_insn(s, n);
+
+		scc = v->aux[insn].scc;
+		if (scc)
+			break;
+		callsites[n] = insn;
+	}
+	if (!scc)
+		return NULL;
+	for (at = v->sccs[scc].visits; at; at = at->next)
+		if (at->n == n && !memcmp(at->callsites, callsites, n * sizeof(*callsites)))
+			return at;
+	if (!make)
+		return NULL;
+	at = arena_alloc(&v->arena, sizeof(*at));
+	if (!at)
+		return NULL;
+	memcpy(at->callsites, callsites, n * sizeof(*callsites));
+	at->n = n;
+	at->next = v->sccs[scc].visits;
+	v->sccs[scc].visits = at;
+	return at;
+}
+
+int scc_visit_enter(struct verifier *v, struct state *s)
+{
+	struct scc_visit *visit = visit_find(v, s, true);
+
+	if (visit && !visit->entry)
+		visit->entry = s;
+	return 0;
+}
+
+static bool marks_incomplete(struct verifier *v, const struct state *s)
+{
+	struct scc_visit *visit = visit_find(v, s, false);
+
+	return visit && visit->back_edges;
+}
+
+static void reads_propagate(struct verifier *v, const struct state *old, struct state *cur)
+{
+	for (u32 f = 0; f < old->n_frames; f++)
+		for (u64 m = old->stack_read[f]; m; m &= m - 1)
+			stack_note_read(v, cur, f, (u32)__builtin_ctzll(m));
+}
+
+static void make_all_precise(struct state *s)
+{
+	for (; s; s = s->parent)
+		for (u32 f = 0; f < s->n_frames; f++) {
+			for (u32 i = 0; i < REG_FP; i++)
+				s->frame[f]->regs[i].precise |= s->frame[f]->regs[i].type == R_SCALAR;
+			for (u32 i = 0; i < s->frame[f]->n_slots; i++)
+				s->frame[f]->stack[i].reg.precise |= stack_is_spill(&s->frame[f]->stack[i]) && s->frame[f]->stack[i].reg.type == R_SCALAR;
+		}
+}
+
+static int back_edges_settle(struct verifier *v, struct scc_visit *visit)
+{
+	bool changed = true;
+	int err;
+
+	for (u32 round = 0; changed; round++) {
+		u64 marks = v->result->stats.mark_read;
+
+		changed = false;
+		for (struct state *s = visit->back_edges; s; s = s->next) {
+			if (round == BACK_EDGE_ROUNDS)
+				make_all_precise(s->parent);
+			err = propagate_precision(v, s->equal, s, &changed);
+			if (err)
+				return err;
+			reads_propagate(v, s->equal, s);
+		}
+		changed |= marks != v->result->stats.mark_read;
+	}
+	for (struct state *s = visit->back_edges, *next; s; s = next) {
+		next = s->next;
+		state_free(v, s);
+	}
+	visit->back_edges = NULL;
+	return 0;
+}
+
+static int back_edge_add(struct verifier *v, struct state *old, const struct state *cur)
+{
+	struct scc_visit *visit = visit_find(v, old, true);
+	struct state *s = state_new(v);
+
+	if (!visit || !s || state_copy(v, s, cur))
+		return reject(v, REJECT_MEMORY, "out of memory");
+	s->insn = v->insn;
+	s->equal = old;
+	s->next = visit->back_edges;
+	visit->back_edges = s;
+	return 0;
+}
+
+int path_done(struct verifier *v, struct state *s)
+{
+	for (; s; s = s->parent) {
+		struct scc_visit *visit;
+		int err;
+
+		if (--s->branches)
+			break;
+		visit = visit_find(v, s, false);
+		if (visit && visit->entry == s) {
+			err = back_edges_settle(v, visit);
+			if (err)
+				return err;
+			visit->entry = NULL;
+		}
+	}
+	return 0;
+}
+
+/* ---- loops of iterators and callbacks ---- */
+
+struct state *loop_previous(struct verifier *v, const struct state *s, u32 insn)
+{
+	for (struct state *old = v->aux[insn].states; old; old = old->next)
+		if (old->branches && old->dfs_depth < s->dfs_depth && same_callsites(old, s))
+			return old;
+	return NULL;
+}
+
+static void widen_reg(struct verifier *v, const struct reg *old, struct reg *cur)
+{
+	if (old->type != R_SCALAR || cur->type != R_SCALAR || old->precise || cur->precise || regs_interchangeable(v, old, cur))
+		return;
+	reg_forget(v, cur);
+}
+
+void loop_widen(struct verifier *v, const struct state *old, struct state *cur)
+{
+	v->n_ids_map = 0;
+	v->id_gen = v->ids;
+	for (u32 f = old->n_frames; f-- > 0;) {
+		const struct frame *a = old->frame[f];
+		struct frame *b = cur->frame[f];
+
+		for (u32 i = 0; i < REGS; i++)
+			widen_reg(v, &a->regs[i], &b->regs[i]);
+		for (u32 i = 0; i < MIN(a->n_slots, b->n_slots); i++)
+			if (stack_is_spill(&a->stack[i]) && stack_is_spill(&b->stack[i]))
+				widen_reg(v, &a->stack[i].reg, &b->stack[i].reg);
+	}
+}
+
+/* ---- arriving ---- */
+
+enum arrival { MISS, MISS_IN_LOOP, HIT, HIT_LOOP, FAILED };
+
+/* The iterator that the instruction advances is the one at R1; does it still go on? */
+static bool iterator_active(const struct state *s)
+{
+	const struct reg *r = &s->frame[s->n_frames - 1]->regs[1];
+	const struct frame *f;
+	s64 off;
+
+	if (r->type != R_STACK || r->frame >= s->n_frames || !scalar_is_const(&r->v))
+		return false;
+	f = s->frame[r->frame];
+	off = r->off + (s64)r->v.bits.value;
+	if (off >= 0 || -off > (s64)f->n_slots * SLOT_BYTES)
+		return false;
+	return f->stack[(-off - 1) / SLOT_BYTES].reg.iter.state == ITER_ACTIVE;
+}
+
+/* The old checkpoint lies on this very path, or on a sibling's that is not finished. */
+static enum arrival arrive_unfinished(struct verifier *v, struct state *old, u32 insn)
+{
+	struct state *cur = v->cur;
+	const struct frame *f = cur_frame(old);
+	const struct insn_aux *aux = &v->aux[insn];
+
+	if (f->in_async_callback && f->async_count != cur_frame(cur)->async_count)
+		return MISS_IN_LOOP; /* another entry of the callback: no sign of a loop */
+	if (aux->is_iter_next)
+		return state_covers(v, old, cur, RANGE) && iterator_active(cur) ? HIT_LOOP : MISS_IN_LOOP;
+	if (v->insns[insn].op == OP_MAY_GOTO && old->may_goto_depth != cur->may_goto_depth && state_covers(v, old, cur, RANGE))
+		return HIT_LOOP;
+	if (aux->calls_callback)
+		return state_covers(v, old, cur, RANGE) ? HIT_LOOP : MISS_IN_LOOP;
+	if (state_maybe_looping(old, cur) && state_covers(v, old, cur, EXACT) && !iterators_moved(old, cur) &&
+	    old->may_goto_depth == cur->may_goto_depth && old->callback_unroll_depth == cur->callback_unroll_depth) {
+		log_line(v, insn);
+		reject(v, REJECT_INFINITE_LOOP, "infinite loop detected at insn %u", insn);
+		log_add(v, "cur state:");
+		log_state(v, cur, cur->n_frames - 1, true);
+		log_add(v, "old state:");
+		log_state(v, old, cur->n_frames - 1, true);
+		return FAILED;
+	}
+	return MISS_IN_LOOP;
+}
+
+static int prune_here(struct verifier *v, struct state *old, bool loop)
+{
+	int err;
+
+	old->hits++;
+	reads_propagate(v, old, v->cur);
+	err = propagate_precision(v, old, v->cur, NULL);
+	return !err && loop ? back_edge_add(v, old, v->cur) : err;
+}
+
+static int checkpoint_add(struct verifier *v, u32 insn)
+{
+	struct state *cur = v->cur, *s = state_new(v);
+	struct verify_stats *stats = &v->result->stats;
+	struct history *hist = cur->hist;
+	u32 n_hist = cur->n_hist, cap = cur->cap_hist;
+
+	if (!s)
+		return reject(v, REJECT_MEMORY, "out of memory");
+	stats->total_states++;
+	v->live_states++;
+	stats->peak_states = MAX(stats->peak_states, v->live_states);
+	v->prev_jumps_processed = v->jumps_processed;
+	v->prev_insns_processed = v->insns_processed;
+	if (v->priv && !(v->opts->switches & VERIFY_ALL_PRECISE))
+		forget_precision(cur);
+	cur->n_hist = 0;
+	if (state_copy(v, s, cur))
+		return reject(v, REJECT_MEMORY, "out of memory");
+	/* the segment's history goes to the checkpoint; the current state takes its room */
+	cur->hist = s->hist;
+	cur->cap_hist = s->cap_hist;
+	s->hist = hist;
+	s->n_hist = n_hist;
+	s->cap_hist = cap;
+	s->insn = insn;
+	s->hits = s->misses = 0;
+	memset(s->stack_read, 0, sizeof(s->stack_read));
+	if (scc_visit_enter(v, s))
+		return v->why->err;
+	cur->parent = s;
+	cur->first_insn = insn;
+	cur->dfs_depth = s->dfs_depth + 1;
+	memset(cur->stack_written, 0, sizeof(cur->stack_written));
+	cur->fresh = 0;
+	s->next = v->aux[insn].states;
+	v->aux[insn].states = s;
+	return 0;
+}
+
+static void checkpoint_drop(struct verifier *v, struct state **link)
+{
+	struct state *s = *link;
+
+	*link = s->next;
+	v->live_states--;
+	if (!s->branches && !visit_find(v, s, false))
+		state_free(v, s); /* others may still walk through it otherwise: it lives until the end */
+}
+
+int prune_visit(struct verifier *v, u32 insn, bool *pruned)
+{
+	struct insn_aux *aux = &v->aux[insn];
+	struct state *cur = v->cur, **link = &aux->states, *old;
+	bool force = v->test_state_freq || aux->force_checkpoint || cur->n_hist > HISTORY_MOST;
+	u32 jumps = v->jumps_processed - v->prev_jumps_processed, seen = 0;
+	u64 walked = v->insns_processed - v->prev_insns_processed;
+	bool add = force || (jumps >= 2 && walked >= 8);
+
+	*pruned = false;
+	if (v->opts->switches & VERIFY_NO_PRUNE && !aux->force_checkpoint)
+		return 0;
+	cur->insn = insn;
+	while ((old = *link)) {
+		enum arrival a = MISS;
+
+		if (!same_callsites(old, cur)) {
+			link = &old->next;
+			continue;
+		}
+		seen++;
+		if (old->branches) {
+			a = arrive_unfinished(v, old, insn);
+		} else {
+			bool loop = marks_incomplete(v, old);
+
+			if (state_covers(v, old, cur, loop ? RANGE : LOOSE))
+				a = loop ? HIT_LOOP : HIT;
+		}
+		if (a == FAILED)
+			return v->why->err;
+		if (a == HIT || a == HIT_LOOP) {
+			*pruned = true;
+			return prune_here(v, old, a == HIT_LOOP);
+		}
+		if (a == MISS_IN_LOOP && !force && jumps < 20 && walked < 100)
+			add = false;
+		old->misses += add;
+		if (old->misses > old->hits * (aux->force_checkpoint && old->branches ? MISSES_ALLOWED_FORCED : MISSES_ALLOWED) +
+					  (aux->force_checkpoint && old->branches ? MISSES_ALLOWED_FORCED : MISSES_ALLOWED))
+			checkpoint_drop(v, link);
+		else
+			link = &old->next;
+	}
+	v->result->stats.max_states_per_insn = MAX(v->result->stats.max_states_per_insn, seen);
+	if (!add || (!v->priv && seen > STATES_UNPRIVILEGED))
+		return 0;
+	return checkpoint_add(v, insn);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Between prune.c and equal.c: comparison of states. */
+#ifndef SKEP_VERIFY_PRUNE_H
+#define SKEP_VERIFY_PRUNE_H
+
+#include "verify/state.h"
+
+enum exactness { LOOSE, RANGE, EXACT };
+
+bool state_covers(struct verifier *v, const struct state *old, const struct state *cur, enum exactness how);
+bool state_maybe_looping(const struct state *old, const struct state *cur); /* a cheap look at the registers */
+bool iterators_moved(const struct state *old, const struct state *cur); /* an active iterator went round in between */
+bool regs_interchangeable(struct verifier *v, const struct reg *a, const struct reg *b);
+u32 frame_insn(const struct state *s, u32 frame); /* where a frame goes on */
+
+#endif
