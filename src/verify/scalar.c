@@ -104,9 +104,38 @@ bool scalar_within(const struct scalar *outer, const struct scalar *inner)
 
 /* ---- refinement ---- */
 
+/* The least number that fits the bits and is at least x, which is at most their greatest. */
+static inline u64 least_from(struct tnum t, u64 x)
+{
+	u64 differ = (x ^ t.value) & ~t.mask, below;
+
+	if (!differ)
+		return x;
+	/* at the highest known bit that x has wrong, and below it, x does not count */
+	below = UINT64_MAX >> __builtin_clzll(differ);
+	if (t.value & (below ^ below >> 1)) /* it has to be 1: greater than x already */
+		return (x & ~below & t.mask) | t.value;
+	return ((((x | ~t.mask | below) + 1) & t.mask)) | t.value; /* it has to be 0: the next choice of the unknown bits above */
+}
+
+/* Does only one number fit both the bits and [umin, umax]? */
+static inline bool only_member(const struct scalar *s, u64 *member)
+{
+	struct tnum t = s->bits;
+	u64 most = t.value | t.mask, first;
+
+	if (s->umin >= most || s->umin > s->umax)
+		return false;
+	first = least_from(t, s->umin);
+	*member = first;
+	if (first == most)
+		return true;
+	return first <= s->umax && (t.value | (((first | ~t.mask) + 1) & t.mask)) > s->umax;
+}
+
 static inline void ranges_learn_bits(struct scalar *s)
 {
-	u64 least = s->bits.value, most = least | s->bits.mask;
+	u64 least = s->bits.value, most = least | s->bits.mask, member;
 	u32 sign32 = (u32)s->bits.mask & 1u << 31;
 	u64 sign = s->bits.mask & 1ull << 63;
 
@@ -118,6 +147,8 @@ static inline void ranges_learn_bits(struct scalar *s)
 	LOWER(s->umax32, (u32)most);
 	RAISE(s->smin32, (s32)((u32)least | sign32));
 	LOWER(s->smax32, (s32)((u32)most & ~sign32));
+	if (only_member(s, &member))
+		scalar_set_const(s, member);
 }
 
 static inline void low_learns_signed(struct scalar *s, s32 lo, s32 hi)

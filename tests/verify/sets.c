@@ -173,6 +173,11 @@ TEST(sync_loses_no_member)
 	}
 }
 
+static s64 extend(u64 v, u32 bytes)
+{
+	return bytes == 1 ? (s8)v : bytes == 2 ? (s16)v : bytes == 4 ? (s32)v : (s64)v;
+}
+
 TEST(casts_hold_the_cast_members)
 {
 	struct rng r = {2};
@@ -191,10 +196,10 @@ TEST(casts_hold_the_cast_members)
 				CHECK(scalar_has(&t, kept));
 				t = s;
 				scalar_sext(&t, bytes);
-				CHECK(scalar_has(&t, bytes == 1 ? (u64)(s8)kept : bytes == 2 ? (u64)(s16)kept : bytes == 4 ? (u64)(s32)kept : kept));
+				CHECK(scalar_has(&t, (u64)extend(in[k], bytes)));
 				t = s;
 				scalar_sext32(&t, bytes);
-				CHECK(scalar_has(&t, (u32)(bytes == 1 ? (s8)kept : bytes == 2 ? (s16)kept : (s32)kept)));
+				CHECK(scalar_has(&t, (u32)extend(in[k], bytes)));
 				t = s;
 				scalar_from32(&t);
 				CHECK(scalar_has(&t, (u32)in[k]));
