@@ -47,9 +47,12 @@ static bool helper_at(u32 i, struct feature *f)
 	u32 n;
 	const struct helper_proto *p = helper_protos(&n);
 
-	if (i >= n)
+	for (; n; n--, p++)
+		if (p->has_body && i-- == 0)
+			break;
+	if (!n)
 		return false;
-	*f = (struct feature){.id = p[i].id, .name = p[i].name, .since = p[i].since, .about = p[i].doc};
+	*f = (struct feature){.id = p->id, .name = p->name, .since = p->since, .about = p->doc};
 	return true;
 }
 

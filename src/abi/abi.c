@@ -3,13 +3,11 @@
 #include "abi/abi.h"
 
 static const struct helper_proto protos[] = {
-#define HELPER(id, name, ret, args, effects, avail, since, doc) {id, #name, ret, args, effects, avail, since, doc},
+#define HELPER(id, name, ret, args, effects, avail, since, doc)	 {id, #name, ret, args, effects, avail, since, doc, true, false},
+#define PROTO(id, name, ret, args, effects, avail, since, doc)	 {id, #name, ret, args, effects, avail, since, doc, false, false},
+#define VARIANT(id, name, ret, args, effects, avail, since, doc) {id, #name, ret, args, effects, avail, since, doc, false, true},
 #include "abi/helpers.def"
 };
-
-#define HELPER(id, name, ret, args, effects, avail, since, doc) \
-	_Static_assert((int)BPF_FUNC_##name == id, "id of " #name);
-#include "abi/helpers.def"
 
 const struct helper_proto *helper_protos(u32 *n)
 {
@@ -24,13 +22,21 @@ const struct helper_proto *helper_proto(u32 id)
 	while (low < high) { /* rows are in the order of their ids; a test checks it */
 		u32 mid = (low + high) / 2;
 
-		if (protos[mid].id == id)
-			return &protos[mid];
 		if (protos[mid].id < id)
 			low = mid + 1;
 		else
 			high = mid;
 	}
+	return low < ARRAY_SIZE(protos) && protos[low].id == id ? &protos[low] : NULL;
+}
+
+const struct helper_proto *helper_proto_for(u32 id, u64 avail)
+{
+	const struct helper_proto *p = helper_proto(id);
+
+	for (; p && p < protos + ARRAY_SIZE(protos) && p->id == id; p++)
+		if (p->avail & avail)
+			return p;
 	return NULL;
 }
 
@@ -109,7 +115,7 @@ const struct ctx_field *ctx_field_at(const struct ctx_type *t, u32 off, u32 size
 /* ---- program types ---- */
 
 static const struct progtype types[] = {
-#define PROGTYPE(id, name, ctx, avail, min, max, since) {id, #name, &ctx_##ctx, avail, min, max, since, 0},
+#define PROGTYPE(id, name, ctx, min, max, since) {id, #name, &ctx_##ctx, 1ull << id, min, max, since, 0},
 #include "abi/progtypes.def"
 };
 

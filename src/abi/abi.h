@@ -35,9 +35,11 @@ enum ret_kind {
 	RET_SOCKET, /* struct bpf_sock */
 	RET_SOCK_COMMON,
 	RET_TCP_SOCK,
+	RET_KPTR, /* what the ARG_KPTR field held: of the field's type */
 	RET_KIND_MASK = 0xff,
 	RET_NULLABLE = 0x100,
 	RET_TRUSTED = 0x200, /* RET_BTF: a trusted pointer */
+	RET_RDONLY = 0x400, /* memory that the program may not write */
 	RET_PARAM_SHIFT = 16, /* enum ktype of RET_BTF */
 };
 #define RET_BTF(type) ((u32)RET_KERNEL_OBJECT | (u32)KTYPE_##type << RET_PARAM_SHIFT)
@@ -47,24 +49,26 @@ enum arg_kind {
 	ARG_SCALAR, /* any number */
 	ARG_ANYTHING, /* any initialised value: passed on, never followed */
 	ARG_CTX, /* the program's context */
-	ARG_MAP_HANDLE, /* use ARG_MAP(slot) */
+	ARG_MAP_HANDLE, /* use ARG_MAP(use): a map whose kind allows that use (map/uses.def) */
 	ARG_KEY, /* key_size readable bytes of the map argument before it */
 	ARG_VALUE, /* value_size readable bytes */
 	ARG_VALUE_OUT, /* value_size writable bytes */
 	ARG_MEM, /* readable bytes, count in the next argument */
 	ARG_MEM_OUT, /* bytes that are written, count in the next argument */
+	ARG_MEM_RW, /* initialised bytes that are read and written, count in the next argument */
 	ARG_SIZE, /* the count: at least 1 */
 	ARG_SIZE_0, /* the count: 0 allowed; then the pointer is not followed */
 	ARG_ALLOC_SIZE, /* the size of the RET_RECORD or RET_SLICE: a constant, 0 allowed */
 	ARG_FIXED_OUT, /* use ARG_OUT(bytes): that many bytes, which are written; aligned */
 	ARG_FIXED, /* use ARG_IN(bytes): that many readable bytes */
+	ARG_FIXED_RW, /* use ARG_INOUT(bytes): that many initialised bytes, which are read and written; aligned */
 	ARG_CSTRING, /* NUL-terminated, constant: in a frozen read-only map */
 	ARG_CALLBACK, /* use ARG_CALL(name): a function of the program, called as callbacks.def says */
 	ARG_RECORD, /* what RET_RECORD gave, not yet released */
 	ARG_SPIN_LOCK, /* a struct bpf_spin_lock in a map value or allocated object */
 	ARG_TIMER, /* a struct bpf_timer in a map value */
 	ARG_UNSAFE, /* an address that is only probed: never trusted */
-	ARG_STACK, /* the program's stack, as an opaque out area: dynptr_from_mem's neighbours use ARG_DYNPTR */
+	ARG_STACK, /* a pointer to the program's stack, passed on to the callback */
 	ARG_KERNEL, /* use ARG_BTF(type): a pointer to that kernel type */
 	ARG_SOCKET, /* struct bpf_sock of a full socket */
 	ARG_SOCK_COMMON, /* any struct bpf_sock */
@@ -80,12 +84,15 @@ enum arg_kind {
 	ARG_UNINIT = 0x400, /* dynptr: made by the call */
 	ARG_RDONLY = 0x800, /* dynptr: also a read-only one; memory: only read */
 	ARG_ALIGNED = 0x1000,
-	ARG_PARAM_SHIFT = 16, /* slot of ARG_MAP, bytes of ARG_OUT and ARG_IN, enum ktype, enum callback, dynptr kinds */
+	ARG_NO_RDONLY = 0x2000, /* memory: only read, and yet not behind a pointer that may only read */
+	ARG_IN_MAP = 0x4000, /* memory: in a map value */
+	ARG_PARAM_SHIFT = 16, /* use of ARG_MAP, bytes of ARG_OUT and ARG_IN, enum ktype, enum callback, dynptr kinds */
 };
 #define ARG_PARAM(kind, x) ((u32)(kind) | (u32)(x) << ARG_PARAM_SHIFT)
-#define ARG_MAP(slot)	   ARG_PARAM(ARG_MAP_HANDLE, MAP_SLOT_##slot)
+#define ARG_MAP(use)	   ARG_PARAM(ARG_MAP_HANDLE, MAP_USE_##use)
 #define ARG_OUT(bytes)	   ARG_PARAM(ARG_FIXED_OUT, bytes)
 #define ARG_IN(bytes)	   ARG_PARAM(ARG_FIXED, bytes)
+#define ARG_INOUT(bytes)   ARG_PARAM(ARG_FIXED_RW, bytes)
 #define ARG_BTF(type)	   ARG_PARAM(ARG_KERNEL, KTYPE_##type)
 #define ARG_CALL(name)	   ARG_PARAM(ARG_CALLBACK, CALLBACK_##name)
 #define ARG_DYNPTR(kinds)  ARG_PARAM(ARG_DYNPTR_HANDLE, kinds)
@@ -117,6 +124,8 @@ enum helper_effects {
 	EFFECT_PERFMON = 1 << 21, /* needs CAP_PERFMON as well */
 	EFFECT_PACKET_ARGS = 1 << 22, /* its memory arguments may point into the packet */
 	EFFECT_FORMAT = 1 << 23, /* the ARG_CSTRING is a format for the values (8 bytes each) in the memory after it */
+	EFFECT_MAY_SLEEP = 1 << 25, /* sleeps where the program may: not in a sleepable program's RCU or preemption section */
+	EFFECT_HOOK_LIST = 1 << 26, /* only in programs on some hooks: see helper_hook_ok() */
 	EFFECT_FUNC_ENTRY = 1 << 24, /* needs the entry of the function that was hit: kprobes, fentry, fexit, fmod_ret */
 };
 
@@ -151,33 +160,74 @@ enum callback_id {
 };
 const struct callback *callback_proto(u32 id);
 
-/* which program types may call it: families of progtypes.def */
-enum helper_avail {
-	FOR_SOCKET = 1 << 0, /* socket filter and the packet-reading types */
-	FOR_TC = 1 << 1,
-	FOR_XDP = 1 << 2,
-	FOR_TRACING = 1 << 3, /* raw tracepoint, tracepoint, kprobe, perf event, tracing */
-	FOR_SYSCALL = 1 << 4,
-	FOR_LWT = 1 << 5,
-	FOR_CGROUP = 1 << 6,
-	FOR_OWN = 1 << 7, /* an embedder's program types */
-	FOR_ALL = 0xffff,
-};
+/* Which program types may call it: one bit per type, and names for groups of types that Linux treats alike. An EXT program is of the
+ * type that it extends. */
+#define FOR(type)		    (1ull << BPF_PROG_TYPE_##type)
+#define FOR_SOCKET_FILTER	    FOR(SOCKET_FILTER)
+#define FOR_KPROBE		    FOR(KPROBE)
+#define FOR_SCHED_CLS		    FOR(SCHED_CLS)
+#define FOR_SCHED_ACT		    FOR(SCHED_ACT)
+#define FOR_TRACEPOINT		    FOR(TRACEPOINT)
+#define FOR_XDP			    FOR(XDP)
+#define FOR_PERF_EVENT		    FOR(PERF_EVENT)
+#define FOR_CGROUP_SKB		    FOR(CGROUP_SKB)
+#define FOR_CGROUP_SOCK		    FOR(CGROUP_SOCK)
+#define FOR_LWT_IN		    FOR(LWT_IN)
+#define FOR_LWT_OUT		    FOR(LWT_OUT)
+#define FOR_LWT_XMIT		    FOR(LWT_XMIT)
+#define FOR_SOCK_OPS		    FOR(SOCK_OPS)
+#define FOR_SK_SKB		    FOR(SK_SKB)
+#define FOR_CGROUP_DEVICE	    FOR(CGROUP_DEVICE)
+#define FOR_SK_MSG		    FOR(SK_MSG)
+#define FOR_RAW_TRACEPOINT	    FOR(RAW_TRACEPOINT)
+#define FOR_CGROUP_SOCK_ADDR	    FOR(CGROUP_SOCK_ADDR)
+#define FOR_LWT_SEG6LOCAL	    FOR(LWT_SEG6LOCAL)
+#define FOR_LIRC_MODE2		    FOR(LIRC_MODE2)
+#define FOR_SK_REUSEPORT	    FOR(SK_REUSEPORT)
+#define FOR_FLOW_DISSECTOR	    FOR(FLOW_DISSECTOR)
+#define FOR_CGROUP_SYSCTL	    FOR(CGROUP_SYSCTL)
+#define FOR_RAW_TRACEPOINT_WRITABLE FOR(RAW_TRACEPOINT_WRITABLE)
+#define FOR_CGROUP_SOCKOPT	    FOR(CGROUP_SOCKOPT)
+#define FOR_TRACE_BTF		    FOR(TRACING) /* fentry, fexit, fmod_ret, iterators, typed raw tracepoints */
+#define FOR_STRUCT_OPS		    FOR(STRUCT_OPS)
+#define FOR_LSM			    FOR(LSM)
+#define FOR_SK_LOOKUP		    FOR(SK_LOOKUP)
+#define FOR_SYSCALL		    FOR(SYSCALL)
+#define FOR_NETFILTER		    (1ull << UAPI_PROG_NETFILTER)
+#define FOR_OWN			    (1ull << 63) /* an embedder's program types */
+#define FOR_TC			    (FOR_SCHED_CLS | FOR_SCHED_ACT)
+#define FOR_LWT			    (FOR_LWT_IN | FOR_LWT_OUT | FOR_LWT_XMIT | FOR_LWT_SEG6LOCAL)
+#define FOR_TRAMPOLINE		    (FOR_TRACE_BTF | FOR_LSM | FOR_SYSCALL)
+#define FOR_EVENTS	(FOR_KPROBE | FOR_TRACEPOINT | FOR_PERF_EVENT | FOR_RAW_TRACEPOINT | FOR_RAW_TRACEPOINT_WRITABLE)
+#define FOR_TRACING	(FOR_EVENTS | FOR_TRAMPOLINE)
+#define FOR_SOCKET_TYPES                                                                                                          \
+	(FOR_LWT | FOR_TC | FOR_CGROUP_SKB | FOR_CGROUP_SOCK_ADDR | FOR_FLOW_DISSECTOR | FOR_SK_LOOKUP | FOR_SK_MSG | FOR_SK_SKB | \
+	 FOR_SOCK_OPS | FOR_SOCKET_FILTER | FOR_XDP)
+#define FOR_CGROUP_CALLS                                                                                                   \
+	(FOR_CGROUP_DEVICE | FOR_CGROUP_SOCK | FOR_CGROUP_SOCK_ADDR | FOR_CGROUP_SOCKOPT | FOR_CGROUP_SYSCTL | FOR_LSM)
+#define FOR_COMMON (FOR_SOCKET_TYPES | FOR_CGROUP_CALLS | FOR_TRACING | FOR_SK_REUSEPORT | FOR_STRUCT_OPS | FOR_NETFILTER | FOR_OWN)
+#define FOR_ALL	   (FOR_COMMON | FOR_LIRC_MODE2)
 
 struct helper_proto {
 	u32 id;
 	const char *name; /* without "bpf_" */
 	u32 ret; /* enum ret_kind */
 	u32 args[5]; /* enum arg_kind and parameters */
-	u32 effects, avail;
+	u32 effects;
+	u64 avail; /* FOR_... */
 	const char *since, *doc;
+	bool has_body; /* can be run, not only verified */
+	bool variant; /* other arguments for other program types; follows the row of the same id that it varies */
 };
-const struct helper_proto *helper_proto(u32 id); /* NULL: not in this build */
+const struct helper_proto *helper_proto(u32 id); /* the first row of that id; NULL: no such helper */
+const struct helper_proto *helper_proto_for(u32 id, u64 avail); /* the row for a program type's bit; NULL: that type may not call it */
 const struct helper_proto *helper_by_name(const char *name);
-const struct helper_proto *helper_protos(u32 *n);
+const struct helper_proto *helper_protos(u32 *n); /* by id, variants included */
 
 enum helper_id {
 #define HELPER(id, name, ret, args, effects, avail, since, doc) HELPER_##name = id,
+#define PROTO(id, name, ret, args, effects, avail, since, doc)	HELPER_##name = id,
+#define VARIANT(id, name, ret, args, effects, avail, since, doc)
 #include "abi/helpers.def"
 };
 
@@ -308,7 +358,7 @@ struct progtype {
 	u32 id;
 	const char *name; /* "xdp": bpftool's name */
 	const struct ctx_type *ctx;
-	u32 avail; /* helper families */
+	u64 avail; /* its bit in the tables' columns: FOR_... */
 	s64 ret_min, ret_max; /* range of allowed results where no row of ret_ranges.def narrows it */
 	const char *since;
 	u32 flags; /* enum progtype_flags */

@@ -108,7 +108,7 @@ int skep_run_packets(struct skep *k, int prog_fd, struct skep_packet *packets, u
 		return err;
 	p = o->body;
 	b = mem_alloc(&k->mem, sizeof(*b));
-	if (!b || !(p->kind->avail & (FOR_SOCKET | FOR_TC | FOR_XDP)) || !p->kind->ctx->size) {
+	if (!b || !(p->kind->avail & (FOR_SOCKET_FILTER | FOR_TC | FOR_XDP)) || !p->kind->ctx->size) {
 		err = b ? -EINVAL : -ENOMEM;
 		mem_free(&k->mem, b, sizeof(*b));
 		obj_put(o);
@@ -174,7 +174,7 @@ int skep_helper_register(struct skep *k, const struct skep_helper *in)
 	snprintf(own->name, sizeof(own->name), "%s", h.name);
 	own->fn = h.fn;
 	own->ud = h.ud;
-	own->proto = (struct helper_proto){.name = own->name, .ret = RET_SCALAR, .avail = FOR_ALL, .since = "", .doc = ""};
+	own->proto = (struct helper_proto){.name = own->name, .ret = RET_SCALAR, .avail = FOR_ALL, .since = "", .doc = "", .has_body = true};
 	for (u32 i = 0; i < 5; i++)
 		own->proto.args[i] = own_args[h.args[i]];
 	plain_lock_take(&k->lock);

@@ -23,7 +23,7 @@ struct load {
 	u64 started_ns;
 };
 const struct progtype *progtype_of(struct skep *k, u32 id); /* also an embedder's */
-const struct helper_proto *proto_of(struct skep *k, u32 id);
+const struct helper_proto *proto_of(struct skep *k, u32 id, u64 avail); /* NULL: that type of program may not call it */
 
 /* check.c: both verdicts of a load that ended before the verifier decided; l->p still exists */
 void check_undecided(struct load *l, int err);

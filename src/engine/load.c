@@ -55,13 +55,13 @@ const struct progtype *progtype_of(struct skep *k, u32 id)
 	return t;
 }
 
-const struct helper_proto *proto_of(struct skep *k, u32 id)
+const struct helper_proto *proto_of(struct skep *k, u32 id, u64 avail)
 {
-	const struct helper_proto *p = helper_proto(id);
+	const struct helper_proto *p = helper_proto_for(id, avail);
 
 	plain_lock_take(&k->lock);
 	for (u32 i = 0; !p && i < k->own_helpers.n; i++)
-		if (k->own_helpers.at[i]->proto.id == id)
+		if (k->own_helpers.at[i]->proto.id == id && k->own_helpers.at[i]->proto.avail & avail)
 			p = &k->own_helpers.at[i]->proto;
 	plain_lock_drop(&k->lock);
 	return p;
@@ -337,17 +337,20 @@ static int resolve_calls(struct load *l)
 			continue;
 		if (in->pseudo == CALL_KFUNC)
 			return refuse_insn(l, i, -EINVAL, "kernel function btf_id %lld is not available in this build", (long long)in->imm);
-		proto = in->imm > 0 && in->imm <= UINT32_MAX ? proto_of(l->k, (u32)in->imm) : NULL;
+		proto = in->imm > 0 && in->imm <= UINT32_MAX ? proto_of(l->k, (u32)in->imm, ~0ull) : NULL;
 		if (!proto)
 			return refuse_insn(l, i, -EINVAL, "invalid func unknown#%lld: not a helper of skep %s", (long long)in->imm, skep_version());
-		if (!(proto->avail & p->kind->avail) && proto->avail != FOR_ALL)
+		if (!proto_of(l->k, proto->id, p->kind->avail))
 			return refuse_insn(l, i, -EINVAL, "program of this type cannot use helper bpf_%s#%u", proto->name, proto->id);
+		proto = proto_of(l->k, proto->id, p->kind->avail);
 		if (proto->effects & EFFECT_GPL && !p->gpl_compatible)
 			return refuse_insn(l, i, -EINVAL, "cannot call GPL-restricted function from non-GPL compatible program");
 		if (proto->effects & EFFECT_SLEEPS && !p->sleepable)
 			return refuse_insn(l, i, -EINVAL, "helper call might sleep in a non-sleepable prog");
 		((u64 *)p->operand)[i] = (u64)(uintptr_t)proto;
 		p->needs_slot |= (proto->effects & EFFECT_SLOT) != 0;
+		if (!proto->has_body && !p->needs)
+			p->needs = proto->name;
 	}
 	for (u32 i = 0; i < p->n_maps; i++)
 		p->needs_slot |= !(p->maps[i]->ops->traits & KIND_STEADY) || p->maps[i]->record.spin_lock;

@@ -85,6 +85,10 @@ int run_begin(struct skep *k, const struct prog *p, struct hold *h, struct hold 
 	int err;
 
 	*held = NULL;
+	if (p->needs) {
+		log_line(k, "%s: needs helper bpf_%s, which skep cannot run yet", p->name[0] ? p->name : "program", p->needs);
+		return -EOPNOTSUPP;
+	}
 	if (!p->needs_slot)
 		return 0;
 	err = hold_take(k->domain, h);

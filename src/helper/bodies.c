@@ -4,6 +4,8 @@
 
 static helper_fn *const bodies[] = {
 #define HELPER(id, name, ret, args, effects, avail, since, doc) [id] = helper_##name,
+#define PROTO(id, name, ret, args, effects, avail, since, doc)
+#define VARIANT(id, name, ret, args, effects, avail, since, doc)
 #include "abi/helpers.def"
 };
 

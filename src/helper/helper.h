@@ -11,6 +11,8 @@
 
 #define HELPER(id, name, ret, args, effects, avail, since, doc)                                                  \
 	u64 helper_##name(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e);
+#define PROTO(id, name, ret, args, effects, avail, since, doc)
+#define VARIANT(id, name, ret, args, effects, avail, since, doc)
 #include "abi/helpers.def"
 
 helper_fn *const *helper_bodies(u32 *n); /* indexed by helper id; NULL: unknown */

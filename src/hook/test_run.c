@@ -275,7 +275,7 @@ int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 
 int hook_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 {
-	if (p->kind->avail & (FOR_SOCKET | FOR_TC | FOR_XDP) && p->kind->ctx->size)
+	if (p->kind->avail & (FOR_SOCKET_FILTER | FOR_TC | FOR_XDP) && p->kind->ctx->size)
 		return packet_test_run(k, p, a);
 	return flat_test_run(k, p, a);
 }

@@ -146,6 +146,42 @@ struct map {
 bool map_kind_has(const struct map_kind_info *kind, u32 slot); /* enum map_slot */
 bool map_has_slot(const struct map *m, u32 slot);
 
+/* ---- rules.c: what programs may do with a map, by kind, as Linux decides; apart from what this build can run (map_has) ---- */
+enum map_use {
+#define USE(use, slot) MAP_USE_##use,
+#include "map/uses.def"
+	MAP_USE_COUNT
+};
+enum map_gives {
+	GIVES_VALUE,
+	GIVES_MAP, /* the inner map */
+	GIVES_SOCKET, /* struct bpf_sock, to be released */
+	GIVES_XDP_SOCKET, /* struct bpf_xdp_sock */
+};
+enum map_fields { /* special fields that a value may hold */
+	FIELD_SPIN_LOCK = 1 << 0,
+	FIELD_RES_LOCK = 1 << 1,
+	FIELD_TIMER = 1 << 2,
+	FIELD_WORKQUEUE = 1 << 3,
+	FIELD_TASK_WORK = 1 << 4,
+	FIELD_KPTR = 1 << 5,
+	FIELD_REFCOUNT = 1 << 6,
+	FIELD_LIST = 1 << 7, /* list heads */
+	FIELD_RBTREE = 1 << 8, /* tree roots */
+	FIELD_UPTR = 1 << 9,
+};
+struct map_rules {
+	const char *name;
+	u64 uses; /* 1 << enum map_use */
+	u8 gives; /* enum map_gives */
+	bool sleepable; /* sleepable programs may use it */
+	u32 fields; /* enum map_fields */
+};
+const struct map_rules *map_rules(u32 kind); /* NULL: no such kind in Linux */
+bool map_allows(u32 kind, enum map_use use); /* may a program pass a map of that kind for that use? */
+bool map_can(const struct map *m, enum map_use use); /* allowed, and this build can run it */
+const char *map_use_name(enum map_use use);
+
 /* map.c: for the engine */
 int map_create(struct map *m, const struct map_spec *spec); /* the other members are set before */
 /* Writes the map into an empty file and moves there; fd stays the caller's. -EBUSY: a client has it mapped. */

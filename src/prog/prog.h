@@ -57,6 +57,7 @@ struct prog {
 	u32 n_func_info, n_line_info;
 
 	const struct progtype *kind;
+	const char *needs; /* the first helper it calls that has no body in this build: it is not run; NULL: none */
 	bool needs_slot; /* uses per-CPU data, reclaimable objects or locks: a run takes a run slot */
 
 	_Atomic u64 run_count, run_ns;

@@ -277,7 +277,7 @@ static int check_one(struct args *a, u32 arg)
 		a->map = vm_map(a->r, v);
 		if (!a->map)
 			return bad_arg(a, "a map");
-		if (!map_has_slot(a->map, arg >> ARG_PARAM_SHIFT)) {
+		if (!map_can(a->map, arg >> ARG_PARAM_SHIFT)) {
 			vm_fault(a->r, FAULT_ARGUMENT, v, 0, "cannot pass map_type %u (%s) into func bpf_%s#%u", a->map->spec.kind,
 				 a->map->info->name, a->proto->name, a->proto->id);
 			return -EFAULT;
@@ -288,8 +288,11 @@ static int check_one(struct args *a, u32 arg)
 	case ARG_VALUE: return check_memory(a, a->map->spec.value_size, false);
 	case ARG_VALUE_OUT: return check_memory(a, a->map->spec.value_size, true);
 	case ARG_MEM: return check_sized(a, arg, false);
-	case ARG_MEM_OUT: return check_sized(a, arg, true);
-	case ARG_FIXED_OUT: return check_memory(a, arg >> ARG_PARAM_SHIFT, true);
+	case ARG_MEM_OUT:
+	case ARG_MEM_RW: return check_sized(a, arg, true);
+	case ARG_FIXED: return check_memory(a, arg >> ARG_PARAM_SHIFT, false);
+	case ARG_FIXED_OUT:
+	case ARG_FIXED_RW: return check_memory(a, arg >> ARG_PARAM_SHIFT, true);
 	case ARG_CSTRING: return check_string(a);
 	case ARG_CALLBACK:
 		if (v >> FUNC_TAG_SHIFT != FUNC_TAG || (u32)v >= a->r->prog->n || subprog_at(a->r->prog, (u32)v)->start != (u32)v)

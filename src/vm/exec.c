@@ -214,7 +214,7 @@ static int call_helper(struct vm *vm, const struct prog *prog, const struct insn
 	if (!body)
 		body = r->host->own_body ? r->host->own_body(r->host->ud, r, proto) : NULL;
 	if (!body) {
-		vm_fault(r, FAULT_HELPER, 0, 0, "helper bpf_%s has no body", proto->name);
+		vm_fault(r, FAULT_HELPER, 0, 0, "needs helper bpf_%s, which skep cannot run yet", proto->name);
 		return -EFAULT;
 	}
 	reg[0] = body(r, arg[0], arg[1], arg[2], arg[3], arg[4]);
