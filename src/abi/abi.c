@@ -74,65 +74,6 @@ const struct callback *callback_proto(u32 id)
 	return id < ARRAY_SIZE(callbacks) ? &callbacks[id] : NULL;
 }
 
-/* ---- contexts ---- */
-
-#define FIELD(type, member, what, rights) \
-	{.name = #member, .offset = offsetof(struct type, member), .size = sizeof(((struct type *)NULL)->member), .kind = (what), .access = (rights)},
-
-static const struct ctx_field socket_skb_fields[] = {
-#define SKB(field, kind, socket, tc) FIELD(__sk_buff, field, kind, socket)
-#define XDP(field, kind, access)
-#include "abi/ctx.def"
-};
-static const struct ctx_field tc_skb_fields[] = {
-#define SKB(field, kind, socket, tc) FIELD(__sk_buff, field, kind, tc)
-#define XDP(field, kind, access)
-#include "abi/ctx.def"
-};
-static const struct ctx_field xdp_md_fields[] = {
-#define SKB(field, kind, socket, tc)
-#define XDP(field, kind, access) FIELD(xdp_md, field, kind, access)
-#include "abi/ctx.def"
-};
-
-static const struct ctx_type ctx_socket_skb = {"__sk_buff", sizeof(struct __sk_buff), false, socket_skb_fields, ARRAY_SIZE(socket_skb_fields)};
-static const struct ctx_type ctx_tc_skb = {"__sk_buff", sizeof(struct __sk_buff), false, tc_skb_fields, ARRAY_SIZE(tc_skb_fields)};
-static const struct ctx_type ctx_xdp_md = {"xdp_md", sizeof(struct xdp_md), false, xdp_md_fields, ARRAY_SIZE(xdp_md_fields)};
-static const struct ctx_type ctx_raw_args = {"bpf_raw_tracepoint_args", 0, false, NULL, 0};
-static const struct ctx_type ctx_syscall_args = {"syscall arguments", 0, true, NULL, 0};
-
-const struct ctx_field *ctx_field_at(const struct ctx_type *t, u32 off, u32 size)
-{
-	for (u32 i = 0; i < t->n_fields; i++) {
-		const struct ctx_field *f = &t->fields[i];
-
-		if (off >= f->offset && (u64)off + size <= (u64)f->offset + f->size)
-			return f;
-	}
-	return NULL;
-}
-
-/* ---- program types ---- */
-
-static const struct progtype types[] = {
-#define PROGTYPE(id, name, ctx, min, max, since) {id, #name, &ctx_##ctx, 1ull << id, min, max, since, 0},
-#include "abi/progtypes.def"
-};
-
-const struct progtype *progtype(u32 id)
-{
-	for (u32 i = 0; i < ARRAY_SIZE(types); i++)
-		if (types[i].id == id)
-			return &types[i];
-	return NULL;
-}
-
-const struct progtype *progtypes(u32 *n)
-{
-	*n = ARRAY_SIZE(types);
-	return types;
-}
-
 /* ---- sections ---- */
 
 enum { BPF_PROG_TYPE_UAPI_NETFILTER = UAPI_PROG_NETFILTER };

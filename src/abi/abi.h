@@ -298,7 +298,7 @@ struct kfunc {
 const struct kfunc *kfunc_by_name(const char *name); /* NULL: not in this build */
 const struct kfunc *kfuncs(u32 *n);
 
-/* ---- ctx.def: fields of contexts, as programs see them ---- */
+/* ---- ctx.def, skb.def: contexts, as programs see them, and the structs that their pointer fields lead to ---- */
 enum ctx_kind {
 	CTX_PLAIN, /* bytes of the context itself */
 	CTX_DATA, /* 32-bit field that loads as the address of the packet's first byte */
@@ -310,64 +310,96 @@ enum ctx_target {
 	TARGET_NONE,
 	TARGET_SOCK_COMMON, /* struct bpf_sock, common part */
 	TARGET_SOCKET, /* struct bpf_sock, full socket */
+	TARGET_TCP_SOCK, /* struct bpf_tcp_sock: no context has one, helpers give it */
+	TARGET_XDP_SOCK, /* struct bpf_xdp_sock: what an xskmap holds */
 	TARGET_FLOW_KEYS, /* struct bpf_flow_keys */
 	TARGET_PACKET, /* the first byte of data, where the field is 64 bits wide (sk_msg, sockopt, sk_reuseport) */
 	TARGET_PACKET_END,
 	TARGET_KERNEL, /* a kernel type, trusted: ktype */
-	TARGET_BUFFER, /* read-only or read-write bytes of a size that only the run knows */
-	TARGET_BUFFER_WRITE,
+	TARGET_TP_BUFFER, /* read-write bytes of a size that only attaching tells (raw_tracepoint_writable) */
 };
-enum { CTX_READ = 1, CTX_WRITE = 2, CTX_RW = 3, CTX_NARROW = 4 /* loads of part of it are allowed */,
-       CTX_NARROW_WRITE = 8, CTX_MAYBE_NULL = 16 /* pointer */, CTX_BPF_ONLY = 32 /* needs CAP_BPF */, CTX_PERFMON_ONLY = 64 };
+enum ctx_rights {
+	CTX_READ = 1,
+	CTX_WRITE = 2,
+	CTX_RW = 3,
+	CTX_NARROW = 4, /* parts of a unit may be loaded */
+	CTX_NARROW_WRITE = 8, /* and stored */
+	CTX_NARROW_FIRST = 16, /* parts may be loaded that begin at the unit's first byte */
+	CTX_MAYBE_NULL = 32, /* pointer */
+	CTX_BPF_ONLY = 64, /* needs CAP_BPF */
+};
+enum { CTX_ARGS_MAX = 12, CTX_TRACE_MAX = 8192, CTX_SYSCALL_MAX = 65535 };
 
+/* A row allows accesses that lie within one of its units: the whole unit, and parts of it as its rights say. */
 struct ctx_field {
 	const char *name;
-	u16 offset, size;
-	u8 kind, access;
+	u32 offset, size; /* bytes */
+	u16 unit; /* bytes; size is a multiple of it, or its last unit is not there */
+	u16 access; /* enum ctx_rights */
+	u8 kind; /* enum ctx_kind */
 	u8 target; /* enum ctx_target */
 	u16 ktype; /* enum ktype */
-	u32 attach; /* mask over `attach_group` bits of the program type: for which attach types it is there; 0: all */
+	u64 attach; /* bit per expected attach type: for which it is there; 0: all */
+};
+enum ctx_type_flags {
+	CTX_TYPE_FLAT = 1, /* plain memory, of a size that the run says (raw tracepoint args, syscall programs, own types) */
+	CTX_TYPE_WRITABLE = 2, /* flat: may be written */
+	CTX_TYPE_UNALIGNED = 4, /* accesses need not be aligned to their size */
 };
 struct ctx_type {
 	const char *name; /* the uapi struct: "xdp_md" */
-	u32 size; /* bytes; 0: any size, all bytes plain (raw tracepoint args, syscall programs, own types) */
-	bool writable; /* when size is 0 */
+	u32 size; /* bytes; an access begins below it */
+	u32 flags; /* enum ctx_type_flags */
 	const struct ctx_field *fields;
 	u32 n_fields;
 };
-/* The field that covers [off, off + size), or NULL. */
-const struct ctx_field *ctx_field_at(const struct ctx_type *t, u32 off, u32 size);
+/* The row that allows the access, or NULL. A pointer row's loads may not be sign-extending. */
+const struct ctx_field *ctx_access(const struct ctx_type *t, u32 attach_type, s64 off, u32 size, bool write, bool cap_bpf);
+const struct ctx_type *ctx_target_type(enum ctx_target target); /* what the pointer leads to; NULL: no struct of this table */
 
 /* ---- progtypes.def ---- */
 enum progtype_flags {
-	PT_SLEEPABLE = 1 << 0, /* may be loaded BPF_F_SLEEPABLE */
-	PT_SLEEPABLE_ONLY = 1 << 1,
-	PT_PACKET_READ = 1 << 2, /* direct packet access */
-	PT_PACKET_WRITE = 1 << 3,
-	PT_PACKET_META = 1 << 4, /* xdp: the packet's metadata is told from its data */
-	PT_ATTACH_BTF = 1 << 5, /* needs attach_btf_id */
+	PT_SLEEPABLE_ONLY = 1 << 0,
+	PT_PACKET_READ = 1 << 1, /* packet pointers go to helpers that take them */
+	PT_PACKET_WRITE = 1 << 2, /* direct packet writes */
+	PT_PACKET_ANY_HELPER = 1 << 3, /* packet pointers go to every helper that takes memory */
+	PT_ATTACH_BTF = 1 << 4, /* takes attach_btf_id */
+	PT_ATTACH_PROG = 1 << 5, /* takes attach_prog_fd */
 	PT_CTX_BTF = 1 << 6, /* the context is the argument list of the attach target's BTF prototype */
-	PT_LEGACY_PACKET = 1 << 7, /* BPF_LD | BPF_ABS and BPF_IND */
-	PT_UNPRIVILEGED = 1 << 8, /* may be loaded without CAP_BPF */
-	PT_NET_ADMIN = 1 << 9, /* needs CAP_NET_ADMIN */
-	PT_PERFMON = 1 << 10, /* needs CAP_PERFMON */
-	PT_STRICT_ALIGN = 1 << 11,
-	PT_OWN_STACKS = 1 << 12, /* functions with large frames have stacks of their own: they do not add up */
+	PT_AS_TARGET = 1 << 7, /* context, helpers, packet access are the target program's */
+	PT_LEGACY_PACKET = 1 << 8, /* BPF_LD | BPF_ABS and BPF_IND */
+	PT_UNPRIVILEGED = 1 << 9, /* may be loaded without CAP_BPF */
+	PT_NET_ADMIN = 1 << 10, /* needs CAP_NET_ADMIN */
+	PT_PERFMON = 1 << 11, /* needs CAP_PERFMON */
+	PT_GPL = 1 << 12, /* GPL-compatible programs only */
+	PT_LINK_HEADER = 1 << 13, /* the packet begins with its link-layer header */
+	PT_OWN_STACKS = 1 << 14, /* functions with large frames have stacks of their own: they do not add up */
+};
+enum progtype_runs {
+	RUN_NONE, /* nothing in this build runs it: it is verified, and attaching or running says so */
+	RUN_SKB,
+	RUN_XDP,
+	RUN_FLAT, /* a flat context */
+	RUN_OWN, /* an embedder's */
 };
 struct progtype {
 	u32 id;
 	const char *name; /* "xdp": bpftool's name */
 	const struct ctx_type *ctx;
 	u64 avail; /* its bit in the tables' columns: FOR_... */
-	s64 ret_min, ret_max; /* range of allowed results where no row of ret_ranges.def narrows it */
+	u32 runs; /* enum progtype_runs */
 	const char *since;
 	u32 flags; /* enum progtype_flags */
 };
-/* The range that R0 must lie in at exit, by attach type; false: any value, or no value is needed (*no_r0). */
-bool progtype_results(const struct progtype *t, u32 attach_type, s64 *min, s64 *max);
-bool progtype_attach_ok(const struct progtype *t, u32 attach_type); /* expected_attach_type that PROG_LOAD accepts */
-const struct progtype *progtype(u32 id); /* NULL: not in this build */
+const struct progtype *progtype(u32 id); /* NULL: not a type of Linux 6.18 */
 const struct progtype *progtypes(u32 *n);
+
+/* attach.def: what expected_attach_type PROG_LOAD accepts, what 0 stands for, and with which the program may be sleepable */
+bool progtype_attach_ok(const struct progtype *t, u32 attach_type);
+u32 progtype_attach_default(const struct progtype *t, u32 attach_type);
+bool progtype_sleepable_ok(const struct progtype *t, u32 attach_type);
+/* results.def: the range that R0 must lie in when the main function ends; false: any scalar */
+bool progtype_results(const struct progtype *t, u32 attach_type, s64 *min, s64 *max);
 
 /* ---- sections.def: ELF section names that libbpf 1.1 does not know, and what they mean ---- */
 struct section {

@@ -11,6 +11,8 @@ enum {
 
 	UAPI_PROG_NETFILTER = 32,
 
+	UAPI_SOCK_OPS_HWTSTAMP = 216, /* offset of skb_hwtstamp in struct bpf_sock_ops */
+
 	UAPI_ATTACH_TRACE_KPROBE_SESSION = 56,
 	UAPI_ATTACH_NETFILTER = 45,
 	UAPI_ATTACH_TCX_INGRESS = 46,

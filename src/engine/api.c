@@ -34,8 +34,12 @@ int skep_run(struct skep *k, int prog_fd, struct skep_run *in)
 	if (err)
 		return err;
 	p = o->body;
-	if (p->kind->ctx->size && (s.ctx_size != p->kind->ctx->size || !s.ctx))
+	if (p->kind->runs == RUN_NONE) {
+		log_line(k, "programs of type %s cannot be run by skep %s: they are verified only", p->kind->name, skep_version());
+		err = -EOPNOTSUPP;
+	} else if (!(p->kind->ctx->flags & CTX_TYPE_FLAT) && (s.ctx_size != p->kind->ctx->size || !s.ctx)) {
 		err = -EINVAL;
+	}
 	err = err ? err : run_begin(k, p, &hold, &held);
 	if (!err) {
 		run_prepare(k, &r, p);
@@ -108,7 +112,7 @@ int skep_run_packets(struct skep *k, int prog_fd, struct skep_packet *packets, u
 		return err;
 	p = o->body;
 	b = mem_alloc(&k->mem, sizeof(*b));
-	if (!b || !(p->kind->avail & (FOR_SOCKET_FILTER | FOR_TC | FOR_XDP)) || !p->kind->ctx->size) {
+	if (!b || (p->kind->runs != RUN_SKB && p->kind->runs != RUN_XDP)) {
 		err = b ? -EINVAL : -ENOMEM;
 		mem_free(&k->mem, b, sizeof(*b));
 		obj_put(o);
@@ -191,6 +195,11 @@ int skep_helper_register(struct skep *k, const struct skep_helper *in)
 	return (int)own->proto.id;
 }
 
+static u16 own_rights(int writable)
+{
+	return (u16)(CTX_READ | CTX_NARROW | (writable ? CTX_WRITE | CTX_NARROW_WRITE : 0));
+}
+
 static int copy_fields(struct skep *k, struct own_type *t, const struct skep_prog_type *in)
 {
 	t->fields = mem_array(&k->mem, in->n_fields, sizeof(*t->fields));
@@ -201,8 +210,8 @@ static int copy_fields(struct skep *k, struct own_type *t, const struct skep_pro
 
 		if (!f->size || (u64)f->offset + f->size > in->ctx_size || f->offset + f->size > UINT16_MAX)
 			return -EINVAL;
-		t->fields[i] = (struct ctx_field){.name = "", .offset = (u16)f->offset, .size = (u16)f->size, .kind = CTX_PLAIN,
-						  .access = (u8)(CTX_READ | CTX_NARROW | (f->writable ? CTX_WRITE : 0))};
+		t->fields[i] = (struct ctx_field){.name = "", .offset = f->offset, .size = f->size, .unit = (u16)f->size, .kind = CTX_PLAIN,
+						  .access = own_rights(f->writable)};
 	}
 	t->ctx.fields = t->fields;
 	t->ctx.n_fields = in->n_fields;
@@ -221,8 +230,12 @@ int skep_prog_type_register(struct skep *k, const struct skep_prog_type *in)
 	if (!t)
 		return -ENOMEM;
 	snprintf(t->name, sizeof(t->name), "%s", s.name);
-	t->ctx = (struct ctx_type){.name = t->name, .size = s.n_fields ? s.ctx_size : 0, .writable = s.writable};
-	t->type = (struct progtype){.name = t->name, .ctx = &t->ctx, .avail = FOR_OWN, .ret_min = INT64_MIN, .ret_max = INT64_MAX, .since = ""};
+	if (!s.ctx_size)
+		s.ctx_size = CTX_SYSCALL_MAX; /* flat, of a size that each run says */
+	t->all = (struct ctx_field){.name = "", .size = s.ctx_size, .unit = 8, .kind = CTX_PLAIN, .access = own_rights(s.writable)};
+	t->ctx = (struct ctx_type){.name = t->name, .size = s.ctx_size, .fields = &t->all, .n_fields = 1,
+				   .flags = s.n_fields ? 0 : CTX_TYPE_FLAT | (s.writable ? CTX_TYPE_WRITABLE : 0)};
+	t->type = (struct progtype){.name = t->name, .ctx = &t->ctx, .avail = FOR_OWN, .runs = RUN_OWN, .since = "", .flags = PT_UNPRIVILEGED};
 	err = s.n_fields ? copy_fields(k, t, &s) : 0;
 	if (!err) {
 		plain_lock_take(&k->lock);

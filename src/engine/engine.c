@@ -65,7 +65,7 @@ void skep_close(struct skep *k)
 		return;
 	objects_close(k);
 	for (u32 i = 0; i < k->own_types.n; i++) {
-		mem_free(&k->mem, k->own_types.at[i]->fields, k->own_types.at[i]->ctx.n_fields * sizeof(struct ctx_field));
+		mem_free(&k->mem, k->own_types.at[i]->fields, (k->own_types.at[i]->fields ? k->own_types.at[i]->ctx.n_fields : 0) * sizeof(struct ctx_field));
 		mem_free(&k->mem, k->own_types.at[i], sizeof(struct own_type));
 	}
 	for (u32 i = 0; i < k->own_helpers.n; i++)

@@ -77,49 +77,134 @@ static bool gpl(const char *license)
 	return false;
 }
 
-static int take_identity(struct load *l)
+/* Sleepable or not, and what the program's types are about: Linux says so in the verifier's log. */
+static int check_context(struct load *l)
 {
-	enum { FLAGS = BPF_F_STRICT_ALIGNMENT | BPF_F_ANY_ALIGNMENT | BPF_F_TEST_STATE_FREQ | BPF_F_SLEEPABLE | BPF_F_TEST_RND_HI32 |
-		       BPF_F_XDP_HAS_FRAGS | UAPI_F_TEST_REG_INVARIANTS };
+	const struct prog *p = l->p;
+
+	if (p->kind->flags & PT_SLEEPABLE_ONLY && !p->sleepable)
+		return refuse(l, -EINVAL, "Syscall programs can only be sleepable");
+	if (p->sleepable && !progtype_sleepable_ok(p->kind, p->attach_type))
+		return refuse(l, -EINVAL, "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable");
+	if (p->kind->flags & PT_ATTACH_BTF)
+		return refuse(l, -EINVAL, "programs of type %s need the kernel's types, which skep %s does not have", p->kind->name,
+			      skep_version());
+	return 0;
+}
+
+/* Who may load what; Linux looks at these before anything that the program says. */
+static int check_rights(struct load *l, const struct progtype *t)
+{
+	bool privileged = !atomic_load(&l->k->unprivileged);
+	u32 flags = t ? t->flags : 0;
+
+	if (l->attr->insn_cnt == 0 || l->attr->insn_cnt > (privileged ? PROG_MAX_INSNS : BPF_MAXINSNS))
+		return -E2BIG;
+	if (!privileged && !(flags & PT_UNPRIVILEGED))
+		return -EPERM;
+	return 0;
+}
+
+/* attach_prog_fd and attach_btf_obj_fd are one field: what it is shows when it is opened. */
+static int take_target(struct load *l)
+{
 	const struct attr_prog_load *a = l->attr;
-	const char *license = PTR(a->license);
+	struct prog *p = l->p;
+	struct obj *o;
+
+	if (!a->attach_btf_obj_fd)
+		return 0;
+	if (!obj_by_fd(l->k, (int)a->attach_btf_obj_fd, OBJ_PROG, 0, &o)) {
+		p->target_owner = o;
+		p->target = o->body;
+		return 0;
+	}
+	if (obj_by_fd(l->k, (int)a->attach_btf_obj_fd, OBJ_BTF, 0, &o))
+		return -EINVAL;
+	obj_put(o);
+	return -ENOTSUPP; /* a program's types; the kernel's are the engine's own and have no descriptor */
+}
+
+static int check_attach(const struct load *l)
+{
+	const struct attr_prog_load *a = l->attr;
+	const struct prog *p = l->p;
+	u32 flags = p->kind ? p->kind->flags : 0;
+
+	if (a->attach_btf_id > BTF_MAX_TYPE || (a->attach_btf_id && !(flags & PT_ATTACH_BTF)))
+		return -EINVAL;
+	if (p->target && !(flags & PT_ATTACH_PROG))
+		return -EINVAL;
+	return p->kind && !progtype_attach_ok(p->kind, p->attach_type) ? -EINVAL : 0;
+}
+
+static int take_license(struct load *l)
+{
+	const char *license = PTR(l->attr->license);
 	struct prog *p = l->p;
 
-	if (a->prog_flags & ~(u32)FLAGS || a->core_relo_cnt || a->signature)
-		return -EINVAL;
-	if (a->insn_cnt == 0 || a->insn_cnt > PROG_MAX_INSNS)
-		return -E2BIG;
-	if (!license)
+	if (!license || !l->attr->insns)
 		return -EFAULT;
 	memcpy(p->license, license, strnlen(license, sizeof(p->license) - 1));
 	p->gpl_compatible = strnlen(license, LICENSE_MAX) < sizeof(p->license) && gpl(p->license);
-	for (u32 i = 0; i < sizeof(p->name) && a->prog_name[i]; i++) {
-		char c = a->prog_name[i];
+	return 0;
+}
+
+static int take_name(struct load *l)
+{
+	const char *name = l->attr->prog_name;
+
+	for (u32 i = 0; i < sizeof(l->p->name) && name[i]; i++) {
+		char c = name[i];
 		bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
 
-		if (!word || i == sizeof(p->name) - 1)
+		if (!word || i == sizeof(l->p->name) - 1)
 			return -EINVAL;
-		p->name[i] = c;
+		l->p->name[i] = c;
 	}
+	return 0;
+}
+
+/* What the attributes say about the program, with the errors and in the order of Linux 6.18. */
+static int take_identity(struct load *l)
+{
+	enum { FLAGS = BPF_F_STRICT_ALIGNMENT | BPF_F_ANY_ALIGNMENT | BPF_F_TEST_STATE_FREQ | BPF_F_SLEEPABLE | BPF_F_TEST_RND_HI32 |
+		       BPF_F_XDP_HAS_FRAGS | UAPI_F_XDP_DEV_BOUND_ONLY | UAPI_F_TEST_REG_INVARIANTS | UAPI_F_TOKEN_FD };
+	const struct attr_prog_load *a = l->attr;
+	struct prog *p = l->p;
+	int err;
+
+	if (a->prog_flags & ~(u32)FLAGS)
+		return -EINVAL;
+	if (a->prog_flags & UAPI_F_TOKEN_FD)
+		return refuse(l, -EBADF, "BPF tokens are not supported by skep %s", skep_version());
 	p->type = a->prog_type;
-	p->attach_type = a->expected_attach_type;
 	p->flags = a->prog_flags;
 	p->sleepable = a->prog_flags & BPF_F_SLEEPABLE;
 	p->kind = progtype_of(l->k, a->prog_type);
+	p->attach_type = p->kind ? progtype_attach_default(p->kind, a->expected_attach_type) : a->expected_attach_type;
+	p->attach_btf_id = a->attach_btf_id;
+	err = check_rights(l, p->kind);
+	if (!err)
+		err = take_target(l);
+	if (!err)
+		err = check_attach(l);
+	if (!err)
+		err = take_license(l);
+	if (err)
+		return err;
+	if (a->prog_ifindex || a->prog_flags & UAPI_F_XDP_DEV_BOUND_ONLY)
+		return refuse(l, p->kind && p->kind->flags & PT_NET_ADMIN ? -EOPNOTSUPP : -EINVAL,
+			      "programs on network devices are not supported by skep %s", skep_version());
 	if (!p->kind)
-		return refuse(l, -EINVAL, "program type %u is not supported by skep %s; skep feature lists what is", a->prog_type,
+		return refuse(l, -EINVAL, "program type %u is not one of Linux 6.18; skep feature lists what is", a->prog_type);
+	err = take_name(l);
+	if (err)
+		return err;
+	if (a->core_relo_cnt || a->signature)
+		return refuse(l, -EINVAL, "%s not supported by skep %s", a->signature ? "signed programs are" : "relocations by the kernel are",
 			      skep_version());
-	if (a->prog_ifindex)
-		return refuse(l, p->kind->avail & (FOR_XDP | FOR_TC) ? -EOPNOTSUPP : -EINVAL, "programs on network devices are not supported by skep %s",
-			      skep_version());
-	if (p->kind->avail & FOR_SYSCALL && a->expected_attach_type)
-		return -EINVAL;
-	if (p->sleepable != !!(p->kind->avail & FOR_SYSCALL) && !(p->kind->avail & FOR_OWN))
-		return refuse(l, -EINVAL, p->sleepable ? "programs of type %s cannot be sleepable" : "programs of type %s can only be sleepable",
-			      p->kind->name);
-	if (a->attach_btf_id || a->attach_btf_obj_fd)
-		return refuse(l, -EINVAL, "programs of type %s do not attach to a BTF type", p->kind->name);
-	return 0;
+	return check_context(l);
 }
 
 /* ---- instructions ---- */
@@ -420,6 +505,7 @@ void prog_free(struct skep *k, struct prog *p)
 		obj_put(p->bound[i]);
 	mem_free(&k->mem, p->bound, p->n_bound * sizeof(*p->bound));
 	obj_put(p->btf_owner);
+	obj_put(p->target_owner);
 	arena_close(&p->arena);
 	mem_free(&k->mem, p, sizeof(*p));
 }

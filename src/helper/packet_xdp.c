@@ -90,7 +90,7 @@ u64 helper_xdp_store_bytes(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 
 u64 helper_redirect(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
-	bool xdp = r->prog->kind->avail & FOR_XDP;
+	bool xdp = r->prog->kind->runs == RUN_XDP;
 	struct packet *p = r->ctx.packet;
 
 	(void)c, (void)d, (void)e;

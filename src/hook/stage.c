@@ -8,9 +8,7 @@ enum { LOOPBACK = 1, HOST = 0, MULTICAST = 2, OTHER_HOST = 3 };
 
 int stage_open(struct stage *s, const struct mem *mem, const struct prog *p, u32 most)
 {
-	*s = (struct stage){.mem = mem, .is_xdp = p->kind->avail & FOR_XDP, .has_link_header = !(p->kind->avail & FOR_XDP)};
-	if (p->kind->avail == FOR_SOCKET_FILTER)
-		s->has_link_header = false;
+	*s = (struct stage){.mem = mem, .is_xdp = p->kind->runs == RUN_XDP, .has_link_header = p->kind->flags & PT_LINK_HEADER};
 	s->size = STAGE_HEAD + most + STAGE_TAIL;
 	s->buffer = mem_alloc(mem, s->size);
 	return s->buffer ? 0 : -ENOMEM;

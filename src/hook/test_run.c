@@ -232,7 +232,7 @@ int packet_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 
 int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 {
-	bool writable = p->kind->ctx->writable;
+	bool writable = p->kind->ctx->flags & CTX_TYPE_WRITABLE;
 	u32 most = writable ? UINT16_MAX : MOST_ARGS;
 	struct hold hold, *held = NULL;
 	struct run r;
@@ -275,7 +275,13 @@ int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 
 int hook_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 {
-	if (p->kind->avail & (FOR_SOCKET_FILTER | FOR_TC | FOR_XDP) && p->kind->ctx->size)
-		return packet_test_run(k, p, a);
-	return flat_test_run(k, p, a);
+	switch ((enum progtype_runs)p->kind->runs) {
+	case RUN_SKB:
+	case RUN_XDP: return packet_test_run(k, p, a);
+	case RUN_FLAT:
+	case RUN_OWN: return flat_test_run(k, p, a);
+	case RUN_NONE: break;
+	}
+	log_line(k, "PROG_TEST_RUN: programs of type %s cannot be run by skep %s: they are verified only", p->kind->name, skep_version());
+	return -EOPNOTSUPP;
 }

@@ -53,6 +53,9 @@ struct prog {
 	const struct btf *btf;
 	struct obj *btf_owner;
 	u32 btf_id; /* id of the BTF object, 0 none */
+	u32 attach_btf_id; /* what the program attaches to, a type of the kernel or of the target; 0: nothing */
+	struct prog *target; /* the program that it attaches to, of target_owner; NULL: none */
+	struct obj *target_owner;
 	const void *func_info, *line_info; /* packed as loaded, known record sizes */
 	u32 n_func_info, n_line_info;
 

@@ -60,6 +60,7 @@ struct own_type {
 	struct ctx_type ctx;
 	char name[32];
 	struct ctx_field *fields;
+	struct ctx_field all; /* of a flat context */
 };
 
 struct own_helper {

@@ -94,8 +94,8 @@ static enum verdict find(struct run *r, u64 addr, u64 size)
 	for (u32 i = 0; i < r->n_records; i++)
 		if (inside(addr, size, r->records[i].at, r->records[i].size))
 			return WRITABLE;
-	if (r->ctx.type && r->ctx.type->size == 0 && inside(addr, size, r->ctx.bytes, r->ctx.size))
-		return r->ctx.type->writable ? WRITABLE : READABLE;
+	if (r->ctx.type && r->ctx.type->flags & CTX_TYPE_FLAT && inside(addr, size, r->ctx.bytes, r->ctx.size))
+		return r->ctx.type->flags & CTX_TYPE_WRITABLE ? WRITABLE : READABLE;
 	return map_access(r, addr, size);
 }
 
@@ -152,33 +152,36 @@ static int bad_ctx(struct run *r, u32 off, u32 size, const char *what)
 	return -EFAULT;
 }
 
+static const struct ctx_field *ctx_field(struct run *r, u32 off, u32 size, bool write)
+{
+	return ctx_access(r->ctx.type, r->prog->attach_type, off, size, write, true);
+}
+
 int vm_ctx_load(struct run *r, u32 off, u32 size, u64 *out)
 {
-	const struct ctx_field *f = ctx_field_at(r->ctx.type, off, size);
+	const struct ctx_field *f = ctx_field(r, off, size, false);
 	const struct packet *p = r->ctx.packet;
 
-	if (!f || !(f->access & CTX_READ))
-		return bad_ctx(r, off, size, f ? "field may not be read by this program type" : "no such field");
+	if (!f)
+		return bad_ctx(r, off, size, "nothing that programs of this type may load");
 	if (f->kind == CTX_PLAIN) {
 		const u8 *at = r->ctx.bytes + off;
 
-		if (size != f->size && !(f->access & CTX_NARROW))
-			return bad_ctx(r, off, size, "part of a field");
 		*out = size == 1 ? *at : size == 2 ? LOAD_AS(u16, at) : size == 4 ? LOAD_AS(u32, at) : LOAD_AS(u64, at);
 		return 0;
 	}
-	if (size != f->size || off != f->offset || !p)
-		return bad_ctx(r, off, size, "part of a pointer field");
+	if (f->kind == CTX_POINTER || !p)
+		return bad_ctx(r, off, size, "a pointer that this run does not have");
 	*out = (u64)(uintptr_t)(f->kind == CTX_DATA ? p->data : f->kind == CTX_DATA_END ? p->tail : p->meta);
 	return 0;
 }
 
 int vm_ctx_store(struct run *r, u32 off, u32 size, u64 value)
 {
-	const struct ctx_field *f = ctx_field_at(r->ctx.type, off, size);
+	const struct ctx_field *f = ctx_field(r, off, size, true);
 
-	if (!f || !(f->access & CTX_WRITE) || f->kind != CTX_PLAIN)
-		return bad_ctx(r, off, size, f ? "field may not be written by this program type" : "no such field");
+	if (!f || f->kind != CTX_PLAIN)
+		return bad_ctx(r, off, size, "nothing that programs of this type may store to");
 	memcpy(r->ctx.bytes + off, &value, size);
 	return 0;
 }

@@ -55,7 +55,7 @@ static void store_plain(u64 addr, u32 size, u64 v)
 
 static bool is_ctx(const struct run *r, u64 addr)
 {
-	return r->ctx.type && r->ctx.type->size && addr - (u64)(uintptr_t)r->ctx.bytes < r->ctx.size;
+	return r->ctx.type && !(r->ctx.type->flags & CTX_TYPE_FLAT) && addr - (u64)(uintptr_t)r->ctx.bytes < r->ctx.size;
 }
 
 static int load(struct run *r, u64 addr, u32 size, u64 *out)

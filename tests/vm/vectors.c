@@ -33,7 +33,7 @@ typedef int engine_fn(const struct vector *v, u8 *mem, u64 *result, char text[25
 static int interpret(const struct vector *v, u8 *mem, u64 *result, char text[256])
 {
 	static const struct window nothing;
-	static const struct ctx_type no_fields = {.name = "vector", .size = 0};
+	static const struct ctx_type no_fields = {.name = "vector", .flags = CTX_TYPE_FLAT};
 	const struct run_host host = {.window = &nothing};
 	struct packet packet = {0};
 	struct insn insns[MAX_INSNS];
