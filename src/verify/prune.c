@@ -54,13 +54,34 @@ static struct scc_visit *visit_find(struct verifier *v, const struct state *s, b
 	return at;
 }
 
-int scc_visit_enter(struct verifier *v, struct state *s)
+static int scc_visit_enter(struct verifier *v, struct state *s)
 {
 	struct scc_visit *visit = visit_find(v, s, true);
 
 	if (visit && !visit->entry)
 		visit->entry = s;
 	return 0;
+}
+
+int prune_open(struct verifier *v)
+{
+	v->sccs = arena_array(&v->arena, v->n_sccs, sizeof(*v->sccs));
+	return v->sccs ? 0 : reject(v, REJECT_MEMORY, "out of memory");
+}
+
+void prune_forget(struct verifier *v)
+{
+	for (u32 i = 0; i < v->n; i++) {
+		struct state *next;
+
+		for (struct state *s = v->aux[i].states; s; s = next) {
+			next = s->next;
+			state_free(v, s);
+		}
+		v->aux[i].states = NULL;
+	}
+	memset(v->sccs, 0, v->n_sccs * sizeof(*v->sccs));
+	v->live_states = 0;
 }
 
 static bool marks_incomplete(struct verifier *v, const struct state *s)

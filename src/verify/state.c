@@ -21,6 +21,11 @@ static void frame_free(struct verifier *v, struct frame *f)
 	v->free_frames = f;
 }
 
+void frame_pop(struct verifier *v, struct state *s)
+{
+	frame_free(v, s->frame[--s->n_frames]);
+}
+
 struct state *state_new(struct verifier *v)
 {
 	struct state *s = v->free_states;

@@ -153,6 +153,7 @@ struct frame {
 	s64 cb_ret_min, cb_ret_max;
 	bool in_callback, in_async_callback, in_exception_callback;
 	u32 callback_depth; /* how often it was entered again on this path */
+	u32 refs_on_entry; /* callbacks: of the state; what comes later must be gone at its exit */
 	u32 n_slots, cap_slots; /* stack in use: fp - 8 * n_slots; room */
 	struct stack_slot *stack;
 };
@@ -223,6 +224,7 @@ struct insn_aux {
 	struct map *map; /* calls: the map that every path passes; MAP_MANY when they differ */
 	u64 key_state; /* calls with a map: the key, where it is one constant on every path */
 	u64 obj_size; /* calls that allocate */
+	u32 ksym_type, ksym_id, ksym_size; /* loads of kernel variables: what the register holds */
 	const struct kfunc *kfunc; /* calls of kernel functions */
 	const void *local_meta; /* calls on the program's own types: struct of btf records */
 	u32 alu_state; /* pointer arithmetic of unprivileged programs: how it is sanitised; must be the same on every path */
@@ -231,24 +233,13 @@ struct insn_aux {
 #define MAP_MANY ((struct map *)(uintptr_t)-1)
 
 struct subprog_info {
-	u32 stack_depth; /* bytes, rounded as used */
+	u32 stack_depth; /* bytes in use */
 	bool has_tail_call, tail_call_reachable, has_ld_abs, might_sleep, changes_pkt_data, might_throw;
-	bool is_callback, is_async_callback, is_exception_callback, is_global, is_static_checked, called;
-	bool args_ready; /* global: the prototype was read */
-	u32 n_args;
-	u32 postorder_start, postorder_n;
-	s32 fastcall_stack_off;
-	bool keep_fastcall_stack;
-	struct subprog_arg {
-		u32 kind; /* enum subprog_arg_kind */
-		u32 mem_size;
-		u32 btf_id;
-		const struct btf *btf;
-	} args[5];
-};
-enum subprog_arg_kind {
-	SARG_SCALAR = 1, SARG_CTX, SARG_MEM, SARG_DYNPTR, SARG_BTF, SARG_ARENA,
-	SARG_KIND_MASK = 0xff, SARG_NULLABLE = 0x100, SARG_TRUSTED = 0x200, SARG_RDONLY = 0x400, SARG_UNTRUSTED = 0x800,
+	bool is_callback, is_async_callback, is_exception_callback, is_global;
+	bool called; /* global: by something that was walked, so it is verified as well */
+	bool args_ready; /* the prototype was read: args, or args_err */
+	int args_err;
+	struct btf_func_args args;
 };
 
 struct pending { /* a branch not yet explored */
@@ -357,6 +348,7 @@ struct frame *frame_new(struct verifier *v);
 void state_free(struct verifier *v, struct state *s);
 int state_copy(struct verifier *v, struct state *to, const struct state *from);
 int stack_grow(struct verifier *v, struct frame *f, u32 slots);
+void frame_pop(struct verifier *v, struct state *s);
 int hist_reserve(struct verifier *v, struct state *s, u32 n);
 int async_push(struct verifier *v, u32 insn, u32 prev_insn, u32 subprog, bool sleepable, struct frame **callee); /* a path of its own, to be walked later */
 struct state *push_branch(struct verifier *v, u32 insn, u32 prev_insn, bool speculative); /* a copy of the current state, to be walked later */
@@ -394,6 +386,7 @@ s32 slot_special(struct verifier *v, struct reg *ptr, const char *what); /* slot
 /* One load or store by the program. value_reg: stores, atomics: the register stored, or -1. */
 int mem_access(struct verifier *v, u32 insn, u32 regno, s32 off, u32 size, u32 use, s32 value_reg, bool strict, bool sign_extend);
 int mem_atomic(struct verifier *v, const struct insn *in);
+int mem_ordered(struct verifier *v, const struct insn *in); /* load-acquire, store-release: not everything may be accessed so */
 /* A call's memory argument of access_size bytes. */
 int mem_region(struct verifier *v, u32 regno, u64 size, u32 use, bool zero_size, const char *who);
 int mem_bounds(struct verifier *v, u32 regno, s32 off, s64 size, u32 mem_size, bool zero_size); /* with a variable offset */
@@ -417,9 +410,12 @@ int walk_subprog_call(struct verifier *v, const struct insn *in, u32 *next);
  * fill() sets its R1 to R5. */
 typedef int callback_fill(struct verifier *v, struct frame *caller, struct frame *callee, void *ud);
 int callback_call(struct verifier *v, const struct insn *in, u32 subprog, const struct callback *cb, callback_fill *fill, void *ud, u32 *next);
+int walk_function(struct verifier *v, u32 subprog); /* the main function or a global one, from its entry */
 int walk_return(struct verifier *v, u32 *next, bool *done); /* exit of a frame; *done: the path is finished */
 int global_args(struct verifier *v, u32 subprog); /* reads a global function's prototype */
-int resources_released(struct verifier *v, const char *where, bool exception); /* references, locks, sections at exit or tail call */
+/* Nothing may be held where the program may end: `where` begins the message; exception: all frames end. */
+int resources_released(struct verifier *v, const char *where, bool locks_too, bool exception);
+int global_arg(struct verifier *v, u32 regno, u32 arg, const struct btf_arg *a); /* call_args.c: does R1 to R5 suit a global function? */
 int result_ok(struct verifier *v, u32 regno, const char *name); /* R0 at exit against the type's range */
 
 /* ---- prune.c ---- */
@@ -429,7 +425,11 @@ int path_done(struct verifier *v, struct state *s); /* one of the paths from its
 struct state *loop_previous(struct verifier *v, const struct state *s, u32 insn);
 void loop_widen(struct verifier *v, const struct state *old, struct state *cur); /* scalars that differ and are not precise: unknown */
 bool same_callsites(const struct state *a, const struct state *b);
-int scc_visit_enter(struct verifier *v, struct state *s);
+int prune_open(struct verifier *v);
+void prune_forget(struct verifier *v); /* all checkpoints, between functions that are verified on their own */
+
+/* ---- walk.c ---- */
+int walk(struct verifier *v); /* all paths from v->cur at v->insn on */
 
 /* ---- cfg.c ---- */
 int cfg_check(struct verifier *v); /* reachable, no fall-through of a function, back edges; prune points, cycles */

@@ -25,7 +25,7 @@ enum verify_switch {
 	VERIFY_ALL_PRECISE = 1 << 4, /* every scalar counts as precise */
 };
 
-struct kernel_btf;
+struct btf;
 
 struct verify_options {
 	enum verify_mode mode;
@@ -35,7 +35,7 @@ struct verify_options {
 	bool cap_bpf, cap_perfmon, cap_net_admin;
 	bool strict_alignment, any_alignment, test_state_freq, test_rnd_hi32, reg_invariants; /* PROG_LOAD's flags */
 	u64 max_insns, max_jumps; /* 0: the mode's own */
-	u64 max_memory; /* bytes for states; 0: the mode's own */
+	const struct btf *kernel_btf; /* types of the kernel; NULL: none */
 };
 
 /* A rejection as data: text is made from errors.def. */

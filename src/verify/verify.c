@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A verification from beginning to end: verify_program() lists its steps. What it needs of the program (instructions decoded, maps, helpers and kernel
+ * functions resolved, functions found) was put there by engine/load.c.
+ */
+#include "verify/state.h"
+
+#include <time.h>
+
+enum { LINUX_INSNS = 1000000, LINUX_JUMPS = 8192, UNPRIVILEGED_INSNS = 1000000, SAFE_INSNS = 8000000, SAFE_JUMPS = 65536 };
+
+static void take_rights(struct verifier *v)
+{
+	const struct verify_options *o = v->opts;
+	bool safe = o->mode == VERIFY_SAFE;
+
+	v->priv = o->cap_bpf;
+	v->allow_ptr_leaks = v->allow_uninit_stack = v->bypass_spec_v1 = v->bypass_spec_v4 = o->cap_perfmon;
+	v->allow_ptr_to_map_access = o->cap_perfmon;
+	v->strict_align = o->strict_alignment && !o->any_alignment;
+	v->test_state_freq = o->test_state_freq;
+	v->joins = safe && !(o->switches & VERIFY_NO_JOIN);
+	v->max_insns = o->max_insns ? o->max_insns : safe ? SAFE_INSNS : LINUX_INSNS;
+	v->max_jumps = o->max_jumps ? o->max_jumps : safe ? SAFE_JUMPS : LINUX_JUMPS;
+}
+
+static int open_tables(struct verifier *v)
+{
+	v->aux = arena_array(&v->arena, v->n, sizeof(*v->aux));
+	v->subs = arena_array(&v->arena, v->prog->n_subprogs, sizeof(*v->subs));
+	return v->aux && v->subs ? 0 : reject(v, REJECT_MEMORY, "out of memory");
+}
+
+/* Which map a load of a map or of its value names. */
+static struct map *map_named(const struct prog *p, u64 operand, bool value)
+{
+	for (u32 i = 0; i < p->n_maps; i++) {
+		const struct map *m = p->maps[i];
+		u64 start = (u64)(uintptr_t)(value ? m->values : m->meta.base);
+
+		if (value ? operand - start < MAX(m->spec.value_size, 1u) && m->values : operand == start)
+			return p->maps[i];
+	}
+	return NULL;
+}
+
+static void note_functions(struct verifier *v)
+{
+	const struct prog *p = v->prog;
+
+	for (u32 i = 0; i < p->n_subprogs; i++) {
+		const struct subprog *f = &p->subprogs[i];
+
+		v->subs[i].is_global = p->btf && f->btf_id && btf_func_linkage(p->btf, f->btf_id) == BTF_FUNC_GLOBAL;
+		for (u32 at = f->start; at < f->end; at++) {
+			const struct insn *in = &p->insns[at];
+
+			v->subs[i].has_ld_abs |= in->op == OP_LD_ABS || in->op == OP_LD_IND;
+			if (in->op == OP_CALL && in->pseudo == CALL_HELPER) {
+				const struct helper_proto *h = (const struct helper_proto *)(uintptr_t)p->operand[at];
+
+				v->subs[i].has_tail_call |= (h->effects & EFFECT_TAIL_CALL) != 0;
+				v->subs[i].tail_call_reachable |= (h->effects & EFFECT_TAIL_CALL) != 0;
+			}
+		}
+	}
+}
+
+static int note_operands(struct verifier *v)
+{
+	const struct prog *p = v->prog;
+
+	for (u32 i = 0; i < v->n; i++) {
+		const struct insn *in = &v->insns[i];
+
+		v->insn = i;
+		if (in->op == OP_CALL && in->pseudo == CALL_KFUNC)
+			v->aux[i].kfunc = (const struct kfunc *)(uintptr_t)p->operand[i];
+		if (in->op != OP_LD_IMM64 || in->pseudo == PSEUDO_CONST || in->pseudo == PSEUDO_FUNC)
+			continue;
+		if (in->pseudo == PSEUDO_BTF_ID)
+			continue;
+		v->aux[i].map = map_named(p, p->operand[i], in->pseudo == PSEUDO_MAP_VALUE || in->pseudo == PSEUDO_MAP_IDX_VALUE);
+		if (!v->aux[i].map)
+			return bug(v, "a map that the program does not hold");
+		if (v->aux[i].map->ops->traits & KIND_ARENA)
+			v->arena_of = v->aux[i].map;
+	}
+	return 0;
+}
+
+static int note_program(struct verifier *v)
+{
+	v->exception_callback = v->prog->exception_callback;
+	if (v->exception_callback)
+		v->subs[v->exception_callback].is_exception_callback = true;
+	note_functions(v);
+	return note_operands(v);
+}
+
+static int walk_main(struct verifier *v)
+{
+	int err = prune_open(v);
+
+	return err ? err : walk_function(v, 0);
+}
+
+/* Global functions that something walked calls, and whoever those call; the exception callback as well. */
+static int walk_globals(struct verifier *v)
+{
+	bool again = true;
+	u8 *done = arena_alloc(&v->arena, v->prog->n_subprogs);
+
+	if (!done)
+		return reject(v, REJECT_MEMORY, "out of memory");
+	if (v->exception_callback)
+		v->subs[v->exception_callback].called = true;
+	while (again) {
+		again = false;
+		for (u32 i = 1; i < v->prog->n_subprogs; i++) {
+			int err;
+
+			if (done[i] || !v->subs[i].called || !(v->subs[i].is_global || v->subs[i].is_exception_callback))
+				continue;
+			done[i] = 1;
+			again = true;
+			v->subprog = i;
+			err = walk_function(v, i);
+			if (err)
+				return err;
+			log_add(v, "Func#%u ('%s') is safe for any args that match its prototype\n", i, v->prog->subprogs[i].name);
+		}
+	}
+	return 0;
+}
+
+static void tell_stats(struct verifier *v, u64 started)
+{
+	struct verify_stats *s = &v->result->stats;
+
+	s->insns_processed = v->insns_processed;
+	s->memory_peak = v->arena.used;
+	s->time_ns = os_clock_ns(CLOCK_MONOTONIC) - started;
+	for (u32 i = 0; v->subs && i < v->prog->n_subprogs && i < ARRAY_SIZE(s->stack_depth); i++)
+		s->stack_depth[i] = v->subs[i].stack_depth;
+}
+
+int verify_program(struct prog *p, const struct verify_options *opts, struct text *log, struct verify_result *result)
+{
+	static int (*const steps[])(struct verifier *v) = {
+		open_tables,
+		note_program,	 /* functions, maps, kernel functions */
+		cfg_check,	 /* all of it can be reached; where states are kept */
+		live_registers,	 /* which registers are read later */
+		live_cycles,	 /* which states can be complete only together */
+		walk_main,	 /* every path of the main function */
+		walk_globals,	 /* and of each global function that is called */
+		cfg_stack_depth, /* the stack of every chain of calls */
+	};
+	struct verifier *v = mem_alloc(p->mem, sizeof(*v));
+	u64 started = os_clock_ns(CLOCK_MONOTONIC);
+	int err = 0;
+
+	*result = (struct verify_result){0};
+	if (!v)
+		return result->verdict = -ENOMEM;
+	v->prog = p;
+	v->insns = p->insns;
+	v->n = p->n;
+	v->opts = opts;
+	v->log = log;
+	v->log_level = opts->log_level;
+	v->result = result;
+	v->why = &result->why;
+	v->vmlinux = opts->kernel_btf;
+	v->attach_btf = p->attach_btf;
+	v->attach_btf_id = p->attach_btf_id;
+	v->attach_proto = p->attach_proto;
+	arena_open(&v->arena, p->mem);
+	take_rights(v);
+	for (u32 i = 0; i < ARRAY_SIZE(steps) && !err; i++)
+		err = steps[i](v);
+	tell_stats(v, started);
+	log_stats(v);
+	result->verdict = err;
+	arena_close(&v->arena);
+	mem_free(p->mem, v, sizeof(*v));
+	return err;
+}
