@@ -277,6 +277,7 @@ struct verifier {
 	u64 insns_processed, prev_insns_processed, live_states;
 	u32 jumps_processed, prev_jumps_processed;
 	bool test_state_freq;
+	u32 raw_regno, raw_size; /* MEM_RAW, see mem_raw_commit(); size 0: none */
 	u32 cur_hist; /* index + 1 of the entry of the instruction being walked; 0: none yet */
 	struct insn_aux *aux;
 	struct subprog_info *subs;
@@ -389,6 +390,8 @@ int mem_atomic(struct verifier *v, const struct insn *in);
 int mem_ordered(struct verifier *v, const struct insn *in); /* load-acquire, store-release: not everything may be accessed so */
 /* A call's memory argument of access_size bytes. */
 int mem_region(struct verifier *v, u32 regno, u64 size, u32 use, bool zero_size, const char *who);
+/* MEM_RAW notes the area on the stack; once all arguments were checked, the call writes it. */
+int mem_raw_commit(struct verifier *v);
 int mem_bounds(struct verifier *v, u32 regno, s32 off, s64 size, u32 mem_size, bool zero_size); /* with a variable offset */
 int mem_map_value(struct verifier *v, u32 regno, s32 off, s32 size, bool zero_size, u32 use);
 int mem_fixed_pointer(struct verifier *v, const struct reg *r, u32 regno, bool fixed_off_ok); /* no variable offset, no negative one */
