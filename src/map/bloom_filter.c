@@ -107,6 +107,6 @@ const struct map_ops bloom_filter_ops = {
 	.peek = bloom_peek,
 	.get = bloom_get,
 	.set = bloom_set,
-	.traits = KIND_INNER | KIND_EXTRA | KIND_VALUE_IN,
+	.traits = KIND_INNER | KIND_EXTRA | KIND_VALUE_IN | KIND_PRIVILEGED,
 	.refused = EOPNOTSUPP,
 };

@@ -141,6 +141,6 @@ const struct map_ops array_of_maps_ops = {
 	.get = fd_array_get,
 	.set = fd_array_set,
 	.next_key = fd_array_next_key,
-	.traits = KIND_FD_VALUES | KIND_OUTER | KIND_BATCH_GET_SET,
+	.traits = KIND_FD_VALUES | KIND_OUTER | KIND_BATCH_GET_SET | KIND_NO_TYPES,
 	.refused = EINVAL,
 };

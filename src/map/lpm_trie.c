@@ -587,5 +587,5 @@ const struct map_ops lpm_trie_ops = {
 	.set = lpm_update,
 	.next_key = lpm_next_key,
 	.in_value = lpm_in_value,
-	.traits = KIND_INNER | KIND_BATCH_GET_SET | KIND_BATCH_DELETE,
+	.traits = KIND_INNER | KIND_BATCH_GET_SET | KIND_BATCH_DELETE | KIND_PRIVILEGED,
 };

@@ -42,6 +42,10 @@ enum kind_traits {
 	KIND_BATCH_DELETE = 1 << 10, /* the cursor is then a key */
 	KIND_BATCH_TAKE = 1 << 11,
 	KIND_STEADY = 1 << 12, /* values live as long as the map and belong to no CPU: using them takes no run slot */
+	KIND_PRIVILEGED = 1 << 13, /* creation needs CAP_BPF, */
+	KIND_NET_ADMIN = 1 << 14, /* or CAP_NET_ADMIN */
+	KIND_NO_TYPES = 1 << 15, /* BTF for keys and values is refused: -ENOTSUPP */
+	KIND_KERNEL_TYPE = 1 << 16, /* the value is a kernel's struct: m->kernel_type */
 	KIND_BATCH_GET_SET = KIND_BATCH_GET | KIND_BATCH_SET,
 	KIND_BATCH_ALL = KIND_BATCH_GET_SET | KIND_BATCH_DELETE | KIND_BATCH_TAKE,
 };
@@ -137,6 +141,7 @@ struct map {
 	bool frozen; /* BPF_MAP_FREEZE: bpf(2) may not write */
 	u8 *values; /* array kinds: element 0 (of CPU 0); compiled code reads it */
 	void *priv; /* the family's own private state, sized by the family */
+	u32 kernel_type; /* KIND_KERNEL_TYPE: id of the value's type in the kernel's BTF, set before map_create() */
 	u32 elem_size; /* value_size rounded up to 8 */
 	u32 priv_size;
 	u64 bytes; /* for fdinfo and docs: what the regions take */

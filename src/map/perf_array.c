@@ -51,5 +51,5 @@ const struct map_ops perf_array_ops = {
 	.remove = fd_array_remove,
 	.set = fd_array_set,
 	.next_key = fd_array_next_key,
-	.traits = KIND_FD_VALUES | KIND_INNER,
+	.traits = KIND_FD_VALUES | KIND_INNER | KIND_NO_TYPES,
 };

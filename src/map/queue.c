@@ -169,7 +169,7 @@ static int queue_take(struct map *m, const struct hold *h, const void *key, void
 #define QUEUE_OPS(pop_fn, peek_fn)                                                                               \
 	{                                                                                                        \
 		.create = queue_create, .push = queue_push, .pop = pop_fn, .peek = peek_fn, .get = queue_get,    \
-		.set = queue_set, .take = queue_take, .traits = KIND_INNER, .refused = EINVAL,                   \
+		.set = queue_set, .take = queue_take, .traits = KIND_INNER | KIND_PRIVILEGED, .refused = EINVAL, \
 	}
 
 const struct map_ops queue_ops = QUEUE_OPS(queue_pop, queue_peek);

@@ -99,7 +99,7 @@ static int check_types(struct map_obj *m, const struct map_spec *spec)
 	const struct map_kind_info *info = map_kind(spec->kind);
 	int err;
 
-	if (!b)
+	if (!b || spec->btf_value_type_id == 0)
 		return 0;
 	/* Keys without a type are global data's, and those of kinds that have none. */
 	if (!spec->btf_key_type_id && info && !(info->ops->traits & KIND_STEADY ? spec->max_entries == 1 : info->ops->traits & KIND_EXTRA))
@@ -114,10 +114,10 @@ static int check_types(struct map_obj *m, const struct map_spec *spec)
 	if (info && ((m->map.record.spin_lock && !(info->ops->traits & KIND_LOCKS)) ||
 		     (m->map.record.timer && !(info->ops->traits & KIND_TIMERS))))
 		return -EOPNOTSUPP;
-	return 0;
+	return info && info->ops->traits & KIND_NO_TYPES ? -ENOTSUPP : 0;
 }
 
-int map_object_create(struct skep *k, const struct map_spec *spec, struct obj *btf, struct obj *inner, struct obj **out)
+int map_object_create(struct skep *k, const struct map_spec *spec, u32 kernel_type, struct obj *btf, struct obj *inner, struct obj **out)
 {
 	struct map_obj *m = mem_alloc(&k->mem, sizeof(*m));
 	int err;
@@ -127,7 +127,7 @@ int map_object_create(struct skep *k, const struct map_spec *spec, struct obj *b
 	m->btf = btf;
 	m->inner = inner;
 	m->map = (struct map){.mem = &k->mem, .window = &k->window, .domain = k->domain, .host = &k->map_host,
-			      .inner = inner ? obj_map(inner) : NULL};
+			      .inner = inner ? obj_map(inner) : NULL, .kernel_type = kernel_type};
 	err = check_types(m, spec);
 	if (!err)
 		err = map_create(&m->map, spec);
@@ -155,7 +155,7 @@ static int take_references(struct skep *k, const struct attr_map_create *a, stru
 	const struct map_kind_info *info = map_kind(a->map_type);
 	int err;
 
-	if (a->btf_value_type_id || a->btf_key_type_id) {
+	if (a->btf_value_type_id || a->btf_key_type_id || a->btf_vmlinux_value_type_id) {
 		err = obj_by_fd(k, (int)a->btf_fd, OBJ_BTF, 0, btf);
 		if (err)
 			return err;
@@ -178,7 +178,9 @@ int sys_map_create(struct sys_call *c)
 	const struct map_kind_info *info = map_kind(a->map_type);
 	int err, fd;
 
-	if (a->btf_vmlinux_value_type_id || a->excl_prog_hash)
+	if (a->excl_prog_hash)
+		return -EINVAL;
+	if (a->btf_vmlinux_value_type_id && (!info || !(info->ops->traits & KIND_KERNEL_TYPE) || a->btf_key_type_id || a->btf_value_type_id))
 		return -EINVAL;
 	if (a->map_ifindex) {
 		log_line(c->k, "MAP_CREATE: maps on network devices are not supported by skep %s", skep_version());
@@ -194,10 +196,16 @@ int sys_map_create(struct sys_call *c)
 		return -EINVAL;
 	if ((a->map_flags & (BPF_F_RDONLY | BPF_F_WRONLY)) == (BPF_F_RDONLY | BPF_F_WRONLY))
 		return -EINVAL;
+	if (atomic_load(&c->k->unprivileged) && info->ops->traits & (KIND_PRIVILEGED | KIND_NET_ADMIN))
+		return -EPERM;
+	if (info->ops->traits & KIND_KERNEL_TYPE && a->btf_vmlinux_value_type_id && !skep_kernel_btf(c->k)) {
+		log_line(c->k, "MAP_CREATE: a map of type %s needs a kernel's BTF, and the engine was given none", info->name);
+		return -ENOTSUPP;
+	}
 	memcpy(spec.name, a->map_name, strlen(a->map_name));
 	err = take_references(c->k, a, &btf, &inner);
 	if (!err)
-		err = map_object_create(c->k, &spec, btf, inner, &o);
+		err = map_object_create(c->k, &spec, a->btf_vmlinux_value_type_id, btf, inner, &o);
 	if (err) {
 		obj_put(btf);
 		obj_put(inner);

@@ -123,7 +123,7 @@ static inline struct map_obj *map_obj_of(struct map *m)
 void prog_free(struct skep *k, struct prog *p); /* engine/load.c */
 
 /* ---- map_cmds.c ---- */
-int map_object_create(struct skep *k, const struct map_spec *spec, struct obj *btf, struct obj *inner, struct obj **out);
+int map_object_create(struct skep *k, const struct map_spec *spec, u32 kernel_type, struct obj *btf, struct obj *inner, struct obj **out);
 void map_object_free(struct skep *k, struct map_obj *m);
 int map_find_record(const struct btf *b, struct map *m); /* special fields of an adopted map's values */
 extern const struct map_host map_host_ops;

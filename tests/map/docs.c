@@ -41,6 +41,10 @@ static const struct {
 	{KIND_BATCH_DELETE, "batch delete"},
 	{KIND_STEADY, "needs no run slot"},
 	{KIND_BATCH_TAKE, "batch lookup and delete"},
+	{KIND_PRIVILEGED, "creation needs CAP_BPF"},
+	{KIND_NET_ADMIN, "creation needs CAP_NET_ADMIN"},
+	{KIND_NO_TYPES, "takes no BTF"},
+	{KIND_KERNEL_TYPE, "the value is a kernel's struct"},
 };
 
 /* Words separated by commas. */

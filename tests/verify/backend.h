@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * backend: whose bpf(2) a loader of test programs talks to. backend_skep.c is an engine of this process, backend_kernel.c the
+ * running kernel; which one is a matter of linking. Every PROG_LOAD passes by, so that verdict and time of one program are known
+ * whatever its loader makes of them.
+ */
+#ifndef TESTS_VERIFY_BACKEND_H
+#define TESTS_VERIFY_BACKEND_H
+
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct seen_load {
+	const struct bpf_program *program; /* in: whose PROG_LOAD is meant; NULL: none */
+	const char *name; /* in: or the program's name, where the loader copies its instructions; NULL: none */
+	unsigned calls; /* how often it was tried */
+	int result; /* of the last try: 0 or -errno */
+	uint32_t insn_cnt;
+	uint64_t ns; /* of the last try */
+	uint64_t best_ns; /* of all */
+};
+extern struct seen_load seen;
+
+extern const char backend_name[];
+int backend_open(const char *kernel_btf); /* kernel_btf: the file for an engine; the running kernel has its own */
+void backend_reset(void); /* a fresh engine */
+int backend_privileges(bool all); /* later calls as a user without CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_ADMIN; -errno */
+
+/* backend.c: what both do around a call */
+bool seen_is(int cmd, const union bpf_attr *attr);
+uint64_t seen_clock(void);
+void seen_result(const union bpf_attr *attr, int result, uint64_t ns);
+
+#endif

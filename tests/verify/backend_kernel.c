@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Programs go to the running kernel; ld's --wrap=syscall shows each call on its way. */
+#include "backend.h"
+
+#include "client/skep-bpf.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+const char backend_name[] = "linux";
+
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+
+long __wrap_syscall(long number, ...)
+{
+	uint64_t start;
+	long a[6], ret;
+	va_list ap;
+
+	va_start(ap, number);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	start = seen_clock();
+	ret = __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	if (number == SYS_bpf && seen_is((int)a[0], (union bpf_attr *)a[1])) {
+		int err = ret < 0 ? -errno : 0;
+
+		seen_result((union bpf_attr *)a[1], err, seen_clock() - start);
+		errno = -err;
+	}
+	return ret;
+}
+
+int backend_open(const char *kernel_btf)
+{
+	(void)kernel_btf;
+	return skep_bpf_sections();
+}
+
+void backend_reset(void) {}
+
+int backend_privileges(bool all)
+{
+	static const uint64_t bits = 1ull << CAP_SYS_ADMIN | 1ull << CAP_NET_ADMIN | 1ull << CAP_PERFMON | 1ull << CAP_BPF;
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (__real_syscall(SYS_capget, &head, data))
+		return -errno;
+	for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+		uint32_t some = (uint32_t)(bits >> (32 * i));
+
+		data[i].effective = all ? data[i].effective | (data[i].permitted & some) : data[i].effective & ~some;
+	}
+	return __real_syscall(SYS_capset, &head, data) ? -errno : 0;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Programs go to an engine of this process: libskep-bpf stands below libbpf. */
+#include "backend.h"
+
+#include "client/skep-bpf.h"
+
+#include <stddef.h>
+
+const char backend_name[] = "skep";
+static const char *btf_file;
+static struct skep *engine;
+
+static int watch(void *ud, struct skep *k, int cmd, union bpf_attr *attr, unsigned int size)
+{
+	uint64_t start = seen_clock();
+	int ret = skep_bpf(k, cmd, attr, size);
+
+	(void)ud;
+	if (seen_is(cmd, attr))
+		seen_result(attr, ret, seen_clock() - start);
+	return ret;
+}
+
+static int engine_open(void)
+{
+	struct skep_options opts = {.size = sizeof(opts), .kernel_btf = btf_file};
+	int err = skep_open(&engine, &opts);
+
+	skep_bpf_use(err ? NULL : engine);
+	return err;
+}
+
+int backend_open(const char *kernel_btf)
+{
+	int err;
+
+	btf_file = kernel_btf;
+	skep_bpf_hook(watch, NULL);
+	err = engine_open();
+	return err ? err : skep_bpf_sections();
+}
+
+void backend_reset(void)
+{
+	skep_close(engine);
+	engine = NULL;
+	(void)engine_open();
+}
+
+int backend_privileges(bool all)
+{
+	skep_set_unprivileged(engine, !all);
+	return 0;
+}
