@@ -112,9 +112,9 @@ const struct map_ops cgroup_array_ops = {
 static int dev_create(struct map *m)
 {
 	const struct map_spec *s = &m->spec;
+	u32 flags = COMMON_FLAGS | (m->adopting ? BPF_F_RDONLY_PROG : 0);
 
-	if (s->max_entries == 0 || s->key_size != 4 || (s->value_size != 4 && s->value_size != 8) ||
-	    s->flags & ~(u32)COMMON_FLAGS)
+	if (s->max_entries == 0 || s->key_size != 4 || (s->value_size != 4 && s->value_size != 8) || s->flags & ~flags)
 		return -EINVAL;
 	if (s->kind == MAP_KIND_DEVMAP_HASH && s->max_entries > 1u << 31)
 		return -EINVAL;
