@@ -21,9 +21,11 @@ int skep_bpf_sections(void)
 
 	for (u32 i = 0; i < n; i++) {
 		LIBBPF_OPTS(libbpf_prog_handler_opts, opts, .cookie = (long)s[i].flags, .prog_setup_fn = set_flags);
-		int id = libbpf_register_prog_handler(s[i].name, (enum bpf_prog_type)s[i].prog_type,
-						      (enum bpf_attach_type)s[i].attach_type, &opts);
+		int id = 0;
 
+		if (s[i].newer) /* the others libbpf also attaches, which it does not do for a handler's */
+			id = libbpf_register_prog_handler(s[i].name, (enum bpf_prog_type)s[i].prog_type,
+							  (enum bpf_attach_type)s[i].attach_type, &opts);
 		if (id < 0)
 			return id;
 	}

@@ -79,7 +79,8 @@ const struct callback *callback_proto(u32 id)
 enum { BPF_PROG_TYPE_UAPI_NETFILTER = UAPI_PROG_NETFILTER };
 
 static const struct section section_rows[] = {
-#define SECTION(name, type, attach, flags) {name, BPF_PROG_TYPE_##type, attach, flags},
+#define SECTION(name, type, attach, flags) {name, BPF_PROG_TYPE_##type, attach, flags, false},
+#define NEWER(name, type, attach, flags)   {name, BPF_PROG_TYPE_##type, attach, flags, true},
 #include "abi/sections.def"
 };
 
@@ -87,4 +88,24 @@ const struct section *sections(u32 *n)
 {
 	*n = ARRAY_SIZE(section_rows);
 	return section_rows;
+}
+
+const struct section *section_find(const char *name, const char **target)
+{
+	name += *name == '?'; /* not loaded on its own */
+	if (target)
+		*target = NULL;
+	for (u32 i = 0; i < ARRAY_SIZE(section_rows); i++) {
+		const char *row = section_rows[i].name;
+		size_t n = strlen(row);
+		bool more = row[n - 1] == '+';
+
+		n -= more;
+		if (strncmp(name, row, n) || (name[n] && !(more && name[n] == '/')))
+			continue;
+		if (target && name[n])
+			*target = name + n + 1;
+		return &section_rows[i];
+	}
+	return NULL;
 }

@@ -401,12 +401,15 @@ bool progtype_sleepable_ok(const struct progtype *t, u32 attach_type);
 /* results.def: the range that R0 must lie in when the main function ends; false: any scalar */
 bool progtype_results(const struct progtype *t, u32 attach_type, s64 *min, s64 *max);
 
-/* ---- sections.def: ELF section names that libbpf 1.1 does not know, and what they mean ---- */
+/* ---- sections.def: ELF section names of programs, and what they mean ---- */
 struct section {
 	const char *name; /* in libbpf's notation: "tcx/ingress"; "kprobe.session+": "kprobe.session" or "kprobe.session/..." */
 	u32 prog_type, attach_type;
 	u32 flags; /* of PROG_LOAD */
+	bool newer; /* libbpf 1.1 does not know it */
 };
 const struct section *sections(u32 *n);
+/* What a section of that name holds; NULL: not a program's. *target (may be NULL): what follows the '/' of a "name+" row, or NULL. */
+const struct section *section_find(const char *name, const char **target);
 
 #endif
