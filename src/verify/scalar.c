@@ -54,10 +54,15 @@ static void set_empty(struct scalar *s)
 	s->umax = 0;
 }
 
+static inline bool unlimited(const struct scalar *s)
+{
+	return !(s->umin | ~s->umax | (u64)(s->smin ^ INT64_MIN) | (u64)(s->smax ^ INT64_MAX) | s->umin32 | ~s->umax32 |
+		 (u32)(s->smin32 ^ INT32_MIN) | (u32)(s->smax32 ^ INT32_MAX));
+}
+
 bool scalar_is_unknown(const struct scalar *s)
 {
-	return s->bits.mask == UINT64_MAX && s->umin == 0 && s->umax == UINT64_MAX && s->smin == INT64_MIN && s->smax == INT64_MAX &&
-	       s->umin32 == 0 && s->umax32 == UINT32_MAX && s->smin32 == INT32_MIN && s->smax32 == INT32_MAX;
+	return s->bits.mask == UINT64_MAX && unlimited(s);
 }
 
 static inline bool inverted(const struct scalar *s)
@@ -245,11 +250,56 @@ static inline void bits_learn_ranges(struct scalar *s)
 	s->bits.mask = (whole.mask & ~(u64)UINT32_MAX) | low.mask;
 }
 
+/* A number that is small and not negative is the same in all four orders: one interval then says it all, at once. The
+ * signed interval of 64 bits must add nothing: where it does, the rounds below lose some of it, as they do in Linux. */
+static inline bool sync_small(struct scalar *s)
+{
+	u64 least = s->bits.value, most = least | s->bits.mask, lo = MAX(s->umin, least), hi = MIN(s->umax, most), only;
+	struct tnum bits;
+
+	if (hi > INT32_MAX || s->smin > (s64)lo || s->smax < (s64)hi || s->smax32 < 0)
+		return false;
+	RAISE(lo, s->umin32);
+	LOWER(hi, s->umax32);
+	if (s->smin32 > (s64)lo)
+		lo = (u64)s->smin32;
+	if (s->smax32 < (s64)hi)
+		hi = (u64)s->smax32;
+	LOWER(hi, most & INT32_MAX); /* where nothing is known of the upper half's bits */
+	if (lo > hi)
+		return false;
+	bits = tnum_intersect(s->bits, tnum_range(lo, hi));
+	RAISE(lo, bits.value);
+	LOWER(hi, bits.value | bits.mask);
+	if (lo >= hi)
+		return false;
+	s->bits = bits;
+	s->umin = lo;
+	s->umax = hi;
+	if (only_member(s, &only)) {
+		scalar_set_const(s, only);
+		return true;
+	}
+	s->smin = (s64)lo;
+	s->smax = (s64)hi;
+	s->umin32 = (u32)lo;
+	s->umax32 = (u32)hi;
+	s->smin32 = (s32)lo;
+	s->smax32 = (s32)hi;
+	return true;
+}
+
+static inline bool same_ranges(const struct scalar *a, const struct scalar *b)
+{
+	return !((a->umin ^ b->umin) | (a->umax ^ b->umax) | (u64)(a->smin ^ b->smin) | (u64)(a->smax ^ b->smax) | (a->umin32 ^ b->umin32) |
+		 (a->umax32 ^ b->umax32) | (u32)(a->smin32 ^ b->smin32) | (u32)(a->smax32 ^ b->smax32));
+}
+
 enum { ROUNDS = 3 };
 
 void scalar_sync(struct scalar *s)
 {
-	struct scalar before;
+	struct scalar now, before;
 
 	if (scalar_is_const(s)) {
 		if (ranges_have(s, s->bits.value))
@@ -258,19 +308,22 @@ void scalar_sync(struct scalar *s)
 			set_empty(s);
 		return;
 	}
-	if (inverted(s))
+	if (inverted(s) || scalar_is_unknown(s) || sync_small(s))
 		return;
-	ranges_learn_bits(s);
+	now = *s;
+	if (now.bits.mask != UINT64_MAX)
+		ranges_learn_bits(&now);
 	for (u32 round = 0; round < ROUNDS; round++) {
-		before = *s;
-		low_learns(s);
-		whole_learns(s);
-		whole_learns_low(s);
-		if (scalar_equal(s, &before))
+		before = now;
+		low_learns(&now);
+		whole_learns(&now);
+		whole_learns_low(&now);
+		if (same_ranges(&now, &before))
 			break;
 	}
-	bits_learn_ranges(s);
-	ranges_learn_bits(s);
+	bits_learn_ranges(&now);
+	ranges_learn_bits(&now);
+	*s = now;
 }
 
 void scalar_from_bits(struct scalar *s, struct tnum bits)
