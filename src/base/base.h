@@ -30,6 +30,7 @@ typedef unsigned __int128 u128;
 
 #define ARRAY_SIZE(a)     (sizeof(a) / sizeof((a)[0]))
 #define ALIGN_UP(x, a)    (((x) + ((__typeof__(x))(a)-1)) & ~((__typeof__(x))(a)-1))
+#define ENOTSUPP 524 /* what Linux gives where it means "not supported"; not in errno.h */
 #define MIN(a, b)         ((a) < (b) ? (a) : (b))
 #define MAX(a, b)         ((a) > (b) ? (a) : (b))
 #define likely(x)         __builtin_expect(!!(x), 1)

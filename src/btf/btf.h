@@ -38,10 +38,16 @@ struct btf {
 	u32 first_id; /* 0; split: the number of ids in its base */
 	const struct btf *base; /* NULL: none */
 	bool kernel; /* of a kernel or a module */
-	bool mapped; /* data is mapped from a file */
-	struct btf_index *_Atomic index;
+	u32 first_tag; /* the first DECL_TAG; 0: none */
+	struct btf_index *_Atomic index[BTF_KIND_MAX + 1]; /* by kind */
 	struct btf_metas *metas; /* structs with special fields, of a BTF that was loaded */
-	plain_lock lock; /* while index is built */
+	plain_lock lock; /* while an index is built */
+};
+
+/* Where a kernel's BTF comes from when it is needed: opening it takes time. get() may give NULL: there is none. */
+struct btf_kernel {
+	const struct btf *(*get)(void *ud);
+	void *ud;
 };
 
 /* ---- parse.c: BTF_LOAD ---- */
@@ -55,6 +61,7 @@ void btf_free(struct btf *b);
 /* base: NULL, or what a module's BTF is split from. -ENOENT, -EACCES, ...; -EINVAL: malformed. Every length and reference is
  * checked; what only BTF_LOAD refuses (names, duplicate members, ...) is not. */
 int btf_open_file(struct btf *b, const struct mem *mem, const char *path, const struct btf *base);
+s64 btf_tail_bytes(const struct btf_type *t); /* bytes behind struct btf_type; -1: unknown kind */
 
 /* ---- btf.c: reading ---- */
 
@@ -64,12 +71,18 @@ static inline u32 btf_type_count(const struct btf *b) /* highest id + 1 */
 }
 const struct btf_type *btf_type(const struct btf *b, u32 id); /* NULL: no such type; id 0 is void: NULL */
 const char *btf_string(const struct btf *b, u32 off); /* "" when out of range */
+bool btf_string_valid(const struct btf *b, u32 off);
 const struct btf_type *btf_resolve(const struct btf *b, u32 id, u32 *resolved); /* through typedefs, modifiers, type tags and VARs */
 const struct btf_type *btf_skip_modifiers(const struct btf *b, u32 id, u32 *resolved); /* through typedefs, modifiers and type tags */
 s64 btf_size(const struct btf *b, u32 id); /* bytes; -EINVAL when it has none */
+struct btf_extent {
+	const struct btf_type *type; /* the outermost ARRAY, or what id resolves to */
+	const struct btf_type *elem; /* what the innermost array holds, resolved; without arrays: type */
+	u32 elem_id; /* arrays: as the innermost one names it, unresolved; otherwise id, resolved */
+	u32 count, size; /* elements of all dimensions; bytes in all */
+};
+int btf_extent_of(const struct btf *b, u32 id, struct btf_extent *out); /* -EINVAL: no size (void, functions, VAR, DATASEC) */
 const char *btf_kind_name(u32 kind); /* "FUNC_PROTO" */
-/* Byte offset of the member of a struct whose type is a struct of that name; -ENOENT: none; -E2BIG: more than one. */
-s64 btf_find_struct(const struct btf *b, u32 id, const char *type_name);
 
 static inline u32 btf_kind_of(const struct btf_type *t) /* of NULL, void: BTF_KIND_UNKN */
 {
@@ -103,40 +116,33 @@ static inline u32 btf_member_bitfield(const struct btf_type *t, const struct btf
 {
 	return BTF_INFO_KFLAG(t->info) ? BTF_MEMBER_BITFIELD_SIZE(m->offset) : 0;
 }
-bool btf_is_struct(const struct btf_type *t); /* or union */
+bool btf_is_struct(const struct btf_type *t); /* or union; all of these: false for NULL */
 bool btf_is_int(const struct btf_type *t);
 bool btf_is_enum_any(const struct btf_type *t); /* ENUM or ENUM64 */
 bool btf_is_ptr(const struct btf_type *t);
 bool btf_is_scalar(const struct btf_type *t); /* INT, ENUM, ENUM64 */
 bool btf_is_modifier(const struct btf_type *t); /* TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG */
+bool btf_has_tag(const struct btf *b, const struct btf_type *t, const char *tag); /* a TYPE_TAG of that text that is no attribute */
 
 /* ---- find.c: by name ---- */
 
-/* The type of that kind and name, the first if there are several; in the base if b itself has none. -ENOENT; -ENOMEM. */
+void btf_index_free(struct btf *b);
+/* The type of that kind and name, the first if there are several; a base's come first. -ENOENT */
 s32 btf_find(const struct btf *b, const char *name, u32 kind);
-/* The value of a DECL_TAG on (id, component), component -1: the type itself, that begins with prefix: what follows the prefix.
- * NULL: none. *n (may be NULL): how many there are. */
+/* How many types of that kind have that name, "___flavor" suffixes on both sides aside; *id: the last. 0 without memory. */
+u32 btf_find_flavors(const struct btf *b, const char *name, u32 kind, u32 *id);
+u32 btf_flavorless(const char *name); /* length of the name without its "___flavor" */
+/* What follows the prefix in the DECL_TAG on (id, component) that begins with it; component -1: the type itself. NULL: none; *n (may
+ * be NULL): how many there are. */
 const char *btf_tag_value(const struct btf *b, u32 id, s32 component, const char *prefix, u32 *n);
 /* The next DECL_TAG on (id, component) behind tag id `after` (0: the first) whose text begins with prefix. -ENOENT */
 s32 btf_tag_next(const struct btf *b, u32 id, s32 component, const char *prefix, u32 after);
 
 /* ---- record.c: special fields of map values and allocated objects ---- */
 
-enum btf_field_kind {
-	BTF_SPIN_LOCK = 1 << 0,
-	BTF_TIMER = 1 << 1,
-	BTF_KPTR_UNREF = 1 << 2,
-	BTF_KPTR_REF = 1 << 3,
-	BTF_KPTR_PERCPU = 1 << 4,
-	BTF_LIST_HEAD = 1 << 5,
-	BTF_LIST_NODE = 1 << 6,
-	BTF_RB_ROOT = 1 << 7,
-	BTF_RB_NODE = 1 << 8,
-	BTF_REFCOUNT = 1 << 9,
-	BTF_WORKQUEUE = 1 << 10,
-	BTF_UPTR = 1 << 11,
-	BTF_RES_SPIN_LOCK = 1 << 12,
-	BTF_TASK_WORK = 1 << 13,
+enum btf_field_kind { /* fields.def */
+#define FIELD(name, bit, text, type, size, align, unique) BTF_##name = 1 << bit,
+#include "btf/fields.def"
 	BTF_KPTR = BTF_KPTR_UNREF | BTF_KPTR_REF | BTF_KPTR_PERCPU,
 	BTF_GRAPH_NODE = BTF_RB_NODE | BTF_LIST_NODE,
 	BTF_GRAPH_ROOT = BTF_RB_ROOT | BTF_LIST_HEAD,
@@ -173,10 +179,19 @@ static inline bool btf_record_has(const struct btf_record *r, u32 kinds)
 }
 const char *btf_field_name(u32 kind); /* "bpf_spin_lock", "kptr", ... */
 
-/* Those of kinds `mask` in a struct or DATASEC of value_size bytes, and after that the rules between them (ownership, what a lock must
- * guard). kernel: the engine's kernel BTF, for kptrs to kernel types; may be NULL. r->n 0: none. Errno as MAP_CREATE gives it. */
-int btf_record_parse(struct btf_record *r, const struct btf *b, u32 id, u32 mask, u32 value_size, const struct btf *kernel, struct text *log);
-/* Special fields of a local type of a BTF that was loaded (what bpf_obj_new() may make); NULL: none. */
+enum { BTF_VALUE_KINDS = BTF_SPIN_LOCK | BTF_RES_SPIN_LOCK | BTF_TIMER | BTF_KPTR | BTF_LIST_HEAD | BTF_RB_ROOT | BTF_REFCOUNT |
+			 BTF_WORKQUEUE | BTF_UPTR | BTF_TASK_WORK, /* of map values */
+       BTF_OBJECT_KINDS = BTF_SPIN_LOCK | BTF_RES_SPIN_LOCK | BTF_LIST_HEAD | BTF_LIST_NODE | BTF_RB_ROOT | BTF_RB_NODE | BTF_REFCOUNT |
+			  BTF_KPTR }; /* of allocated objects */
+/* Those of kinds `mask` in a struct or DATASEC of value_size bytes. kernel: for kptrs to kernel types; NULL: all are local. r->n 0: none.
+ * -EINVAL, -E2BIG (too many, or a second one), -EEXIST (overlap), -ENOENT (unknown contents or destructor), as MAP_CREATE gives them. */
+int btf_record_parse(struct btf_record *r, const struct btf *b, u32 id, u32 mask, u32 value_size, const struct btf_kernel *kernel);
+/* After btf_metas_parse(): fills `contains`, and checks who may own whom. -ELOOP, -EFAULT */
+int btf_record_link(struct btf_record *r, const struct btf *b);
+/* Special fields of all local types of a BTF that was loaded: the end of BTF_LOAD. */
+int btf_metas_parse(struct btf *b, const struct btf_kernel *kernel);
+void btf_metas_free(struct btf *b);
+/* Special fields of a local type (what bpf_obj_new() may make); NULL: none. */
 const struct btf_record *btf_meta(const struct btf *b, u32 id);
 bool btf_record_equal(const struct btf_record *a, const struct btf_record *b);
 
@@ -195,6 +210,7 @@ enum btf_ptr_flag { /* of a pointer that was read, or of a parameter */
 enum btf_walk_kind {
 	BTF_WALK_SCALAR,
 	BTF_WALK_PTR, /* a pointer to struct `id`; flags */
+	BTF_WALK_MEM, /* a pointer to something else: memory that may only be read, untrusted (Linux 6.17) */
 	BTF_WALK_STRUCT, /* the address of a nested struct `id`: only btf_struct_walk() ends there */
 };
 struct btf_walk {
@@ -203,45 +219,39 @@ struct btf_walk {
 	const char *field; /* the member's name; NULL: none */
 };
 /* One step: what lies at [off, off + size) of struct `id`. -EACCES, -EINVAL with Linux's text. */
-int btf_struct_walk(const struct btf *b, u32 id, s64 off, u32 size, struct btf_walk *out, struct text *log);
-/* What a load of that many bytes through a pointer to (b, id) gives: BTF_WALK_SCALAR or BTF_WALK_PTR. local: the pointer is to an
+int btf_struct_walk(const struct btf *b, u32 id, bool local, s64 off, u32 size, struct btf_walk *out, struct text *log);
+/* What a load of that many bytes through a pointer to (b, id) gives: anything but BTF_WALK_STRUCT. local: the pointer is to an
  * allocated object: its special fields are out of reach, and pointers in it are numbers. */
 int btf_struct_access(const struct btf *b, u32 id, bool local, s64 off, u32 size, struct btf_walk *out, struct text *log);
 /* Where "->member" of a struct lies and of what type it is; anonymous members are looked into. -ENOENT */
 s64 btf_member_find(const struct btf *b, u32 id, const char *member, u32 *type);
-/* The kernel's safe-list question: does struct b,id have a "PREFIX" sibling (struct task_struct__safe_rcu) that lists member `field`? */
-bool btf_nested_type_is_trusted(const struct btf *b, u32 id, const char *field, u32 field_id, const char *suffix);
+/* Does the struct have a sibling of that suffix (struct task_struct__safe_rcu) that lists a pointer member of that name and type? */
+bool btf_is_listed(const struct btf *b, u32 id, const char *field, u32 field_id, const char *suffix);
 
 /* ---- match.c: are two types one? ---- */
 
-/* Does (need_btf, need_id) lie at offset off of (b, id)? strict: only the type itself, no first member. Across BTFs kernel types
- * are compared by identity in one BTF, or by name and size. */
-bool btf_ids_match(const struct btf *b, u32 id, s64 off, const struct btf *need_btf, u32 need_id, bool strict, struct text *log);
-bool btf_types_same(const struct btf *a, u32 a_id, const struct btf *b, u32 b_id);
+/* Does (need_btf, need_id) lie at offset off of (b, id)? strict: only the type itself, no first member. local: (b, id) is an allocated object. */
+bool btf_ids_match(const struct btf *b, u32 id, s64 off, const struct btf *need_btf, u32 need_id, bool strict, bool local, struct text *log);
+bool btf_types_same(const struct btf *a, u32 a_id, const struct btf *b, u32 b_id); /* also through a common base */
+bool btf_nocast_alias(const struct btf *a, u32 a_id, const struct btf *b, u32 b_id); /* one is the other's NAME___init */
+/* Are the prototypes of two global functions equal, as program extensions must be? (Linux's btf_check_type_match().) -EINVAL */
+int btf_funcs_match(const struct btf *a, u32 a_id, const struct btf *b, u32 b_id, struct text *log);
 
 /* ---- proto.c: functions ---- */
 
 const struct btf_type *btf_func_proto(const struct btf *b, u32 func_id); /* of a FUNC; NULL: none */
 u32 btf_func_linkage(const struct btf *b, u32 func_id); /* enum btf_func_linkage */
-/* What a parameter's name says: its suffix is one of Linux's annotations. */
-enum btf_param_mark {
-	BTF_MARK_SZ = 1 << 0, /* __sz: bytes of the pointer before it */
-	BTF_MARK_SZK = 1 << 1, /* __szk: the same, a constant */
-	BTF_MARK_K = 1 << 2, /* __k: a constant */
-	BTF_MARK_IGN = 1 << 3,
-	BTF_MARK_UNINIT = 1 << 4,
-	BTF_MARK_ALLOC = 1 << 5,
-	BTF_MARK_REFCOUNTED_KPTR = 1 << 6,
-	BTF_MARK_NULLABLE = 1 << 7,
-	BTF_MARK_STR = 1 << 8,
-	BTF_MARK_MAP = 1 << 9,
-	BTF_MARK_OPT = 1 << 10,
-	BTF_MARK_ITER = 1 << 11,
-	BTF_MARK_IRQ_FLAG = 1 << 12,
-	BTF_MARK_RAW_TP = 1 << 13,
-	BTF_MARK_PROG = 1 << 14,
+/* What a parameter's name says: marks.def */
+enum btf_mark_bit {
+#define MARK(name, suffix, doc) BTF_MARK_BIT_##name,
+#include "btf/marks.def"
 };
-u32 btf_param_marks(const struct btf *b, const struct btf_param *p);
+enum btf_param_mark {
+#define MARK(name, suffix, doc) BTF_MARK_##name = 1 << BTF_MARK_BIT_##name,
+#include "btf/marks.def"
+};
+u32 btf_param_marks(const struct btf *b, const struct btf_param *p); /* every suffix that fits */
+bool btf_param_named(const struct btf *b, const struct btf_param *p, const char *name); /* exactly that */
 
 enum btf_value_kind { /* of a parameter or a result, modifiers skipped */
 	BTF_VALUE_VOID,
@@ -262,17 +272,27 @@ struct btf_value {
 	const char *name; /* of the type pointed to; "" if it has none */
 };
 struct btf_value btf_value_of(const struct btf *b, u32 id);
-bool btf_is_dynptr_ptr(const struct btf *b, const struct btf_type *ptr); /* struct bpf_dynptr *, bpf_dynptr_kern * */
-bool btf_scalar_struct(const struct btf *b, const struct btf_type *t, struct text *log); /* only scalars in it, nested 3 deep at most */
-/* Byte offset in a BPF_PROG_TYPE_TRACING context of argument n; arguments take 8 bytes or a multiple. -EINVAL */
+bool btf_is_small_int(const struct btf_type *t); /* INT of 1, 2, 4 or 8 bytes */
+bool btf_is_dynptr_ptr(const struct btf *b, const struct btf_type *ptr); /* struct bpf_dynptr *, also a declaration */
+bool btf_scalar_struct(const struct btf *b, const struct btf_type *t, struct text *log); /* only numbers in it, nested 4 deep at most */
+/* What a trampoline must know of a function. proto NULL: five numbers. 0 or -EINVAL with Linux's text. */
+struct btf_model {
+	u32 n, ret_size;
+	u8 arg_size[BTF_MOST_ARGS];
+};
+int btf_func_model(const struct btf *b, const struct btf_type *proto, const char *name, struct btf_model *out, struct text *log);
+/* Byte offset of argument n in the context of a program that traces the function; each takes a multiple of 8 bytes. -EINVAL */
 s64 btf_arg_offset(const struct btf *b, const struct btf_type *proto, u32 n);
 
-/* Is the parameter a pointer to the context of that program type, under any of its names ("struct __sk_buff", "struct
- * bpf_sock_ops", "bpf_user_pt_regs_t", ...)? For global functions and callbacks. arg: its number, for the log. */
+/* ---- ctx.c: the contexts of program types ---- */
+
+/* Is the parameter a pointer to the context of that program type, under the name that programs know it by ("struct __sk_buff",
+ * "bpf_user_pt_regs_t", ...) or, for skb and xdp, the kernel's? arg: its number, for the log. */
 bool btf_is_ctx(const struct btf *b, const struct btf_type *ptr, u32 prog_type, u32 arg, struct text *log);
-/* For kfuncs: under the name of the program's side or the kernel's. */
-bool btf_is_kernel_ctx(const struct btf *kernel, const struct btf_type *ptr, u32 prog_type, u32 arg, struct text *log);
-const char *btf_ctx_name(u32 prog_type, bool kernel); /* "__sk_buff", "sk_buff"; NULL: none */
+/* May a parameter that is tagged arg:ctx be of that type? 0 or -EINVAL */
+int btf_ctx_tag_check(const struct btf *b, const struct btf_type *t, u32 prog_type, u32 attach_type, u32 arg, struct text *log);
+const char *btf_ctx_name(u32 prog_type, bool kernel); /* "__sk_buff", the kernel's: "sk_buff"; "": not a struct; NULL: unknown type */
+s32 btf_kernel_ctx(const struct btf *kernel, u32 prog_type); /* that STRUCT in the kernel's BTF; -EINVAL */
 
 /* ---- args.c: arguments of the program's own functions ---- */
 
@@ -297,8 +317,10 @@ struct btf_func_args {
 	struct btf_arg arg[BTF_BPF_ARGS];
 };
 /* What a global function may assume of its arguments, by prototype and by decl tags (arg:ctx, arg:nonnull, arg:nullable, arg:trusted,
- * arg:untrusted, arg:arena). attach_type: of the program. 0; -EINVAL: cannot be verified on its own; -EFAULT. */
-int btf_func_args(const struct btf *b, u32 func_id, bool main, u32 prog_type, u32 attach_type, const struct btf *kernel, struct btf_func_args *out, struct text *log);
+ * arg:untrusted, arg:arena). 0; -EINVAL, -EOPNOTSUPP, ...: cannot be verified on its own. Static functions: the same without a log, and
+ * pointers are BTF_ARG_CTX, BTF_ARG_DYNPTR or refused. */
+int btf_func_args(const struct btf *b, u32 func_id, u32 prog_type, u32 attach_type, const struct btf_kernel *kernel, struct btf_func_args *out,
+		  struct text *log);
 
 /* ---- ksym.c: variables of the kernel that instructions name ---- */
 
@@ -316,16 +338,26 @@ int btf_ksym(const struct btf *b, u32 id, struct btf_ksym *out, struct text *log
 struct btf_target {
 	const struct btf *btf;
 	u32 id; /* FUNC, or the TYPEDEF btf_trace_NAME */
-	const char *name; /* of the function, or of the tracepoint */
-	const struct btf_type *proto; /* NULL: the target is a program without one: 5 numbers */
+	const char *name; /* of the function, of the tracepoint, or of the struct_ops member */
+	const struct btf_type *proto; /* NULL: a program's function whose prototype does not bind it: 5 numbers */
 	u32 skip_args; /* leading arguments that programs do not see: raw tracepoints' void *__data */
-	u32 prog_type, attach_type;
+	u32 attach_type;
 	bool trusted; /* pointers among the arguments are */
-	u32 prog_ctx_type; /* program type of a BPF target, whose context is argument 1; 0: a kernel function */
-	const struct btf *kernel; /* for context types of BPF targets */
+	bool to_prog; /* a function of a program of type prog_type: pointers are its context */
+	u32 prog_type;
+	const struct btf *kernel; /* to_prog: where context types are looked up */
 };
-/* bpf_check_attach_target()'s rules that follow from types alone. 0 or -errno with Linux's text. */
-int btf_attach_target(const struct btf *b, u32 id, u32 prog_type, u32 attach_type, struct btf_target *out, struct text *log);
+/* What Linux's bpf_check_attach_target() decides from types: the kernel's (to_prog false) or a program's. reliable: a program's function keeps
+ * to its prototype. Fills all but trusted of LSM hooks. 0 or -errno with Linux's text. */
+struct btf_attach {
+	u32 prog_type, attach_type;
+	bool to_prog, reliable;
+	u32 target_prog_type;
+	const struct btf *own; /* program extensions: the BTF of the program and its first FUNC, */
+	u32 own_id; /* which must match */
+	const struct btf *kernel;
+};
+int btf_attach_target(const struct btf *b, u32 id, const struct btf_attach *how, struct btf_target *out, struct text *log);
 
 /* An argument that is not what its prototype says: of iterators and struct_ops members. */
 struct btf_arg_info {
@@ -367,6 +399,6 @@ int btf_struct_ops_find(const struct btf *kernel, u32 id, struct btf_struct_ops 
 /* Member i that is a function pointer: its prototype; NULL: it is none. */
 const struct btf_type *btf_struct_ops_proto(const struct btf_struct_ops *s, u32 member, const char **name);
 /* What its stub (NAME__MEMBER) says of arguments: "__nullable", "__ref" suffixes. Number of infos, at most BTF_MOST_ARGS, or -errno. */
-s32 btf_struct_ops_infos(const struct btf_struct_ops *s, u32 member, struct btf_arg_info *infos, struct text *log);
+s32 btf_struct_ops_infos(const struct btf_struct_ops *s, u32 member, struct btf_arg_info *infos);
 
 #endif

@@ -319,6 +319,8 @@ static int take_types(struct load *l)
 		return err;
 	p->btf_owner = o;
 	p->btf = o->body;
+	if (p->btf->kernel)
+		return -EACCES;
 	p->btf_id = o->id;
 	err = take_info(l, a->func_info, a->func_info_cnt, a->func_info_rec_size, sizeof(struct bpf_func_info), 4, &p->func_info, "func_info");
 	p->n_func_info = err ? 0 : a->func_info_cnt;

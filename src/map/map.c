@@ -68,7 +68,7 @@ int map_create(struct map *m, const struct map_spec *spec)
 		return -EINVAL;
 	if (m->inner) {
 		m->inner_spec = m->inner->spec;
-		m->inner_record = m->inner->record;
+		m->inner_fields = (struct map_fields){m->inner->record.spin_lock, m->inner->record.timer};
 	}
 	err = m->ops->create(m);
 	if (err)
@@ -110,7 +110,7 @@ int map_meta_create(struct map *m, u64 size)
 	*head = (struct map_header){
 		.magic = MAP_MAGIC, .version = MAP_VERSION, .spec = m->spec, .meta_size = m->meta.size,
 		.slots = domain_cpus(m->domain), .seed = os_random() | 1, .inner = m->inner_spec,
-		.inner_record = m->inner_record,
+		.inner_fields = m->inner_fields,
 	};
 	m->bytes += m->meta.size;
 	return 0;
@@ -169,58 +169,23 @@ void map_copy_words(void *to, const void *from, size_t size)
 		RELAXED_STORE(u8, t, RELAXED_LOAD(u8, f));
 }
 
-enum { SPIN_LOCK_BYTES = 4, TIMER_BYTES = 16 };
-
-struct holes {
-	struct {
-		u32 from, to;
-	} at[2];
-	u32 n;
-};
-
-/* The special fields of a value, in order. */
-static struct holes holes_of(const struct map *m)
-{
-	const struct map_record *r = &m->record;
-	struct holes h = {0};
-
-	if (r->spin_lock) {
-		h.at[h.n].from = r->spin_lock - 1;
-		h.at[h.n++].to = r->spin_lock - 1 + SPIN_LOCK_BYTES;
-	}
-	if (r->timer) {
-		u32 i = h.n && h.at[0].from > r->timer ? 0 : h.n;
-
-		h.at[h.n++] = h.at[0];
-		h.at[i].from = r->timer - 1;
-		h.at[i].to = r->timer - 1 + TIMER_BYTES;
-	}
-	return h;
-}
-
 void map_copy_value(const struct map *m, void *to, const void *from)
 {
-	struct holes h;
 	u32 at = 0;
 
-	if (likely(!(m->record.spin_lock | m->record.timer))) {
-		map_copy_words(to, from, m->spec.value_size);
-		return;
-	}
-	h = holes_of(m);
-	for (u32 i = 0; i < h.n; i++) {
-		map_copy_words((u8 *)to + at, (const u8 *)from + at, h.at[i].from - at);
-		at = h.at[i].to;
+	for (u32 i = 0; i < m->record.n; i++) {
+		const struct btf_field *f = &m->record.fields[i];
+
+		map_copy_words((u8 *)to + at, (const u8 *)from + at, f->offset - at);
+		at = f->offset + f->size;
 	}
 	map_copy_words((u8 *)to + at, (const u8 *)from + at, m->spec.value_size - at);
 }
 
 void map_clear_special(const struct map *m, void *value)
 {
-	struct holes h = holes_of(m);
-
-	for (u32 i = 0; i < h.n; i++)
-		memset((u8 *)value + h.at[i].from, 0, h.at[i].to - h.at[i].from);
+	for (u32 i = 0; i < m->record.n; i++)
+		memset((u8 *)value + m->record.fields[i].offset, 0, m->record.fields[i].size);
 }
 
 int map_copy_locked(const struct map *m, const struct hold *h, void *to, const void *from, void *lock_in)
@@ -321,7 +286,8 @@ bool map_inner_equal(const struct map *outer, const struct map *m)
 	const struct map_spec *a = &outer->inner_spec, *b = &m->spec;
 
 	if (a->kind != b->kind || a->key_size != b->key_size || a->value_size != b->value_size || a->flags != b->flags ||
-	    memcmp(&outer->inner_record, &m->record, sizeof(m->record)))
+	    outer->inner_fields.spin_lock != m->record.spin_lock || outer->inner_fields.timer != m->record.timer ||
+	    (outer->inner && !btf_record_equal(&outer->inner->record, &m->record)))
 		return false;
 	/* Compiled code knows the bound of an array, unless its flag says that it varies. */
 	return a->kind != MAP_KIND_ARRAY || a->flags & BPF_F_INNER_MAP || a->max_entries == b->max_entries;
@@ -612,7 +578,7 @@ int map_adopt(struct map *m, int fd, void **btf, u32 *btf_size)
 	m->ops = m->info->ops;
 	m->spec = head.spec;
 	m->inner_spec = head.inner;
-	m->inner_record = head.inner_record;
+	m->inner_fields = head.inner_fields;
 	m->elem_size = (u32)MIN(ALIGN_UP((u64)head.spec.value_size, 8), UINT32_MAX);
 	m->frozen = head.frozen != 0;
 	err = m->ops->traits & KIND_FD_VALUES ? adopt_empty(m, alone) : adopt_regions(m, fd, &foot, alone);

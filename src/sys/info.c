@@ -141,11 +141,20 @@ static int btf_info(struct obj *o, struct attr_info *a)
 		memcpy(PTR(info.btf), b->btf.data, n);
 	info.btf_size = b->btf.size;
 	info.id = o->id;
-	info.kernel_btf = 0;
-	if (info.name && info.name_len)
-		*(char *)PTR(info.name) = 0;
-	info.name_len = 0;
-	return write_info(a, &info, sizeof(info));
+	info.kernel_btf = b->btf.kernel;
+	if (!info.name != !info.name_len)
+		return -EINVAL;
+	n = (u32)strlen(b->name);
+	if (info.name) {
+		u32 copied = MIN(n, info.name_len - 1);
+
+		memcpy(PTR(info.name), b->name, copied);
+		((char *)PTR(info.name))[copied] = 0;
+		err = copied < n ? -ENOSPC : 0;
+	}
+	info.name_len = n;
+	write_info(a, &info, sizeof(info));
+	return err;
 }
 
 int sys_obj_info(struct sys_call *c)

@@ -67,33 +67,49 @@ static bool name_ok(const char *name, u32 size)
 	return n < size;
 }
 
-/* Special fields of the value, if the value's type says so. */
-static int find_record(const struct btf *b, u32 id, const struct map_spec *spec, struct map_record *record)
+int map_find_record(struct skep *k, const struct btf *b, struct map *m)
 {
-	s64 lock = btf_find_struct(b, id, "bpf_spin_lock"), timer = btf_find_struct(b, id, "bpf_timer");
+	const struct btf_kernel kernel = kernel_btf_source(k);
+	u32 id = m->spec.btf_value_type_id;
+	int err;
 
-	if (lock == -E2BIG || timer == -E2BIG)
-		return -E2BIG;
-	if (btf_find_struct(b, id, "bpf_wq") >= 0)
-		return -EOPNOTSUPP;
-	if ((lock >= 0 && lock + 4 > spec->value_size) || (timer >= 0 && timer + 16 > spec->value_size))
+	/* A file's ids were not checked when it was written by somebody else. */
+	if (!id)
+		return 0;
+	if (btf_size(b, id) != (s64)m->spec.value_size)
 		return -EINVAL;
-	record->spin_lock = lock >= 0 ? (u32)lock + 1 : 0;
-	record->timer = timer >= 0 ? (u32)timer + 1 : 0;
+	btf_resolve(b, id, &id);
+	err = btf_record_parse(&m->record, b, id, BTF_VALUE_KINDS, m->spec.value_size, &kernel);
+	if (err) { /* as Linux: what is wrong with a value's special fields is told when a program uses them */
+		memset(&m->record, 0, sizeof(m->record));
+		m->record_error = err;
+	}
 	return 0;
 }
 
-int map_find_record(const struct btf *b, struct map *m)
+/* Which special fields may be in values of which kinds. */
+static int check_fields(struct skep *k, const struct btf *b, const struct map_spec *spec, const struct map_kind_info *info, struct btf_record *r)
 {
-	/* A file's ids were not checked when it was written by somebody else. */
-	if (!m->spec.btf_value_type_id)
+	u32 traits = info->ops->traits, allowed = 0;
+
+	if (!r->n)
 		return 0;
-	if (btf_size(b, m->spec.btf_value_type_id) != (s64)m->spec.value_size)
-		return -EINVAL;
-	return find_record(b, m->spec.btf_value_type_id, &m->spec, &m->record);
+	if (atomic_load(&k->unprivileged))
+		return -EPERM;
+	if (spec->flags & (BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG))
+		return -EACCES;
+	if (traits & KIND_LOCKS)
+		allowed |= BTF_SPIN_LOCK | BTF_RES_SPIN_LOCK;
+	if (traits & KIND_TIMERS)
+		allowed |= BTF_TIMER | BTF_WORKQUEUE | BTF_TASK_WORK | BTF_GRAPH_ROOT;
+	if (traits & KIND_KPTRS)
+		allowed |= BTF_KPTR | BTF_REFCOUNT;
+	if (traits & KIND_UPTRS)
+		allowed |= BTF_UPTR;
+	return r->kinds & ~allowed ? -EOPNOTSUPP : btf_record_link(r, b);
 }
 
-static int check_types(struct map_obj *m, const struct map_spec *spec)
+static int check_types(struct skep *k, struct map_obj *m, const struct map_spec *spec)
 {
 	const struct btf *b = m->btf ? m->btf->body : NULL;
 	const struct map_kind_info *info = map_kind(spec->kind);
@@ -106,15 +122,12 @@ static int check_types(struct map_obj *m, const struct map_spec *spec)
 		return -EINVAL;
 	if (spec->btf_key_type_id && btf_size(b, spec->btf_key_type_id) != (s64)spec->key_size)
 		return -EINVAL;
+	m->map.spec = *spec;
 	if (btf_size(b, spec->btf_value_type_id) != (s64)spec->value_size)
 		return -EINVAL;
-	err = find_record(b, spec->btf_value_type_id, spec, &m->map.record);
-	if (err)
-		return err;
-	if (info && ((m->map.record.spin_lock && !(info->ops->traits & KIND_LOCKS)) ||
-		     (m->map.record.timer && !(info->ops->traits & KIND_TIMERS))))
-		return -EOPNOTSUPP;
-	return info && info->ops->traits & KIND_NO_TYPES ? -ENOTSUPP : 0;
+	err = map_find_record(k, b, &m->map);
+	err = err || !info ? err : check_fields(k, b, spec, info, &m->map.record);
+	return !err && info && info->ops->traits & KIND_NO_TYPES ? -ENOTSUPP : err;
 }
 
 int map_object_create(struct skep *k, const struct map_spec *spec, u32 kernel_type, struct obj *btf, struct obj *inner, struct obj **out)
@@ -128,7 +141,7 @@ int map_object_create(struct skep *k, const struct map_spec *spec, u32 kernel_ty
 	m->inner = inner;
 	m->map = (struct map){.mem = &k->mem, .window = &k->window, .domain = k->domain, .host = &k->map_host,
 			      .inner = inner ? obj_map(inner) : NULL, .kernel_type = kernel_type};
-	err = check_types(m, spec);
+	err = check_types(k, m, spec);
 	if (!err)
 		err = map_create(&m->map, spec);
 	if (!err && k->options.max_map_bytes && atomic_load(&k->map_bytes) + m->map.bytes > k->options.max_map_bytes) {
@@ -159,6 +172,8 @@ static int take_references(struct skep *k, const struct attr_map_create *a, stru
 		err = obj_by_fd(k, (int)a->btf_fd, OBJ_BTF, 0, btf);
 		if (err)
 			return err;
+		if (((struct btf_obj *)(*btf)->body)->btf.kernel)
+			return -EACCES;
 	}
 	if (info && info->ops->traits & KIND_OUTER) {
 		err = obj_by_fd(k, (int)a->inner_map_fd, OBJ_MAP, 0, inner);

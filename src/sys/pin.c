@@ -143,6 +143,13 @@ static int adopt_types(struct skep *k, struct map_obj *m, const void *data, u32 
 		return -ENOMEM;
 	err = btf_parse(&b->btf, &k->mem, data, size, 0, NULL);
 	if (!err) {
+		const struct btf_kernel kernel = kernel_btf_source(k);
+
+		err = btf_metas_parse(&b->btf, &kernel);
+		if (err)
+			btf_free(&b->btf);
+	}
+	if (!err) {
 		m->btf = obj_new(k, OBJ_BTF, b);
 		if (m->btf)
 			return 0;
@@ -168,7 +175,7 @@ static int open_map(struct skep *k, int fd, struct obj **out)
 		err = adopt_types(k, m, btf, btf_size);
 		mem_free(&k->mem, btf, btf_size);
 		if (!err && m->btf)
-			err = map_find_record(m->btf->body, &m->map);
+			err = map_find_record(k, m->btf->body, &m->map);
 		if (!err && k->options.max_map_bytes && atomic_load(&k->map_bytes) + m->map.bytes > k->options.max_map_bytes)
 			err = -ENOMEM;
 		if (!err && !(*out = obj_new(k, OBJ_MAP, m)))

@@ -94,6 +94,13 @@ int sys_btf_load(struct sys_call *c)
 	if (!b)
 		return -ENOMEM;
 	err = btf_parse(&b->btf, &c->k->mem, PTR(a->btf), a->btf_size, log.level, &log.text);
+	if (!err) {
+		const struct btf_kernel kernel = kernel_btf_source(c->k);
+
+		err = btf_metas_parse(&b->btf, &kernel);
+		if (err)
+			btf_free(&b->btf);
+	}
 	if (err) {
 		if (log.text.len)
 			log_line(c->k, "BTF_LOAD: %s", text_str(&log.text));
@@ -124,6 +131,8 @@ static int next_id(struct sys_call *c, enum obj_type type)
 	struct attr_get_id *a = c->attr;
 
 	objects_ask(c->k, true);
+	if (type == OBJ_BTF)
+		kernel_btf(c->k); /* is one of them */
 	return a->id >= INT32_MAX ? -EINVAL : obj_next_id(c->k, type, a->id, &a->next_id);
 }
 

@@ -91,6 +91,9 @@ struct skep {
 		char *at;
 		u64 head, tail; /* bytes ever written, read */
 	} trace;
+	struct obj *_Atomic kernel_btf; /* OBJ_BTF; one reference */
+	bool kernel_btf_tried;
+	plain_lock kernel_btf_lock;
 	VEC(struct own_type *) own_types;
 	VEC(struct own_helper *) own_helpers;
 };
@@ -125,8 +128,13 @@ void prog_free(struct skep *k, struct prog *p); /* engine/load.c */
 /* ---- map_cmds.c ---- */
 int map_object_create(struct skep *k, const struct map_spec *spec, u32 kernel_type, struct obj *btf, struct obj *inner, struct obj **out);
 void map_object_free(struct skep *k, struct map_obj *m);
-int map_find_record(const struct btf *b, struct map *m); /* special fields of an adopted map's values */
+int map_find_record(struct skep *k, const struct btf *b, struct map *m); /* special fields of an adopted map's values */
 extern const struct map_host map_host_ops;
+
+/* ---- kernel_btf.c: the types of the kernel that skep_options.kernel_btf names; opened at first need, then shared ---- */
+const struct btf *kernel_btf(struct skep *k); /* NULL: none, or it cannot be read */
+struct btf_kernel kernel_btf_source(struct skep *k);
+u32 kernel_btf_id(struct skep *k); /* of its BTF object; 0: none */
 
 /* ---- log.c: the log rules of PROG_LOAD and BTF_LOAD ---- */
 struct user_log {

@@ -87,7 +87,7 @@ TEST(spin_locks_and_timers_stay_where_they_are)
 	fixture_open(&f);
 	REQUIRE(fixture_create(&f, &m, MAP_KIND_ARRAY, 4, 45, 3, 0) == 0);
 	REQUIRE(hold_take(f.domain, &h) == 0);
-	m.record = (struct map_record){.spin_lock = 4 + 1, .timer = 16 + 1};
+	m.record = (struct btf_record){.spin_lock = 4 + 1, .timer = 16 + 1, .n = 2, .fields = {{.offset = 4, .size = 4}, {.offset = 16, .size = 16}}};
 	at = m.ops->lookup(&m, &h, &key);
 	memset(at, 7, 45);
 	lock = (_Atomic u32 *)(at + 4);
@@ -203,7 +203,7 @@ static void under_threads(bool locked)
 	fixture_open(&f);
 	REQUIRE(fixture_create(&f, &m, MAP_KIND_ARRAY, 4, 64, 4, 0) == 0);
 	if (locked)
-		m.record.spin_lock = 1;
+		m.record = (struct btf_record){.spin_lock = 1, .n = 1, .fields = {{.size = 4}}};
 	atomic_store(&stop, false);
 	for (u32 i = 0; i < 4; i++) {
 		l[i] = (struct load){&f, &m, &stop, i, 0, 0, locked};

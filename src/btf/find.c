@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Types by name. Each kind has an index of its own, built at the first question about it: an open hash table of ids in
+ * the order of ids, so that the first of several equal names is found. Names are hashed without their flavor: one table answers both.
+ */
+#include "btf/btf.h"
+
+struct btf_index {
+	u32 mask;
+	u32 ids[]; /* 0: free */
+};
+
+u32 btf_flavorless(const char *name)
+{
+	size_t n = strlen(name);
+
+	for (size_t i = n; i-- > 4;)
+		if (name[i] != '_' && name[i - 1] == '_' && name[i - 2] == '_' && name[i - 3] == '_' && name[i - 4] != '_')
+			return (u32)(i - 3);
+	return (u32)n;
+}
+
+static u32 hash_name(const char *name, u32 len)
+{
+	u32 h = 2166136261u;
+
+	for (u32 i = 0; i < len; i++)
+		h = (h ^ (u8)name[i]) * 16777619u;
+	return h ^ h >> 15;
+}
+
+static size_t index_bytes(u32 slots)
+{
+	return sizeof(struct btf_index) + (size_t)slots * sizeof(u32);
+}
+
+void btf_index_free(struct btf *b)
+{
+	for (u32 kind = 0; kind <= BTF_KIND_MAX; kind++) {
+		struct btf_index *x = atomic_load(&b->index[kind]);
+
+		if (x)
+			mem_free(b->mem, x, index_bytes(x->mask + 1));
+		atomic_store(&b->index[kind], NULL);
+	}
+}
+
+/* Own ids of a kind, first to last: i counts from first_id. */
+static bool next_of_kind(const struct btf *b, u32 kind, u32 *i)
+{
+	while (*i < b->n_types && btf_kind_of(b->types[*i]) != kind)
+		++*i;
+	return *i < b->n_types;
+}
+
+static struct btf_index *build(const struct btf *b, u32 kind)
+{
+	struct btf_index *x;
+	u32 n = 0, slots = 16;
+
+	for (u32 i = 0; next_of_kind(b, kind, &i); i++)
+		n++;
+	while (slots < n * 2)
+		slots *= 2;
+	x = mem_alloc(b->mem, index_bytes(slots));
+	if (!x)
+		return NULL;
+	x->mask = slots - 1;
+	for (u32 i = 0; next_of_kind(b, kind, &i); i++) {
+		const char *name = btf_name_of(b, b->types[i]);
+		u32 at = hash_name(name, btf_flavorless(name));
+
+		if (!*name)
+			continue;
+		while (x->ids[at & x->mask])
+			at++;
+		x->ids[at & x->mask] = b->first_id + i;
+	}
+	return x;
+}
+
+static const struct btf_index *index_of(const struct btf *b, u32 kind)
+{
+	struct btf *own = (struct btf *)b;
+	struct btf_index *x = atomic_load(&own->index[kind]);
+
+	if (x)
+		return x;
+	plain_lock_take(&own->lock);
+	x = atomic_load(&own->index[kind]);
+	if (!x) {
+		x = build(b, kind);
+		atomic_store(&own->index[kind], x);
+	}
+	plain_lock_drop(&own->lock);
+	return x;
+}
+
+s32 btf_find(const struct btf *b, const char *name, u32 kind)
+{
+	const struct btf_index *x;
+
+	if (b->base) {
+		s32 id = btf_find(b->base, name, kind);
+
+		if (id >= 0)
+			return id;
+	}
+	if (!*name || kind > BTF_KIND_MAX)
+		return -ENOENT;
+	x = index_of(b, kind);
+	if (!x) { /* no memory: slower */
+		for (u32 i = 0; next_of_kind(b, kind, &i); i++)
+			if (!strcmp(btf_name_of(b, b->types[i]), name))
+				return (s32)(b->first_id + i);
+		return -ENOENT;
+	}
+	for (u32 at = hash_name(name, btf_flavorless(name)), id; (id = x->ids[at & x->mask]) != 0; at++)
+		if (!strcmp(btf_name_of(b, btf_type(b, id)), name))
+			return (s32)id;
+	return -ENOENT;
+}
+
+u32 btf_find_flavors(const struct btf *b, const char *name, u32 kind, u32 *id)
+{
+	u32 n = b->base ? btf_find_flavors(b->base, name, kind, id) : 0, len = btf_flavorless(name);
+	const struct btf_index *x = *name && kind <= BTF_KIND_MAX ? index_of(b, kind) : NULL;
+
+	for (u32 at = hash_name(name, len), found; x && (found = x->ids[at & x->mask]) != 0; at++) {
+		const char *other = btf_name_of(b, btf_type(b, found));
+
+		if (btf_flavorless(other) != len || strncmp(other, name, len))
+			continue;
+		*id = found;
+		n++;
+	}
+	return n;
+}
+
+/* ---- decl tags ---- */
+
+s32 btf_tag_next(const struct btf *b, u32 id, s32 component, const char *prefix, u32 after)
+{
+	size_t len = strlen(prefix);
+	u32 i = after + 1;
+
+	if (!b->first_tag)
+		return -ENOENT;
+	for (i = i < b->first_tag ? b->first_tag : i; i < btf_type_count(b); i++) {
+		const struct btf_type *t = btf_type(b, i);
+
+		if (btf_kind_of(t) == BTF_KIND_DECL_TAG && t->type == id && ((const struct btf_decl_tag *)(t + 1))->component_idx == component &&
+		    !strncmp(btf_name_of(b, t), prefix, len))
+			return (s32)i;
+	}
+	return -ENOENT;
+}
+
+const char *btf_tag_value(const struct btf *b, u32 id, s32 component, const char *prefix, u32 *n)
+{
+	s32 tag = btf_tag_next(b, id, component, prefix, 0);
+	const char *value = tag > 0 ? btf_name_of(b, btf_type(b, (u32)tag)) + strlen(prefix) : NULL;
+	u32 count = 0;
+
+	while (tag > 0) {
+		count++;
+		tag = btf_tag_next(b, id, component, prefix, (u32)tag);
+	}
+	if (n)
+		*n = count;
+	return value;
+}
