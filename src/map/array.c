@@ -159,7 +159,7 @@ const struct map_ops array_ops = {
 	.next_key = array_next_key,
 	.in_value = array_in_value,
 	.mmap = array_mmap,
-	.traits = KIND_STEADY | KIND_INNER | KIND_LOCKS | KIND_TIMERS | KIND_KPTRS | KIND_BATCH_GET_SET,
+	.traits = KIND_STEADY | KIND_INNER | KIND_LOCKS | KIND_TIMERS | KIND_BATCH_GET_SET,
 	.refused = EINVAL,
 };
 
@@ -260,6 +260,6 @@ const struct map_ops percpu_array_ops = {
 	.set = percpu_array_set,
 	.next_key = array_next_key,
 	.in_value = percpu_array_in_value,
-	.traits = KIND_PER_CPU | KIND_INNER | KIND_KPTRS | KIND_BATCH_GET_SET,
+	.traits = KIND_PER_CPU | KIND_INNER | KIND_BATCH_GET_SET,
 	.refused = EINVAL,
 };

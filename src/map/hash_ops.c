@@ -512,14 +512,14 @@ const struct map_ops hash_ops = {
 	.create = hash_create,
 	.lookup = hash_lookup,
 	COMMON_OPS,
-	.traits = KIND_INNER | KIND_LOCKS | KIND_TIMERS | KIND_KPTRS | KIND_BATCH_ALL,
+	.traits = KIND_INNER | KIND_LOCKS | KIND_TIMERS | KIND_BATCH_ALL,
 };
 
 const struct map_ops lru_hash_ops = {
 	.create = lru_hash_create,
 	.lookup = lru_hash_lookup,
 	COMMON_OPS,
-	.traits = KIND_INNER | KIND_TIMERS | KIND_KPTRS | KIND_BATCH_ALL | KIND_PRIVILEGED,
+	.traits = KIND_INNER | KIND_TIMERS | KIND_BATCH_ALL | KIND_PRIVILEGED,
 };
 
 const struct map_ops percpu_hash_ops = {
@@ -527,7 +527,7 @@ const struct map_ops percpu_hash_ops = {
 	.lookup = percpu_hash_lookup,
 	.lookup_cpu = percpu_hash_lookup_cpu,
 	COMMON_OPS,
-	.traits = KIND_PER_CPU | KIND_INNER | KIND_KPTRS | KIND_BATCH_ALL,
+	.traits = KIND_PER_CPU | KIND_INNER | KIND_BATCH_ALL,
 };
 
 const struct map_ops lru_percpu_hash_ops = {
@@ -535,7 +535,7 @@ const struct map_ops lru_percpu_hash_ops = {
 	.lookup = percpu_hash_lookup,
 	.lookup_cpu = percpu_hash_lookup_cpu,
 	COMMON_OPS,
-	.traits = KIND_PER_CPU | KIND_INNER | KIND_KPTRS | KIND_BATCH_ALL | KIND_PRIVILEGED,
+	.traits = KIND_PER_CPU | KIND_INNER | KIND_BATCH_ALL | KIND_PRIVILEGED,
 };
 
 /* ---- hash of maps: a value is the id of a map; bpf(2) gives a descriptor and gets the id ---- */

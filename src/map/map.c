@@ -68,7 +68,7 @@ int map_create(struct map *m, const struct map_spec *spec)
 		return -EINVAL;
 	if (m->inner) {
 		m->inner_spec = m->inner->spec;
-		m->inner_fields = (struct map_fields){m->inner->record.spin_lock, m->inner->record.timer};
+		m->inner_fields = (struct map_inner_fields){m->inner->record.spin_lock, m->inner->record.timer};
 	}
 	err = m->ops->create(m);
 	if (err)

@@ -36,7 +36,7 @@ enum kind_traits {
 	KIND_EXTRA = 1 << 4, /* map_extra may be other than 0 */
 	KIND_VALUE_IN = 1 << 5, /* a lookup by bpf(2) reads the caller's value instead of writing it */
 	KIND_LOCKS = 1 << 6, /* values may hold a bpf_spin_lock */
-	KIND_TIMERS = 1 << 7, /* values may hold what runs or owns something: timers, work queues, task work, lists, trees */
+	KIND_TIMERS = 1 << 7, /* values may hold a bpf_timer */
 	KIND_BATCH_GET = 1 << 8, /* which of the batch commands Linux has: through slot batch where there is one, */
 	KIND_BATCH_SET = 1 << 9, /* otherwise through map_next_key, map_get, map_set, map_delete; */
 	KIND_BATCH_DELETE = 1 << 10, /* the cursor is then a key */
@@ -45,8 +45,6 @@ enum kind_traits {
 	KIND_PRIVILEGED = 1 << 13, /* creation needs CAP_BPF, */
 	KIND_NET_ADMIN = 1 << 14, /* or CAP_NET_ADMIN */
 	KIND_NO_TYPES = 1 << 15, /* BTF for keys and values is refused: -ENOTSUPP */
-	KIND_KPTRS = 1 << 17, /* values may hold kptrs and reference counts, */
-	KIND_UPTRS = 1 << 18, /* and pointers to a client's memory */
 	KIND_KERNEL_TYPE = 1 << 16, /* the value is a kernel's struct: m->kernel_type */
 	KIND_BATCH_GET_SET = KIND_BATCH_GET | KIND_BATCH_SET,
 	KIND_BATCH_ALL = KIND_BATCH_GET_SET | KIND_BATCH_DELETE | KIND_BATCH_TAKE,
@@ -93,7 +91,7 @@ struct map_spec {
 	u32 btf_key_type_id, btf_value_type_id;
 };
 
-struct map_fields { /* special fields of a map-in-map's elements, as far as a pin file knows them; offset + 1, 0 none */
+struct map_inner_fields { /* special fields of a map-in-map's elements, as far as a pin file knows them; offset + 1, 0 none */
 	u32 spin_lock, timer;
 };
 
@@ -109,7 +107,7 @@ struct map_header {
 	u64 domain; /* whose run slots the users of this file share */
 	u32 slots, reserved; /* run slots that per-CPU parts are made for */
 	struct map_spec inner; /* map-in-map: what its elements are like */
-	struct map_fields inner_fields;
+	struct map_inner_fields inner_fields;
 	u8 family[80]; /* the family's own counters */
 };
 _Static_assert(sizeof(struct map_header) == 256, "part of the pin file's format; keeps what follows on cache lines");
@@ -136,7 +134,7 @@ struct map {
 	struct region client; /* array values (BPF_F_MMAPABLE), ring pages: what a client may map; base NULL when none */
 	struct map *inner; /* map-in-map: the template; owned by the engine; NULL when adopted */
 	struct map_spec inner_spec; /* what elements of a map-in-map are like */
-	struct map_fields inner_fields;
+	struct map_inner_fields inner_fields;
 	int pin_fd; /* the file behind the regions once the map is pinned, else 0 */
 	bool adopting; /* while create() runs on regions that came from a file */
 	bool alone; /* while adopting: no other engine has the file open, so state of former owners can be cleared */
@@ -166,16 +164,16 @@ enum map_gives {
 	GIVES_XDP_SOCKET, /* struct bpf_xdp_sock */
 };
 enum map_fields { /* special fields that a value may hold */
-	FIELD_SPIN_LOCK = 1 << 0,
-	FIELD_RES_LOCK = 1 << 1,
-	FIELD_TIMER = 1 << 2,
-	FIELD_WORKQUEUE = 1 << 3,
-	FIELD_TASK_WORK = 1 << 4,
-	FIELD_KPTR = 1 << 5,
-	FIELD_REFCOUNT = 1 << 6,
-	FIELD_LIST = 1 << 7, /* list heads */
-	FIELD_RBTREE = 1 << 8, /* tree roots */
-	FIELD_UPTR = 1 << 9,
+	FIELD_SPIN_LOCK = BTF_SPIN_LOCK,
+	FIELD_RES_LOCK = BTF_RES_SPIN_LOCK,
+	FIELD_TIMER = BTF_TIMER,
+	FIELD_WORKQUEUE = BTF_WORKQUEUE,
+	FIELD_TASK_WORK = BTF_TASK_WORK,
+	FIELD_KPTR = BTF_KPTR,
+	FIELD_REFCOUNT = BTF_REFCOUNT,
+	FIELD_LIST = BTF_LIST_HEAD,
+	FIELD_RBTREE = BTF_RB_ROOT,
+	FIELD_UPTR = BTF_UPTR,
 };
 struct map_rules {
 	const char *name;

@@ -69,15 +69,15 @@ static int storage_remove(struct map *m, const struct hold *h, const void *key)
 	return err ? err : -ENOENT;
 }
 
-#define STORAGE_OPS(more)                                                                                          \
+#define STORAGE_OPS                                                                                          \
 	{                                                                                                    \
 		.create = storage_create, .remove = storage_remove, .get = storage_get, .set = storage_set,  \
-		.traits = KIND_INNER | KIND_LOCKS | KIND_PRIVILEGED | (more),                                         \
+		.traits = KIND_INNER | KIND_LOCKS | KIND_PRIVILEGED,                                         \
 	}
-const struct map_ops sk_storage_ops = STORAGE_OPS(KIND_KPTRS);
-const struct map_ops inode_storage_ops = STORAGE_OPS(KIND_KPTRS);
-const struct map_ops task_storage_ops = STORAGE_OPS(KIND_KPTRS | KIND_UPTRS);
-const struct map_ops cgrp_storage_ops = STORAGE_OPS(KIND_KPTRS);
+const struct map_ops sk_storage_ops = STORAGE_OPS;
+const struct map_ops inode_storage_ops = STORAGE_OPS;
+const struct map_ops task_storage_ops = STORAGE_OPS;
+const struct map_ops cgrp_storage_ops = STORAGE_OPS;
 
 /* ---- by cgroup and attach type, made when a program is attached: CGROUP_STORAGE, PERCPU_CGROUP_STORAGE ----
  */

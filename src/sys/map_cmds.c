@@ -87,10 +87,9 @@ int map_find_record(struct skep *k, const struct btf *b, struct map *m)
 	return 0;
 }
 
-/* Which special fields may be in values of which kinds. */
-static int check_fields(struct skep *k, const struct btf *b, const struct map_spec *spec, const struct map_kind_info *info, struct btf_record *r)
+static int check_fields(struct skep *k, const struct btf *b, const struct map_spec *spec, struct btf_record *r)
 {
-	u32 traits = info->ops->traits, allowed = 0;
+	const struct map_rules *rules = map_rules(spec->kind);
 
 	if (!r->n)
 		return 0;
@@ -98,15 +97,7 @@ static int check_fields(struct skep *k, const struct btf *b, const struct map_sp
 		return -EPERM;
 	if (spec->flags & (BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG))
 		return -EACCES;
-	if (traits & KIND_LOCKS)
-		allowed |= BTF_SPIN_LOCK | BTF_RES_SPIN_LOCK;
-	if (traits & KIND_TIMERS)
-		allowed |= BTF_TIMER | BTF_WORKQUEUE | BTF_TASK_WORK | BTF_GRAPH_ROOT;
-	if (traits & KIND_KPTRS)
-		allowed |= BTF_KPTR | BTF_REFCOUNT;
-	if (traits & KIND_UPTRS)
-		allowed |= BTF_UPTR;
-	return r->kinds & ~allowed ? -EOPNOTSUPP : btf_record_link(r, b);
+	return r->kinds & ~(rules ? rules->fields : 0) ? -EOPNOTSUPP : btf_record_link(r, b);
 }
 
 static int check_types(struct skep *k, struct map_obj *m, const struct map_spec *spec)
@@ -126,7 +117,7 @@ static int check_types(struct skep *k, struct map_obj *m, const struct map_spec 
 	if (btf_size(b, spec->btf_value_type_id) != (s64)spec->value_size)
 		return -EINVAL;
 	err = map_find_record(k, b, &m->map);
-	err = err || !info ? err : check_fields(k, b, spec, info, &m->map.record);
+	err = err ? err : check_fields(k, b, spec, &m->map.record);
 	return !err && info && info->ops->traits & KIND_NO_TYPES ? -ENOTSUPP : err;
 }
 

@@ -36,8 +36,6 @@ static const struct {
 	{KIND_VALUE_IN, "a lookup by bpf(2) reads the value"},
 	{KIND_LOCKS, "bpf_spin_lock"},
 	{KIND_TIMERS, "bpf_timer"},
-	{KIND_KPTRS, "kptrs"},
-	{KIND_UPTRS, "uptrs"},
 	{KIND_BATCH_GET, "batch lookup"},
 	{KIND_BATCH_SET, "batch update"},
 	{KIND_BATCH_DELETE, "batch delete"},
