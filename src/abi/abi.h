@@ -124,9 +124,9 @@ enum helper_effects {
 	EFFECT_PERFMON = 1 << 21, /* needs CAP_PERFMON as well */
 	EFFECT_PACKET_ARGS = 1 << 22, /* its memory arguments may point into the packet */
 	EFFECT_FORMAT = 1 << 23, /* the ARG_CSTRING is a format for the values (8 bytes each) in the memory after it */
-	EFFECT_MAY_SLEEP = 1 << 25, /* sleeps where the program may: not in a sleepable program's RCU or preemption section */
-	EFFECT_HOOK_LIST = 1 << 26, /* only in programs on some hooks: see helper_hook_ok() */
 	EFFECT_FUNC_ENTRY = 1 << 24, /* needs the entry of the function that was hit: kprobes, fentry, fexit, fmod_ret */
+	EFFECT_MAY_SLEEP = 1 << 25, /* sleeps where the program may: not in a sleepable program's RCU or preemption section */
+	EFFECT_HOOK_LIST = 1 << 26, /* where helper_hook_ok() says no, Linux says "helper call is not allowed in probe" */
 };
 
 /* ---- callbacks.def: functions that helpers and kfuncs call back: what R1 to R5 hold on entry, and what may be returned ---- */
@@ -208,6 +208,13 @@ const struct callback *callback_proto(u32 id);
 #define FOR_COMMON (FOR_SOCKET_TYPES | FOR_CGROUP_CALLS | FOR_TRACING | FOR_SK_REUSEPORT | FOR_STRUCT_OPS | FOR_NETFILTER | FOR_OWN)
 #define FOR_ALL	   (FOR_COMMON | FOR_LIRC_MODE2)
 
+/* groups of types that register kernel functions together */
+#define FOR_KF_TRACING (FOR_TRACE_BTF | FOR_TRACEPOINT | FOR_PERF_EVENT | FOR_LSM)
+#define FOR_KF_CGROUP                                                                                                       \
+	(FOR_CGROUP_SKB | FOR_CGROUP_SOCK | FOR_CGROUP_DEVICE | FOR_CGROUP_SOCK_ADDR | FOR_CGROUP_SOCKOPT | FOR_CGROUP_SYSCTL | \
+	 FOR_SOCK_OPS)
+#define FOR_KF_GENERIC (FOR_KF_TRACING | FOR_KF_CGROUP | FOR_SCHED_CLS | FOR_XDP | FOR_STRUCT_OPS | FOR_SYSCALL)
+
 struct helper_proto {
 	u32 id;
 	const char *name; /* without "bpf_" */
@@ -287,6 +294,7 @@ enum kfunc_role {
 	KROLE_TRAP, /* where the compiler proved that execution goes wrong: never to be reached */
 	KROLE_TASK_WORK, /* stores its callback argument, which runs on its own later */
 	KROLE_ITER_CSS_TASK, /* KF_ITER_NEW in LSM, iterator and sleepable programs only */
+	KROLE_DEVICE, /* XDP metadata: programs that are bound to a device only */
 };
 struct kfunc {
 	const char *name; /* with "bpf_" where it has it */
@@ -295,8 +303,41 @@ struct kfunc {
 	u64 avail; /* program types, as struct helper_proto's */
 	const char *since;
 };
-const struct kfunc *kfunc_by_name(const char *name); /* NULL: not in this build */
-const struct kfunc *kfuncs(u32 *n);
+const struct kfunc *kfunc_by_name(const char *name); /* NULL: none that programs may call */
+const struct kfunc *kfuncs(u32 *n); /* by name */
+
+/* ---- hooks.def, avail.def: what depends on the attach type and the hook, not on the program type alone ---- */
+enum hook_list {
+	HOOK_any,
+	HOOK_none,
+	HOOK_not_sk_storage, /* all but the functions of socket storage */
+	HOOK_d_path, /* functions in which bpf_d_path() may be called */
+	HOOK_lsm_sleepable, /* programs on it may be sleepable */
+	HOOK_lsm_untrusted, /* its arguments are not trusted pointers */
+	HOOK_lsm_disabled, /* programs cannot attach to it */
+	HOOK_lsm_bool, /* its result is 0 or 1 */
+	HOOK_lsm_sockopt, /* LSM_CGROUP programs may get and set socket options */
+	HOOK_tcp_congestion, /* struct_ops of that type */
+};
+/* name: the kernel function (LSM: "bpf_lsm_file_open"), or the struct of a struct_ops program; NULL is in no list */
+bool hook_in(enum hook_list list, const char *name);
+/* May a program of this type call it, when it is loaded for this attach type and target (as hook_in's name)? */
+bool helper_hook_ok(const struct helper_proto *p, u64 avail, u32 attach_type, const char *target);
+bool kfunc_hook_ok(const struct kfunc *f, u64 avail, u32 attach_type, const char *target);
+/* map_allows(), and for sockmaps the types of program that may update them: else "cannot update sockmap in this context" comes first */
+bool map_use_ok(u32 kind, enum map_use use, u64 avail, u32 attach_type);
+
+/* ---- fields.def, tp_args.def: how far pointers in kernel objects and in tracepoints' arguments are to be trusted ---- */
+enum field_safety {
+	SAFE_NOT,
+	SAFE_RCU, /* RCU-protected where the object is, never NULL */
+	SAFE_RCU_OR_NULL,
+	SAFE_TRUSTED, /* trusted as the object is */
+	SAFE_TRUSTED_OR_NULL,
+};
+enum field_safety field_safety(const char *type, const char *field);
+enum { TP_NULL = 1, TP_ERR = 2 };
+u32 tp_arg_may_be(const char *tracepoint, u32 arg); /* TP_NULL: may be NULL; TP_ERR: may be an errno: a number to the program */
 
 /* ---- ctx.def, skb.def: contexts, as programs see them, and the structs that their pointer fields lead to ---- */
 enum ctx_kind {
