@@ -5,6 +5,7 @@
 #include "client/skep-bpf.h"
 
 #include <stddef.h>
+#include <sys/stat.h>
 
 const char backend_name[] = "skep";
 static const char *btf_file;
@@ -32,9 +33,10 @@ static int engine_open(void)
 
 int backend_open(const char *kernel_btf)
 {
+	struct stat st; /* access() is the engine's */
 	int err;
 
-	btf_file = kernel_btf;
+	btf_file = stat(kernel_btf, &st) ? NULL : kernel_btf;
 	skep_bpf_hook(watch, NULL);
 	err = engine_open();
 	return err ? err : skep_bpf_sections();

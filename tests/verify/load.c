@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { LOG_BYTES = 64 << 20, DATA_BYTES = 64 };
 
@@ -372,7 +371,7 @@ int main(int argc, char **argv)
 	if (!log_buf)
 		return 2;
 	libbpf_set_print(say);
-	err = backend_open(access(opt.btf, R_OK) ? NULL : opt.btf);
+	err = backend_open(opt.btf);
 	if (err) {
 		fprintf(stderr, "%s: cannot open: %s\n", backend_name, strerror(-err));
 		return 2;
