@@ -159,7 +159,7 @@ const struct map_ops array_ops = {
 	.next_key = array_next_key,
 	.in_value = array_in_value,
 	.mmap = array_mmap,
-	.traits = KIND_STEADY | KIND_INNER | KIND_LOCKS | KIND_TIMERS | KIND_BATCH_GET_SET,
+	.traits = KIND_STEADY | KIND_INDEXED | KIND_INNER | KIND_LOCKS | KIND_TIMERS | KIND_BATCH_GET_SET,
 	.refused = EINVAL,
 };
 
@@ -183,7 +183,8 @@ static int percpu_array_create(struct map *m)
 		return err;
 	if (m->elem_size > 32768) /* PCPU_MIN_UNIT_SIZE */
 		return -E2BIG;
-	err = map_meta_create(m, stride(m) * domain_cpus(m->domain));
+	m->cpu_stride = stride(m);
+	err = map_meta_create(m, m->cpu_stride * domain_cpus(m->domain));
 	if (!err)
 		m->values = m->meta.base + sizeof(struct map_header);
 	return err;
@@ -260,6 +261,6 @@ const struct map_ops percpu_array_ops = {
 	.set = percpu_array_set,
 	.next_key = array_next_key,
 	.in_value = percpu_array_in_value,
-	.traits = KIND_PER_CPU | KIND_INNER | KIND_BATCH_GET_SET,
+	.traits = KIND_PER_CPU | KIND_INDEXED | KIND_INNER | KIND_BATCH_GET_SET,
 	.refused = EINVAL,
 };

@@ -46,6 +46,7 @@ enum kind_traits {
 	KIND_NET_ADMIN = 1 << 14, /* or CAP_NET_ADMIN */
 	KIND_NO_TYPES = 1 << 15, /* BTF for keys and values is refused: -ENOTSUPP */
 	KIND_KERNEL_TYPE = 1 << 16, /* the value is a kernel's struct: m->kernel_type */
+	KIND_INDEXED = 1 << 17, /* a lookup is values + index * elem_size (KIND_PER_CPU: + CPU * cpu_stride), index < max_entries */
 	KIND_BATCH_GET_SET = KIND_BATCH_GET | KIND_BATCH_SET,
 	KIND_BATCH_ALL = KIND_BATCH_GET_SET | KIND_BATCH_DELETE | KIND_BATCH_TAKE,
 };
@@ -140,6 +141,7 @@ struct map {
 	bool alone; /* while adopting: no other engine has the file open, so state of former owners can be cleared */
 	bool frozen; /* BPF_MAP_FREEZE: bpf(2) may not write */
 	u8 *values; /* array kinds: element 0 (of CPU 0); compiled code reads it */
+	u64 cpu_stride; /* per-CPU arrays: bytes from one CPU's values to the next one's */
 	void *priv; /* the family's own private state, sized by the family */
 	u32 kernel_type; /* KIND_KERNEL_TYPE: id of the value's type in the kernel's BTF, set before map_create() */
 	u32 elem_size; /* value_size rounded up to 8 */

@@ -64,6 +64,17 @@ struct prog {
 	bool needs_slot; /* uses per-CPU data, reclaimable objects or locks: a run takes a run slot */
 
 	_Atomic u64 run_count, run_ns;
+
+	/* Compiled form; NULL: interpreted. entry: code of every function, called with the run and R1 to R5. */
+	const struct prog_code *code;
+};
+
+struct run;
+struct prog_code {
+	u64 (*const *entry)(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e);
+	struct region region;
+	u32 size; /* bytes */
+	u64 compile_ns;
 };
 
 /* From calls and function pointers. -EINVAL: a jump leaves its function, or one runs off its end; -E2BIG: too many. */

@@ -43,7 +43,7 @@ static struct map *map_of(const struct run *r, u64 addr)
 		if (r->inner[i] == owner)
 			return owner;
 	/* A caller's program may have other maps than the one that a tail call led to. */
-	for (const struct vm_frame *f = ((struct vm *)r->vm)->frame; f; f = f->caller)
+	for (const struct vm_frame *f = r->vm ? ((struct vm *)r->vm)->frame : NULL; f; f = f->caller)
 		for (u32 i = 0; i < f->prog->n_maps; i++)
 			if (f->prog->maps[i] == owner)
 				return owner;
@@ -57,10 +57,17 @@ struct map *vm_map(const struct run *r, u64 handle)
 	return m && map_handle(m) == handle ? m : NULL;
 }
 
-static bool stack_ok(const struct vm *vm, u64 addr, u64 size)
+static bool stack_ok(const struct run *r, u64 addr, u64 size)
 {
-	u64 off = addr - (u64)(uintptr_t)vm->stack;
+	const struct vm *vm = r->vm;
+	u64 off;
 
+	if (!vm) { /* frames of compiled code lie between its caller's and this one */
+		u64 low = (u64)(uintptr_t)__builtin_frame_address(0);
+
+		return addr > low && addr < r->stack_top && size <= r->stack_top - addr;
+	}
+	off = addr - (u64)(uintptr_t)vm->stack;
 	if (off >= (u64)vm->depth * VM_STRIDE)
 		return false;
 	off %= VM_STRIDE;
@@ -84,7 +91,7 @@ static enum verdict find(struct run *r, u64 addr, u64 size)
 {
 	const struct packet *p = r->ctx.packet;
 
-	if (stack_ok(r->vm, addr, size))
+	if (stack_ok(r, addr, size))
 		return WRITABLE;
 	if (p && inside(addr, size, p->meta, (u64)(p->tail - p->meta)))
 		return p->read_only ? READABLE : WRITABLE;
@@ -113,7 +120,7 @@ static const char *describe(struct run *r, u64 addr, char *buf, size_t n)
 
 	if (addr < 4096)
 		snprintf(buf, n, "a NULL pointer plus %llu", (unsigned long long)addr);
-	else if (inside(addr, 0, vm->stack, sizeof(vm->stack)))
+	else if (vm && inside(addr, 0, vm->stack, sizeof(vm->stack)))
 		snprintf(buf, n, "stack address r10%+lld, outside its 512 bytes", (long long)(addr - vm->frame->fp));
 	else if (p && inside(addr, 0, p->head, (u64)(p->end - p->head)))
 		snprintf(buf, n, "packet offset %lld, outside of its %lld bytes", (long long)(addr - (u64)(uintptr_t)p->data),

@@ -151,8 +151,7 @@ static int atomic(struct run *r, const struct insn *i, u64 *reg, u32 *written)
 
 enum { NET_OFFSET = -0x100000, LINK_OFFSET = -0x200000 };
 
-/* False: outside the packet, which ends the function with 0. */
-static bool packet_load(struct run *r, s64 off, u32 size, u64 *out)
+bool vm_packet_load(struct run *r, s64 off, u32 size, u64 *out)
 {
 	const struct packet *p = r->ctx.packet;
 	const u8 *at;
@@ -283,7 +282,7 @@ static void leave(struct vm *vm, const struct vm_frame *f)
 		vm->run->prog = (struct prog *)f->caller->prog;
 }
 
-static int stopped(struct run *r)
+int vm_stopped(struct run *r)
 {
 	if (r->stop && atomic_load_explicit(r->stop, memory_order_relaxed)) {
 		vm_fault(r, FAULT_STOPPED, 0, 0, "stopped by its host");
@@ -435,7 +434,7 @@ static int exec(struct vm *vm, const struct prog *prog, u32 pc, const u64 args[5
 		case OP_LD_IND:
 			if (i->op == OP_LD_IND)
 				NEED(i->src);
-			if (!packet_load(r, (s32)(u32)((i->op == OP_LD_IND ? reg[i->src] : 0) + (u64)i->imm), i->width, &reg[0])) {
+			if (!vm_packet_load(r, (s32)(u32)((i->op == OP_LD_IND ? reg[i->src] : 0) + (u64)i->imm), i->width, &reg[0])) {
 				*result = 0;
 				err = 0;
 				goto out;
@@ -482,7 +481,7 @@ static int exec(struct vm *vm, const struct prog *prog, u32 pc, const u64 args[5
 				if (call_helper(vm, prog, i, reg, &written))
 					goto out;
 			}
-			if (unlikely(stopped(r)))
+			if (unlikely(vm_stopped(r)))
 				goto out;
 			break;
 		case OP_EXIT:
@@ -499,7 +498,7 @@ static int exec(struct vm *vm, const struct prog *prog, u32 pc, const u64 args[5
 		continue;
 jump:
 		/* Every cycle passes a jump or a call. */
-		if (unlikely(stopped(r)))
+		if (unlikely(vm_stopped(r)))
 			goto out;
 		pc = (u32)i->target - 1;
 	}
@@ -525,10 +524,8 @@ static void clean_up(struct run *r)
 	}
 }
 
-int vm_run(struct run *r, u64 *result)
+static int interpret(struct run *r, const struct prog *prog, const u64 args[5], u32 n_args, u64 *result)
 {
-	u64 args[5] = {(u64)(uintptr_t)r->ctx.bytes, r->ctx.second};
-	struct prog *first = r->prog;
 	struct vm vm;
 	int err;
 
@@ -536,25 +533,62 @@ int vm_run(struct run *r, u64 *result)
 	vm.frame = NULL;
 	vm.pc = vm.depth = 0;
 	r->vm = &vm;
+	err = exec(&vm, prog, 0, args, n_args, result);
+	r->vm = NULL;
+	return err;
+}
+
+u64 vm_continue(struct run *r, u64 ctx, u64 b, u64 c, u64 d, u64 e)
+{
+	u64 args[5] = {ctx}, result = 0;
+
+	(void)b, (void)c, (void)d, (void)e;
+	interpret(r, r->prog, args, 1, &result);
+	return result;
+}
+
+int vm_run(struct run *r, u64 *result)
+{
+	u64 args[5] = {(u64)(uintptr_t)r->ctx.bytes, r->ctx.second};
+	struct prog *first = r->prog;
+	int err = 0;
+
 	r->fault.code = FAULT_NONE;
 	r->insns = 0;
 	r->tail_calls = r->n_records = r->n_inner = 0;
 	r->lock_held = NULL;
-	err = exec(&vm, first, 0, args, r->ctx.has_second ? 2 : 1, result);
+	if (first->code && !r->interpreted && !r->coverage) {
+		static const _Atomic bool never;
+
+		if (!r->stop)
+			r->stop = &never;
+		r->vm = NULL;
+		r->stack_top = (u64)(uintptr_t)__builtin_frame_address(0);
+		*result = first->code->entry[0](r, args[0], args[1], 0, 0, 0);
+	} else {
+		err = interpret(r, first, args, r->ctx.has_second ? 2 : 1, result);
+	}
 	if (unlikely(r->lock_held || r->n_records))
 		clean_up(r);
 	r->prog = first;
-	r->vm = NULL;
 	return err || r->fault.code ? -EFAULT : 0;
 }
 
 int vm_call(struct run *r, u32 insn, const u64 args[5], u64 *result)
 {
 	struct vm *vm = r->vm;
-	u32 pc = vm->pc;
-	int err = exec(vm, vm->frame->prog, insn, args, 5, result);
+	int err;
+	u32 pc;
 
+	if (!vm) { /* compiled */
+		const struct subprog *f = subprog_at(r->prog, insn);
+
+		*result = r->prog->code->entry[f - r->prog->subprogs](r, args[0], args[1], args[2], args[3], args[4]);
+		return unlikely(r->fault.code) ? -EFAULT : 0;
+	}
+	pc = vm->pc;
+	err = exec(vm, vm->frame->prog, insn, args, 5, result);
 	if (!err)
 		vm->pc = pc;
-	return err ? err : stopped(r);
+	return err ? err : vm_stopped(r);
 }

@@ -23,7 +23,6 @@ struct vm {
 };
 
 struct map *vm_map(const struct run *r, u64 handle);
-int vm_ctx_load(struct run *r, u32 off, u32 size, u64 *out);
 int vm_ctx_store(struct run *r, u32 off, u32 size, u64 value);
 /* Turns registers into what the body gets. written: mask of registers that hold a value. */
 int vm_check_args(struct run *r, const struct helper_proto *proto, u64 value[5], u32 written, struct map **map, u64 *record_size);

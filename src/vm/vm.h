@@ -110,7 +110,9 @@ struct run {
 	u32 n_inner;
 	void *lock_held; /* the bpf_spin_lock that the program holds */
 	_Atomic u8 *coverage; /* optional: one byte per slot, set to 1 when executed */
-	void *vm; /* the interpreter's private state for this run */
+	void *vm; /* the interpreter's private state for this run; NULL: compiled code runs */
+	bool interpreted; /* compiled code is not used */
+	u64 stack_top; /* compiled code's frames lie below */
 	u64 rng;
 	const struct helper_proto *own; /* the embedder's helper that is being called */
 	struct run_task task; /* filled by host->task() on first use */
@@ -121,6 +123,12 @@ struct run {
 int vm_run(struct run *r, u64 *result);
 /* From a helper: calls the program's function at slot `insn` with up to five arguments. 0 or -EFAULT. */
 int vm_call(struct run *r, u32 insn, const u64 args[5], u64 *result);
+/* For compiled code: goes on in r->prog, which is not compiled; a packet load, false outside of the packet; has the run used
+ * up its budget, or been stopped? */
+helper_fn vm_continue;
+bool vm_packet_load(struct run *r, s64 off, u32 size, u64 *out);
+int vm_stopped(struct run *r);
+int vm_ctx_load(struct run *r, u32 off, u32 size, u64 *out);
 /* Is [addr, addr + size) memory that this run may read (write)? Fills r->fault and returns -EFAULT if not. */
 int vm_check(struct run *r, u64 addr, u64 size, bool write);
 /* Same, without a fault: for the probe family. */

@@ -7,6 +7,7 @@
  * fold them; it runs with B in a register and, where B can be one, as an immediate.
  */
 #include "isa/isa.h"
+#include "jit/jit.h"
 #include "kernel.h"
 #include "test.h"
 #include "vm/vm.h"
@@ -28,13 +29,14 @@ struct vector {
 /* 0: *result holds R0 and mem what memory is; 1: this engine cannot run it; -1: it failed, text says why. */
 typedef int engine_fn(const struct vector *v, u8 *mem, u64 *result, char text[256]);
 
-/* ---- the interpreter ---- */
+/* ---- the interpreter, and the compiler in several settings ---- */
 
-static int interpret(const struct vector *v, u8 *mem, u64 *result, char text[256])
+static struct window window; /* where code lies */
+
+static int execute(const struct vector *v, u8 *mem, u64 *result, char text[256], const struct jit_options *compiled)
 {
-	static const struct window nothing;
 	static const struct ctx_type no_fields = {.name = "vector", .flags = CTX_TYPE_FLAT};
-	const struct run_host host = {.window = &nothing};
+	const struct run_host host = {.window = &window};
 	struct packet packet = {0};
 	struct insn insns[MAX_INSNS];
 	u64 operand[MAX_INSNS] = {0};
@@ -42,6 +44,7 @@ static int interpret(const struct vector *v, u8 *mem, u64 *result, char text[256
 	struct prog prog = {.mem = &mem_libc, .raw = v->raw, .insns = insns, .operand = operand, .n = v->n};
 	struct run run = {.prog = &prog, .host = &host, .budget = 1000000};
 	u8 ctx[8] = {0}, bytes[MAX_MEM];
+	const char *why = "";
 	int r = -1;
 
 	if (insns_decode(v->raw, v->n, insns, &err)) {
@@ -50,11 +53,23 @@ static int interpret(const struct vector *v, u8 *mem, u64 *result, char text[256
 	}
 	for (u32 k = 0; k < v->n; k++)
 		if (insns[k].op == OP_LD_IMM64)
-			operand[k] = (u64)insns[k].imm;
+			operand[k] = insns[k].pseudo == PSEUDO_FUNC ? func_value((u32)((s64)k + 1 + insns[k].imm)) : (u64)insns[k].imm;
 	arena_open(&prog.arena, &mem_libc);
 	if (subprogs_find(&prog, &err)) {
 		snprintf(text, 256, "insn %u: %s", err.insn, err.text);
 		goto out;
+	}
+	if (compiled) {
+		struct jit_options o = *compiled;
+
+		o.host = &host;
+		o.window = &window;
+		o.check = true;
+		r = jit_compile(&prog, &o, NULL, &why);
+		if (r) {
+			snprintf(text, 256, "not compiled: %d: %s", r, why ? why : "");
+			goto out;
+		}
 	}
 	run.ctx.type = &no_fields;
 	run.ctx.bytes = v->has_packet ? ctx : mem;
@@ -74,8 +89,44 @@ static int interpret(const struct vector *v, u8 *mem, u64 *result, char text[256
 	if (r)
 		snprintf(text, 256, "%s", run.fault.text);
 out:
+	jit_free(&prog);
 	arena_close(&prog.arena);
 	return r;
+}
+
+static int interpret(const struct vector *v, u8 *mem, u64 *result, char text[256])
+{
+	return execute(v, mem, result, text, NULL);
+}
+
+static int compile(const struct vector *v, u8 *mem, u64 *result, char text[256])
+{
+	const struct jit_options o = {0};
+
+	return execute(v, mem, result, text, &o);
+}
+
+/* Every pass left out. */
+static int compile_plain(const struct vector *v, u8 *mem, u64 *result, char text[256])
+{
+	const struct jit_options o = {.without = ~0u};
+
+	return execute(v, mem, result, text, &o);
+}
+
+/* Two registers besides those that addresses and results go through: nearly everything lives on the stack. */
+static int compile_spilling(const struct vector *v, u8 *mem, u64 *result, char text[256])
+{
+	const struct jit_options o = {.registers = 1 << 3 | 1 << 6 | 1 << 10 | 1 << 11};
+
+	return execute(v, mem, result, text, &o);
+}
+
+static int compile_poisoned(const struct vector *v, u8 *mem, u64 *result, char text[256])
+{
+	const struct jit_options o = {.poison = true, .baseline = true, .poll = true};
+
+	return execute(v, mem, result, text, &o);
 }
 
 /* ---- the running kernel ---- */
@@ -181,7 +232,12 @@ static const struct engine {
 } engines[] = {
 	{"interpreter", interpret, always, true, ""},
 	{"kernel", kernel, kernel_there, false, KERNEL_MISSING},
+	{"compiler", compile, always, true, ""},
+	{"compiler without passes", compile_plain, always, true, ""},
+	{"compiler with two registers", compile_spilling, always, true, ""},
+	{"compiler with poisoned registers", compile_poisoned, always, true, ""},
 };
+enum { INTERPRETER, KERNEL, COMPILER };
 
 struct tally {
 	u32 ran, refused, wrong;
@@ -473,6 +529,18 @@ TEST(operations_on_the_kernel)
 	all_operations(&engines[1]);
 }
 
+TEST(operations_compiled)
+{
+	for (u32 e = COMPILER; e < ARRAY_SIZE(engines); e++)
+		all_operations(&engines[e]);
+}
+
+TEST(programs_compiled)
+{
+	for (u32 e = COMPILER; e < ARRAY_SIZE(engines); e++)
+		all_programs(&engines[e]);
+}
+
 TEST(programs_on_the_interpreter)
 {
 	all_programs(&engines[0]);
@@ -671,11 +739,51 @@ TEST(random_programs_as_on_the_kernel)
 	CHECK(ran > 2000);
 }
 
+TEST(random_programs_compiled)
+{
+	u32 ran = 0, rounds = getenv("ROUNDS") ? (u32)atoi(getenv("ROUNDS")) : 2000;
+
+	if (getenv("SEED"))
+		random_state = strtoull(getenv("SEED"), NULL, 0) | 1;
+	for (u32 round = 0; round < rounds && !test_case_failed; round++) {
+		u8 mine[MAX_MEM], theirs[MAX_MEM];
+		struct vector v = {.name = "random"};
+		char text[256] = "";
+		u64 a = 0, b = 0;
+
+		random_program(&v);
+		memcpy(mine, v.mem, MAX_MEM);
+		if (interpret(&v, mine, &a, text)) {
+			test_fail(__FILE__, __LINE__, "round %u: interpreter: %s", round, text);
+			break;
+		}
+		for (u32 e = COMPILER; e < ARRAY_SIZE(engines); e++) {
+			memcpy(theirs, v.mem, MAX_MEM);
+			if (engines[e].run(&v, theirs, &b, text) || a != b || memcmp(mine, theirs, MAX_MEM)) {
+				test_fail(__FILE__, __LINE__, "round %u: interpreter gives 0x%llx, %s 0x%llx%s %s", round, (unsigned long long)a,
+					  engines[e].name, (unsigned long long)b, memcmp(mine, theirs, MAX_MEM) ? ", memory differs" : "", text);
+				for (u32 k = 0; k < v.n; k++) {
+					const u64 *raw = (const u64 *)&v.raw[k];
+
+					printf("# %016llx\n", (unsigned long long)*raw);
+				}
+			}
+			ran++;
+		}
+	}
+	CHECK(ran > 4000);
+}
+
 int main(void)
 {
+	if (window_open(&window, (size_t)1 << 30))
+		return 1;
 	RUN(operations_folded);
 	RUN(operations_on_the_interpreter);
 	RUN(programs_on_the_interpreter);
+	RUN(operations_compiled);
+	RUN(programs_compiled);
+	RUN(random_programs_compiled);
 	RUN(operations_on_the_kernel);
 	RUN(programs_on_the_kernel);
 	RUN(random_programs_as_on_the_kernel);

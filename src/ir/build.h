@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The state of ir_build(), shared by build.c (blocks, registers, instructions) and calls.c (what calls become). */
+#ifndef SKEP_IR_BUILD_H
+#define SKEP_IR_BUILD_H
+
+#include "ir/ir.h"
+
+enum { BUILD_FP = 10, BUILD_LOOPS = 11, BUILD_VARS = 12 };
+
+struct build_bb { /* a basic block of bytecode */
+	u32 start, end, last; /* slots; last: of its last instruction */
+	u32 succ[2], n_succ;
+	u32 *pred, n_pred;
+	u16 use, def, live; /* sets of registers */
+	bool reached;
+	u32 first, last_ir; /* blocks of the IR that it became */
+	u32 *exit; /* values of registers at its end */
+};
+
+struct builder {
+	struct ir *f;
+	const struct insn *insns;
+	u32 start, end, pc;
+	u32 *bb_of, *order, n_order;
+	struct build_bb *bb;
+	u32 n_bb;
+	u32 at; /* block of the IR that nodes are added to */
+	u32 cur[BUILD_VARS]; /* values of registers */
+	u32 *from; /* block of the IR to the block of bytecode that ends there */
+};
+
+u32 build_add(struct builder *b, enum ir_op op, u32 width, u32 x, u32 y);
+u32 build_load(struct builder *b, u32 addr, s64 off, u32 size, u32 flags);
+u32 build_call(struct builder *b, const void *fn, u32 n, const u32 *args);
+u32 build_block(struct builder *b);
+u32 build_jump(struct builder *b, u32 to);
+void build_branch(struct builder *b, enum op cmp, u32 width, u32 x, u32 y, u32 yes, u32 no);
+void build_return(struct builder *b, u32 v);
+void build_any_call(struct builder *b, const struct insn *i); /* calls.c */
+void build_poll(struct builder *b, u32 cost);
+
+#endif

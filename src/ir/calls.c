@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What calls become. A helper is called directly, its arguments converted as its prototype says (a map handle becomes the map, a
+ * function its slot); helpers that are a map's own operation call that operation; those that are a load or an address are
+ * inlined. A call says which memory it reads and writes behind its arguments, so that the rest of the frame stays private.
+ */
+#include "ir/build.h"
+
+#define RUN_FIELD(f) (s64)offsetof(struct run, f)
+
+/* In a block with two predecessors, in the order of its edges. */
+static u32 phi2(struct builder *b, u32 block, u32 x, u32 y)
+{
+	u32 v = ir_node(b->f, IR_PHI, 64), at, *args = ir_pool(b->f, 2, &at);
+
+	if (!args)
+		return 0;
+	args[0] = x;
+	args[1] = y;
+	b->f->node[v].arg[0] = at;
+	b->f->node[v].pc = b->pc;
+	ir_append(b->f, block, v);
+	return v;
+}
+
+static u32 run_load(struct builder *b, s64 off, u32 size, u32 flags)
+{
+	u32 v = build_load(b, b->f->params[0], off, size, flags | IRF_PRIVATE);
+
+	b->f->node[v].kinds = PTR_RUN;
+	return v;
+}
+
+static u32 load_hold(struct builder *b)
+{
+	return run_load(b, RUN_FIELD(hold), 8, IRF_INVARIANT);
+}
+
+static u32 load_cpu(struct builder *b)
+{
+	u32 v = build_load(b, load_hold(b), (s64)offsetof(struct hold, index), 4, IRF_INVARIANT | IRF_PRIVATE);
+
+	b->f->node[v].kinds = PTR_RUN;
+	return v;
+}
+
+static u32 reg(struct builder *b, u32 r)
+{
+	return b->cur[r] ? b->cur[r] : ir_const(b->f, 0);
+}
+
+/* ---- leaving when a fault ended the run ---- */
+
+static void return_if(struct builder *b, u32 v)
+{
+	u32 out = build_block(b), go = build_block(b);
+
+	build_branch(b, OP_JNE, 32, v, ir_const(b->f, 0), out, go);
+	b->f->block[out].cold = true;
+	b->at = out;
+	build_return(b, ir_const(b->f, 0));
+	b->at = go;
+}
+
+static void check_fault(struct builder *b)
+{
+	u32 v;
+
+	if (!b->f->poll)
+		return;
+	v = run_load(b, RUN_FIELD(fault.code), 4, 0);
+	return_if(b, v);
+}
+
+void build_poll(struct builder *b, u32 cost)
+{
+	u32 n = run_load(b, RUN_FIELD(insns), 8, 0), stop, slow, look, go, v;
+
+	n = build_add(b, (enum ir_op)OP_ADD, 64, n, ir_const(b->f, cost));
+	v = build_add(b, IR_STORE, 8, b->f->params[0], n);
+	b->f->node[v].imm = RUN_FIELD(insns);
+	b->f->node[v].kinds = PTR_RUN;
+	slow = build_block(b);
+	look = build_block(b);
+	go = build_block(b);
+	b->f->block[slow].cold = true;
+	build_branch(b, OP_JGT, 64, n, run_load(b, RUN_FIELD(budget), 8, IRF_INVARIANT), slow, look);
+	b->at = look;
+	stop = build_load(b, run_load(b, RUN_FIELD(stop), 8, IRF_INVARIANT), 0, 1, 0);
+	b->f->node[stop].kinds = PTR_OTHER;
+	build_branch(b, OP_JNE, 32, stop, ir_const(b->f, 0), slow, go);
+	b->at = slow;
+	v = build_call(b, (const void *)(uintptr_t)ir_runtime()->poll, 0, NULL);
+	b->f->call[b->f->node[v].imm].reads_only = true;
+	return_if(b, v);
+	build_jump(b, go);
+	b->at = go;
+}
+
+/* ---- maps ---- */
+
+static struct map *known_map(const struct builder *b, u32 v)
+{
+	if (!ir_is_const(b->f, v))
+		return NULL;
+	for (u32 i = 0; i < b->f->prog->n_maps; i++)
+		if (map_handle(b->f->prog->maps[i]) == (u64)b->f->node[v].imm)
+			return b->f->prog->maps[i];
+	return NULL;
+}
+
+/* The struct map of a handle. Found at run time, it may still be a constant that only later passes see. */
+static u32 map_value(struct builder *b, u32 handle, struct map **known)
+{
+	u32 v;
+
+	*known = known_map(b, handle);
+	if (*known)
+		return ir_const(b->f, (u64)(uintptr_t)*known);
+	v = build_call(b, (const void *)(uintptr_t)ir_runtime()->map_of, 1, &handle);
+	b->f->call[b->f->node[v].imm].reads_only = true;
+	return v;
+}
+
+/* Elements in a row: the address is computed here. NULL is told apart by control flow, which later passes thread. */
+static u32 indexed_lookup(struct builder *b, const struct map *m, u32 key)
+{
+	struct ir *f = b->f;
+	u32 index = build_load(b, key, 0, 4, 0), base = ir_const(f, (u64)(uintptr_t)m->values), v, found, missing, done, from;
+
+	if (m->ops->traits & KIND_PER_CPU) {
+		v = build_add(b, (enum ir_op)OP_MUL, 64, load_cpu(b), ir_const(f, m->cpu_stride));
+		base = build_add(b, (enum ir_op)OP_ADD, 64, v, base);
+	}
+	found = build_block(b);
+	missing = build_block(b);
+	done = build_block(b);
+	f->block[missing].cold = true;
+	build_branch(b, OP_JLT, 32, index, ir_const(f, m->spec.max_entries), found, missing);
+	b->at = found;
+	v = build_add(b, (enum ir_op)OP_MUL, 64, index, ir_const(f, m->elem_size));
+	v = build_add(b, (enum ir_op)OP_ADD, 64, v, base);
+	from = v;
+	build_jump(b, done);
+	b->at = missing;
+	build_jump(b, done);
+	b->at = done;
+	return phi2(b, done, from, ir_const(f, 0));
+}
+
+/* Helpers that are an operation of the map, and how many arguments it has behind map and run slot. */
+static const struct direct {
+	u32 id;
+	u32 n;
+	bool is_int;
+	size_t slot;
+} direct[] = {
+	{HELPER_map_lookup_elem, 1, false, offsetof(struct map_ops, lookup)},
+	{HELPER_map_update_elem, 3, true, offsetof(struct map_ops, update)},
+	{HELPER_map_delete_elem, 1, true, offsetof(struct map_ops, remove)},
+	{HELPER_map_push_elem, 2, true, offsetof(struct map_ops, push)},
+	{HELPER_map_pop_elem, 1, true, offsetof(struct map_ops, pop)},
+	{HELPER_map_peek_elem, 1, true, offsetof(struct map_ops, peek)},
+	{HELPER_ringbuf_output, 3, true, offsetof(struct map_ops, output)},
+};
+
+static const struct direct *find_direct(u32 id)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(direct); i++)
+		if (direct[i].id == id)
+			return &direct[i];
+	return NULL;
+}
+
+/* ---- helpers ---- */
+
+struct helper_call {
+	const struct helper_proto *proto;
+	struct map *map;
+	u32 arg[5]; /* converted */
+	u32 size[5];
+	u8 writes, n;
+	bool calls_back;
+	u32 callback;
+};
+
+static u32 const_or_top(const struct builder *b, u32 v)
+{
+	return ir_is_const(b->f, v) && (u64)b->f->node[v].imm < IR_TO_TOP ? (u32)(u64)b->f->node[v].imm : IR_TO_TOP;
+}
+
+static void convert(struct builder *b, struct helper_call *h, u32 i)
+{
+	u32 kind = h->proto->args[i] & ARG_KIND_MASK, v = reg(b, i + 1);
+
+	switch ((enum arg_kind)kind) {
+	case ARG_MAP_HANDLE: v = map_value(b, v, &h->map); break;
+	case ARG_KEY: h->size[i] = h->map ? h->map->spec.key_size : IR_TO_TOP; break;
+	case ARG_VALUE_OUT: h->writes |= (u8)(1u << i);
+	/* fallthrough */
+	case ARG_VALUE: h->size[i] = h->map ? h->map->spec.value_size : IR_TO_TOP; break;
+	case ARG_MEM_RW:
+	case ARG_MEM_OUT: h->writes |= (u8)(1u << i);
+	/* fallthrough */
+	case ARG_MEM: h->size[i] = const_or_top(b, reg(b, i + 2)); break;
+	case ARG_FIXED_RW:
+	case ARG_FIXED_OUT: h->writes |= (u8)(1u << i);
+	/* fallthrough */
+	case ARG_FIXED: h->size[i] = h->proto->args[i] >> ARG_PARAM_SHIFT; break;
+	case ARG_CALLBACK:
+		h->calls_back = true;
+		if (ir_is_const(b->f, v))
+			h->callback = (u32)(subprog_at(b->f->prog, (u32)(u64)b->f->node[v].imm) - b->f->prog->subprogs) + 1;
+		v = build_add(b, (enum ir_op)OP_MOV, 32, v, 0);
+		break;
+	case ARG_CSTRING:
+	case ARG_UNSAFE:
+	case ARG_ANYTHING: h->size[i] = IR_TO_TOP; break;
+	case ARG_SCALAR:
+	case ARG_CTX:
+	case ARG_SIZE:
+	case ARG_SIZE_0:
+	case ARG_ALLOC_SIZE:
+	case ARG_MAP_FLAGS_0: break;
+	default: /* may be followed, and written */
+		h->size[i] = IR_TO_TOP;
+		h->writes |= (u8)(1u << i);
+	}
+	h->arg[i] = v;
+	h->n = (u8)(i + 1);
+}
+
+/* The compiled call; `from` converted arguments go behind the n_first that are given. */
+static u32 emit(struct builder *b, const struct helper_call *h, const void *fn, const u32 *first, u32 n_first, u32 from, u32 count)
+{
+	u32 c = ir_call(b->f), v = build_add(b, IR_CALL, 64, 0, 0);
+	struct ir_call *call = &b->f->call[c];
+
+	call->kind = IRC_RUNTIME;
+	call->fn = fn;
+	call->calls_back = h->calls_back;
+	call->subprog = h->callback;
+	for (u32 i = 0; i < n_first; i++)
+		call->args[call->n_args++] = first[i];
+	for (u32 i = from; i < from + count; i++) {
+		if (h->writes >> i & 1)
+			call->writes |= (u8)(1u << call->n_args);
+		call->sizes[call->n_args] = h->size[i];
+		call->args[call->n_args++] = h->arg[i];
+	}
+	switch ((enum ret_kind)(h->proto->ret & RET_KIND_MASK)) {
+	case RET_VOID:
+	case RET_SCALAR: break;
+	case RET_MAP_VALUE:
+	case RET_RECORD: call->ret_kinds = PTR_MAP; break;
+	case RET_PACKET: call->ret_kinds = PTR_PACKET; break;
+	default: call->ret_kinds = PTR_PACKET | PTR_MAP | PTR_OTHER;
+	}
+	b->f->node[v].imm = c;
+	return v;
+}
+
+static void clear_args(struct builder *b, u32 r0)
+{
+	memset(b->cur + 1, 0, 5 * sizeof(u32));
+	b->cur[0] = r0;
+}
+
+static u32 call_direct(struct builder *b, const struct helper_call *h, const struct direct *d)
+{
+	const void *fn;
+	u32 v;
+
+	memcpy(&fn, (const u8 *)h->map->ops + d->slot, sizeof(fn));
+	if (!fn)
+		return 0;
+	v = emit(b, h, fn, (u32[]){h->arg[0], load_hold(b)}, 2, 1, d->n);
+	return d->is_int ? build_add(b, (enum ir_op)OP_MOVS32, 64, v, 0) : v;
+}
+
+static const void *body_of(struct builder *b, const struct helper_proto *proto)
+{
+	const struct run_host *host = b->f->host;
+	helper_fn *fn = proto->id < host->n_bodies ? host->bodies[proto->id] : NULL;
+	struct run dummy;
+	u32 v;
+
+	if (fn || !host->own_body || !proto->has_body)
+		return (const void *)(uintptr_t)fn;
+	/* An embedder's helper: the run says which. */
+	fn = host->own_body(host->ud, &dummy, proto);
+	v = build_add(b, IR_STORE, 8, b->f->params[0], ir_const(b->f, (u64)(uintptr_t)proto));
+	b->f->node[v].imm = RUN_FIELD(own);
+	b->f->node[v].kinds = PTR_RUN;
+	return (const void *)(uintptr_t)fn;
+}
+
+static u32 call_body(struct builder *b, const struct helper_call *h)
+{
+	const void *fn = body_of(b, h->proto);
+	u32 v;
+
+	if (!fn) {
+		b->f->unsupported = h->proto->name;
+		return 0;
+	}
+	if (h->calls_back) { /* callbacks are functions of the program that run->prog says */
+		v = build_add(b, IR_STORE, 8, b->f->params[0], ir_const(b->f, (u64)(uintptr_t)b->f->prog));
+		b->f->node[v].imm = RUN_FIELD(prog);
+		b->f->node[v].kinds = PTR_RUN;
+	}
+	v = emit(b, h, fn, (u32[]){b->f->params[0]}, 1, 0, h->n);
+	if ((h->proto->ret & RET_KIND_MASK) == RET_RECORD) {
+		u32 size = ir_const(b->f, 0);
+
+		for (u32 i = 0; i < h->n; i++)
+			if ((h->proto->args[i] & ARG_KIND_MASK) == ARG_ALLOC_SIZE)
+				size = h->arg[i];
+		v = build_call(b, (const void *)(uintptr_t)ir_runtime()->keep_record, 3, (u32[]){v, h->arg[0], size});
+		b->f->call[b->f->node[v].imm].ret_kinds = PTR_MAP;
+		b->f->call[b->f->node[v].imm].reads_only = true;
+	}
+	return v;
+}
+
+static u32 inlined(struct builder *b, const struct helper_call *h)
+{
+	bool lookup = h->proto->args[0] == ARG_MAP(lookup) && h->n == 2 && h->map;
+
+	if (h->proto->id == HELPER_get_smp_processor_id)
+		return load_cpu(b);
+	if (lookup && h->map->ops->traits & KIND_INDEXED &&
+	    (u64)h->map->elem_size * h->map->spec.max_entries < INT32_MAX)
+		return indexed_lookup(b, h->map, h->arg[1]);
+	return 0;
+}
+
+static void tail_call(struct builder *b)
+{
+	struct map *m;
+	u32 ctx = reg(b, 1), map = map_value(b, reg(b, 2), &m), v, go, stay;
+
+	v = build_call(b, (const void *)(uintptr_t)ir_runtime()->tail_call, 2, (u32[]){map, reg(b, 3)});
+	b->f->call[b->f->node[v].imm].reads_only = true;
+	go = build_block(b);
+	stay = build_block(b);
+	build_branch(b, OP_JNE, 64, v, ir_const(b->f, 0), go, stay);
+	b->at = go;
+	build_add(b, IR_TAIL, 64, v, ctx);
+	b->f->block[go].n_succ = 0;
+	b->at = stay;
+	clear_args(b, ir_const(b->f, 0));
+}
+
+static void helper(struct builder *b)
+{
+	struct helper_call h = {.proto = (const struct helper_proto *)(uintptr_t)b->f->prog->operand[b->pc]};
+	const struct direct *d;
+	u32 v;
+
+	if (!h.proto) {
+		b->f->unsupported = "a helper that is not available";
+		return;
+	}
+	if (h.proto->effects & EFFECT_TAIL_CALL) {
+		tail_call(b);
+		return;
+	}
+	for (u32 i = 0; i < 5 && h.proto->args[i] != ARG_NONE; i++)
+		convert(b, &h, i);
+	v = inlined(b, &h);
+	d = h.map ? find_direct(h.proto->id) : NULL;
+	if (!v && d)
+		v = call_direct(b, &h, d);
+	if (!v)
+		v = call_body(b, &h);
+	clear_args(b, (h.proto->ret & RET_KIND_MASK) == RET_VOID ? ir_const(b->f, 0) : v);
+	if (h.calls_back)
+		check_fault(b);
+}
+
+static void subprog(struct builder *b, const struct insn *i)
+{
+	u32 c = ir_call(b->f), v = build_add(b, IR_CALL, 64, 0, 0);
+	struct ir_call *call = &b->f->call[c];
+
+	call->kind = IRC_SUBPROG;
+	call->subprog = (u32)(subprog_at(b->f->prog, (u32)i->target) - b->f->prog->subprogs);
+	call->ret_kinds = PTR_ANY;
+	call->n_args = 6;
+	call->args[0] = b->f->params[0];
+	for (u32 r = 1; r <= 5; r++) {
+		u32 x = reg(b, r);
+
+		b->f->call[c].args[r] = x;
+		b->f->call[c].sizes[r] = IR_TO_TOP;
+	}
+	b->f->node[v].imm = c;
+	clear_args(b, v);
+	check_fault(b);
+}
+
+void build_any_call(struct builder *b, const struct insn *i)
+{
+	if (i->pseudo == CALL_SUBPROG)
+		subprog(b, i);
+	else if (i->pseudo == CALL_HELPER)
+		helper(b);
+	else
+		b->f->unsupported = "a kernel function";
+}

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Nodes, blocks, edges, and the order of blocks: reverse postorder, dominators (Cooper, Harvey and Kennedy), loop depth. */
+#include "ir/ir.h"
+
+static bool grow(struct ir *f, void **at, u32 *cap, u32 n, size_t each)
+{
+	u32 want = *cap ? *cap : 64;
+	void *p;
+
+	if (n <= *cap)
+		return true;
+	while (want < n)
+		want *= 2;
+	p = arena_array(f->arena, want, each);
+	if (!p) {
+		f->failed = true;
+		return false;
+	}
+	if (*at)
+		memcpy(p, *at, *cap * each);
+	*at = p;
+	*cap = want;
+	return true;
+}
+
+u32 ir_node(struct ir *f, enum ir_op op, u32 width)
+{
+	if (f->n_nodes == 0)
+		f->n_nodes = 1;
+	if (!grow(f, (void **)&f->node, &f->cap_nodes, f->n_nodes + 1, sizeof(*f->node)))
+		return 0;
+	f->node[f->n_nodes] = (struct ir_node){.op = (u8)op, .width = (u8)width};
+	return f->n_nodes++;
+}
+
+static u32 const_slot(const struct ir *f, u64 value)
+{
+	u32 h = (u32)((value * 0x9e3779b97f4a7c15ull) >> 32) & (f->cap_consts - 1);
+
+	while (f->consts[h] && (u64)f->node[f->consts[h]].imm != value)
+		h = (h + 1) & (f->cap_consts - 1);
+	return h;
+}
+
+u32 ir_const(struct ir *f, u64 value)
+{
+	u32 slot, v;
+
+	if (f->n_consts * 2 >= f->cap_consts) {
+		u32 *old = f->consts, n = f->cap_consts, cap = n ? n * 4 : 64;
+		u32 *table = arena_array(f->arena, cap, sizeof(u32));
+
+		if (!table) {
+			f->failed = true;
+			return 0;
+		}
+		f->consts = table;
+		f->cap_consts = cap;
+		for (u32 i = 0; i < n; i++)
+			if (old[i])
+				table[const_slot(f, (u64)f->node[old[i]].imm)] = old[i];
+	}
+	slot = const_slot(f, value);
+	if (f->consts[slot])
+		return f->consts[slot];
+	v = ir_node(f, IR_CONST, 64);
+	f->node[v].imm = (s64)value;
+	f->consts[slot] = v;
+	f->n_consts++;
+	return v;
+}
+
+u32 ir_block(struct ir *f)
+{
+	if (!grow(f, (void **)&f->block, &f->cap_blocks, f->n_blocks + 1, sizeof(*f->block)))
+		return 0;
+	f->block[f->n_blocks] = (struct ir_block){.reachable = true};
+	return f->n_blocks++;
+}
+
+u32 ir_call(struct ir *f)
+{
+	if (!grow(f, (void **)&f->call, &f->cap_calls, f->n_calls + 1, sizeof(*f->call)))
+		return 0;
+	f->call[f->n_calls] = (struct ir_call){0};
+	return f->n_calls++;
+}
+
+u32 *ir_pool(struct ir *f, u32 n, u32 *at)
+{
+	if (f->n_pool + n > f->cap_pool && !grow(f, (void **)&f->pool, &f->cap_pool, f->n_pool + n, sizeof(u32)))
+		return NULL;
+	*at = f->n_pool;
+	f->n_pool += n;
+	return f->pool + *at;
+}
+
+void ir_append(struct ir *f, u32 b, u32 v)
+{
+	struct ir_block *k = &f->block[b];
+	struct ir_node *n = &f->node[v];
+
+	if (k->last && ir_is_end(f->node[k->last].op)) {
+		ir_insert(f, k->last, v);
+		return;
+	}
+	n->block = b;
+	n->prev = k->last;
+	n->next = 0;
+	if (k->last)
+		f->node[k->last].next = v;
+	else
+		k->first = v;
+	k->last = v;
+}
+
+void ir_insert(struct ir *f, u32 before, u32 v)
+{
+	struct ir_node *n = &f->node[v], *b = &f->node[before];
+
+	n->block = b->block;
+	n->next = before;
+	n->prev = b->prev;
+	if (b->prev)
+		f->node[b->prev].next = v;
+	else
+		f->block[b->block].first = v;
+	b->prev = v;
+}
+
+void ir_remove(struct ir *f, u32 v)
+{
+	struct ir_node *n = &f->node[v];
+	struct ir_block *b = &f->block[n->block];
+
+	if (n->prev)
+		f->node[n->prev].next = n->next;
+	else
+		b->first = n->next;
+	if (n->next)
+		f->node[n->next].prev = n->prev;
+	else
+		b->last = n->prev;
+	n->prev = n->next = 0;
+}
+
+void ir_edge(struct ir *f, u32 from, u32 to)
+{
+	struct ir_block *b = &f->block[to];
+
+	if (grow(f, (void **)&b->pred, &b->cap_pred, b->n_pred + 1, sizeof(u32)))
+		b->pred[b->n_pred++] = from;
+}
+
+u32 *ir_phi_args(struct ir *f, u32 phi)
+{
+	return f->pool + f->node[phi].arg[0];
+}
+
+void ir_cut(struct ir *f, u32 from, u32 to)
+{
+	struct ir_block *b = &f->block[to];
+	u32 i = 0;
+
+	while (i < b->n_pred && b->pred[i] != from)
+		i++;
+	if (i == b->n_pred)
+		return;
+	b->n_pred--;
+	b->pred[i] = b->pred[b->n_pred];
+	ir_each(f, v, to) {
+		u32 *args = ir_phi_args(f, v);
+
+		if (f->node[v].op != IR_PHI)
+			break;
+		args[i] = args[b->n_pred];
+	}
+}
+
+/* ---- order ---- */
+
+static u32 *successors(struct ir *f, u32 b, u32 *n)
+{
+	struct ir_block *k = &f->block[b];
+
+	*n = k->n_succ;
+	return k->table ? k->table : k->succ;
+}
+
+static bool postorder(struct ir *f)
+{
+	u32 *stack = arena_array(f->arena, f->n_blocks + 1, 2 * sizeof(u32)), top = 0, at;
+
+	f->rpo = arena_array(f->arena, f->n_blocks + 1, sizeof(u32));
+	if (!stack || !f->rpo) {
+		f->failed = true;
+		return false;
+	}
+	for (u32 b = 0; b < f->n_blocks; b++)
+		f->block[b].reachable = false;
+	at = f->n_blocks;
+	stack[0] = stack[1] = 0;
+	top = 1;
+	f->block[0].reachable = true;
+	while (top) {
+		u32 *frame = stack + 2 * (top - 1), n, *succ = successors(f, frame[0], &n);
+
+		if (frame[1] == n) {
+			f->rpo[--at] = frame[0];
+			top--;
+			continue;
+		}
+		/* The last successor, which is the fall-through, is visited last and comes next in the order. */
+		u32 next = succ[frame[1]++];
+
+		if (!f->block[next].reachable) {
+			f->block[next].reachable = true;
+			stack[2 * top] = next;
+			stack[2 * top + 1] = 0;
+			top++;
+		}
+	}
+	f->n_rpo = f->n_blocks - at;
+	memmove(f->rpo, f->rpo + at, f->n_rpo * sizeof(u32));
+	for (u32 i = 0; i < f->n_rpo; i++)
+		f->block[f->rpo[i]].order = i;
+	return true;
+}
+
+static void drop_unreachable(struct ir *f)
+{
+	for (u32 i = 0; i < f->n_rpo; i++) {
+		u32 b = f->rpo[i];
+
+		for (u32 k = 0; k < f->block[b].n_pred;) {
+			if (f->block[f->block[b].pred[k]].reachable)
+				k++;
+			else
+				ir_cut(f, f->block[b].pred[k], b);
+		}
+	}
+}
+
+static u32 intersect(const struct ir *f, u32 a, u32 b)
+{
+	while (a != b) {
+		while (f->block[a].order > f->block[b].order)
+			a = f->block[a].idom;
+		while (f->block[b].order > f->block[a].order)
+			b = f->block[b].idom;
+	}
+	return a;
+}
+
+static void dominators(struct ir *f)
+{
+	bool again = true;
+
+	for (u32 b = 0; b < f->n_blocks; b++)
+		f->block[b].idom = UINT32_MAX;
+	f->block[0].idom = 0;
+	while (again) {
+		again = false;
+		for (u32 i = 1; i < f->n_rpo; i++) {
+			struct ir_block *b = &f->block[f->rpo[i]];
+			u32 new = UINT32_MAX;
+
+			for (u32 k = 0; k < b->n_pred; k++)
+				if (f->block[b->pred[k]].idom != UINT32_MAX)
+					new = new == UINT32_MAX ? b->pred[k] : intersect(f, new, b->pred[k]);
+			if (b->idom != new) {
+				b->idom = new;
+				again = true;
+			}
+		}
+	}
+}
+
+bool ir_dominates(const struct ir *f, u32 a, u32 b)
+{
+	while (f->block[b].order > f->block[a].order)
+		b = f->block[b].idom;
+	return a == b;
+}
+
+/* header: the innermost loop's header (UINT32_MAX: none). Outer headers come first in the order, so inner ones overwrite. */
+static void loops(struct ir *f)
+{
+	u32 *work = arena_array(f->arena, f->n_blocks + 1, sizeof(u32)), *seen = arena_array(f->arena, f->n_blocks + 1, sizeof(u32));
+
+	if (!work || !seen) {
+		f->failed = true;
+		return;
+	}
+	for (u32 b = 0; b < f->n_blocks; b++) {
+		f->block[b].header = UINT32_MAX;
+		f->block[b].depth = 0;
+	}
+	for (u32 i = 0; i < f->n_rpo; i++) {
+		u32 h = f->rpo[i], n = 0;
+
+		for (u32 k = 0; k < f->block[h].n_pred; k++) {
+			u32 p = f->block[h].pred[k];
+
+			if (f->block[p].order >= i && seen[p] != i + 1 && ir_dominates(f, h, p)) {
+				seen[p] = i + 1;
+				work[n++] = p;
+			}
+		}
+		if (!n)
+			continue;
+		if (seen[h] != i + 1) {
+			seen[h] = i + 1;
+			f->block[h].header = h;
+			f->block[h].depth++;
+		}
+		while (n) {
+			u32 b = work[--n];
+
+			f->block[b].header = h;
+			f->block[b].depth++;
+			for (u32 k = 0; b != h && k < f->block[b].n_pred; k++)
+				if (seen[f->block[b].pred[k]] != i + 1) {
+					seen[f->block[b].pred[k]] = i + 1;
+					work[n++] = f->block[b].pred[k];
+				}
+		}
+	}
+}
+
+void ir_order(struct ir *f)
+{
+	if (!postorder(f))
+		return;
+	drop_unreachable(f);
+	dominators(f);
+	loops(f);
+}
+
+/* ---- uses ---- */
+
+u32 ir_uses(struct ir *f, u32 v, u32 *out)
+{
+	struct ir_node *n = &f->node[v];
+
+	if (n->op == IR_CALL) {
+		const struct ir_call *c = &f->call[n->imm];
+
+		for (u32 i = 0; i < c->n_args; i++)
+			out[i] = c->args[i];
+		return c->n_args;
+	}
+	for (u32 i = 0; i < n->n; i++)
+		out[i] = n->arg[i];
+	return n->n;
+}
+
+static void split_edge(struct ir *f, u32 from, u32 to)
+{
+	u32 mid = ir_block(f), jump = ir_node(f, IR_JUMP, 64), n, *succ;
+
+	if (f->failed)
+		return;
+	succ = successors(f, from, &n);
+	for (u32 i = 0; i < n; i++)
+		if (succ[i] == to)
+			succ[i] = mid;
+	ir_append(f, mid, jump);
+	f->block[mid].succ[0] = to;
+	f->block[mid].n_succ = 1;
+	f->block[mid].pc = f->block[to].pc;
+	f->block[mid].cold = f->block[to].cold;
+	ir_edge(f, from, mid);
+	for (u32 k = 0; k < f->block[to].n_pred; k++)
+		if (f->block[to].pred[k] == from)
+			f->block[to].pred[k] = mid;
+}
+
+void ir_split_edges(struct ir *f)
+{
+	u32 blocks = f->n_blocks;
+
+	for (u32 b = 0; b < blocks; b++)
+		for (u32 i = 0; f->block[b].reachable && f->block[b].n_succ > 1 && i < f->block[b].n_succ && !f->failed; i++) {
+			u32 n, to = successors(f, b, &n)[i];
+
+			if (f->block[to].n_pred > 1 && f->block[to].first && f->node[f->block[to].first].op == IR_PHI)
+				split_edge(f, b, to);
+		}
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The pipeline from a verified program to code: every function is built, optimized, selected, given registers and emitted; then the
+ * bytes move into a region of the engine's window, which is written first and executable afterwards, never both.
+ */
+#include "jit/jit.h"
+
+#include <sys/mman.h>
+#include <time.h>
+
+struct unit {
+	struct prog *p;
+	const struct jit_options *o;
+	struct arena arena;
+	struct mach m; /* carries the code from function to function */
+	u32 *start; /* of functions, in the code */
+	struct ir *f; /* per function */
+	const char *why;
+	u32 nodes, slots;
+};
+
+static int lower(struct unit *u, struct ir *f)
+{
+	struct mach m = {.ir = f, .arena = &u->arena, .target = &target_x64, .options = u->o, .frame_size = f->frame_size,
+			 .code = u->m.code, .size = u->m.size, .cap = u->m.cap, .site = u->m.site, .n_sites = u->m.n_sites,
+			 .cap_sites = u->m.cap_sites};
+	int err;
+
+	ir_split_edges(f);
+	ir_order(f);
+	if (f->failed)
+		return -ENOMEM;
+	err = mach_layout(&m);
+	if (!err)
+		err = m.target->select(&m);
+	if (!err)
+		err = regalloc(&m);
+	if (!err)
+		err = m.target->emit(&m);
+	u->m = m;
+	u->slots += m.n_slots;
+	u->nodes += f->n_nodes;
+	return err;
+}
+
+static int build(struct unit *u, u32 i)
+{
+	struct ir *f = &u->f[i];
+	int err;
+
+	*f = (struct ir){.arena = &u->arena, .prog = u->p, .facts = u->o->facts, .host = u->o->host, .subprog = i, .poll = u->o->poll};
+	err = ir_build(f);
+	if (err == -ENOTSUP)
+		u->why = f->unsupported;
+	return err;
+}
+
+/* ---- code in the window ---- */
+
+static void complete(const struct unit *u, u8 *at)
+{
+	for (u32 i = 0; i < u->m.n_sites; i++) {
+		const struct mach_site *s = &u->m.site[i];
+
+		if (s->subprog == UINT32_MAX) {
+			u64 x = LOAD_AS(u64, at + s->at) + (u64)(uintptr_t)at;
+
+			memcpy(at + s->at, &x, sizeof(x));
+		} else {
+			s32 d = (s32)(u->start[s->subprog] - s->at - 4);
+
+			memcpy(at + s->at, &d, sizeof(d));
+		}
+	}
+}
+
+static int install(struct unit *u)
+{
+	struct prog *p = u->p;
+	struct prog_code *c = arena_alloc(&p->arena, sizeof(*c));
+	helper_fn **entry = arena_array(&p->arena, p->n_subprogs, sizeof(*entry));
+	int err;
+
+	if (!c || !entry)
+		return -ENOMEM;
+	err = region_create(u->o->window, &c->region, REGION_PRIVATE, "code", u->m.size, c);
+	if (err)
+		return err;
+	memcpy(c->region.base, u->m.code, u->m.size);
+	complete(u, c->region.base);
+	if (mprotect(c->region.base, c->region.size, PROT_READ | PROT_EXEC)) {
+		err = -errno;
+		region_destroy(&c->region);
+		return err;
+	}
+	for (u32 i = 0; i < p->n_subprogs; i++)
+		entry[i] = (helper_fn *)(uintptr_t)(c->region.base + u->start[i]);
+	c->entry = entry;
+	c->size = u->m.size;
+	p->code = c;
+	return 0;
+}
+
+static int compile(struct unit *u)
+{
+	u32 n = u->p->n_subprogs;
+	int err = 0;
+
+	u->start = arena_array(&u->arena, n, sizeof(u32));
+	u->f = arena_array(&u->arena, n, sizeof(*u->f));
+	if (!u->start || !u->f)
+		return -ENOMEM;
+	for (u32 i = 0; i < n && !err; i++)
+		err = build(u, i);
+	if (!err)
+		err = opt_program(u->f, n, u->o->without, u->o->check, u->o->dump, &u->why);
+	for (u32 i = 0; i < n && !err; i++) {
+		err = lower(u, &u->f[i]);
+		u->start[i] = u->m.start;
+	}
+	return err ? err : install(u);
+}
+
+int jit_compile(struct prog *p, const struct jit_options *o, struct jit_stats *stats, const char **why)
+{
+	struct unit u = {.p = p, .o = o};
+	u64 start = os_clock_ns(CLOCK_MONOTONIC);
+	int err;
+
+#ifndef __x86_64__
+	*why = "no compiler for this machine";
+	return -ENOTSUP;
+#endif
+	arena_open(&u.arena, p->mem);
+	err = compile(&u);
+	*why = u.why;
+	if (stats)
+		*stats = (struct jit_stats){os_clock_ns(CLOCK_MONOTONIC) - start, u.m.size, u.nodes, u.slots};
+	if (!err)
+		((struct prog_code *)(uintptr_t)p->code)->compile_ns = os_clock_ns(CLOCK_MONOTONIC) - start;
+	arena_close(&u.arena);
+	return err;
+}
+
+void jit_free(struct prog *p)
+{
+	if (p->code)
+		region_destroy(&((struct prog_code *)(uintptr_t)p->code)->region);
+	p->code = NULL;
+}

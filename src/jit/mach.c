@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Lists of operations, and the order in which blocks are emitted: loops in one piece, what is rarely run at the end. */
+#include "jit/jit.h"
+
+u32 mach_add(struct mach *m, enum mach_op op, u32 width)
+{
+	if (m->n_ins == m->cap_ins) {
+		u32 cap = m->cap_ins ? 2 * m->cap_ins : 256;
+		struct mach_ins *p = arena_array(m->arena, cap, sizeof(*p));
+
+		if (!p) {
+			m->failed = true;
+			m->n_ins = 0;
+			if (!m->cap_ins) {
+				static struct mach_ins nothing;
+
+				m->ins = &nothing;
+			}
+			return 0;
+		}
+		if (m->n_ins)
+			memcpy(p, m->ins, m->n_ins * sizeof(*p));
+		m->ins = p;
+		m->cap_ins = cap;
+	}
+	m->ins[m->n_ins] = (struct mach_ins){.op = (u8)op, .width = (u8)width, .scale = 1};
+	return m->n_ins++;
+}
+
+u32 mach_list(struct mach *m, u32 n)
+{
+	u32 at = m->n_list;
+
+	if (m->n_list + n > m->cap_list) {
+		u32 cap = MAX(2 * m->cap_list, m->n_list + n + 64);
+		u32 *p = arena_array(m->arena, cap, sizeof(u32));
+
+		if (!p) {
+			m->failed = true;
+			return 0;
+		}
+		if (m->n_list)
+			memcpy(p, m->list, m->n_list * sizeof(u32));
+		m->list = p;
+		m->cap_list = cap;
+	}
+	m->n_list += n;
+	return at;
+}
+
+void mach_site(struct mach *m, u32 at, u32 subprog)
+{
+	if (m->n_sites == m->cap_sites) {
+		u32 cap = m->cap_sites ? 2 * m->cap_sites : 32;
+		struct mach_site *p = arena_array(m->arena, cap, sizeof(*p));
+
+		if (!p) {
+			m->failed = true;
+			return;
+		}
+		if (m->n_sites)
+			memcpy(p, m->site, m->n_sites * sizeof(*p));
+		m->site = p;
+		m->cap_sites = cap;
+	}
+	m->site[m->n_sites++] = (struct mach_site){at, subprog};
+}
+
+/* ---- order of emission ---- */
+
+static bool inside(const struct ir *f, u32 b, u32 header)
+{
+	return f->block[b].header != UINT32_MAX && f->block[b].depth >= f->block[header].depth && ir_dominates(f, header, b);
+}
+
+/* Moves what belongs to the loop next to its header; what lies between comes behind it. */
+static void gather(const struct ir *f, u32 *order, u32 n, u32 at, u32 *spare)
+{
+	u32 header = order[at], last = at, out = at, rest = 0;
+
+	for (u32 i = at; i < n; i++)
+		if (inside(f, order[i], header))
+			last = i;
+	for (u32 i = at; i <= last; i++)
+		if (inside(f, order[i], header))
+			order[out++] = order[i];
+		else
+			spare[rest++] = order[i];
+	memcpy(order + out, spare, rest * sizeof(u32));
+}
+
+int mach_layout(struct mach *m)
+{
+	struct ir *f = m->ir;
+	u32 *order = arena_array(m->arena, f->n_rpo, sizeof(u32)), *spare = arena_array(m->arena, f->n_rpo, sizeof(u32)), n = 0;
+
+	m->block = arena_array(m->arena, f->n_rpo, sizeof(*m->block));
+	m->block_of = arena_array(m->arena, f->n_blocks, sizeof(u32));
+	if (!order || !spare || !m->block || !m->block_of)
+		return -ENOMEM;
+	memcpy(order, f->rpo, f->n_rpo * sizeof(u32));
+	for (u32 i = 0; i < f->n_rpo && f->n_rpo < 20000; i++)
+		if (f->block[order[i]].header == order[i])
+			gather(f, order, f->n_rpo, i, spare);
+	for (u32 pass = 0; pass < 2; pass++)
+		for (u32 i = 0; i < f->n_rpo; i++) {
+			const struct ir_block *b = &f->block[order[i]];
+
+			if (b->cold != (pass == 1))
+				continue;
+			m->block_of[order[i]] = n;
+			m->block[n++] = (struct mach_block){.ir = order[i], .depth = b->depth, .cold = b->cold, .header = b->header == order[i]};
+		}
+	m->n_blocks = n;
+	return 0;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What compiled code calls besides helpers: tail calls, packet loads, records, maps known only at run time. */
+#include "jit/jit.h"
+
+static u64 run_tail_call(struct run *r, u64 map, u64 index, u64 c, u64 d, u64 e)
+{
+	struct map *m = (struct map *)(uintptr_t)map;
+	struct prog *next;
+	u32 id;
+
+	(void)c, (void)d, (void)e;
+	if (r->tail_calls >= RUN_TAIL_CALLS)
+		return 0;
+	id = m->ops->entry(m, r->hold, (u32)index);
+	next = id ? r->host->prog_at(r->host->ud, id) : NULL;
+	if (!next)
+		return 0;
+	r->tail_calls++;
+	r->prog = next;
+	return next->code ? (u64)(uintptr_t)next->code->entry[0] : (u64)(uintptr_t)vm_continue;
+}
+
+static u64 run_packet_load(struct run *r, u64 off, u64 size, u64 c, u64 d, u64 e)
+{
+	u64 v;
+
+	(void)c, (void)d, (void)e;
+	return vm_packet_load(r, (s32)(u32)off, (u32)size, &v) ? v : UINT64_MAX;
+}
+
+/* Records are returned by address, so the run remembers whose they are. One too many is as if the ring were full. */
+static u64 run_keep_record(struct run *r, u64 at, u64 map, u64 size, u64 d, u64 e)
+{
+	struct map *m = (struct map *)(uintptr_t)map;
+
+	(void)d, (void)e;
+	if (!at)
+		return 0;
+	if (r->n_records == RUN_RECORDS) {
+		m->ops->commit(m, r->hold, (void *)(uintptr_t)at, 0, true);
+		return 0;
+	}
+	r->records[r->n_records++] = (struct run_record){(void *)(uintptr_t)at, m, size};
+	return at;
+}
+
+static u64 run_map_of(struct run *r, u64 handle, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)b, (void)c, (void)d, (void)e;
+	return (u64)(uintptr_t)window_find(r->host->window, (const void *)(uintptr_t)handle);
+}
+
+/* A load whose address may be the context or other memory: fields of contexts can load as addresses. */
+static u64 run_ctx_load(struct run *r, u64 addr, u64 b, u64 c, u64 d, u64 e)
+{
+	u64 v;
+
+	(void)b, (void)c, (void)d, (void)e;
+	if (addr - (u64)(uintptr_t)r->ctx.bytes >= r->ctx.size)
+		return LOAD_AS(u32, (const void *)(uintptr_t)addr);
+	return vm_ctx_load(r, (u32)(addr - (u64)(uintptr_t)r->ctx.bytes), 4, &v) ? 0 : v;
+}
+
+static u64 run_poll(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)a, (void)b, (void)c, (void)d, (void)e;
+	return vm_stopped(r) != 0;
+}
+
+const struct ir_runtime *ir_runtime(void)
+{
+	static const struct ir_runtime runtime = {
+		.tail_call = run_tail_call,
+		.packet_load = run_packet_load,
+		.keep_record = run_keep_record,
+		.map_of = run_map_of,
+		.ctx_load = run_ctx_load,
+		.poll = run_poll,
+	};
+
+	return &runtime;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The state of emission, shared by emit.c and moves.c. */
+#ifndef SKEP_JIT_X64_EMIT_H
+#define SKEP_JIT_X64_EMIT_H
+
+#include "jit/x64/x64.h"
+
+struct fixup {
+	u32 at, to; /* of a displacement; block */
+	bool is_short;
+};
+
+struct emit {
+	struct mach *m;
+	u32 i; /* operation */
+	u32 block; /* in the order of emission */
+	u32 saved; /* set of registers */
+	u32 frame, fp; /* bytes below the saved registers; r10 = stack pointer + fp */
+	u32 *start; /* of blocks */
+	const u32 *guess; /* of blocks, from an earlier round; NULL: none */
+	struct fixup *fixup;
+	u32 n_fixups, cap_fixups;
+	struct {
+		u32 at, block;
+	} *table;
+	u32 n_tables;
+};
+
+struct move {
+	s32 to, from; /* registers; slots are 100 + number; -1: imm */
+	u64 imm;
+	bool done;
+};
+
+static inline s8 reg_of(const struct emit *e, u32 v)
+{
+	return e->m->value[v].reg;
+}
+
+static inline bool in_slot(const struct emit *e, u32 v)
+{
+	return e->m->value[v].reg < 0 && !e->m->value[v].constant;
+}
+
+/* moves.c: values in registers, and several moves at once */
+struct x64_mem x64_slot(const struct emit *e, u32 v);
+u32 x64_in_reg(struct emit *e, u32 v, u32 scratch); /* its own register, or the scratch one, loaded */
+void x64_into(struct emit *e, u32 reg, u32 v, bool wide);
+void x64_finish(struct emit *e, u32 v, u32 reg); /* the result is in reg: to where the value lives */
+void x64_source(struct emit *e, struct move *v, u32 src);
+void x64_parallel(struct emit *e, struct move *v, u32 n);
+void x64_moves(struct emit *e, const struct mach_ins *i);
+void x64_entry(struct emit *e, const struct mach_ins *i);
+
+#endif

@@ -1,0 +1,706 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * SSA to the machine's operations. One pass backwards counts uses and folds address arithmetic into accesses, so that what
+ * is left without a use is never emitted; one pass forwards emits. Constants become immediates where they fit.
+ */
+#include "jit/x64/x64.h"
+
+struct address {
+	u32 base, index;
+	s32 disp;
+	u8 scale;
+};
+
+struct select {
+	struct mach *m;
+	struct ir *f;
+	u32 *uses;
+	struct address *address; /* per node that has one */
+	u32 *hoisted; /* per CONST node: value that holds it for the whole function */
+	u32 *hoist, n_hoist;
+	u32 depth, pc;
+};
+
+static bool is_const(const struct select *s, u32 v, s64 *x)
+{
+	if (s->f->node[v].op != IR_CONST)
+		return false;
+	*x = s->f->node[v].imm;
+	return true;
+}
+
+static bool fits32(s64 x)
+{
+	return x == (s32)x;
+}
+
+/* ---- addresses ---- */
+
+static bool add_disp(struct address *a, s64 x)
+{
+	s64 sum = a->disp + x;
+
+	if (!fits32(sum) || !fits32(sum + 65536) || !fits32(sum - 65536))
+		return false;
+	a->disp = (s32)sum;
+	return true;
+}
+
+/* May the addition be done by the access? If it has other uses it stays in a register anyway. */
+static bool folds(const struct select *s, u32 v, bool first)
+{
+	return s->uses[v] == 1 || first;
+}
+
+static u32 strip_constant(const struct select *s, u32 v, struct address *a)
+{
+	const struct ir_node *n = &s->f->node[v];
+	s64 x;
+
+	while (n->op == OP_ADD && n->width == 64 && is_const(s, n->arg[1], &x) && add_disp(a, x)) {
+		v = n->arg[0];
+		n = &s->f->node[v];
+	}
+	return v;
+}
+
+static void set_index(const struct select *s, struct address *a, u32 v)
+{
+	const struct ir_node *n = &s->f->node[v];
+	s64 by;
+
+	a->index = v;
+	a->scale = 1;
+	if (n->op == OP_LSH && n->width == 64 && is_const(s, n->arg[1], &by) && by >= 1 && by <= 3) {
+		a->index = n->arg[0];
+		a->scale = (u8)(1 << by);
+	}
+}
+
+static bool is_scaled(const struct select *s, u32 v)
+{
+	const struct ir_node *n = &s->f->node[v];
+	s64 by;
+
+	return n->op == OP_LSH && n->width == 64 && is_const(s, n->arg[1], &by) && by >= 1 && by <= 3;
+}
+
+static struct address match(const struct select *s, u32 v, s64 disp, bool first)
+{
+	struct address a = {.base = v, .scale = 1, .disp = (s32)disp};
+	const struct ir_node *n;
+
+	v = strip_constant(s, v, &a);
+	n = &s->f->node[v];
+	a.base = v;
+	if (n->op == OP_ADD && n->width == 64 && folds(s, v, first) && n->arg[0] != n->arg[1] && !ir_is_const(s->f, n->arg[0]) &&
+	    !ir_is_const(s->f, n->arg[1])) {
+		u32 x = n->arg[0], y = n->arg[1];
+
+		if (is_scaled(s, x) || s->f->node[y].op == IR_FRAME) {
+			u32 t = x;
+
+			x = y;
+			y = t;
+		}
+		x = strip_constant(s, x, &a);
+		if (!is_scaled(s, y))
+			y = strip_constant(s, y, &a);
+		a.base = x;
+		set_index(s, &a, y);
+		if (s->f->node[a.base].op == IR_CONST) { /* an address that needs a register */
+			return (struct address){.base = v, .scale = 1, .disp = (s32)disp};
+		}
+	}
+	if (s->f->node[a.base].op == IR_FRAME)
+		a.base = MACH_FRAME;
+	return a;
+}
+
+static void count_address(struct select *s, u32 v, const struct address *a)
+{
+	s->uses[v]--;
+	if (a->base && a->base != MACH_FRAME)
+		s->uses[a->base]++;
+	if (a->index)
+		s->uses[a->index]++;
+}
+
+static void prepare(struct select *s, u32 v)
+{
+	struct ir_node *n = &s->f->node[v];
+	u32 use[IR_USES], k;
+
+	if (!s->uses[v] && !ir_has_effect(n)) {
+		if (n->op == IR_PHI) {
+			for (u32 i = 0; i < s->f->block[n->block].n_pred; i++)
+				s->uses[ir_phi_args(s->f, v)[i]]--;
+			return;
+		}
+		k = ir_uses(s->f, v, use);
+		while (k--)
+			s->uses[use[k]]--;
+		return;
+	}
+	if (n->op == IR_LOAD || n->op == IR_LOADS || n->op == IR_STORE || n->op == IR_ATOMIC) {
+		s->address[v] = match(s, n->arg[0], n->imm, false);
+		count_address(s, n->arg[0], &s->address[v]);
+	} else if (n->op == OP_ADD && n->width == 64) {
+		struct address a = match(s, v, 0, true);
+
+		/* Three terms, or a scaled one: one lea. */
+		if (a.base == MACH_FRAME || (a.index && (a.scale > 1 || a.disp))) {
+			u32 count = ir_uses(s->f, v, use);
+
+			s->address[v] = a;
+			s->uses[v]++;
+			count_address(s, v, &a);
+			while (count--)
+				s->uses[use[count]]--;
+		}
+	}
+}
+
+static void count_uses(struct select *s)
+{
+	struct ir *f = s->f;
+	u32 use[IR_USES];
+
+	ir_each_rpo(f, i, b)
+		ir_each(f, v, b) {
+			if (f->node[v].op == IR_PHI) {
+				for (u32 k = 0; k < f->block[b].n_pred; k++)
+					s->uses[ir_phi_args(f, v)[k]]++;
+				continue;
+			}
+			for (u32 k = ir_uses(f, v, use); k--;)
+				s->uses[use[k]]++;
+		}
+	for (u32 i = f->n_rpo; i-- > 0;)
+		for (u32 v = f->block[f->rpo[i]].last; v; v = f->node[v].prev)
+			prepare(s, v);
+}
+
+/* ---- operands ---- */
+
+static u32 add(struct select *s, enum mach_op op, u32 width)
+{
+	u32 i = mach_add(s->m, op, width);
+
+	s->m->ins[i].pc = s->pc;
+	return i;
+}
+
+static u32 new_value(struct select *s)
+{
+	return s->m->n_values++;
+}
+
+static u32 constant(struct select *s, u32 v)
+{
+	u64 x = (u64)s->f->node[v].imm;
+	u32 i, r;
+
+	if (s->depth && x != (u32)x && !fits32((s64)x)) {
+		if (!s->hoisted[v]) {
+			s->hoisted[v] = new_value(s);
+			s->hoist[s->n_hoist++] = v;
+		}
+		return s->hoisted[v];
+	}
+	r = new_value(s);
+	i = add(s, M_MOVI, 64);
+	s->m->ins[i].dst = r;
+	s->m->ins[i].imm = (s64)x;
+	return r;
+}
+
+/* The value as an operand that needs a register. */
+static u32 operand(struct select *s, u32 v)
+{
+	return s->f->node[v].op == IR_CONST ? constant(s, v) : v;
+}
+
+static bool immediate(const struct select *s, u32 v, u32 width, s64 *x)
+{
+	if (!is_const(s, v, x))
+		return false;
+	if (width == 32)
+		*x = (s32)*x;
+	return fits32(*x);
+}
+
+static void set_address(struct select *s, u32 i, u32 v)
+{
+	struct address a = s->address[v];
+
+	if (a.base != MACH_FRAME)
+		a.base = operand(s, a.base);
+	(void)i;
+	s->address[v] = a;
+}
+
+/* Address operands first: they may add operations of their own. */
+static u32 with_address(struct select *s, enum mach_op op, u32 width, u32 v)
+{
+	struct mach_ins *ins;
+	u32 i;
+
+	set_address(s, 0, v);
+	i = add(s, op, width);
+	ins = &s->m->ins[i];
+	ins->base = s->address[v].base;
+	ins->index = s->address[v].index;
+	ins->scale = s->address[v].scale;
+	ins->disp = s->address[v].disp;
+	return i;
+}
+
+/* ---- arithmetic: one function per row of ops.def ---- */
+
+typedef void select_fn(struct select *s, u32 v);
+
+static void two(struct select *s, u32 v, enum mach_op op, u32 aux, bool commutes)
+{
+	const struct ir_node n = s->f->node[v];
+	u32 a = n.arg[0], b = n.arg[1], i;
+	s64 x = 0;
+	bool imm = immediate(s, b, n.width, &x);
+
+	if (commutes && !imm && !ir_is_const(s->f, b) && (ir_is_const(s->f, a) || (s->uses[a] > 1 && s->uses[b] == 1))) {
+		u32 t = a;
+
+		a = b;
+		b = t;
+		imm = immediate(s, b, n.width, &x);
+	}
+	a = operand(s, a);
+	if (!imm)
+		b = operand(s, b);
+	i = add(s, op, n.width);
+	s->m->ins[i].dst = v;
+	s->m->ins[i].aux = (u8)aux;
+	s->m->ins[i].a = a;
+	s->m->ins[i].has_imm = imm;
+	if (imm)
+		s->m->ins[i].imm = x;
+	else
+		s->m->ins[i].b = b;
+}
+
+static void lea(struct select *s, u32 v)
+{
+	u32 i = with_address(s, M_LEA, s->f->node[v].width, v);
+
+	s->m->ins[i].dst = v;
+}
+
+static void select_ADD(struct select *s, u32 v)
+{
+	if (s->address[v].scale)
+		lea(s, v);
+	else
+		two(s, v, M_ALU, ALU_ADD, true);
+}
+static void select_SUB(struct select *s, u32 v)
+{
+	two(s, v, M_ALU, ALU_SUB, false);
+}
+static void select_OR(struct select *s, u32 v)
+{
+	two(s, v, M_ALU, ALU_OR, true);
+}
+static void select_XOR(struct select *s, u32 v)
+{
+	two(s, v, M_ALU, ALU_XOR, true);
+}
+
+static void one(struct select *s, u32 v, enum mach_op op, u32 width, u32 aux, bool sign)
+{
+	u32 a = operand(s, s->f->node[v].arg[0]), i = add(s, op, width);
+	struct mach_ins *ins = &s->m->ins[i];
+
+	ins->dst = v;
+	ins->a = a;
+	ins->aux = (u8)aux;
+	ins->sign = sign;
+}
+
+static void select_AND(struct select *s, u32 v)
+{
+	s64 x;
+
+	if (is_const(s, s->f->node[v].arg[1], &x) && (x == 0xff || x == 0xffff || x == 0xffffffff))
+		one(s, v, M_EXT, 64, x == 0xff ? 8 : x == 0xffff ? 16 : 32, false);
+	else
+		two(s, v, M_ALU, ALU_AND, true);
+}
+
+static void select_MUL(struct select *s, u32 v)
+{
+	const struct ir_node n = s->f->node[v];
+	s64 x;
+
+	if (is_const(s, n.arg[1], &x) && (x == 3 || x == 5 || x == 9)) {
+		u32 a = operand(s, n.arg[0]), i = add(s, M_LEA, n.width);
+		struct mach_ins *ins = &s->m->ins[i];
+
+		ins->dst = v;
+		ins->base = ins->index = a;
+		ins->scale = (u8)(x - 1);
+		return;
+	}
+	two(s, v, M_MUL, 0, true);
+}
+
+static void divide(struct select *s, u32 v)
+{
+	const struct ir_node n = s->f->node[v];
+	u32 a = operand(s, n.arg[0]), b = operand(s, n.arg[1]), i = add(s, M_DIV, n.width);
+	struct mach_ins *ins = &s->m->ins[i];
+
+	ins->dst = v;
+	ins->a = a;
+	ins->b = b;
+	ins->aux = n.op;
+}
+#define select_DIV  divide
+#define select_SDIV divide
+#define select_MOD  divide
+#define select_SMOD divide
+
+static void shift(struct select *s, u32 v, u32 aux)
+{
+	const struct ir_node n = s->f->node[v];
+	u32 a = operand(s, n.arg[0]), b, i;
+	s64 x;
+
+	if (is_const(s, n.arg[1], &x)) {
+		i = add(s, M_SHIFT, n.width);
+		s->m->ins[i].imm = x & (n.width - 1);
+	} else {
+		b = operand(s, n.arg[1]);
+		i = add(s, M_SHIFTV, n.width);
+		s->m->ins[i].b = b;
+	}
+	s->m->ins[i].dst = v;
+	s->m->ins[i].a = a;
+	s->m->ins[i].aux = (u8)aux;
+}
+static void select_LSH(struct select *s, u32 v)
+{
+	shift(s, v, SHIFT_SHL);
+}
+static void select_RSH(struct select *s, u32 v)
+{
+	shift(s, v, SHIFT_SHR);
+}
+static void select_ARSH(struct select *s, u32 v)
+{
+	shift(s, v, SHIFT_SAR);
+}
+static void select_NEG(struct select *s, u32 v)
+{
+	one(s, v, M_NEG, s->f->node[v].width, 0, false);
+}
+static void select_MOV(struct select *s, u32 v)
+{
+	if (s->f->node[v].width == 32)
+		one(s, v, M_EXT, 64, 32, false);
+	else
+		one(s, v, M_MOV, 64, 0, false);
+}
+static void select_MOVS8(struct select *s, u32 v)
+{
+	one(s, v, M_EXT, s->f->node[v].width, 8, true);
+}
+static void select_MOVS16(struct select *s, u32 v)
+{
+	one(s, v, M_EXT, s->f->node[v].width, 16, true);
+}
+static void select_MOVS32(struct select *s, u32 v)
+{
+	one(s, v, M_EXT, s->f->node[v].width, 32, s->f->node[v].width == 64);
+}
+
+static select_fn *const select_alu[] = {
+#define ALU(name, code, off, text, meaning, flags) [OP_##name] = select_##name,
+#include "isa/ops.def"
+};
+
+/* ---- memory ---- */
+
+static void load(struct select *s, u32 v)
+{
+	const struct ir_node n = s->f->node[v];
+	u32 i = with_address(s, M_LOAD, n.width, v);
+
+	s->m->ins[i].dst = v;
+	s->m->ins[i].sign = n.op == IR_LOADS;
+}
+
+static void store(struct select *s, u32 v)
+{
+	const struct ir_node n = s->f->node[v];
+	u32 b = 0, i;
+	s64 x;
+	bool imm = is_const(s, n.arg[1], &x) && (n.width < 8 || fits32(x));
+
+	if (!imm)
+		b = operand(s, n.arg[1]);
+	i = with_address(s, imm ? M_STOREI : M_STORE, n.width, v);
+	if (imm)
+		s->m->ins[i].imm = x;
+	else
+		s->m->ins[i].b = b;
+}
+
+static void atomic(struct select *s, u32 v)
+{
+	const struct ir_node n = s->f->node[v];
+	u32 b = n.n > 1 ? operand(s, n.arg[1]) : 0, c = n.n > 2 ? operand(s, n.arg[2]) : 0, i;
+
+	if (n.aux == OP_LOAD_ACQ || n.aux == OP_STORE_REL) { /* the machine's order is strong enough */
+		i = with_address(s, n.aux == OP_LOAD_ACQ ? M_LOAD : M_STORE, n.width, v);
+		s->m->ins[i].dst = n.aux == OP_LOAD_ACQ ? v : 0;
+		s->m->ins[i].b = b;
+		return;
+	}
+	i = with_address(s, M_ATOMIC, n.width, v);
+	s->m->ins[i].aux = n.aux;
+	s->m->ins[i].b = b;
+	s->m->ins[i].c = c;
+	if (n.aux == OP_CMPXCHG || op_table[n.aux].flags & OPF_FETCH)
+		s->m->ins[i].dst = v;
+}
+
+/* ---- control ---- */
+
+static void compare(struct select *s, const struct ir_node *n, u32 *a, u32 *b, s64 *x, bool *imm)
+{
+	*imm = immediate(s, n->arg[1], n->width, x);
+	*a = operand(s, n->arg[0]);
+	*b = *imm ? 0 : operand(s, n->arg[1]);
+}
+
+static void branch(struct select *s, u32 v)
+{
+	const struct ir_node n = s->f->node[v];
+	u32 a, b, i;
+	s64 x = 0;
+	bool imm;
+
+	compare(s, &n, &a, &b, &x, &imm);
+	i = add(s, M_BRANCH, n.width);
+	s->m->ins[i].cc = n.aux;
+	s->m->ins[i].a = a;
+	s->m->ins[i].b = b;
+	s->m->ins[i].imm = x;
+	s->m->ins[i].has_imm = imm;
+	for (u32 k = 0; k < 2; k++)
+		s->m->ins[i].to[k] = s->m->block_of[s->f->block[n.block].succ[k]];
+}
+
+static void select_select(struct select *s, u32 v)
+{
+	const struct ir_node n = s->f->node[v];
+	u32 a, b, c, d, i;
+	s64 x = 0;
+	bool imm;
+
+	compare(s, &n, &a, &b, &x, &imm);
+	c = operand(s, n.arg[2]);
+	d = operand(s, n.arg[3]);
+	i = add(s, M_SELECT, n.width);
+	s->m->ins[i] = (struct mach_ins){.op = M_SELECT, .width = n.width, .cc = n.aux, .a = a, .b = b, .c = c, .d = d, .imm = x,
+					 .has_imm = imm, .dst = v, .pc = s->pc};
+}
+
+static void call(struct select *s, u32 v)
+{
+	u32 c = (u32)s->f->node[v].imm, i;
+
+	i = add(s, M_CALL, 64);
+	s->m->ins[i].list = c;
+	s->m->ins[i].dst = s->uses[v] ? v : 0;
+	s->m->has_calls = true;
+}
+
+static void leave(struct select *s, u32 v)
+{
+	const struct ir_node n = s->f->node[v];
+	u32 a = operand(s, n.arg[0]), b = n.op == IR_TAIL ? operand(s, n.arg[1]) : 0;
+	u32 i = add(s, n.op == IR_TAIL ? M_TAIL : M_RETURN, 64);
+
+	s->m->ins[i].a = a;
+	s->m->ins[i].b = b;
+	s->m->ins[i].c = n.op == IR_TAIL ? s->f->params[0] : 0;
+}
+
+/* The values that the successor's phis take from here. */
+static void moves(struct select *s, u32 b)
+{
+	struct ir *f = s->f;
+	u32 to = f->block[b].succ[0], p = 0, n = 0, list, i, k = 0;
+
+	if (f->block[b].n_succ != 1)
+		return;
+	while (p < f->block[to].n_pred && f->block[to].pred[p] != b)
+		p++;
+	ir_each(f, v, to) {
+		if (f->node[v].op != IR_PHI)
+			break;
+		n += s->uses[v] && ir_phi_args(f, v)[p] != v;
+	}
+	if (!n)
+		return;
+	list = mach_list(s->m, 2 * n);
+	i = add(s, M_MOVES, 64);
+	if (s->m->failed)
+		return;
+	s->m->ins[i].list = list;
+	s->m->ins[i].n = n;
+	ir_each(f, v, to) {
+		u32 x;
+
+		if (f->node[v].op != IR_PHI)
+			break;
+		x = ir_phi_args(f, v)[p];
+		if (!s->uses[v] || x == v)
+			continue;
+		s->m->list[list + 2 * k] = v;
+		s->m->list[list + 2 * k++ + 1] = x;
+	}
+}
+
+static void jump(struct select *s, u32 v)
+{
+	u32 b = s->f->node[v].block, i;
+
+	moves(s, b);
+	i = add(s, M_JUMP, 64);
+	s->m->ins[i].to[0] = s->m->block_of[s->f->block[b].succ[0]];
+}
+
+static void select_switch(struct select *s, u32 v)
+{
+	u32 a = operand(s, s->f->node[v].arg[0]), i = add(s, M_SWITCH, 64);
+
+	s->m->ins[i].a = a;
+	s->m->ins[i].list = s->f->node[v].block;
+	s->m->ins[i].dst = new_value(s);
+}
+
+static void mulh(struct select *s, u32 v)
+{
+	const struct ir_node n = s->f->node[v];
+	u32 a = operand(s, n.arg[0]), b = operand(s, n.arg[1]), i = add(s, M_MULH, n.width);
+
+	s->m->ins[i].dst = v;
+	s->m->ins[i].a = a;
+	s->m->ins[i].b = b;
+	s->m->ins[i].sign = n.op == IR_MULHS;
+}
+
+static void node(struct select *s, u32 v)
+{
+	const struct ir_node *n = &s->f->node[v];
+
+	s->pc = n->pc;
+	if (!s->uses[v] && !ir_has_effect(n))
+		return;
+	if (ir_is_alu(s->f, v)) {
+		select_alu[n->op](s, v);
+		return;
+	}
+	switch ((enum ir_op)n->op) {
+	case IR_FRAME:
+		s->address[v] = (struct address){.base = MACH_FRAME, .scale = 1};
+		lea(s, v);
+		break;
+	case IR_SWAP: one(s, v, M_SWAP, n->width, 0, false); break;
+	case IR_ROL: shift(s, v, SHIFT_ROL); break;
+	case IR_MULHU:
+	case IR_MULHS: mulh(s, v); break;
+	case IR_SELECT: select_select(s, v); break;
+	case IR_LOAD:
+	case IR_LOADS: load(s, v); break;
+	case IR_STORE: store(s, v); break;
+	case IR_ATOMIC: atomic(s, v); break;
+	case IR_CALL: call(s, v); break;
+	case IR_JUMP: jump(s, v); break;
+	case IR_BRANCH: branch(s, v); break;
+	case IR_SWITCH: select_switch(s, v); break;
+	case IR_RETURN:
+	case IR_TAIL: leave(s, v); break;
+	default: break; /* PHI, PARAM, CONST: no operation */
+	}
+}
+
+static void entry(struct select *s)
+{
+	u32 n = 0, list, i;
+
+	for (u32 k = 0; k < 6; k++)
+		n += s->uses[s->f->params[k]] > 0;
+	list = mach_list(s->m, 2 * n);
+	i = add(s, M_ENTRY, 64);
+	if (s->m->failed)
+		return;
+	s->m->ins[i].list = list;
+	s->m->ins[i].n = n;
+	for (u32 k = 0; k < 6; k++)
+		if (s->uses[s->f->params[k]]) {
+			s->m->list[list++] = s->f->params[k];
+			s->m->list[list++] = k;
+		}
+}
+
+/* Constants that loops use are made once, before the entry block ends. */
+static void place_hoisted(struct select *s)
+{
+	struct mach *m = s->m;
+	u32 at = m->block[0].end - 1;
+
+	for (u32 k = 0; k < s->n_hoist; k++)
+		mach_add(m, M_NONE, 64);
+	if (m->failed || !s->n_hoist)
+		return;
+	while (at > m->block[0].first && m->ins[at - 1].op == M_MOVES)
+		at--;
+	memmove(m->ins + at + s->n_hoist, m->ins + at, (m->n_ins - s->n_hoist - at) * sizeof(*m->ins));
+	for (u32 k = 0; k < s->n_hoist; k++)
+		m->ins[at + k] = (struct mach_ins){.op = M_MOVI, .width = 64, .dst = s->hoisted[s->hoist[k]], .imm = s->f->node[s->hoist[k]].imm};
+	m->block[0].end += s->n_hoist;
+	for (u32 b = 1; b < m->n_blocks; b++) {
+		m->block[b].first += s->n_hoist;
+		m->block[b].end += s->n_hoist;
+	}
+}
+
+int x64_select(struct mach *m)
+{
+	struct ir *f = m->ir;
+	struct select s = {.m = m, .f = f};
+
+	s.uses = arena_array(m->arena, f->n_nodes + 1, sizeof(u32));
+	s.address = arena_array(m->arena, f->n_nodes + 1, sizeof(*s.address));
+	s.hoisted = arena_array(m->arena, f->n_nodes + 1, sizeof(u32));
+	s.hoist = arena_array(m->arena, f->n_consts + 1, sizeof(u32));
+	if (!s.uses || !s.address || !s.hoisted || !s.hoist)
+		return -ENOMEM;
+	m->n_values = f->n_nodes;
+	count_uses(&s);
+	for (u32 b = 0; b < m->n_blocks && !m->failed; b++) {
+		m->block[b].first = m->n_ins;
+		s.depth = m->block[b].depth;
+		if (b == 0)
+			entry(&s);
+		ir_each(f, v, m->block[b].ir)
+			node(&s, v);
+		m->block[b].end = m->n_ins;
+	}
+	if (!m->failed)
+		place_hoisted(&s);
+	return m->failed ? -ENOMEM : 0;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The order of the passes. */
+#include "opt/passes.h"
+
+const char *opt_name(enum opt_pass p)
+{
+	static const char *const names[] = {
+#define PASS(name, doc) [OPT_##name] = #name,
+#include "opt/passes.def"
+	};
+
+	return p < OPT_COUNT ? names[p] : NULL;
+}
+
+static int look(struct ir *f, const char *after, bool check, struct text *dump, const char **why)
+{
+	if (f->failed)
+		return -ENOMEM;
+	if (f->unsupported) {
+		*why = f->unsupported;
+		return -ENOTSUP;
+	}
+	if (dump) {
+		text_addf(dump, "-- %s: after %s\n", f->prog->subprogs[f->subprog].name, after);
+		ir_dump(f, dump);
+	}
+	if (check && (*why = ir_check(f)))
+		return -EINVAL;
+	return 0;
+}
+
+static int one(struct ir *f, u32 without, bool check, struct text *dump, const char **why)
+{
+	static const struct {
+		enum opt_pass pass;
+		void (*run)(struct ir *f);
+	} passes[] = {
+		{OPT_COUNT, opt_context},
+	};
+	int err = 0;
+
+	for (u32 i = 0; i < ARRAY_SIZE(passes) && !err; i++) {
+		if (passes[i].pass != OPT_COUNT && without >> passes[i].pass & 1)
+			continue;
+		passes[i].run(f);
+		err = look(f, passes[i].pass == OPT_COUNT ? "context" : opt_name(passes[i].pass), check, dump, why);
+	}
+	if (!err)
+		opt_frame(f);
+	return err;
+}
+
+int opt_program(struct ir *f, u32 n, u32 without, bool check, struct text *dump, const char **why)
+{
+	int err = 0;
+
+	for (u32 i = 0; i < n && !err; i++)
+		err = look(&f[i], "build", check, dump, why);
+	if (!err && !opt_kinds_of_program(f, n))
+		err = -ENOMEM;
+	for (u32 i = 0; i < n && !err; i++)
+		err = one(&f[i], without, check, dump, why);
+	return err;
+}
