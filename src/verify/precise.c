@@ -423,6 +423,17 @@ int mark_precise(struct verifier *v, u32 regno)
 	return walk_back(v, v->cur, v->insn, -1, &w, true, &changed);
 }
 
+int mark_precise_slot(struct verifier *v, u32 frame, u32 slot)
+{
+	struct wanted w = {.frame = (s32)v->cur->n_frames - 1};
+	bool changed = false;
+
+	if (!v->priv)
+		return 0;
+	w.slots[frame] = 1ull << slot;
+	return walk_back(v, v->cur, v->insn, -1, &w, true, &changed);
+}
+
 int propagate_precision(struct verifier *v, const struct state *old, struct state *cur, bool *changed)
 {
 	struct wanted w = {.frame = (s32)old->n_frames - 1};

@@ -366,6 +366,7 @@ static inline u32 hist_stack(u32 frame, u32 slot)
 	return HIST_STACK | frame | slot << HIST_SLOT_SHIFT;
 }
 int mark_precise(struct verifier *v, u32 regno); /* the register's bounds matter, from here back to where they came from */
+int mark_precise_slot(struct verifier *v, u32 frame, u32 slot); /* the same of a spilled scalar */
 int propagate_precision(struct verifier *v, const struct state *old, struct state *cur, bool *changed); /* what old needs, cur needs */
 void forget_precision(struct state *s); /* all scalars of a state that begins a new segment */
 
@@ -395,18 +396,29 @@ int mem_raw_commit(struct verifier *v);
 int mem_bounds(struct verifier *v, u32 regno, s32 off, s64 size, u32 mem_size, bool zero_size); /* with a variable offset */
 int mem_map_value(struct verifier *v, u32 regno, s32 off, s32 size, bool zero_size, u32 use);
 int mem_fixed_pointer(struct verifier *v, const struct reg *r, u32 regno, bool fixed_off_ok); /* no variable offset, no negative one */
+int mem_aligned(struct verifier *v, u32 regno, s32 off, u32 size, bool strict); /* is the pointer, as far as its kind asks for it? */
 int mem_ctx_fixed(struct verifier *v, const struct reg *r, u32 regno);
 
 /* ---- alu.c, branch.c ---- */
 int walk_alu(struct verifier *v, const struct insn *in);
 int walk_jump(struct verifier *v, const struct insn *in, u32 *next); /* conditional jumps: both edges; *next: where this path goes on */
 void sync_linked(struct verifier *v, struct state *s, const struct reg *known, u64 linked);
+void reg_not_null(struct verifier *v, struct reg *r); /* one of an or_null type: what it is when it is not NULL */
 void null_checked(struct verifier *v, struct state *s, u32 id, bool is_null); /* all registers of a NULL check */
 void packet_forget(struct verifier *v); /* all packet pointers of the current state become invalid */
 
 /* ---- call.c and its family ---- */
 int walk_helper(struct verifier *v, const struct insn *in, u32 *next);
-int walk_kfunc(struct verifier *v, const struct insn *in, u32 *next);
+int walk_kfunc(struct verifier *v, const struct insn *in, u32 *next); /* of a kfunc whose role is KROLE_THROW: the path ends there */
+int kfuncs_resolve(struct verifier *v); /* before anything else: insn_aux.kfunc */
+const struct btf_record *special_fields(const struct reg *r); /* of the map value or object that r points to; NULL: none */
+int kptr_matches(struct verifier *v, const struct btf_field *field, const struct reg *r, u32 regno); /* may r be stored there? */
+int dynptr_overwritten(struct verifier *v, u32 frame, u32 slot); /* a write to a stack slot: what if it is part of a dynptr */
+/* arguments of helpers, and of global functions */
+int arg_offset(struct verifier *v, const struct reg *r, u32 regno, bool release); /* the offset that its type allows */
+int arg_mem(struct verifier *v, u32 regno, u32 size); /* bytes that are read and written, or NULL */
+/* flags: of enum arg_kind; kinds: enum dynptr_kind that are accepted, or the one that is made; clone_ref: a clone's reference, 0: none */
+int arg_dynptr(struct verifier *v, u32 regno, u32 flags, u32 kinds, u32 clone_ref);
 /* ---- func.c: functions of the program ---- */
 int walk_subprog_call(struct verifier *v, const struct insn *in, u32 *next);
 /* Pushes a frame (current state, or an async one) for a callback and goes on in it; the path without a call is walked as well.
