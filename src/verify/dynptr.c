@@ -108,9 +108,8 @@ static bool is_slice_of(const struct reg *r, u32 id)
 	return reg_base(r->type) == R_MEM && !(r->type & (R_SLICE | R_RDONLY)) && r->dynptr_id == id;
 }
 
-int dynptr_overwritten(struct verifier *v, u32 frame, u32 slot)
+int dynptr_overwritten(struct verifier *v, struct frame *f, u32 slot)
 {
-	struct frame *f = v->cur->frame[frame];
 	u32 id;
 
 	if (slot >= f->n_slots || f->stack[slot].kind[0] != S_DYNPTR)
@@ -120,7 +119,7 @@ int dynptr_overwritten(struct verifier *v, u32 frame, u32 slot)
 	if (kind_is_counted(f->stack[slot].reg.dynptr.kind))
 		return reject(v, REJECT_DYNPTR_OVERWRITTEN, "cannot overwrite referenced dynptr");
 	id = f->stack[slot].reg.id;
-	clear_slots(v, frame, slot);
+	clear_slots(v, f->number, slot);
 	each_matching(v, is_slice_of, id);
 	return 0;
 }
@@ -130,9 +129,9 @@ static int dynptr_make(struct verifier *v, const struct reg *r, u32 kind, u32 cl
 	s32 slot = object_slot(v, r, "dynptr", DYNPTR_SLOTS);
 	struct stack_slot *stack;
 	u32 id, ref = 0;
-	int err = slot < 0 ? slot : dynptr_overwritten(v, r->frame, (u32)slot);
+	int err = slot < 0 ? slot : dynptr_overwritten(v, v->cur->frame[r->frame], (u32)slot);
 
-	err = err ? err : dynptr_overwritten(v, r->frame, (u32)slot - 1);
+	err = err ? err : dynptr_overwritten(v, v->cur->frame[r->frame], (u32)slot - 1);
 	if (err)
 		return err;
 	id = new_id(v);

@@ -413,7 +413,7 @@ int walk_kfunc(struct verifier *v, const struct insn *in, u32 *next); /* of a kf
 int kfuncs_resolve(struct verifier *v); /* before anything else: insn_aux.kfunc */
 const struct btf_record *special_fields(const struct reg *r); /* of the map value or object that r points to; NULL: none */
 int kptr_matches(struct verifier *v, const struct btf_field *field, const struct reg *r, u32 regno); /* may r be stored there? */
-int dynptr_overwritten(struct verifier *v, u32 frame, u32 slot); /* a write to a stack slot: what if it is part of a dynptr */
+int dynptr_overwritten(struct verifier *v, struct frame *f, u32 slot); /* dynptr.c: a store over a dynptr's slot destroys it, or is refused */
 /* arguments of helpers, and of global functions */
 int arg_offset(struct verifier *v, const struct reg *r, u32 regno, bool release); /* the offset that its type allows */
 int arg_mem(struct verifier *v, u32 regno, u32 size); /* bytes that are read and written, or NULL */
