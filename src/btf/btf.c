@@ -46,7 +46,9 @@ void btf_free(struct btf *b)
 	btf_metas_free(b);
 	btf_index_free(b);
 	mem_free(b->mem, b->types, b->types_cap * sizeof(*b->types));
-	mem_free(b->mem, b->data, b->size);
+	mem_free(b->mem, b->moved, b->moved_size);
+	mem_free(b->mem, b->data, b->kernel ? b->size : b->size + 1);
+	b->moved = NULL;
 	b->types = NULL;
 	b->data = NULL;
 }

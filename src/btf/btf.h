@@ -31,6 +31,8 @@ struct btf {
 	const struct mem *mem;
 	u8 *data; /* all bytes as loaded */
 	u32 size;
+	u8 *moved; /* the types once more, where they were not aligned */
+	u32 moved_size;
 	const char *strings; /* its own part */
 	u32 strings_size, first_string; /* strings of a split BTF follow its base's */
 	const struct btf_type **types; /* by id - first_id; [0] of a BTF without base is void: NULL */

@@ -1,468 +1,477 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Parsing and checking BTF. Three passes: lengths and names (so that types can be indexed), references, and cycles: a type may
- * refer to itself only through a pointer or a function.
+ * BTF_LOAD: the header, the strings, each type by itself; then resolve.c, and last the order of type tags. The log has every
+ * type that was looked at, so that its last line says where and what.
  */
-#include "btf/btf.h"
+#include "btf/check.h"
 
-#include <stdio.h>
+enum { MOST_ID = 0xfffff, MOST_NAME = 0xffffff, MOST_IDENTIFIER = 512 };
 
-enum { MOST_TYPES = 1 << 20, MOST_DEPTH = 32 };
+/* ---- names. Characters as Linux classes them: Latin-1. ---- */
 
-struct check {
-	struct btf *b;
-	struct text *log;
-	u32 id; /* type being looked at */
-};
-
-PRINTF_LIKE(2, 3) static int refuse(struct check *c, const char *fmt, ...)
+static bool letter(u8 c)
 {
-	va_list ap;
-
-	if (c->log) {
-		if (c->id)
-			text_addf(c->log, "[%u] ", c->id);
-		va_start(ap, fmt);
-		text_addv(c->log, fmt, ap);
-		va_end(ap);
-		text_add(c->log, "\n");
-	}
-	return -EINVAL;
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= 0xc0 && c != 0xd7 && c != 0xf7);
 }
 
-static u32 kind_of(const struct btf_type *t)
+static bool name_char(char ch, bool first)
 {
-	return BTF_INFO_KIND(t->info);
+	u8 c = (u8)ch;
+
+	return letter(c) || c == '_' || c == '.' || (!first && c >= '0' && c <= '9');
 }
 
-static u32 vlen_of(const struct btf_type *t)
+bool btf_identifier(const struct btf *b, u32 off)
 {
-	return BTF_INFO_VLEN(t->info);
-}
+	const char *s = btf_string(b, off);
+	u32 n = 1;
 
-/* Bytes of the type's tail; -1: unknown kind. */
-static s64 tail_bytes(const struct btf_type *t)
-{
-	u32 n = vlen_of(t);
-
-	switch (kind_of(t)) {
-	case BTF_KIND_INT: return 4;
-	case BTF_KIND_ARRAY: return sizeof(struct btf_array);
-	case BTF_KIND_STRUCT:
-	case BTF_KIND_UNION: return (s64)(n * sizeof(struct btf_member));
-	case BTF_KIND_ENUM: return (s64)(n * sizeof(struct btf_enum));
-	case BTF_KIND_ENUM64: return n * 12;
-	case BTF_KIND_FUNC_PROTO: return (s64)(n * sizeof(struct btf_param));
-	case BTF_KIND_VAR: return sizeof(struct btf_var);
-	case BTF_KIND_DATASEC: return (s64)(n * sizeof(struct btf_var_secinfo));
-	case BTF_KIND_DECL_TAG: return sizeof(struct btf_decl_tag);
-	case BTF_KIND_PTR:
-	case BTF_KIND_FWD:
-	case BTF_KIND_TYPEDEF:
-	case BTF_KIND_VOLATILE:
-	case BTF_KIND_CONST:
-	case BTF_KIND_RESTRICT:
-	case BTF_KIND_FUNC:
-	case BTF_KIND_FLOAT:
-	case BTF_KIND_TYPE_TAG: return 0;
-	default: return -1;
-	}
-}
-
-/* ---- names ---- */
-
-static bool name_char(char c, bool first)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '.' || (!first && c >= '0' && c <= '9');
-}
-
-static bool identifier(const char *s)
-{
-	if (!name_char(*s, true))
+	if (!off || !name_char(*s, true))
 		return false;
-	for (u32 i = 1; s[i]; i++)
-		if (!name_char(s[i], false) || i > 511)
+	while (n < MOST_IDENTIFIER && s[n])
+		if (!name_char(s[n++], false))
 			return false;
-	return true;
+	return !s[n];
 }
 
-/* As the kernel has it: Latin-1. */
-static bool printable(const char *s)
+static bool section_name(const struct btf *b, u32 off)
 {
-	for (u32 i = 0; s[i]; i++)
-		if ((u8)s[i] < 0x20 || ((u8)s[i] >= 0x7f && (u8)s[i] < 0xa0) || i > 511)
+	const char *s = btf_string(b, off);
+	u32 n = 0;
+
+	for (; n < MOST_IDENTIFIER && s[n]; n++)
+		if ((u8)s[n] < 0x20 || ((u8)s[n] >= 0x7f && (u8)s[n] < 0xa0))
 			return false;
-	return *s != 0;
+	return n && !s[n];
 }
 
-enum name_rule { NAME_NONE, NAME_ANY, NAME_OPTIONAL, NAME_REQUIRED, NAME_TEXT, NAME_SECTION };
-
-static enum name_rule name_rule(u32 kind)
+static bool name_offset(const struct btf *b, u32 off)
 {
-	switch (kind) {
-	case BTF_KIND_PTR:
-	case BTF_KIND_ARRAY:
-	case BTF_KIND_VOLATILE:
-	case BTF_KIND_CONST:
-	case BTF_KIND_RESTRICT:
-	case BTF_KIND_FUNC_PROTO: return NAME_NONE;
-	case BTF_KIND_STRUCT:
-	case BTF_KIND_UNION:
-	case BTF_KIND_ENUM:
-	case BTF_KIND_ENUM64: return NAME_OPTIONAL;
-	case BTF_KIND_FWD:
-	case BTF_KIND_TYPEDEF:
-	case BTF_KIND_FUNC:
-	case BTF_KIND_VAR: return NAME_REQUIRED;
-	case BTF_KIND_DATASEC: return NAME_SECTION; /* ".rodata.str1.1" */
-	case BTF_KIND_DECL_TAG:
-	case BTF_KIND_TYPE_TAG: return NAME_TEXT;
-	default: return NAME_ANY; /* "unsigned int"; libbpf's feature probes have none */
+	return off <= MOST_NAME && btf_string_valid(b, off);
+}
+
+/* ---- each kind. They give the bytes behind struct btf_type, or -errno. ---- */
+
+/* Is there room for the tail? */
+static int room(struct btf_check *c, const struct btf_type *t, u32 left)
+{
+	u32 need = (u32)btf_tail_bytes(t);
+
+	return left < need ? btf_log_basic(c, t, "meta_left:%u meta_needed:%u", left, need) : 0;
+}
+
+static int no_vlen(struct btf_check *c, const struct btf_type *t)
+{
+	return btf_vlen_of(t) ? btf_log_type(c, t, "vlen != 0") : 0;
+}
+
+static int no_flag(struct btf_check *c, const struct btf_type *t)
+{
+	return BTF_INFO_KFLAG(t->info) ? btf_log_type(c, t, "Invalid btf_info kind_flag") : 0;
+}
+
+static int fine(struct btf_check *c, const struct btf_type *t)
+{
+	btf_log_type(c, t, NULL);
+	return 0;
+}
+
+static int check_int(struct btf_check *c, const struct btf_type *t)
+{
+	u32 v = *(const u32 *)(t + 1), bits = BTF_INT_BITS(v) + BTF_INT_OFFSET(v), encoding = BTF_INT_ENCODING(v);
+
+	if (no_vlen(c, t) || no_flag(c, t))
+		return -EINVAL;
+	if (v & ~0x0fffffffu)
+		return btf_log_basic(c, t, "Invalid int_data:%x", v);
+	if (bits > 128)
+		return btf_log_type(c, t, "nr_bits exceeds %u", 128u);
+	if ((bits + 7) / 8 > t->size)
+		return btf_log_type(c, t, "nr_bits exceeds type_size");
+	if (encoding && encoding != BTF_INT_SIGNED && encoding != BTF_INT_CHAR && encoding != BTF_INT_BOOL) {
+		btf_log_type(c, t, "Unsupported encoding");
+		return -ENOTSUPP;
 	}
+	return fine(c, t);
 }
 
-static int check_name(struct check *c, const struct btf_type *t)
+static int check_reference(struct btf_check *c, const struct btf_type *t)
 {
-	const char *s = btf_string(c->b, t->name_off);
+	u32 kind = btf_kind_of(t);
+	bool name_ok;
 
-	if (t->name_off >= c->b->strings_size)
-		return refuse(c, "Invalid name_offset:%u", t->name_off);
-	switch (name_rule(kind_of(t))) {
-	case NAME_NONE: return t->name_off ? refuse(c, "Invalid name") : 0;
-	case NAME_OPTIONAL: return t->name_off && !identifier(s) ? refuse(c, "Invalid name") : 0;
-	case NAME_REQUIRED: return !identifier(s) ? refuse(c, "Invalid name") : 0;
-	case NAME_TEXT: return !*s ? refuse(c, "Invalid name") : 0;
-	case NAME_SECTION: return !printable(s) ? refuse(c, "Invalid name") : 0;
-	case NAME_ANY: break;
-	}
-	return 0;
+	if (no_vlen(c, t) || (kind != BTF_KIND_TYPE_TAG && no_flag(c, t)))
+		return -EINVAL;
+	if (t->type > MOST_ID)
+		return btf_log_type(c, t, "Invalid type_id");
+	if (kind == BTF_KIND_TYPEDEF)
+		name_ok = btf_identifier(c->b, t->name_off);
+	else
+		name_ok = kind == BTF_KIND_TYPE_TAG ? *btf_string(c->b, t->name_off) != 0 : !t->name_off;
+	return name_ok ? fine(c, t) : btf_log_type(c, t, "Invalid name");
 }
 
-/* ---- first pass: lengths ---- */
-
-static int check_info(struct check *c, const struct btf_type *t)
+static int check_forward(struct btf_check *c, const struct btf_type *t)
 {
-	u32 kind = kind_of(t), vlen = vlen_of(t);
-	bool flag = BTF_INFO_KFLAG(t->info);
-	bool flag_ok = kind == BTF_KIND_STRUCT || kind == BTF_KIND_UNION || kind == BTF_KIND_FWD || kind == BTF_KIND_ENUM ||
-		       kind == BTF_KIND_ENUM64 || kind == BTF_KIND_DECL_TAG || kind == BTF_KIND_TYPE_TAG;
-
-	if (t->info & ~0x9f00ffffu)
-		return refuse(c, "Invalid btf_info:%x", t->info);
-	if (flag && !flag_ok)
-		return refuse(c, "Invalid btf_info kind_flag");
-	if (vlen && (kind == BTF_KIND_INT || kind == BTF_KIND_PTR || kind == BTF_KIND_ARRAY || kind == BTF_KIND_FWD ||
-		     kind == BTF_KIND_TYPEDEF || kind == BTF_KIND_VAR || kind == BTF_KIND_FLOAT || kind == BTF_KIND_DECL_TAG))
-		return refuse(c, "vlen != 0");
-	if (kind == BTF_KIND_FUNC && vlen > BTF_FUNC_EXTERN)
-		return refuse(c, "Invalid func linkage");
-	return check_name(c, t);
+	if (no_vlen(c, t))
+		return -EINVAL;
+	if (t->type)
+		return btf_log_type(c, t, "type != 0");
+	return btf_identifier(c->b, t->name_off) ? fine(c, t) : btf_log_type(c, t, "Invalid name");
 }
 
-static int index_types(struct check *c, const u8 *at, const u8 *end)
+static int check_array(struct btf_check *c, const struct btf_type *t)
 {
-	struct btf *b = c->b;
+	const struct btf_array *a = btf_array_of(t);
 
-	b->types_cap = 256;
-	b->types = mem_array(b->mem, b->types_cap, sizeof(*b->types));
-	if (!b->types)
-		return -ENOMEM;
-	b->n_types = 1;
-	for (c->id = 1; at < end; c->id++) {
-		const struct btf_type *t = (const struct btf_type *)(const void *)at;
-		s64 tail;
-		int err;
-
-		if ((size_t)(end - at) < sizeof(*t))
-			return refuse(c, "meta_left:%zu meta_needed:%zu", (size_t)(end - at), sizeof(*t));
-		tail = tail_bytes(t);
-		if (tail < 0)
-			return refuse(c, "Invalid kind:%u", kind_of(t));
-		if (end - at - (s64)sizeof(*t) < tail)
-			return refuse(c, "meta_left:%zu meta_needed:%zu", (size_t)(end - at) - sizeof(*t), (size_t)tail);
-		err = check_info(c, t);
-		if (err)
-			return err;
-		if (c->id == MOST_TYPES)
-			return refuse(c, "too many types: at most %d", MOST_TYPES);
-		if (c->id == b->types_cap && vec_grow(b->mem, (void **)&b->types, &b->types_cap, sizeof(*b->types)))
-			return -ENOMEM;
-		b->types[c->id] = t;
-		b->n_types = c->id + 1;
-		at += sizeof(*t) + (size_t)tail;
-	}
-	return 0;
+	if (t->name_off)
+		return btf_log_type(c, t, "Invalid name");
+	if (no_vlen(c, t) || no_flag(c, t))
+		return -EINVAL;
+	if (t->size)
+		return btf_log_type(c, t, "size != 0");
+	if (!a->type || a->type > MOST_ID)
+		return btf_log_type(c, t, "Invalid elem");
+	if (!a->index_type || a->index_type > MOST_ID)
+		return btf_log_type(c, t, "Invalid index");
+	return fine(c, t);
 }
 
-/* ---- second pass: references ---- */
-
-static int check_ref(struct check *c, u32 id, bool may_be_void)
+static int check_struct(struct btf_check *c, const struct btf_type *t)
 {
-	if (id == 0 ? !may_be_void : id >= c->b->n_types)
-		return refuse(c, "Invalid type_id:%u", id);
-	return 0;
-}
-
-static int check_int(struct check *c, const struct btf_type *t)
-{
-	u32 v = *(const u32 *)(t + 1), bits = BTF_INT_BITS(v), off = BTF_INT_OFFSET(v);
-
-	if (v & ~0x0fff00ffu)
-		return refuse(c, "Invalid int_data:%x", v);
-	if (bits + off > 128 || (bits + off + 7) / 8 > t->size)
-		return refuse(c, "nr_bits exceeds type_size");
-	if (BTF_INT_ENCODING(v) && BTF_INT_ENCODING(v) != BTF_INT_SIGNED && BTF_INT_ENCODING(v) != BTF_INT_CHAR &&
-	    BTF_INT_ENCODING(v) != BTF_INT_BOOL)
-		return refuse(c, "Unsupported encoding");
-	return 0;
-}
-
-static int check_members(struct check *c, const struct btf_type *t)
-{
-	const struct btf_member *m = (const struct btf_member *)(t + 1);
-	bool flag = BTF_INFO_KFLAG(t->info), is_union = kind_of(t) == BTF_KIND_UNION;
 	u32 last = 0;
 
-	for (u32 i = 0; i < vlen_of(t); i++, m++) {
-		u32 off = flag ? BTF_MEMBER_BIT_OFFSET(m->offset) : m->offset;
-		const char *name = btf_string(c->b, m->name_off);
+	if (t->name_off && !btf_identifier(c->b, t->name_off))
+		return btf_log_type(c, t, "Invalid name");
+	fine(c, t);
+	for (u32 i = 0; i < btf_vlen_of(t); i++) {
+		const struct btf_member *m = btf_members_of(t) + i;
+		u32 off = btf_member_bits(t, m);
 
-		if (m->name_off >= c->b->strings_size || (m->name_off && !identifier(name)))
-			return refuse(c, "Invalid member name_offset:%u", m->name_off);
-		if (check_ref(c, m->type, false))
-			return -EINVAL;
-		if ((is_union && off) || off < last)
-			return refuse(c, "Invalid member bits_offset: %u", off);
-		if ((u64)(off + 7) / 8 > t->size)
-			return refuse(c, "Member bits_offset exceeds its struct size");
+		if (!name_offset(c->b, m->name_off))
+			return btf_log_member(c, t, m, "Invalid member name_offset:%u", m->name_off);
+		if (m->name_off && !btf_identifier(c->b, m->name_off))
+			return btf_log_member(c, t, m, "Invalid name");
+		if (!m->type || m->type > MOST_ID)
+			return btf_log_member(c, t, m, "Invalid type_id");
+		if ((btf_kind_of(t) == BTF_KIND_UNION && off) || last > off)
+			return btf_log_member(c, t, m, "Invalid member bits_offset");
+		if (off / 8 + (off % 8 != 0) > t->size)
+			return btf_log_member(c, t, m, "Member bits_offset exceeds its struct size");
+		btf_log_member(c, t, m, NULL);
 		last = off;
 	}
 	return 0;
 }
 
-static int check_params(struct check *c, const struct btf_type *t)
+static int check_enum(struct btf_check *c, const struct btf_type *t)
 {
-	const struct btf_param *p = (const struct btf_param *)(t + 1);
-	u32 n = vlen_of(t);
+	bool wide = btf_kind_of(t) == BTF_KIND_ENUM64, is_signed = BTF_INFO_KFLAG(t->info);
+	const u32 *w = (const u32 *)(t + 1);
 
-	if (check_ref(c, t->type, true))
+	if (t->size > 8 || !t->size || t->size & (t->size - 1))
+		return btf_log_type(c, t, "Unexpected size");
+	if (t->name_off && !btf_identifier(c->b, t->name_off))
+		return btf_log_type(c, t, "Invalid name");
+	fine(c, t);
+	for (u32 i = 0; i < btf_vlen_of(t); i++, w += wide ? 3 : 2) {
+		s64 value = wide ? (s64)((u64)w[2] << 32 | w[1]) : is_signed ? (s32)w[1] : (s64)w[1];
+
+		if (!name_offset(c->b, w[0]))
+			return btf_log(c, "\tInvalid name_offset:%u", w[0]);
+		if (!btf_identifier(c->b, w[0]))
+			return btf_log_type(c, t, "Invalid name");
+		if (is_signed)
+			btf_log(c, "\t%s val=%lld\n", btf_string(c->b, w[0]), (long long)value);
+		else
+			btf_log(c, "\t%s val=%llu\n", btf_string(c->b, w[0]), (unsigned long long)value);
+	}
+	return 0;
+}
+
+static int check_func(struct btf_check *c, const struct btf_type *t)
+{
+	if (!btf_identifier(c->b, t->name_off))
+		return btf_log_type(c, t, "Invalid name");
+	if (btf_vlen_of(t) > BTF_FUNC_GLOBAL)
+		return btf_log_type(c, t, "Invalid func linkage");
+	return no_flag(c, t) ? -EINVAL : fine(c, t);
+}
+
+static int check_proto(struct btf_check *c, const struct btf_type *t)
+{
+	if (t->name_off)
+		return btf_log_type(c, t, "Invalid name");
+	return no_flag(c, t) ? -EINVAL : fine(c, t);
+}
+
+static int check_var(struct btf_check *c, const struct btf_type *t)
+{
+	u32 linkage = ((const struct btf_var *)(t + 1))->linkage;
+
+	if (no_vlen(c, t) || no_flag(c, t))
 		return -EINVAL;
-	for (u32 i = 0; i < n; i++, p++) {
-		bool variadic = i == n - 1 && p->type == 0;
-
-		if (p->name_off >= c->b->strings_size || (p->name_off && !identifier(btf_string(c->b, p->name_off))))
-			return refuse(c, "Invalid arg#%u", i + 1);
-		if (variadic && p->name_off)
-			return refuse(c, "Invalid arg#%u", i + 1);
-		if (!variadic && check_ref(c, p->type, false))
-			return -EINVAL;
-	}
-	return 0;
+	if (!btf_identifier(c->b, t->name_off))
+		return btf_log_type(c, t, "Invalid name");
+	if (!t->type || t->type > MOST_ID)
+		return btf_log_type(c, t, "Invalid type_id");
+	if (linkage != BTF_VAR_STATIC && linkage != BTF_VAR_GLOBAL_ALLOCATED)
+		return btf_log_type(c, t, "Linkage not supported");
+	return fine(c, t);
 }
 
-static int check_enumerators(struct check *c, const struct btf_type *t)
-{
-	u32 each = kind_of(t) == BTF_KIND_ENUM ? 8 : 12;
-
-	if (t->size > 8 || (t->size & (t->size - 1)) || !t->size)
-		return refuse(c, "Unexpected size");
-	for (u32 i = 0; i < vlen_of(t); i++) {
-		u32 name = LOAD_AS(u32, (const u8 *)(t + 1) + (size_t)i * each);
-
-		if (name >= c->b->strings_size || !identifier(btf_string(c->b, name)))
-			return refuse(c, "Invalid name");
-	}
-	return 0;
-}
-
-static int check_section(struct check *c, const struct btf_type *t)
+static int check_section(struct btf_check *c, const struct btf_type *t)
 {
 	const struct btf_var_secinfo *v = (const struct btf_var_secinfo *)(t + 1);
-	u64 last_end = 0;
+	u32 end = 0;
+	u64 sum = 0;
 
 	if (!t->size)
-		return refuse(c, "size == 0");
-	for (u32 i = 0; i < vlen_of(t); i++, v++) {
-		if (check_ref(c, v->type, false))
-			return -EINVAL;
-		if (v->offset < last_end || v->offset >= t->size)
-			return refuse(c, "Invalid offset");
-		if (!v->size || v->size > t->size || (u64)v->offset + v->size > t->size)
-			return refuse(c, "Invalid size");
-		last_end = (u64)v->offset + v->size;
+		return btf_log_type(c, t, "size == 0");
+	if (no_flag(c, t))
+		return -EINVAL;
+	if (!t->name_off || !section_name(c->b, t->name_off))
+		return btf_log_type(c, t, "Invalid name");
+	fine(c, t);
+	for (u32 i = 0; i < btf_vlen_of(t); i++, v++) {
+		if (!v->type || v->type > MOST_ID)
+			return btf_log_var(c, t, v, "Invalid type_id");
+		if (v->offset < end || v->offset >= t->size)
+			return btf_log_var(c, t, v, "Invalid offset");
+		if (!v->size || v->size > t->size)
+			return btf_log_var(c, t, v, "Invalid size");
+		end = v->offset + v->size; /* in 32 bits, as Linux has it: what wraps is found when resolved or summed up */
+		if (end > t->size)
+			return btf_log_var(c, t, v, "Invalid offset+size");
+		btf_log_var(c, t, v, NULL);
+		sum += v->size;
+	}
+	return t->size < sum ? btf_log_type(c, t, "Invalid btf_info size") : 0;
+}
+
+static int check_float(struct btf_check *c, const struct btf_type *t)
+{
+	if (no_vlen(c, t) || no_flag(c, t))
+		return -EINVAL;
+	if (t->size != 2 && t->size != 4 && t->size != 8 && t->size != 12 && t->size != 16)
+		return btf_log_type(c, t, "Invalid type_size");
+	return fine(c, t);
+}
+
+static int check_decl_tag(struct btf_check *c, const struct btf_type *t)
+{
+	if (!*btf_string(c->b, t->name_off))
+		return btf_log_type(c, t, "Invalid value");
+	if (no_vlen(c, t))
+		return -EINVAL;
+	if (((const struct btf_decl_tag *)(t + 1))->component_idx < -1)
+		return btf_log_type(c, t, "Invalid component_idx");
+	return fine(c, t);
+}
+
+static int check_kind(struct btf_check *c, const struct btf_type *t)
+{
+	switch (btf_kind_of(t)) {
+	case BTF_KIND_INT: return check_int(c, t);
+	case BTF_KIND_ARRAY: return check_array(c, t);
+	case BTF_KIND_STRUCT:
+	case BTF_KIND_UNION: return check_struct(c, t);
+	case BTF_KIND_ENUM:
+	case BTF_KIND_ENUM64: return check_enum(c, t);
+	case BTF_KIND_FWD: return check_forward(c, t);
+	case BTF_KIND_FUNC: return check_func(c, t);
+	case BTF_KIND_FUNC_PROTO: return check_proto(c, t);
+	case BTF_KIND_VAR: return check_var(c, t);
+	case BTF_KIND_DATASEC: return check_section(c, t);
+	case BTF_KIND_FLOAT: return check_float(c, t);
+	case BTF_KIND_DECL_TAG: return check_decl_tag(c, t);
+	default: return check_reference(c, t);
+	}
+}
+
+/* ---- all types ---- */
+
+static int check_types(struct btf_check *c, const u8 *at, const u8 *end)
+{
+	struct btf *b = c->b;
+
+	b->types_cap = 256;
+	b->types = mem_array(b->mem, b->types_cap, sizeof(*b->types));
+	if (!b->types) {
+		b->types_cap = 0;
+		return -ENOMEM;
+	}
+	b->n_types = 1;
+	for (c->id = 1; at < end; c->id++) {
+		const struct btf_type *t = (const struct btf_type *)(const void *)at;
+		size_t left = (size_t)(end - at);
+		int err;
+
+		if (left < sizeof(*t))
+			return btf_log(c, "[%u] meta_left:%zu meta_needed:%zu", c->id, left, sizeof(*t));
+		if (t->info & ~0x9f00ffffu)
+			return btf_log(c, "[%u] Invalid btf_info:%x", c->id, t->info);
+		if (btf_tail_bytes(t) < 0)
+			return btf_log(c, "[%u] Invalid kind:%u", c->id, btf_kind_of(t));
+		if (!name_offset(b, t->name_off))
+			return btf_log(c, "[%u] Invalid name_offset:%u", c->id, t->name_off);
+		err = room(c, t, (u32)(left - sizeof(*t)));
+		err = err ? err : check_kind(c, t);
+		if (err)
+			return err;
+		at += sizeof(*t) + (size_t)btf_tail_bytes(t);
+		if (b->n_types == MOST_ID) {
+			btf_log(c, "Exceeded max num of types"); /* and those behind are not there */
+			continue;
+		}
+		if (b->n_types == b->types_cap && vec_grow(b->mem, (void **)&b->types, &b->types_cap, sizeof(*b->types)))
+			return -ENOMEM;
+		if (btf_kind_of(t) == BTF_KIND_DECL_TAG && !b->first_tag)
+			b->first_tag = b->n_types;
+		b->types[b->n_types++] = t;
 	}
 	return 0;
 }
 
-static int check_refs(struct check *c, const struct btf_type *t)
+/* Type tags stand before other modifiers; chains of modifiers are short. */
+static int check_tags(struct btf_check *c)
 {
-	const struct btf_array *a = (const struct btf_array *)(t + 1);
-	const struct btf_type *to;
+	struct btf *b = c->b;
 
-	switch (kind_of(t)) {
-	case BTF_KIND_INT: return check_int(c, t);
-	case BTF_KIND_FLOAT:
-		return t->size != 2 && t->size != 4 && t->size != 8 && t->size != 12 && t->size != 16 ? refuse(c, "Invalid type_size") : 0;
-	case BTF_KIND_PTR:
-	case BTF_KIND_TYPEDEF:
-	case BTF_KIND_VOLATILE:
-	case BTF_KIND_CONST:
-	case BTF_KIND_RESTRICT:
-	case BTF_KIND_TYPE_TAG: return check_ref(c, t->type, true);
-	case BTF_KIND_ARRAY: return check_ref(c, a->type, false) || check_ref(c, a->index_type, false) ? -EINVAL : 0;
-	case BTF_KIND_STRUCT:
-	case BTF_KIND_UNION: return check_members(c, t);
-	case BTF_KIND_ENUM:
-	case BTF_KIND_ENUM64: return check_enumerators(c, t);
-	case BTF_KIND_FUNC_PROTO: return check_params(c, t);
-	case BTF_KIND_FUNC:
-		to = btf_type(c->b, t->type);
-		return !to || kind_of(to) != BTF_KIND_FUNC_PROTO ? refuse(c, "Invalid type_id") : 0;
-	case BTF_KIND_VAR:
-		if (((const struct btf_var *)(t + 1))->linkage > BTF_VAR_GLOBAL_EXTERN)
-			return refuse(c, "Linkage not supported");
-		return check_ref(c, t->type, false);
-	case BTF_KIND_DATASEC: return check_section(c, t);
-	case BTF_KIND_DECL_TAG: return check_ref(c, t->type, false);
-	default: return 0;
-	}
-}
+	for (u32 i = 1; i < b->n_types; i++) {
+		const struct btf_type *t = b->types[i];
+		bool tags = btf_kind_of(t) == BTF_KIND_TYPE_TAG;
+		u32 at = i, left = BTF_MOST_DEPTH;
 
-/* ---- third pass: cycles. Each type is left once; a type met while it is being left contains itself. ---- */
-
-struct step {
-	u32 id, next;
-};
-
-/* The next type that t contains by value, or 0 when there is no more. */
-static u32 contained(const struct btf_type *t, u32 *next)
-{
-	switch (kind_of(t)) {
-	case BTF_KIND_TYPEDEF:
-	case BTF_KIND_VOLATILE:
-	case BTF_KIND_CONST:
-	case BTF_KIND_RESTRICT:
-	case BTF_KIND_TYPE_TAG:
-	case BTF_KIND_VAR: return (*next)++ ? 0 : t->type;
-	case BTF_KIND_ARRAY: return (*next)++ ? 0 : ((const struct btf_array *)(t + 1))->type;
-	case BTF_KIND_STRUCT:
-	case BTF_KIND_UNION: return *next < vlen_of(t) ? ((const struct btf_member *)(t + 1))[(*next)++].type : 0;
-	default: return 0;
-	}
-}
-
-static int walk(struct check *c, u8 *state, u32 start)
-{
-	enum { UNSEEN, OPEN, DONE };
-	struct step path[MOST_DEPTH + 1];
-	u32 depth = 0;
-
-	if (state[start] != UNSEEN)
-		return 0;
-	path[0] = (struct step){start, 0};
-	state[start] = OPEN;
-	for (;;) {
-		struct step *s = &path[depth];
-		u32 to = contained(c->b->types[s->id], &s->next);
-
-		if (!to) {
-			state[s->id] = DONE;
-			if (depth-- == 0)
-				return 0;
-		} else if (state[to] == OPEN) {
-			c->id = to;
-			return refuse(c, "Loop detected");
-		} else if (state[to] == UNSEEN) {
-			if (++depth > MOST_DEPTH) {
-				c->id = start;
-				return refuse(c, "Exceeded max resolve depth:%d", MOST_DEPTH);
+		while (btf_is_modifier(t)) {
+			if (!left--) {
+				btf_log(c, "Max chain length or cycle detected");
+				return -ELOOP;
 			}
-			path[depth] = (struct step){to, 0};
-			state[to] = OPEN;
+			if (btf_kind_of(t) != BTF_KIND_TYPE_TAG)
+				tags = false;
+			else if (!tags)
+				return btf_log(c, "Type tags don't precede modifiers");
+			if (at < i) /* from there on it is known */
+				break;
+			at = t->type;
+			t = btf_type(b, at);
 		}
 	}
-}
-
-static int check_cycles(struct check *c)
-{
-	u8 *state = mem_alloc(c->b->mem, c->b->n_types);
-	int err = 0;
-
-	if (!state)
-		return -ENOMEM;
-	for (u32 id = 1; id < c->b->n_types && !err; id++)
-		err = walk(c, state, id);
-	mem_free(c->b->mem, state, c->b->n_types);
-	return err;
-}
-
-/* ---- the whole ---- */
-
-static int check_header(struct check *c, const struct btf_header *h)
-{
-	struct btf *b = c->b;
-	u64 body = (u64)b->size - h->hdr_len;
-
-	if (h->magic != BTF_MAGIC)
-		return refuse(c, "Invalid magic");
-	if (h->version != BTF_VERSION)
-		return refuse(c, "Unsupported version");
-	if (h->flags)
-		return refuse(c, "Unsupported flags");
-	if (h->hdr_len < sizeof(*h) || h->hdr_len > b->size)
-		return refuse(c, "btf_header not found");
-	for (u32 i = sizeof(*h); i < h->hdr_len; i++)
-		if (b->data[i])
-			return refuse(c, "Unsupported btf_header");
-	if (h->type_off & 3)
-		return refuse(c, "Unaligned type_off");
-	if (h->type_off > body || h->str_off > body)
-		return refuse(c, "Invalid section offset");
-	if ((u64)h->type_off + h->type_len > body || (u64)h->str_off + h->str_len > body)
-		return refuse(c, "Total section length too long");
-	if (!h->type_len && !h->str_len)
-		return refuse(c, "No data");
-	if (h->str_off < h->type_off + h->type_len && h->type_off < h->str_off + h->str_len)
-		return refuse(c, "Section overlap found");
-	if ((u64)h->type_len + h->str_len != body) /* what is between or behind the two is neither */
-		return refuse(c, "Unsupported section found");
-	b->strings = (const char *)b->data + h->hdr_len + h->str_off;
-	b->strings_size = h->str_len;
-	if (!h->str_len || b->strings[0] || b->strings[h->str_len - 1])
-		return refuse(c, "Invalid string section");
 	return 0;
 }
 
-static int parse(struct check *c)
+/* ---- header ---- */
+
+static int check_sections(struct btf_check *c, const struct btf_header *h)
+{
+	u32 body = c->b->size - h->hdr_len, total = 0;
+	/* by signed difference, as Linux sorts them */
+	bool types_first = h->type_off != h->str_off ? (s32)(h->type_off - h->str_off) < 0 : (s32)(h->type_len - h->str_len) <= 0;
+
+	for (u32 i = 0; i < 2; i++) {
+		u32 off = types_first == (i == 0) ? h->type_off : h->str_off, len = types_first == (i == 0) ? h->type_len : h->str_len;
+
+		if (body < off)
+			return btf_log(c, "Invalid section offset");
+		if (total < off)
+			return btf_log(c, "Unsupported section found");
+		if (total > off)
+			return btf_log(c, "Section overlap found");
+		if (body - total < len)
+			return btf_log(c, "Total section length too long");
+		total += len;
+	}
+	return body != total ? btf_log(c, "Unsupported section found") : 0;
+}
+
+static int check_header(struct btf_check *c, struct btf_header *h)
+{
+	const struct btf *b = c->b;
+	u32 len;
+
+	memset(h, 0, sizeof(*h));
+	if (b->size < offsetof(struct btf_header, hdr_len) + sizeof(h->hdr_len))
+		return btf_log(c, "hdr_len not found");
+	len = LOAD_AS(u32, b->data + offsetof(struct btf_header, hdr_len));
+	if (b->size < len)
+		return btf_log(c, "btf_header not found");
+	for (u32 i = sizeof(*h); i < len; i++)
+		if (b->data[i]) {
+			btf_log(c, "Unsupported btf_header");
+			return -E2BIG;
+		}
+	memcpy(h, b->data, MIN(len, (u32)sizeof(*h)));
+	btf_log(c, "magic: 0x%x\nversion: %u\nflags: 0x%x\nhdr_len: %u\n", h->magic, h->version, h->flags, h->hdr_len);
+	btf_log(c, "type_off: %u\ntype_len: %u\nstr_off: %u\nstr_len: %u\nbtf_total_size: %u\n", h->type_off, h->type_len, h->str_off, h->str_len,
+		b->size);
+	if (h->magic != BTF_MAGIC)
+		return btf_log(c, "Invalid magic");
+	if (h->version != BTF_VERSION || h->flags) {
+		btf_log(c, h->version != BTF_VERSION ? "Unsupported version" : "Unsupported flags");
+		return -ENOTSUPP;
+	}
+	if (b->size == h->hdr_len)
+		return btf_log(c, "No data");
+	return check_sections(c, h);
+}
+
+static int check_strings(struct btf_check *c, const struct btf_header *h)
 {
 	struct btf *b = c->b;
-	const struct btf_header *h = (const struct btf_header *)(const void *)b->data;
-	const u8 *types;
-	int err;
 
-	if (b->size < sizeof(*h))
-		return refuse(c, "btf_header not found");
-	err = check_header(c, h);
+	if ((u64)h->hdr_len + h->str_off + h->str_len != b->size)
+		return btf_log(c, "String section is not at the end");
+	b->strings = (const char *)b->data + h->hdr_len + h->str_off;
+	if (!h->str_len || h->str_len - 1 > MOST_NAME || b->strings[h->str_len - 1] || b->strings[0])
+		return btf_log(c, "Invalid string section");
+	b->strings_size = h->str_len;
+	return 0;
+}
+
+static int parse(struct btf_check *c)
+{
+	struct btf *b = c->b;
+	struct btf_header h;
+	const u8 *types;
+	int err = check_header(c, &h);
+
+	err = err ? err : check_strings(c, &h);
 	if (err)
 		return err;
-	types = b->data + h->hdr_len + h->type_off;
-	if ((uintptr_t)types & 3)
-		return refuse(c, "Unaligned type section");
-	err = index_types(c, types, types + h->type_len);
-	for (c->id = 1; !err && c->id < b->n_types; c->id++)
-		err = check_refs(c, b->types[c->id]);
-	return err ? err : check_cycles(c);
+	if (h.type_off & 3)
+		return btf_log(c, "Unaligned type_off");
+	if (!h.type_len)
+		return btf_log(c, "No type found");
+	types = b->data + h.hdr_len + h.type_off;
+	if (h.hdr_len & 3) { /* a longer header may end anywhere; we read words */
+		b->moved = mem_copy(b->mem, types, h.type_len);
+		b->moved_size = b->moved ? h.type_len : 0;
+		types = b->moved;
+		if (!types)
+			return -ENOMEM;
+	}
+	c->alone = true;
+	err = check_types(c, types, types + h.type_len);
+	c->alone = false;
+	err = err ? err : btf_resolve_all(c);
+	return err ? err : check_tags(c);
 }
 
 int btf_parse(struct btf *b, const struct mem *mem, const void *data, u32 size, u32 level, struct text *log)
 {
-	struct check c = {b, level ? log : NULL, 0};
+	struct btf_check c = {.b = b, .log = level ? log : NULL};
 	int err;
 
-	*b = (struct btf){.mem = mem, .size = size};
-	b->data = mem_copy(mem, data, size);
+	*b = (struct btf){.mem = mem};
+	if (size > BTF_MOST_BYTES)
+		return -E2BIG;
+	b->data = mem_alloc(mem, size + 1);
 	if (!b->data)
 		return -ENOMEM;
+	b->size = size;
+	if (size)
+		memcpy(b->data, data, size);
 	err = parse(&c);
 	if (err)
 		btf_free(b);
