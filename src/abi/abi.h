@@ -323,6 +323,7 @@ enum hook_list {
 bool hook_in(enum hook_list list, const char *name);
 /* May a program of this type call it, when it is loaded for this attach type and target (as hook_in's name)? */
 bool helper_hook_ok(const struct helper_proto *p, u64 avail, u32 attach_type, const char *target);
+bool helper_needs_gpl(const struct helper_proto *p, u64 avail, u32 attach_type); /* EFFECT_GPL, but for some attach types */
 bool kfunc_hook_ok(const struct kfunc *f, u64 avail, u32 attach_type, const char *target);
 /* map_allows(), and for sockmaps the types of program that may update them: else "cannot update sockmap in this context" comes first */
 bool map_use_ok(u32 kind, enum map_use use, u64 avail, u32 attach_type);

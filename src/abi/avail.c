@@ -3,8 +3,10 @@
 #include "abi/abi.h"
 
 enum { /* as <linux/bpf.h> names its own */
-	BPF_UAPI_CGROUP_UNIX_CONNECT = UAPI_ATTACH_CGROUP_UNIX_CONNECT,
-	BPF_UAPI_CGROUP_UNIX_SENDMSG = UAPI_ATTACH_CGROUP_UNIX_SENDMSG,
+	BPF_UAPI_CGROUP_UNIX_RECVMSG = UAPI_ATTACH_CGROUP_UNIX_RECVMSG,
+	BPF_UAPI_CGROUP_UNIX_GETPEERNAME = UAPI_ATTACH_CGROUP_UNIX_GETPEERNAME,
+	BPF_UAPI_CGROUP_UNIX_GETSOCKNAME = UAPI_ATTACH_CGROUP_UNIX_GETSOCKNAME,
+	BPF_UAPI_TRACE_UPROBE_MULTI = UAPI_ATTACH_TRACE_UPROBE_MULTI,
 	BPF_UAPI_TRACE_KPROBE_SESSION = UAPI_ATTACH_TRACE_KPROBE_SESSION,
 	BPF_UAPI_TRACE_UPROBE_SESSION = UAPI_ATTACH_TRACE_UPROBE_SESSION,
 };
@@ -75,6 +77,17 @@ static const struct condition {
 } conditions[] = {
 #define AVAIL_HELPER(name, types, attach, list) {HELPER_##name, "", types, attach, HOOK_##list},
 #define AVAIL_KFUNC(name, types, attach, list)	{0, #name, types, attach, HOOK_##list},
+#define ANY_LICENSE(name, types, attach)
+#include "abi/avail.def"
+};
+
+static const struct {
+	u32 helper;
+	u64 types, attach;
+} any_license[] = {
+#define AVAIL_HELPER(name, types, attach, list)
+#define AVAIL_KFUNC(name, types, attach, list)
+#define ANY_LICENSE(name, types, attach) {HELPER_##name, types, attach},
 #include "abi/avail.def"
 };
 
@@ -97,6 +110,14 @@ static bool hook_ok(u32 helper, const char *kfunc, u64 avail, u32 attach_type, c
 bool helper_hook_ok(const struct helper_proto *p, u64 avail, u32 attach_type, const char *target)
 {
 	return hook_ok(p->id, "", avail, attach_type, target);
+}
+
+bool helper_needs_gpl(const struct helper_proto *p, u64 avail, u32 attach_type)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(any_license); i++)
+		if (any_license[i].helper == p->id && any_license[i].types & avail && attach_type < 64 && any_license[i].attach >> attach_type & 1)
+			return false;
+	return p->effects & EFFECT_GPL;
 }
 
 bool kfunc_hook_ok(const struct kfunc *f, u64 avail, u32 attach_type, const char *target)

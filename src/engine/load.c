@@ -430,7 +430,7 @@ static int resolve_calls(struct load *l)
 		if (!proto_of(l->k, proto->id, p->kind->avail))
 			return refuse_insn(l, i, -EINVAL, "program of this type cannot use helper bpf_%s#%u", proto->name, proto->id);
 		proto = proto_of(l->k, proto->id, p->kind->avail);
-		if (proto->effects & EFFECT_GPL && !p->gpl_compatible)
+		if (helper_needs_gpl(proto, p->kind->avail, p->attach_type) && !p->gpl_compatible)
 			return refuse_insn(l, i, -EINVAL, "cannot call GPL-restricted function from non-GPL compatible program");
 		if (proto->effects & EFFECT_SLEEPS && !p->sleepable)
 			return refuse_insn(l, i, -EINVAL, "helper call might sleep in a non-sleepable prog");
