@@ -258,6 +258,21 @@ static void set_loading(struct bpf_object *obj, const struct bpf_program *target
 	bpf_object__for_each_map(map, obj) if (mode && !for_everyone(map)) bpf_map__set_autocreate(map, false);
 }
 
+/* libbpf loads all programs that a struct of operations names: the others are taken out of it. */
+static void leave_out_of_structs(struct bpf_object *obj, const struct bpf_program *target)
+{
+	struct bpf_program *p;
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, obj) {
+		size_t size = 0;
+		void **word = bpf_map__type(map) == BPF_MAP_TYPE_STRUCT_OPS ? bpf_map__initial_value(map, &size) : NULL;
+
+		for (size_t i = 0; word && i < size / sizeof(*word); i++)
+			bpf_object__for_each_program(p, obj) if (p != target && word[i] == p) word[i] = NULL;
+	}
+}
+
 static void try_program(const char *name, const struct spec *s, int mode)
 {
 	const struct spec_mode *m = &s->mode[mode];
@@ -271,6 +286,7 @@ static void try_program(const char *name, const struct spec *s, int mode)
 		return;
 	}
 	set_loading(obj, p, s, mode);
+	leave_out_of_structs(obj, p);
 	guess_type(obj, p);
 	complete_maps(obj);
 	log_buf[0] = 0;
