@@ -2,11 +2,14 @@
 /*
  * load: each program of an object, loaded alone, and what came of it. One line per program and mode:
  *
- *     result  PROGRAM  priv|unpriv  VERDICT  ERRNO  MESSAGES  RETVAL  INSNS  PROCESSED  MICROSECONDS  LAST LINE OF THE LOG
+ *     result  PROGRAM  priv|unpriv  VERDICT  ERRNO  MESSAGES  RETVAL  INSNS  PROCESSED  MICROSECONDS  LAST
+ * LINE OF THE LOG
  *
- * separated by tabs. VERDICT is accept, reject, or prefail when the loader gave up before PROG_LOAD saw the program. MESSAGES is
- * "-" (none expected), "ok" or "missing: TEXT"; RETVAL "-" (not run), "ok" or "GOT!=EXPECTED". "begin PROGRAM MODE" comes before, so that
- * whoever reads knows what a crash was about, and can go on behind it with --from.
+ * separated by tabs. VERDICT is accept, reject, or prefail when the loader gave up before PROG_LOAD saw the
+ * program. MESSAGES is
+ * "-" (none expected), "ok" or "missing: TEXT"; RETVAL "-" (not run), "ok" or "GOT!=EXPECTED". "begin PROGRAM
+ * MODE" comes before, so that whoever reads knows what a crash was about, and can go on behind it with
+ * --from.
  */
 #include "backend.h"
 #include "spec.h"
@@ -45,7 +48,8 @@ static struct bpf_object *open_object(const struct spec *s)
 		size_t n;
 
 		/* The selftests' own build calls objects NAME.bpf.o. */
-		snprintf(path, sizeof(path), "%.*s%s", slash ? (int)(slash - opt.object + 1) : 0, opt.object, name ? name + 1 : s->btf_path);
+		snprintf(path, sizeof(path), "%.*s%s", slash ? (int)(slash - opt.object + 1) : 0, opt.object,
+			 name ? name + 1 : s->btf_path);
 		n = strlen(path);
 		if (n > 6 && !strcmp(path + n - 6, ".bpf.o"))
 			strcpy(path + n - 6, ".o");
@@ -60,7 +64,8 @@ static struct bpf_object *open_object(const struct spec *s)
 static const char *context_name(const struct btf *btf, const char *func, bool only)
 {
 	int id = btf ? btf__find_by_name_kind(btf, func, BTF_KIND_FUNC) : -1;
-	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, btf__type_by_id(btf, (uint32_t)id)->type) : NULL;
+	const struct btf_type *t =
+		id > 0 ? btf__type_by_id(btf, btf__type_by_id(btf, (uint32_t)id)->type) : NULL;
 
 	if (!t || !btf_is_func_proto(t) || !btf_vlen(t) || (only && btf_vlen(t) != 1))
 		return NULL;
@@ -75,8 +80,8 @@ static const char *context_name(const struct btf *btf, const char *func, bool on
 	return t ? btf__name_by_offset(btf, t->name_off) : NULL;
 }
 
-/* A program that replaces another has that one's type, and one in a section of any name may have been meant for several: the
- * context tells. */
+/* A program that replaces another has that one's type, and one in a section of any name may have been meant
+ * for several: the context tells. */
 static void guess_type(struct bpf_object *obj, struct bpf_program *p)
 {
 	static const struct {
@@ -118,7 +123,8 @@ static void complete_maps(struct bpf_object *obj)
 {
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, obj) {
+	bpf_object__for_each_map(map, obj)
+	{
 		bpf_map__set_pin_path(map, NULL);
 		switch ((int)bpf_map__type(map)) {
 		case BPF_MAP_TYPE_SK_STORAGE:
@@ -126,7 +132,8 @@ static void complete_maps(struct bpf_object *obj)
 		case BPF_MAP_TYPE_INODE_STORAGE:
 		case 32 /* BPF_MAP_TYPE_CGRP_STORAGE */:
 		case BPF_MAP_TYPE_CGROUP_STORAGE:
-		case BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE: break;
+		case BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE:
+			break;
 		default:
 			if (!bpf_map__max_entries(map))
 				bpf_map__set_max_entries(map, 1);
@@ -134,13 +141,15 @@ static void complete_maps(struct bpf_object *obj)
 	}
 }
 
-/* Maps that only a privileged user may create are left out, as programs that use them are then refused anyway. */
+/* Maps that only a privileged user may create are left out, as programs that use them are then refused
+ * anyway. */
 static bool for_everyone(const struct bpf_map *map)
 {
 	switch (bpf_map__type(map)) {
 	case BPF_MAP_TYPE_HASH:
 	case BPF_MAP_TYPE_PERCPU_HASH:
-	case BPF_MAP_TYPE_HASH_OF_MAPS: return !(bpf_map__map_flags(map) & BPF_F_ZERO_SEED);
+	case BPF_MAP_TYPE_HASH_OF_MAPS:
+		return !(bpf_map__map_flags(map) & BPF_F_ZERO_SEED);
 	case BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE:
 	case BPF_MAP_TYPE_ARRAY:
 	case BPF_MAP_TYPE_RINGBUF:
@@ -150,8 +159,10 @@ static bool for_everyone(const struct bpf_map *map)
 	case BPF_MAP_TYPE_USER_RINGBUF:
 	case BPF_MAP_TYPE_ARRAY_OF_MAPS:
 	case BPF_MAP_TYPE_CGROUP_STORAGE:
-	case BPF_MAP_TYPE_PERF_EVENT_ARRAY: return true;
-	default: return false;
+	case BPF_MAP_TYPE_PERF_EVENT_ARRAY:
+		return true;
+	default:
+		return false;
 	}
 }
 
@@ -173,11 +184,12 @@ static void fill_maps(struct bpf_object *obj)
 	}
 }
 
-static void test_run(const struct spec_mode *m, struct bpf_object *obj, const struct bpf_program *p, char *to, size_t size)
+static void test_run(const struct spec_mode *m, struct bpf_object *obj, const struct bpf_program *p, char *to,
+		     size_t size)
 {
 	uint8_t in[DATA_BYTES] = {0}, out[DATA_BYTES * 4];
-	LIBBPF_OPTS(bpf_test_run_opts, topts, .data_in = in, .data_size_in = sizeof(in), .data_out = out, .data_size_out = sizeof(out),
-		    .repeat = 1);
+	LIBBPF_OPTS(bpf_test_run_opts, topts, .data_in = in, .data_size_in = sizeof(in), .data_out = out,
+			.data_size_out = sizeof(out), .repeat = 1);
 	LIBBPF_OPTS(bpf_test_run_opts, bare);
 	struct bpf_test_run_opts *o = bpf_program__type(p) == BPF_PROG_TYPE_SYSCALL ? &bare : &topts;
 
@@ -203,7 +215,8 @@ static const char *processed(const char *log)
 /* The last line of the log that is not statistics; tabs would end the field. */
 static void last_line(const char *log, char *to, size_t size)
 {
-	static const char *const statistics[] = {"processed ", "verification time ", "stack depth ", "mark_precise: "};
+	static const char *const statistics[] = {"processed ", "verification time ", "stack depth ",
+						 "mark_precise: "};
 	const char *end = log + strlen(log), *from;
 	bool skip;
 
@@ -224,7 +237,8 @@ static void last_line(const char *log, char *to, size_t size)
 			*to = ' ';
 }
 
-static void report(const struct spec *s, const struct bpf_program *p, int mode, const char *verdict, int err, const char *retval)
+static void report(const struct spec *s, const struct bpf_program *p, int mode, const char *verdict, int err,
+		   const char *retval)
 {
 	const struct spec_mode *m = &s->mode[mode];
 	const char *missing = NULL, *count = processed(log_buf);
@@ -233,29 +247,38 @@ static void report(const struct spec *s, const struct bpf_program *p, int mode, 
 	if (s->annotated && seen.calls)
 		missing = spec_missing(m, log_buf);
 	last_line(log_buf, last, sizeof(last));
-	printf("result\t%s\t%s\t%s\t%d\t%s%s\t%s\t%u\t%ld\t%llu\t%s\n", bpf_program__name(p), mode ? "unpriv" : "priv", verdict, err,
-	       !m->n ? "-" : missing ? "missing: " : "ok", missing ? missing : "", retval, seen.insn_cnt, count ? atol(count) : 0L,
+	printf("result\t%s\t%s\t%s\t%d\t%s%s\t%s\t%u\t%ld\t%llu\t%s\n", bpf_program__name(p),
+	       mode ? "unpriv" : "priv", verdict, err,
+	       !m->n	 ? "-"
+	       : missing ? "missing: "
+			 : "ok",
+	       missing ? missing : "", retval, seen.insn_cnt, count ? atol(count) : 0L,
 	       (unsigned long long)seen.best_ns / 1000, last);
 	fflush(stdout);
 	if (opt.show)
-		fprintf(stderr, "---- %s: %s %s\n%s", backend_name, bpf_program__name(p), mode ? "unpriv" : "priv", log_buf);
+		fprintf(stderr, "---- %s: %s %s\n%s", backend_name, bpf_program__name(p),
+			mode ? "unpriv" : "priv", log_buf);
 }
 
-static void set_loading(struct bpf_object *obj, const struct bpf_program *target, const struct spec *s, int mode)
+static void set_loading(struct bpf_object *obj, const struct bpf_program *target, const struct spec *s,
+			int mode)
 {
 	struct bpf_program *p;
 	struct bpf_map *map;
 
-	bpf_object__for_each_program(p, obj) {
+	bpf_object__for_each_program(p, obj)
+	{
 		struct spec other;
 
 		if (p != target && s->annotated)
 			spec_read(&other, bpf_object__btf(obj), bpf_program__name(p));
 		else
 			memset(&other, 0, sizeof(other));
-		bpf_program__set_autoload(p, p == target || (mode ? other.auxiliary_unpriv : other.auxiliary));
+		bpf_program__set_autoload(p,
+					  p == target || (mode ? other.auxiliary_unpriv : other.auxiliary));
 	}
-	bpf_object__for_each_map(map, obj) if (mode && !for_everyone(map)) bpf_map__set_autocreate(map, false);
+	bpf_object__for_each_map(map, obj) if (mode && !for_everyone(map))
+		bpf_map__set_autocreate(map, false);
 }
 
 /* libbpf loads all programs that a struct of operations names: the others are taken out of it. */
@@ -264,9 +287,12 @@ static void leave_out_of_structs(struct bpf_object *obj, const struct bpf_progra
 	struct bpf_program *p;
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, obj) {
+	bpf_object__for_each_map(map, obj)
+	{
 		size_t size = 0;
-		void **word = bpf_map__type(map) == BPF_MAP_TYPE_STRUCT_OPS ? bpf_map__initial_value(map, &size) : NULL;
+		bool structs = bpf_map__type(map) == BPF_MAP_TYPE_STRUCT_OPS;
+		const void **word =
+			structs ? (const void **)(uintptr_t)bpf_map__initial_value(map, &size) : NULL;
 
 		for (size_t i = 0; word && i < size / sizeof(*word); i++)
 			bpf_object__for_each_program(p, obj) if (p != target && word[i] == p) word[i] = NULL;
@@ -329,13 +355,15 @@ static int each_program(void)
 		printf("openfail\t%d\n", errno);
 		return 0;
 	}
-	bpf_object__for_each_program(p, obj) {
+	bpf_object__for_each_program(p, obj)
+	{
 		const char *name = bpf_program__name(p);
 		struct spec s;
 
 		spec_read(&s, bpf_object__btf(obj), name);
 		for (int mode = 0; mode < 2; mode++) {
-			bool wanted = mode ? opt.unpriv && s.mode[1].used : opt.priv && (s.mode[0].used || !s.mode[1].used);
+			bool wanted = mode ? opt.unpriv && s.mode[1].used
+					   : opt.priv && (s.mode[0].used || !s.mode[1].used);
 
 			if (s.auxiliary || s.auxiliary_unpriv || s.other_arch)
 				wanted = false;
@@ -351,34 +379,53 @@ static int each_program(void)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: load [--prog NAME] [--log LEVEL] [--show] [--libbpf] [--mode priv|unpriv] [--from N] [--repeat N] [--no-run]\n"
+	fprintf(stderr, "usage: load [--prog NAME] [--log LEVEL] [--show] [--libbpf] [--mode priv|unpriv] "
+			"[--from N] [--repeat N] [--no-run]\n"
 			"            [--btf FILE] OBJECT\n");
 	return 2;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option longs[] = {{"prog", 1, NULL, 'p'},	{"log", 1, NULL, 'l'},	  {"show", 0, NULL, 's'},
-					      {"libbpf", 0, NULL, 'L'}, {"mode", 1, NULL, 'm'},	  {"from", 1, NULL, 'f'},
-					      {"no-run", 0, NULL, 'n'}, {"repeat", 1, NULL, 'r'}, {"btf", 1, NULL, 'b'},
-					      {NULL, 0, NULL, 0}};
+	static const struct option longs[] = {{"prog", 1, NULL, 'p'},	{"log", 1, NULL, 'l'},
+					      {"show", 0, NULL, 's'},	{"libbpf", 0, NULL, 'L'},
+					      {"mode", 1, NULL, 'm'},	{"from", 1, NULL, 'f'},
+					      {"no-run", 0, NULL, 'n'}, {"repeat", 1, NULL, 'r'},
+					      {"btf", 1, NULL, 'b'},	{NULL, 0, NULL, 0}};
 	int c, err;
 
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1)
 		switch (c) {
-		case 'p': opt.prog = optarg; break;
-		case 'l': opt.log = atoi(optarg); break;
-		case 's': opt.show = true; break;
-		case 'L': opt.show_libbpf = true; break;
+		case 'p':
+			opt.prog = optarg;
+			break;
+		case 'l':
+			opt.log = atoi(optarg);
+			break;
+		case 's':
+			opt.show = true;
+			break;
+		case 'L':
+			opt.show_libbpf = true;
+			break;
 		case 'm':
 			opt.priv = strcmp(optarg, "unpriv") != 0;
 			opt.unpriv = strcmp(optarg, "priv") != 0;
 			break;
-		case 'f': opt.from = (unsigned)atoi(optarg); break;
-		case 'r': opt.repeat = (unsigned)atoi(optarg); break;
-		case 'n': opt.run = false; break;
-		case 'b': opt.btf = optarg; break;
-		default: return usage();
+		case 'f':
+			opt.from = (unsigned)atoi(optarg);
+			break;
+		case 'r':
+			opt.repeat = (unsigned)atoi(optarg);
+			break;
+		case 'n':
+			opt.run = false;
+			break;
+		case 'b':
+			opt.btf = optarg;
+			break;
+		default:
+			return usage();
 		}
 	if (optind + 1 != argc)
 		return usage();

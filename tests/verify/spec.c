@@ -24,9 +24,12 @@ static uint32_t flag_bits(const char *name)
 		const char *name;
 		uint32_t bits;
 	} known[] = {
-		{"BPF_F_STRICT_ALIGNMENT", BPF_F_STRICT_ALIGNMENT}, {"BPF_F_ANY_ALIGNMENT", BPF_F_ANY_ALIGNMENT},
-		{"BPF_F_TEST_RND_HI32", BPF_F_TEST_RND_HI32},	    {"BPF_F_TEST_STATE_FREQ", BPF_F_TEST_STATE_FREQ},
-		{"BPF_F_SLEEPABLE", BPF_F_SLEEPABLE},		    {"BPF_F_XDP_HAS_FRAGS", BPF_F_XDP_HAS_FRAGS},
+		{"BPF_F_STRICT_ALIGNMENT", BPF_F_STRICT_ALIGNMENT},
+		{"BPF_F_ANY_ALIGNMENT", BPF_F_ANY_ALIGNMENT},
+		{"BPF_F_TEST_RND_HI32", BPF_F_TEST_RND_HI32},
+		{"BPF_F_TEST_STATE_FREQ", BPF_F_TEST_STATE_FREQ},
+		{"BPF_F_SLEEPABLE", BPF_F_SLEEPABLE},
+		{"BPF_F_XDP_HAS_FRAGS", BPF_F_XDP_HAS_FRAGS},
 		{"BPF_F_TEST_REG_INVARIANTS", F_TEST_REG_INVARIANTS},
 	};
 
@@ -132,7 +135,8 @@ void spec_read(struct spec *s, const struct btf *btf, const char *func)
 	}
 	s->other_arch = arch && !here;
 	s->annotated = s->mode[0].used || s->mode[1].used;
-	/* A success that is said of one mode only is meant for both; without privileges the rest is as with them, unless said. */
+	/* A success that is said of one mode only is meant for both; without privileges the rest is as with
+	 * them, unless said. */
 	if (s->mode[1].used && !r.result[1])
 		s->mode[1].failure = s->mode[0].failure;
 	if (s->mode[1].used && !r.value[1]) {

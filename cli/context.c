@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What type of program a function is, by the struct that its argument points to. */
+#include "cli/mend.h"
+
+#include <bpf/btf.h>
+
+/* Behind const, volatile, typedef; NULL when there is no end to them. */
+static const struct btf_type *skip_modifiers(const struct btf *btf, u32 id)
+{
+	const struct btf_type *t = btf__type_by_id(btf, id);
+
+	for (u32 i = 0; t && btf_is_mod(t) && i < 64; i++)
+		t = btf__type_by_id(btf, t->type);
+	return t && !btf_is_mod(t) ? t : NULL;
+}
+
+/* The struct that the program's argument points to; NULL: it tells nothing. */
+static const char *context_of(const struct btf *btf, const char *func)
+{
+	int id = btf ? btf__find_by_name_kind(btf, func, BTF_KIND_FUNC) : -1;
+	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, btf__type_by_id(btf, (u32)id)->type) : NULL;
+
+	if (!t || !btf_is_func_proto(t) || !btf_vlen(t))
+		return NULL;
+	t = skip_modifiers(btf, btf_params(t)[0].type);
+	t = t && btf_is_ptr(t) ? skip_modifiers(btf, t->type) : NULL;
+	return t && btf_is_struct(t) ? btf__name_by_offset(btf, t->name_off) : NULL;
+}
+
+const char *section_by_context(const struct btf *btf, const char *func)
+{
+	const char *context = context_of(btf, func);
+	static const char *const known[][2] = {
+		{"__sk_buff", "tc"},
+		{"xdp_md", "xdp"},
+		{"sk_msg_md", "sk_msg"},
+		{"bpf_sock_ops", "sockops"},
+		{"bpf_sock", "cgroup/post_bind4"},
+		{"bpf_sock_addr", "cgroup/bind4"},
+		{"bpf_sysctl", "cgroup/sysctl"},
+		{"bpf_sockopt", "cgroup/setsockopt"},
+		{"bpf_sk_lookup", "sk_lookup"},
+		{"bpf_cgroup_dev_ctx", "cgroup/dev"},
+		{"sk_reuseport_md", "sk_reuseport"},
+		{"pt_regs", "kprobe"},
+		{"bpf_perf_event_data", "perf_event"},
+		{"bpf_raw_tracepoint_args", "raw_tp"},
+	};
+
+	for (u32 i = 0; context && i < ARRAY_SIZE(known); i++)
+		if (!strcmp(context, known[i][0]))
+			return known[i][1];
+	return NULL;
+}

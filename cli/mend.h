@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* mend: objects as the world has them, made such that libbpf takes them. The bytes belong to the caller. */
+#ifndef SKEP_CLI_MEND_H
+#define SKEP_CLI_MEND_H
+
+#include "cli/cli.h"
+
+#include <elf.h>
+
+/* What an object lacked. */
+enum mended {
+	MENDED_SYMBOLS = 1 << 0, /* functions without a type or size, or local ones that are programs */
+	MENDED_RELOCATIONS = 1 << 1, /* with addends */
+	MENDED_TEXT = 1 << 2, /* its only code is in .text */
+	MENDED_MAPS = 1 << 3, /* map definitions older than BTF */
+	NO_LICENSE = 1 << 4, /* nothing to mend: it is not known to be GPL-compatible */
+};
+
+/* Changes obj, which may grow. 0, or -errno with what is wrong in why; what is no ELF object of eBPF is left as it is. */
+int object_mend(struct bytes *obj, unsigned *mended, char *why, size_t why_size);
+
+/* context.c: a section that means as much as the type of a function's context does; NULL: it tells nothing */
+struct btf;
+const char *section_by_context(const struct btf *btf, const char *func);
+
+/* ---- between mend.c and mend_maps.c: an ELF file in memory, all of whose section headers, names and bounds were checked ---- */
+struct image {
+	struct bytes *obj;
+	u32 n; /* sections */
+	u32 symtab; /* 0: none */
+	unsigned done; /* enum mended */
+	char *why;
+	size_t why_size;
+};
+Elf64_Shdr *image_section(const struct image *im, u32 i); /* valid until the image grows */
+const char *image_section_name(const struct image *im, u32 i);
+u32 image_find(const struct image *im, const char *name); /* 0: none */
+u8 *image_bytes(const struct image *im, u32 i); /* sh_size bytes */
+Elf64_Sym *image_symbols(const struct image *im, u32 *n);
+const char *image_symbol_name(const struct image *im, const Elf64_Sym *s);
+int image_replace(struct image *im, u32 i, const void *data, size_t size); /* a section's bytes; NULL allowed for none */
+int image_rename(struct image *im, u32 i, const char *name);
+int image_add(struct image *im, const char *name, const void *data, size_t size);
+
+int mend_maps(struct image *im); /* mend_maps.c */
+
+#endif

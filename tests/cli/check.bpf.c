@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What tests/cli/check shows to skep check: parts are chosen by -DPART_... */
+typedef unsigned int u32;
+typedef unsigned long long u64;
+#define SEC(name) __attribute__((section(name), used))
+
+struct xdp_md {
+	u32 data, data_end;
+};
+
+static void *(*lookup)(void *map, const void *key) = (void *)1;
+
+#ifdef PART_LEGACY
+struct bpf_map_def {
+	u32 type, key_size, value_size, max_entries, map_flags;
+};
+struct bpf_map_def SEC("maps") counts = {.type = 2, .key_size = 4, .value_size = 8, .max_entries = 4};
+struct bpf_map_def SEC("maps") names = {.type = 1, .key_size = 16, .value_size = 12, .max_entries = 100};
+
+SEC("xdp") int count(struct xdp_md *ctx)
+{
+	u32 key = 1;
+	u64 *n = lookup(&counts, &key);
+
+	(void)ctx;
+	if (n)
+		(*n)++;
+	return 2;
+}
+
+SEC("xdp") int find(struct xdp_md *ctx)
+{
+	char key[16] = "name";
+
+	(void)ctx;
+	return lookup(&names, key) ? 1 : 2;
+}
+#endif
+
+#ifdef PART_STATIC
+SEC("xdp") static int hidden(struct xdp_md *ctx)
+{
+	(void)ctx;
+	return 2;
+}
+#endif
+
+#ifdef PART_SECTIONS
+SEC("mine") int guessed(struct xdp_md *ctx)
+{
+	(void)ctx;
+	return 2;
+}
+
+SEC("other") int unknown(void *ctx)
+{
+	(void)ctx;
+	return 1;
+}
+#endif
+
+#ifdef PART_TEXT
+int alone(struct xdp_md *ctx)
+{
+	(void)ctx;
+	return 2;
+}
+#endif
+
+#ifdef PART_PROGRAMS
+static long (*no_such_helper)(void) = (void *)9999;
+
+SEC("xdp") int good(struct xdp_md *ctx)
+{
+	(void)ctx;
+	return 2;
+}
+
+SEC("xdp") int bad(struct xdp_md *ctx)
+{
+	(void)ctx;
+	return (int)no_such_helper();
+}
+#endif
+
+#ifndef NO_LICENSE
+char licensed[] SEC("license") = "GPL";
+#endif
