@@ -291,8 +291,8 @@ static inline bool sync_small(struct scalar *s)
 
 static inline bool same_ranges(const struct scalar *a, const struct scalar *b)
 {
-	return !((a->umin ^ b->umin) | (a->umax ^ b->umax) | (u64)(a->smin ^ b->smin) | (u64)(a->smax ^ b->smax) | (a->umin32 ^ b->umin32) |
-		 (a->umax32 ^ b->umax32) | (u32)(a->smin32 ^ b->smin32) | (u32)(a->smax32 ^ b->smax32));
+	return !((a->umin ^ b->umin) | (a->umax ^ b->umax) | (u64)(a->smin ^ b->smin) | (u64)(a->smax ^ b->smax) |
+		 (a->umin32 ^ b->umin32) | (a->umax32 ^ b->umax32) | (u32)(a->smin32 ^ b->smin32) | (u32)(a->smax32 ^ b->smax32));
 }
 
 enum { ROUNDS = 3 };

@@ -81,7 +81,8 @@ void scalar_byteswap(enum op op, u32 width, struct scalar *dst); /* OP_LE, OP_BE
 
 /* Is `a op b` true? 1 always, 0 never, -1 it depends. */
 int scalar_decide(enum op op, u32 width, const struct scalar *a, const struct scalar *b);
-/* a and b become what they are where `a op b` is `taken`. Afterwards either may be empty: that edge is dead. */
+/* a and b, which may be one, become what they are where `a op b` is `taken`. Afterwards either may be empty: that edge is
+ * dead. */
 void scalar_refine(enum op op, u32 width, bool taken, struct scalar *a, struct scalar *b);
 
 void scalar_join(struct scalar *into, const struct scalar *s); /* the smallest that holds both */
@@ -92,8 +93,9 @@ void scalar_widen(struct scalar *into, const struct scalar *s);
 bool scalar_meet(struct scalar *into, const struct scalar *s); /* both hold; false: empty */
 
 struct text;
-/* As in the kernel's log after the word "scalar": "7" of a constant, else "(smin=...,umax=...,var_off=(0x0; 0xff))" with what is not a type's
- * limit. scalar_ranges_text is what stands between the parentheses, `sep` before its first part; it returns the next separator. */
+/* As in the kernel's log after the word "scalar": "7" of a constant, else "(smin=...,umax=...,var_off=(0x0; 0xff))" with
+ * what is not a type's limit. scalar_ranges_text is what stands between the parentheses, `sep` before its first part; it
+ * returns the separator for what follows. */
 void scalar_text(struct text *t, const struct scalar *s);
 const char *scalar_ranges_text(struct text *t, const struct scalar *s, const char *sep);
 

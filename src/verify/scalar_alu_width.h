@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Intervals under arithmetic, for one width: scalar_alu.c includes this with U and S the width's types, F(field) its fields, W(name) its functions'
- * names and SMIN, SMAX, UMAX its limits. d->bits already holds the result's bits. An interval whose ends wrap is given up.
+ * Intervals under arithmetic, for one width: scalar_alu.c includes this with U and S the width's types, F(field) its fields,
+ * W(name) its functions' names and SMIN, SMAX, UMAX its limits. d->bits already holds the result's bits. An interval whose
+ * ends wrap is given up.
  */
 
 static inline void W(drop_signed)(struct scalar *d)

@@ -223,8 +223,9 @@ static void refine_order(u32 width, bool strict, bool is_signed, struct scalar *
 		return;
 	}
 	i.hi = MIN(i.hi, j.hi - strict);
-	j.lo = MAX(j.lo, i.lo + strict);
 	put_interval(a, width, is_signed, i);
+	j = interval_of(b, width, is_signed); /* a register compared with itself: both ends move */
+	j.lo = MAX(j.lo, i.lo + strict);
 	put_interval(b, width, is_signed, j);
 }
 

@@ -6,12 +6,13 @@ enum { PAIRS = 40000 };
 
 static u64 checked;
 
-static void unsound(enum op op, u32 width, const struct scalar *x, const struct scalar *y, u64 a, u64 b, const struct scalar *got)
+static void unsound(enum op op, u32 width, const struct scalar *x, const struct scalar *y, u64 a, u64 b,
+		    const struct scalar *got)
 {
 	char tx[300], ty[300], tg[300];
 
-	test_fail(__FILE__, __LINE__, "%s at %u bits: %" PRIx64 " op %" PRIx64 " = %" PRIx64 "\n#  a   %s\n#  b   %s\n#  got %s", op_table[op].name,
-		  width, a, b, op_eval(op, width, a, b), show(x, tx), show(y, ty), show(got, tg));
+	test_fail(__FILE__, __LINE__, "%s at %u bits: %" PRIx64 " op %" PRIx64 " = %" PRIx64 "\n#  a   %s\n#  b   %s\n#  got %s",
+		  op_table[op].name, width, a, b, op_eval(op, width, a, b), show(x, tx), show(y, ty), show(got, tg));
 }
 
 static void check_pair(enum op op, u32 width, struct rng *r)

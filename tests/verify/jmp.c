@@ -10,8 +10,8 @@ static void unsound(const char *what, enum op op, u32 width, const struct scalar
 {
 	char tx[300], ty[300];
 
-	test_fail(__FILE__, __LINE__, "%s %s at %u bits: %" PRIx64 " and %" PRIx64 "\n#  a   %s\n#  b   %s", what, op_table[op].name, width, a, b,
-		  show(x, tx), show(y, ty));
+	test_fail(__FILE__, __LINE__, "%s %s at %u bits: %" PRIx64 " and %" PRIx64 "\n#  a   %s\n#  b   %s", what, op_table[op].name,
+		  width, a, b, show(x, tx), show(y, ty));
 }
 
 /* Members of both, so that equality is met as well. */
