@@ -8,6 +8,7 @@
 #ifndef SKEP_ABI_H
 #define SKEP_ABI_H
 
+#include "btf/btf.h"
 #include "map/map.h"
 
 #include <linux/bpf.h>
@@ -416,6 +417,8 @@ enum progtype_flags {
 	PT_GPL = 1 << 12, /* GPL-compatible programs only */
 	PT_LINK_HEADER = 1 << 13, /* the packet begins with its link-layer header */
 	PT_OWN_STACKS = 1 << 14, /* functions with large frames have stacks of their own: they do not add up */
+	PT_VOID_TARGET = 1 << 15, /* R0 need not be set if the target's prototype is void, unless results.def says what it must be */
+	PT_RESULT_ERRNO = 1 << 16, /* where results.def has no row the target's own results hold: an errno, or 0 or 1 (HOOK_lsm_bool) */
 };
 enum progtype_runs {
 	RUN_NONE, /* nothing in this build runs it: it is verified, and attaching or running says so */
@@ -442,6 +445,27 @@ u32 progtype_attach_default(const struct progtype *t, u32 attach_type);
 bool progtype_sleepable_ok(const struct progtype *t, u32 attach_type);
 /* results.def: the range that R0 must lie in when the main function ends; false: any scalar */
 bool progtype_results(const struct progtype *t, u32 attach_type, s64 *min, s64 *max);
+
+/* ---- targets.def: kernel functions that programs attach to, by name ---- */
+enum func_flags {
+	FUNC_DENIED = 1 << 0, /* not traced at all */
+	FUNC_NORETURN = 1 << 1, /* fexit and fmod_ret would never run */
+	FUNC_INJECT = 1 << 2, /* errors may be injected: fmod_ret; and sleepable unless FUNC_NO_SLEEP */
+	FUNC_NO_SLEEP = 1 << 3,
+	FUNC_MODIFY = 1 << 4, /* fmod_ret */
+	FUNC_SLEEPABLE = 1 << 5, /* fentry, fexit and fmod_ret programs may be sleepable */
+	FUNC_NO_HOOK = 1 << 6, /* no security hook, though its name begins with bpf_lsm_ */
+};
+u32 kernel_func_flags(const char *name);
+
+struct iter_arg {
+	const char *iter; /* "task": of function bpf_iter_task */
+	u32 arg; /* from 0 */
+	u32 kind; /* enum btf_ctx_value */
+	u32 flags; /* enum btf_ptr_flag */
+	const char *type; /* BTF_CTX_PTR: a struct of the kernel */
+};
+const struct iter_arg *iter_args(const char *iter, u32 *n); /* NULL: Linux has no such iterator */
 
 /* ---- sections.def: ELF section names of programs, and what they mean ---- */
 struct section {
