@@ -418,6 +418,7 @@ enum progtype_flags {
 	PT_LINK_HEADER = 1 << 13, /* the packet begins with its link-layer header */
 	PT_OWN_STACKS = 1 << 14, /* functions with large frames have stacks of their own: they do not add up */
 	PT_VOID_TARGET = 1 << 15, /* R0 need not be set if the target's prototype is void, unless results.def says what it must be */
+	PT_ATTACH_MEMBER = 1 << 17, /* attach_btf_id is a struct of functions, expected_attach_type a member of it */
 	PT_RESULT_ERRNO = 1 << 16, /* where results.def has no row the target's own results hold: an errno, or 0 or 1 (HOOK_lsm_bool) */
 };
 enum progtype_runs {

@@ -25,6 +25,12 @@ struct load {
 const struct progtype *progtype_of(struct skep *k, u32 id); /* also an embedder's */
 const struct helper_proto *proto_of(struct skep *k, u32 id, u64 avail); /* NULL: that type of program may not call it */
 
+/* Adds a line to the caller's log; err. */
+PRINTF_LIKE(3, 4) int load_refuse(struct load *l, int err, const char *fmt, ...);
+
+/* attach.c: 0 or -errno, and why in the log */
+int find_attach_target(struct load *l);
+
 /* check.c: both verdicts of a load that ended before the verifier decided; l->p still exists */
 void check_undecided(struct load *l, int err);
 /* where in the source an instruction lies; false: not known */

@@ -14,7 +14,7 @@
 
 enum { LICENSE_MAX = 128, INFO_MAX = 252 };
 
-PRINTF_LIKE(3, 4) static int refuse(struct load *l, int err, const char *fmt, ...)
+int load_refuse(struct load *l, int err, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -77,21 +77,6 @@ static bool gpl(const char *license)
 	return false;
 }
 
-/* Sleepable or not, and what the program's types are about: Linux says so in the verifier's log. */
-static int check_context(struct load *l)
-{
-	const struct prog *p = l->p;
-
-	if (p->kind->flags & PT_SLEEPABLE_ONLY && !p->sleepable)
-		return refuse(l, -EINVAL, "Syscall programs can only be sleepable");
-	if (p->sleepable && !progtype_sleepable_ok(p->kind, p->attach_type))
-		return refuse(l, -EINVAL, "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable");
-	if (p->kind->flags & PT_ATTACH_BTF)
-		return refuse(l, -EINVAL, "programs of type %s need the kernel's types, which skep %s does not have", p->kind->name,
-			      skep_version());
-	return 0;
-}
-
 /* Who may load what; Linux looks at these before anything that the program says. */
 static int check_rights(struct load *l, const struct progtype *t)
 {
@@ -117,12 +102,14 @@ static int take_target(struct load *l)
 	if (!obj_by_fd(l->k, (int)a->attach_btf_obj_fd, OBJ_PROG, 0, &o)) {
 		p->target_owner = o;
 		p->target = o->body;
+		p->traces_tracing = p->type == BPF_PROG_TYPE_TRACING && p->target->type == BPF_PROG_TYPE_TRACING;
 		return 0;
 	}
 	if (obj_by_fd(l->k, (int)a->attach_btf_obj_fd, OBJ_BTF, 0, &o))
 		return -EINVAL;
-	obj_put(o);
-	return -ENOTSUPP; /* a program's types; the kernel's are the engine's own and have no descriptor */
+	p->attach_btf_owner = o;
+	p->attach_btf = o->body;
+	return p->attach_btf->kernel ? 0 : -ENOTSUPP;
 }
 
 static int check_attach(const struct load *l)
@@ -131,7 +118,7 @@ static int check_attach(const struct load *l)
 	const struct prog *p = l->p;
 	u32 flags = p->kind ? p->kind->flags : 0;
 
-	if (a->attach_btf_id > BTF_MAX_TYPE || (a->attach_btf_id && !(flags & PT_ATTACH_BTF)))
+	if (a->attach_btf_id > BTF_MAX_TYPE || (a->attach_btf_id && !(flags & PT_ATTACH_BTF)) || (p->attach_btf && !a->attach_btf_id))
 		return -EINVAL;
 	if (p->target && !(flags & PT_ATTACH_PROG))
 		return -EINVAL;
@@ -177,7 +164,7 @@ static int take_identity(struct load *l)
 	if (a->prog_flags & ~(u32)FLAGS)
 		return -EINVAL;
 	if (a->prog_flags & UAPI_F_TOKEN_FD)
-		return refuse(l, -EBADF, "BPF tokens are not supported by skep %s", skep_version());
+		return load_refuse(l, -EBADF, "BPF tokens are not supported by skep %s", skep_version());
 	p->type = a->prog_type;
 	p->flags = a->prog_flags;
 	p->sleepable = a->prog_flags & BPF_F_SLEEPABLE;
@@ -194,17 +181,17 @@ static int take_identity(struct load *l)
 	if (err)
 		return err;
 	if (a->prog_ifindex || a->prog_flags & UAPI_F_XDP_DEV_BOUND_ONLY)
-		return refuse(l, p->kind && p->kind->flags & PT_NET_ADMIN ? -EOPNOTSUPP : -EINVAL,
+		return load_refuse(l, p->kind && p->kind->flags & PT_NET_ADMIN ? -EOPNOTSUPP : -EINVAL,
 			      "programs on network devices are not supported by skep %s", skep_version());
 	if (!p->kind)
-		return refuse(l, -EINVAL, "program type %u is not one of Linux 6.18; skep feature lists what is", a->prog_type);
+		return load_refuse(l, -EINVAL, "program type %u is not one of Linux 6.18; skep feature lists what is", a->prog_type);
 	err = take_name(l);
 	if (err)
 		return err;
 	if (a->core_relo_cnt || a->signature)
-		return refuse(l, -EINVAL, "%s not supported by skep %s", a->signature ? "signed programs are" : "relocations by the kernel are",
+		return load_refuse(l, -EINVAL, "%s not supported by skep %s", a->signature ? "signed programs are" : "relocations by the kernel are",
 			      skep_version());
-	return check_context(l);
+	return 0;
 }
 
 /* ---- instructions ---- */
@@ -230,7 +217,7 @@ static int take_insns(struct load *l)
 	p->insns = insns;
 	p->operand = operand;
 	if (insns_decode(raw, p->n, insns, &err))
-		return refuse(l, -EINVAL, "%u: %s", err.insn, err.text);
+		return load_refuse(l, -EINVAL, "%u: %s", err.insn, err.text);
 	return 0;
 }
 
@@ -251,7 +238,7 @@ static int take_info(struct load *l, u64 from, u32 count, u32 each, u32 known, u
 	if (!count)
 		return 0;
 	if (each < known || each > INFO_MAX || each % align || count > l->p->n)
-		return refuse(l, -EINVAL, "invalid %s record size %u or count %u", what, each, count);
+		return load_refuse(l, -EINVAL, "invalid %s record size %u or count %u", what, each, count);
 	to = arena_array(&l->p->arena, count, known);
 	if (!to)
 		return -ENOMEM;
@@ -260,7 +247,7 @@ static int take_info(struct load *l, u64 from, u32 count, u32 each, u32 known, u
 
 		for (u32 j = known; j < each; j++)
 			if (record[j])
-				return refuse(l, -E2BIG, "nonzero tailing record in %s", what);
+				return load_refuse(l, -E2BIG, "nonzero tailing record in %s", what);
 		memcpy(to + (u64)i * known, record, known);
 	}
 	*out = to;
@@ -275,14 +262,14 @@ static int name_functions(struct load *l)
 	if (!p->n_func_info)
 		return 0;
 	if (p->n_func_info != p->n_subprogs)
-		return refuse(l, -EINVAL, "number of funcs in func_info doesn't match number of subprogs");
+		return load_refuse(l, -EINVAL, "number of funcs in func_info doesn't match number of subprogs");
 	for (u32 i = 0; i < p->n_func_info; i++) {
 		const struct btf_type *t = btf_type(p->btf, f[i].type_id);
 
 		if (f[i].insn_off != p->subprogs[i].start)
-			return refuse(l, -EINVAL, "func_info BTF section doesn't match subprog layout in BPF program");
+			return load_refuse(l, -EINVAL, "func_info BTF section doesn't match subprog layout in BPF program");
 		if (!t || BTF_INFO_KIND(t->info) != BTF_KIND_FUNC)
-			return refuse(l, -EINVAL, "invalid type id %u in func info", f[i].type_id);
+			return load_refuse(l, -EINVAL, "invalid type id %u in func info", f[i].type_id);
 		p->subprogs[i].btf_id = f[i].type_id;
 		p->subprogs[i].name = btf_string(p->btf, t->name_off);
 	}
@@ -296,10 +283,10 @@ static int check_lines(struct load *l)
 
 	for (u32 i = 0; i < l->p->n_line_info; i++) {
 		if ((i ? line[i].insn_off <= last : line[i].insn_off != 0) || line[i].insn_off >= l->p->n)
-			return refuse(l, -EINVAL, "Invalid line_info[%u].insn_off:%u (prev_offset:%u prog->len:%u)", i, line[i].insn_off, last,
+			return load_refuse(l, -EINVAL, "Invalid line_info[%u].insn_off:%u (prev_offset:%u prog->len:%u)", i, line[i].insn_off, last,
 				      l->p->n);
 		if (l->p->insns[line[i].insn_off].op == OP_PAD)
-			return refuse(l, -EINVAL, "Invalid insn code at line_info[%u].insn_off", i);
+			return load_refuse(l, -EINVAL, "Invalid insn code at line_info[%u].insn_off", i);
 		last = line[i].insn_off;
 	}
 	return 0;
@@ -477,6 +464,7 @@ static int prog_load(struct load *l)
 		find_functions,	 /* every jump stays in its function, none runs off its end */
 		take_types,	 /* BTF: names of functions, lines of source */
 		check_constants, /* division by zero, shifts */
+		find_attach_target, /* by BTF: the context of tracing programs, hooks, members */
 		resolve_loads,	 /* maps, values, functions that pseudo loads name */
 		resolve_calls,	 /* helpers: known, allowed for the type and licence */
 		compute_tag,
@@ -508,6 +496,7 @@ void prog_free(struct skep *k, struct prog *p)
 	mem_free(&k->mem, p->bound, p->n_bound * sizeof(*p->bound));
 	obj_put(p->btf_owner);
 	obj_put(p->target_owner);
+	obj_put(p->attach_btf_owner);
 	arena_close(&p->arena);
 	mem_free(&k->mem, p, sizeof(*p));
 }

@@ -275,7 +275,7 @@ int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 
 int hook_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 {
-	switch ((enum progtype_runs)p->kind->runs) {
+	switch (p->kind->id == p->type ? (enum progtype_runs)p->kind->runs : RUN_NONE) { /* an extension runs in its target */
 	case RUN_SKB:
 	case RUN_XDP: return packet_test_run(k, p, a);
 	case RUN_FLAT:

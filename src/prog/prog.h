@@ -9,10 +9,10 @@
 #ifndef SKEP_PROG_H
 #define SKEP_PROG_H
 
+#include "btf/btf.h"
 #include "isa/isa.h"
 #include "map/map.h"
 
-struct btf;
 struct obj;
 
 enum { PROG_MAX_MAPS = 64, PROG_MAX_INSNS = 1000000, PROG_MAX_SUBPROGS = 256 };
@@ -21,6 +21,7 @@ struct subprog {
 	u32 start, end; /* slots [start, end) */
 	u32 btf_id; /* its FUNC, 0 unknown */
 	const char *name; /* "main", "func_1" or from BTF */
+	bool unreliable; /* its prototype does not say what it is called with */
 };
 
 /* What LD_IMM64 puts into the register, per slot; 0 for all other slots. Values of maps, map handles, functions. */
@@ -53,13 +54,23 @@ struct prog {
 	const struct btf *btf;
 	struct obj *btf_owner;
 	u32 btf_id; /* id of the BTF object, 0 none */
-	u32 attach_btf_id; /* what the program attaches to, a type of the kernel or of the target; 0: nothing */
-	struct prog *target; /* the program that it attaches to, of target_owner; NULL: none */
-	struct obj *target_owner;
+
+	/* What it attaches to, by types: engine/attach.c. */
+	u32 attach_btf_id; /* a type of attach_btf; 0: nothing */
+	const struct btf *attach_btf; /* of the kernel, or of the target */
+	struct btf_target attach; /* what its context holds, when kind's flags say PT_CTX_BTF */
+	const struct btf_type *attach_proto; /* NULL: the target's prototype does not bind it */
+	const char *attach_struct; /* the struct of functions whose member it is; NULL: of none */
+	const struct btf_arg_info *arg_infos;
+	u32 n_arg_infos;
+	struct prog *target; /* the program that it attaches to; NULL: none */
+	struct obj *target_owner, *attach_btf_owner;
+	bool traces_tracing; /* a tracing program on a tracing program */
+
 	const void *func_info, *line_info; /* packed as loaded, known record sizes */
 	u32 n_func_info, n_line_info;
 
-	const struct progtype *kind;
+	const struct progtype *kind; /* whose rules it obeys: its type's, an extension's target's */
 	const char *needs; /* the first helper it calls that has no body in this build: it is not run; NULL: none */
 	bool needs_slot; /* uses per-CPU data, reclaimable objects or locks: a run takes a run slot */
 
