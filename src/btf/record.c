@@ -5,7 +5,7 @@
  */
 #include "btf/btf.h"
 
-enum { MOST_DEPTH = 32, MOST_OWNERS = 8 };
+enum { MOST_DEPTH = 32 };
 
 struct kind_info {
 	u32 kind;
@@ -45,7 +45,8 @@ struct hit {
 
 struct find {
 	const struct btf *b;
-	u32 mask, seen;
+	u32 mask;
+	u32 seen; /* in the struct or section at hand: each may have a unique kind once */
 	struct hit *hits;
 	u32 n; /* of BTF_MOST_FIELDS */
 };
@@ -194,14 +195,17 @@ static int find_one(struct find *f, u32 owner, s32 component, u32 id, u32 off, u
 static int find_in_struct(struct find *f, u32 id, u32 depth)
 {
 	const struct btf_type *t = btf_type(f->b, id);
+	u32 outer = f->seen;
 	int err = 0;
 
+	f->seen = 0;
 	for (u32 i = 0; i < btf_vlen_of(t) && !err; i++) {
 		const struct btf_member *m = btf_members_of(t) + i;
 		u32 bits = btf_member_bits(t, m);
 
 		err = bits % 8 ? -EINVAL : find_one(f, id, (s32)i, m->type, bits / 8, 0, depth);
 	}
+	f->seen = outer;
 	return err;
 }
 
@@ -305,7 +309,7 @@ int btf_record_parse(struct btf_record *r, const struct btf *b, u32 id, u32 mask
 {
 	const struct btf_type *t = btf_type(b, id);
 	struct hit hits[BTF_MOST_FIELDS];
-	struct find f = {b, mask, 0, hits, 0};
+	struct find f = {.b = b, .mask = mask, .hits = hits};
 	u32 end = 0;
 	int err;
 
@@ -356,7 +360,6 @@ struct btf_metas {
 	u32 n, cap;
 	struct meta {
 		u32 id;
-		u32 depth; /* of ownership below it; 0: not known yet */
 		struct btf_record record;
 	} at[];
 };
@@ -466,34 +469,14 @@ int btf_record_link(struct btf_record *r, const struct btf *b)
 			f->contains = btf_meta(b, f->btf_id);
 			if (!f->contains)
 				return -EFAULT;
+			/* What is owned itself owns nothing that owns: so there is no circle. */
+			if (r->kinds & BTF_GRAPH_NODE && f->contains->kinds & BTF_GRAPH_ROOT)
+				return -ELOOP;
 		} else if (f->kind & (BTF_KPTR_REF | BTF_KPTR_PERCPU) && !f->btf->kernel) {
 			f->contains = btf_meta(f->btf, f->btf_id);
 		}
 	}
 	return 0;
-}
-
-/* How many owners deep objects hang on this one. Each level is one more of the calls that free them. */
-static int owner_depth(const struct btf *b, struct meta *m, u32 left)
-{
-	u32 most = 0;
-
-	if (!left)
-		return -ELOOP;
-	for (u32 i = 0; !m->depth && i < m->record.n; i++) {
-		const struct btf_field *f = &m->record.fields[i];
-		int d;
-
-		if (!f->contains)
-			continue;
-		d = owner_depth(b, meta_of(b, f->btf_id), left - 1);
-		if (d < 0)
-			return d;
-		most = MAX(most, (u32)d);
-	}
-	if (!m->depth)
-		m->depth = most + 1;
-	return m->depth > left ? -ELOOP : (int)m->depth;
 }
 
 int btf_metas_parse(struct btf *b, const struct btf_kernel *kernel)
@@ -515,11 +498,6 @@ int btf_metas_parse(struct btf *b, const struct btf_kernel *kernel)
 	}
 	for (u32 i = 0; b->metas && i < b->metas->n && !err; i++)
 		err = btf_record_link(&b->metas->at[i].record, b);
-	for (u32 i = 0; b->metas && i < b->metas->n && !err; i++) {
-		int d = owner_depth(b, &b->metas->at[i], MOST_OWNERS);
-
-		err = d < 0 ? d : 0;
-	}
 	if (err)
 		btf_metas_free(b);
 	return err;

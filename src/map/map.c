@@ -184,8 +184,13 @@ void map_copy_value(const struct map *m, void *to, const void *from)
 
 void map_clear_special(const struct map *m, void *value)
 {
-	for (u32 i = 0; i < m->record.n; i++)
-		memset((u8 *)value + m->record.fields[i].offset, 0, m->record.fields[i].size);
+	for (u32 i = 0; i < m->record.n; i++) {
+		const struct btf_field *f = &m->record.fields[i];
+
+		memset((u8 *)value + f->offset, 0, f->size);
+		if (f->kind == BTF_REFCOUNT)
+			STORE_AS(u32, (u8 *)value + f->offset, 1);
+	}
 }
 
 int map_copy_locked(const struct map *m, const struct hold *h, void *to, const void *from, void *lock_in)

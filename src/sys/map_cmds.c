@@ -67,60 +67,6 @@ static bool name_ok(const char *name, u32 size)
 	return n < size;
 }
 
-int map_find_record(struct skep *k, const struct btf *b, struct map *m)
-{
-	const struct btf_kernel kernel = kernel_btf_source(k);
-	u32 id = m->spec.btf_value_type_id;
-	int err;
-
-	/* A file's ids were not checked when it was written by somebody else. */
-	if (!id)
-		return 0;
-	if (btf_size(b, id) != (s64)m->spec.value_size)
-		return -EINVAL;
-	btf_resolve(b, id, &id);
-	err = btf_record_parse(&m->record, b, id, BTF_VALUE_KINDS, m->spec.value_size, &kernel);
-	if (err) { /* as Linux: what is wrong with a value's special fields is told when a program uses them */
-		memset(&m->record, 0, sizeof(m->record));
-		m->record_error = err;
-	}
-	return 0;
-}
-
-static int check_fields(struct skep *k, const struct btf *b, const struct map_spec *spec, struct btf_record *r)
-{
-	const struct map_rules *rules = map_rules(spec->kind);
-
-	if (!r->n)
-		return 0;
-	if (atomic_load(&k->unprivileged))
-		return -EPERM;
-	if (spec->flags & (BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG))
-		return -EACCES;
-	return r->kinds & ~(rules ? rules->fields : 0) ? -EOPNOTSUPP : btf_record_link(r, b);
-}
-
-static int check_types(struct skep *k, struct map_obj *m, const struct map_spec *spec)
-{
-	const struct btf *b = m->btf ? m->btf->body : NULL;
-	const struct map_kind_info *info = map_kind(spec->kind);
-	int err;
-
-	if (!b || spec->btf_value_type_id == 0)
-		return 0;
-	/* Keys without a type are global data's, and those of kinds that have none. */
-	if (!spec->btf_key_type_id && info && !(info->ops->traits & KIND_STEADY ? spec->max_entries == 1 : info->ops->traits & KIND_EXTRA))
-		return -EINVAL;
-	if (spec->btf_key_type_id && btf_size(b, spec->btf_key_type_id) != (s64)spec->key_size)
-		return -EINVAL;
-	m->map.spec = *spec;
-	if (btf_size(b, spec->btf_value_type_id) != (s64)spec->value_size)
-		return -EINVAL;
-	err = map_find_record(k, b, &m->map);
-	err = err ? err : check_fields(k, b, spec, &m->map.record);
-	return !err && info && info->ops->traits & KIND_NO_TYPES ? -ENOTSUPP : err;
-}
-
 int map_object_create(struct skep *k, const struct map_spec *spec, u32 kernel_type, struct obj *btf, struct obj *inner, struct obj **out)
 {
 	struct map_obj *m = mem_alloc(&k->mem, sizeof(*m));
@@ -132,9 +78,12 @@ int map_object_create(struct skep *k, const struct map_spec *spec, u32 kernel_ty
 	m->inner = inner;
 	m->map = (struct map){.mem = &k->mem, .window = &k->window, .domain = k->domain, .host = &k->map_host,
 			      .inner = inner ? obj_map(inner) : NULL, .kernel_type = kernel_type};
-	err = check_types(k, m, spec);
-	if (!err)
-		err = map_create(&m->map, spec);
+	err = map_create(&m->map, spec);
+	if (!err) {
+		err = map_check_types(k, m);
+		if (err)
+			map_close(&m->map);
+	}
 	if (!err && k->options.max_map_bytes && atomic_load(&k->map_bytes) + m->map.bytes > k->options.max_map_bytes) {
 		map_close(&m->map);
 		err = -ENOMEM;
