@@ -112,19 +112,19 @@ static int check_load(void *ud, struct skep *k, int cmd, union bpf_attr *attr, u
 /* Programs in sections of unknown name, and those that replace a function of a program that is not here. */
 static const char *give_type(struct checker *ch, struct bpf_object *obj, struct bpf_program *p)
 {
-	bool replaces = bpf_program__type(p) == BPF_PROG_TYPE_EXT;
-	const char *section = ch->args->type;
+	const char *section = ch->args->type, *own = bpf_program__section_name(p);
 	enum bpf_attach_type attach;
 	enum bpf_prog_type type;
 	static char why[256];
 
-	if (!replaces && bpf_program__type(p) != BPF_PROG_TYPE_UNSPEC)
+	if (bpf_program__type(p) != BPF_PROG_TYPE_UNSPEC)
 		return NULL;
 	if (!section)
 		section = section_by_context(bpf_object__btf(obj), bpf_program__name(p));
+	if (!section && !strncmp(own, SECTION_REPLACES, strlen(SECTION_REPLACES)))
+		return "it replaces a function, and its context does not tell the type of that program; say it with --type";
 	if (!section) {
-		snprintf(why, sizeof(why), "section \"%s\" names no type of program; say it with --type",
-			 bpf_program__section_name(p));
+		snprintf(why, sizeof(why), "section \"%s\" names no type of program; say it with --type", strcmp(own, ".code") ? own : ".text");
 		return why;
 	}
 	if (libbpf_prog_type_by_name(section, &type, &attach)) {

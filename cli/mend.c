@@ -241,6 +241,46 @@ static void make_global(struct image *im)
 		}
 }
 
+/* Another name of the same length, in the table of names and in BTF, whose lines of source name sections. */
+static void respell(struct image *im, u32 i, const char *name)
+{
+	u32 types = image_find(im, ".BTF");
+	size_t size = strlen(name) + 1;
+	char old[256];
+	u8 *at, *end;
+
+	if (size > sizeof(old))
+		return;
+	memcpy(old, image_section_name(im, i), size);
+	memcpy(image_bytes(im, header(im)->e_shstrndx) + image_section(im, i)->sh_name, name, size);
+	if (!types || !image_section(im, types)->sh_size)
+		return;
+	at = image_bytes(im, types);
+	end = at + image_section(im, types)->sh_size;
+	while ((at = memmem(at, (size_t)(end - at), old, size)) != NULL) {
+		if (at[-1] == 0)
+			memcpy(at, name, size);
+		at++;
+	}
+}
+
+/* libbpf looks for the program that is replaced, which is not here, even if told another type. */
+static void forget_replaced(struct image *im)
+{
+	static const char replaces[] = "freplace";
+
+	for (u32 i = 1; i < im->n; i++) {
+		const char *name = image_section_name(im, i);
+		char other[256];
+
+		if (!holds_code(im, i) || strncmp(name, replaces, sizeof(replaces) - 1) || strlen(name) >= sizeof(other))
+			continue;
+		strcpy(other, name);
+		memcpy(other, SECTION_REPLACES, strlen(SECTION_REPLACES));
+		respell(im, i, other);
+	}
+}
+
 /* Functions of .text are called by others'; where there are no others they are programs. */
 static int promote_text(struct image *im)
 {
@@ -252,7 +292,8 @@ static int promote_text(struct image *im)
 		if (i != text && holds_code(im, i))
 			return 0;
 	im->done |= MENDED_TEXT;
-	return image_rename(im, text, "program");
+	respell(im, text, ".code");
+	return 0;
 }
 
 /* ---- relocations with addends: the addend goes where it lies in those without ---- */
@@ -327,6 +368,7 @@ int object_mend(struct bytes *obj, unsigned *mended, char *why, size_t why_size)
 	give_types(&im);
 	give_sizes(&im);
 	make_global(&im);
+	forget_replaced(&im);
 	err = mend_relocations(&im);
 	err = err ? err : promote_text(&im);
 	err = err ? err : mend_maps(&im);

@@ -16,6 +16,9 @@ enum mended {
 	NO_LICENSE = 1 << 4, /* nothing to mend: it is not known to be GPL-compatible */
 };
 
+/* Begins the names of sections whose programs replace a function of another one. */
+#define SECTION_REPLACES "replaces"
+
 /* Changes obj, which may grow. 0, or -errno with what is wrong in why; what is no ELF object of eBPF is left as it is. */
 int object_mend(struct bytes *obj, unsigned *mended, char *why, size_t why_size);
 

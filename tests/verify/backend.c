@@ -29,6 +29,5 @@ void seen_result(const union bpf_attr *attr, int result, uint64_t ns)
 	seen.result = result < 0 ? result : 0;
 	seen.insn_cnt = attr->insn_cnt;
 	seen.ns = ns;
-	if (!seen.calls++ || ns < seen.best_ns)
-		seen.best_ns = ns;
+	seen.calls++;
 }

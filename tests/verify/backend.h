@@ -19,7 +19,6 @@ struct seen_load {
 	int result; /* of the last try: 0 or -errno */
 	uint32_t insn_cnt;
 	uint64_t ns; /* of the last try */
-	uint64_t best_ns; /* of all */
 };
 extern struct seen_load seen;
 
