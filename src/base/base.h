@@ -42,6 +42,12 @@ typedef unsigned __int128 u128;
 #define LOAD_AS(type, p)      (((const struct { type v; } __attribute__((packed, may_alias)) *)(p))->v)
 #define STORE_AS(type, p, x)  ((void)(((struct { type v; } __attribute__((packed, may_alias)) *)(p))->v = (x)))
 
+/* For numbers from bytes that others write: MIN() would read them twice. */
+static inline u32 at_most(u32 x, u32 limit)
+{
+	return x < limit ? x : limit;
+}
+
 static inline u64 round_up_pow2(u64 x)
 {
 	return x <= 1 ? 1 : 1ull << (64 - __builtin_clzll(x - 1));
@@ -178,8 +184,9 @@ void domain_go(struct domain *d);
 u32 domain_cpus(const struct domain *d);
 u32 possible_cpus(void); /* from /sys/devices/system/cpu/possible; at least 1 */
 
-int hold_take(struct domain *d, struct hold *h); /* waits for a free slot; 0, or -EAGAIN after a long while */
+int hold_take(struct domain *d, struct hold *h); /* waits for a free slot; 0, or -EAGAIN after a long while; -EBUSY: in domain_stop() */
 void hold_drop(struct hold *h);
+void hold_pass(struct hold *h); /* between two runs of a batch: what the last one saw may be reused */
 
 u32 hold_generation(const struct hold *h); /* changes when a dead owner was removed from the slot */
 bool hold_gone(const struct hold *h, u32 tag); /* has whoever wrote this tag died, or left the slot? */
@@ -190,8 +197,13 @@ bool domain_shared(const struct domain *d); /* joined: other processes may use t
  * an element that it replaced itself, as with Linux's preallocated maps. */
 u64 epoch_advance(struct domain *d);
 bool epoch_passed(const struct hold *h, u64 epoch);
-bool epoch_passed_slowly(const struct hold *h, u64 epoch, u32 attempt); /* yields, removes dead owners, looks again */
-void epoch_wait(struct domain *d); /* returns when all runs that were under way have ended (not the caller's) */
+/* Waits till it has passed, at most a second: whoever is still there then was stopped, and may find that an element it
+ * looked up has become another. So may the caller's program: runs that wait for each other give up what they looked up before. */
+void epoch_await(const struct hold *h, u64 epoch);
+/* For memory that nobody may touch any more: returns when all runs of this process that were under way have ended. The
+ * caller holds no slot (two of them would wait for each other). */
+void epoch_wait(struct domain *d);
+bool domain_held(const struct domain *d); /* does this thread hold a slot? */
 
 /* Owned locks: a 32-bit word in a region. 0: taken. -EBUSY: this thread holds it already (a nested run), or
  * nobody let it go for some ten seconds (a stopped owner, or bytes that another process spoiled).
@@ -201,10 +213,12 @@ typedef _Atomic u32 owned_lock;
 int owned_lock_take(const struct hold *h, owned_lock *word);
 void owned_lock_drop(const struct hold *h, owned_lock *word);
 
-/* Plain lock for the engine's own, process-private structures: spins, then waits on a futex. */
+/* Plain lock for the engine's own, process-private structures: waits on a futex. It names its thread, so that a signal handler
+ * can ask before it waits for the very code that it interrupted. */
 typedef _Atomic u32 plain_lock;
 void plain_lock_take(plain_lock *l);
 void plain_lock_drop(plain_lock *l);
+bool plain_lock_mine(const plain_lock *l);
 
 /* ---- hash.c: keyed hash of map keys; its collision bound is stated there ---- */
 enum { HASH_MAX_KEY = 512, HASH_KEY_WORDS = 8 + HASH_MAX_KEY / 8 };

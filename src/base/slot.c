@@ -14,6 +14,8 @@
  *     {slot, generation}; a word whose generation is not its slot's was left behind by a dead owner.
  *  4. Nothing in the table is trusted: indices are masked by the private count, no loop depends on its contents.
  *  5. A waiter never waits for its own thread: hold_take() finds its own slot first, and own locks give -EBUSY.
+ *  6. Runs that wait for each other's epochs would wait for ever. So who waits for the elements of a map first moves its own `seen`
+ *     on: from then on others may reuse elements that it looked up before. Objects are freed by `epoch` alone.
  */
 #include "base/base.h"
 
@@ -33,7 +35,9 @@ struct slot {
 	_Atomic u64 owner;
 	_Atomic u64 epoch;
 	_Atomic u32 generation;
-	u32 reserved[11];
+	u32 reserved0;
+	_Atomic u64 seen; /* as epoch, for elements of maps only; means nothing while it is smaller */
+	u32 reserved[8];
 };
 _Static_assert(sizeof(struct slot) == 64, "one cache line per slot");
 
@@ -253,7 +257,7 @@ void domain_go(struct domain *d)
 	plain_lock_drop(&d->gate_lock);
 }
 
-static bool holds_own(struct domain *d, u64 me)
+static bool holds_own(const struct domain *d, u64 me)
 {
 	for (u32 i = 0; i < d->count; i++)
 		if (atomic_load(&d->table->slot[i].owner) == me)
@@ -364,6 +368,8 @@ static int wait_for_slot(struct domain *d, struct hold *h, u64 me, u32 home)
 			fill(d, h, (u32)at, false);
 			return 0;
 		}
+		if (plain_lock_mine(&d->gate_lock))
+			return -EBUSY;
 		if (tries % LOOK_FOR_DEAD == LOOK_FOR_DEAD - 1)
 			reclaim_dead(d);
 		if (tries < 1024)
@@ -425,29 +431,72 @@ u64 epoch_advance(struct domain *d)
 bool epoch_passed(const struct hold *h, u64 epoch)
 {
 	struct domain *d = h->domain;
+	u64 now = atomic_load(&d->table->epoch);
 
+	epoch = MIN(epoch, now - 1); /* it may come from bytes that others write */
 	for (u32 i = 0; i < d->count; i++) {
 		struct slot *s = &d->table->slot[i];
 
-		if (i == h->index || atomic_load(&s->owner) == 0)
-			continue;
-		if (atomic_load(&s->epoch) <= epoch)
+		if (i != h->index && atomic_load(&s->owner) && atomic_load(&s->epoch) <= epoch && atomic_load(&s->seen) <= epoch)
 			return false;
 	}
 	return true;
 }
 
-bool epoch_passed_slowly(const struct hold *h, u64 epoch, u32 attempt)
+/* Nobody waits any longer for those who looked at elements before the epoch. */
+static void give_up(const struct hold *h, u64 epoch)
 {
-	if (epoch_passed(h, epoch))
-		return true;
-	if (attempt % 64 == 63)
-		reclaim_dead(h->domain);
-	if (attempt < 64)
-		os_yield();
-	else
-		nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
-	return epoch_passed(h, epoch);
+	struct domain *d = h->domain;
+
+	for (u32 i = 0; i < d->count; i++) {
+		_Atomic u64 *seen = &d->table->slot[i].seen;
+		u64 was = atomic_load(seen);
+
+		while (was <= epoch && !atomic_compare_exchange_weak(seen, &was, epoch + 1))
+			;
+	}
+}
+
+void epoch_await(const struct hold *h, u64 epoch)
+{
+	enum { LOOK_AT_CLOCK = 64 };
+	const u64 limit = 1000000000;
+	u64 start = 0, reached = atomic_load(&h->domain->table->epoch) - 1;
+
+	epoch = MIN(epoch, reached);
+	for (u32 attempt = 1;; attempt++) {
+		if (!h->nested) /* the run that was interrupted may be anywhere */
+			atomic_store(&h->slot->seen, atomic_load(&h->domain->table->epoch));
+		if (epoch_passed(h, epoch))
+			return;
+		if (attempt < LOOK_AT_CLOCK)
+			os_yield();
+		else
+			nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+		if (attempt % LOOK_AT_CLOCK == 0) {
+			u64 now = os_clock_ns(CLOCK_MONOTONIC);
+
+			reclaim_dead(h->domain);
+			start = start ? start : now;
+			if (now - start > limit) {
+				give_up(h, epoch);
+				return;
+			}
+		}
+	}
+}
+
+void hold_pass(struct hold *h)
+{
+	u64 now = atomic_load(&h->domain->table->epoch);
+
+	if (!h->nested && atomic_load_explicit(&h->slot->epoch, memory_order_relaxed) != now)
+		atomic_store_explicit(&h->slot->epoch, now, memory_order_release);
+}
+
+bool domain_held(const struct domain *d)
+{
+	return holds_own(d, self_identity(d));
 }
 
 void epoch_wait(struct domain *d)
@@ -457,13 +506,12 @@ void epoch_wait(struct domain *d)
 	for (u32 i = 0; i < d->count; i++) {
 		struct slot *s = &d->table->slot[i];
 
-		for (u32 tries = 1;; tries++) {
+		for (;;) {
 			u64 owner = atomic_load(&s->owner);
 
-			if (owner == 0 || owner == me || atomic_load(&s->epoch) > epoch)
+			/* Other processes have engines, and objects, of their own. */
+			if (owner == 0 || owner == me || owner >> 32 != me >> 32 || atomic_load(&s->epoch) > epoch)
 				break;
-			if (tries % 256 == 0 && owner_dead(owner))
-				reclaim(d, s, owner);
 			os_yield();
 		}
 	}
@@ -577,19 +625,36 @@ void owned_lock_drop(const struct hold *h, owned_lock *word)
 	atomic_store_explicit(word, 0, memory_order_release);
 }
 
-/* 0 free, 1 taken, 2 taken and somebody sleeps */
+/* 0: free; otherwise a number of the thread that has it, and whether somebody sleeps. */
+enum { SLEEPERS = 0x80000000u };
+
+static u32 thread_number(void)
+{
+	return ((u32)((uintptr_t)__builtin_thread_pointer() >> 6) & ~SLEEPERS) | 1u << 30;
+}
+
+bool plain_lock_mine(const plain_lock *l)
+{
+	return (atomic_load_explicit(l, memory_order_relaxed) & ~SLEEPERS) == thread_number();
+}
+
 void plain_lock_take(plain_lock *l)
 {
-	u32 seen = 0;
+	u32 seen = 0, me = thread_number();
 
-	if (atomic_compare_exchange_strong_explicit(l, &seen, 1, memory_order_acquire, memory_order_relaxed))
+	if (likely(atomic_compare_exchange_strong_explicit(l, &seen, me, memory_order_acquire, memory_order_relaxed)))
 		return;
-	while (atomic_exchange_explicit(l, 2, memory_order_acquire))
-		syscall(SYS_futex, l, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+	for (;;) {
+		seen = 0; /* who slept does not know whether others still do */
+		if (atomic_compare_exchange_strong_explicit(l, &seen, me | SLEEPERS, memory_order_acquire, memory_order_relaxed))
+			return;
+		if (seen & SLEEPERS || atomic_compare_exchange_strong_explicit(l, &seen, seen | SLEEPERS, memory_order_relaxed, memory_order_relaxed))
+			syscall(SYS_futex, l, FUTEX_WAIT_PRIVATE, seen | SLEEPERS, NULL, NULL, 0);
+	}
 }
 
 void plain_lock_drop(plain_lock *l)
 {
-	if (atomic_exchange_explicit(l, 0, memory_order_release) == 2)
+	if (atomic_exchange_explicit(l, 0, memory_order_release) & SLEEPERS)
 		syscall(SYS_futex, l, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }

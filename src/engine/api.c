@@ -30,6 +30,8 @@ int skep_run(struct skep *k, int prog_fd, struct skep_run *in)
 
 	if (err || !in)
 		return -EINVAL;
+	if (plain_lock_mine(&k->lock))
+		return -EBUSY; /* a signal handler, in the middle of another call */
 	err = obj_by_fd(k, prog_fd, OBJ_PROG, 0, &o);
 	if (err)
 		return err;
@@ -124,8 +126,11 @@ int skep_run_packets(struct skep *k, int prog_fd, struct skep_packet *packets, u
 	if (!err) {
 		run_prepare(k, &b->run, p);
 		b->run.hold = held;
-		for (; i < n && !err; i += !err)
+		for (; i < n && !err; i += !err) {
 			err = run_packet(b, &packets[i]);
+			if (held)
+				hold_pass(held);
+		}
 		if (err == -EFAULT)
 			tell_fault(fault, &b->run);
 		if (held)

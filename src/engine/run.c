@@ -111,6 +111,8 @@ enum { TRACE_BYTES = 1 << 18 };
 
 void trace_write(struct skep *k, const char *text, size_t len)
 {
+	if (plain_lock_mine(&k->trace.lock))
+		return; /* a signal handler, in the middle of another line */
 	plain_lock_take(&k->trace.lock);
 	if (!k->trace.at)
 		k->trace.at = mem_alloc(&k->mem, TRACE_BYTES);

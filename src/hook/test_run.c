@@ -58,8 +58,11 @@ static int repeat_run(struct skep *k, struct prog *p, struct stage *s, struct at
 	r.hold = held;
 	stage_aim(s, &r);
 	start = os_clock_ns(CLOCK_MONOTONIC);
-	for (u32 i = 0; i < repeat && !err; i++)
+	for (u32 i = 0; i < repeat && !err; i++) {
 		err = vm_run(&r, &result);
+		if (held)
+			hold_pass(held);
+	}
 	a->duration = (u32)((os_clock_ns(CLOCK_MONOTONIC) - start) / repeat);
 	a->retval = (u32)result;
 	if (held)

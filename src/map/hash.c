@@ -7,11 +7,12 @@
  * the wrong mark and starts again. Writers hold the bucket's owned lock.
  *
  *  1. A new node is complete before one store links it; a reader sees the old element or the new, never a mixture.
- *  2. An unlinked node goes to its slot's limbo and is reused when every other slot has passed its epoch. When there is
- *     no other node, the writer yields for some milliseconds, then takes the oldest: Linux's preallocated maps do that at once.
+ *  2. An unlinked node goes to its slot's limbo and is reused when every other slot has passed its epoch. Whoever needs room there, or a
+ *     node, waits for that before it locks a bucket (hash_prepare()); epoch_await() says how long.
  *  3. Before a node is linked or unlinked, the slot's intent names it; the tally names the node it counted last. So whoever
  *     finds that the owner died knows what was done and what was not (repair()), and no node is lost or doubled.
  *  4. A slot's state belongs to one thread. A nested run on it finds `busy` and is refused.
+ *  5. Every index is read once (peek()), then checked, then used: other processes can write these bytes at any time.
  */
 #include "map/hash.h"
 
@@ -59,7 +60,7 @@ int hash_table_create(struct map *m, bool percpu, bool lru, bool of_maps)
 	/* Owners of another domain's slots are gone: whatever generation comes, it is not theirs. */
 	if (m->adopting && m->alone)
 		for (u32 i = 0; i < n_slots; i++) {
-			t->slots[i].generation = UINT32_MAX;
+			poke(&t->slots[i].generation, UINT32_MAX);
 			atomic_store(&t->slots[i].busy, 0);
 		}
 	return 0;
@@ -83,7 +84,7 @@ again:
 		if (unlikely(at > t->n_nodes || steps++ > t->n_nodes))
 			return NULL;
 		n = hash_node_at(t, at - 1);
-		if (n->hash == hash) {
+		if (atomic_load_explicit(&n->hash, memory_order_relaxed) == hash) {
 			bool equal = key_size == 4   ? LOAD_AS(u32, n->key) == LOAD_AS(u32, key)
 				     : key_size == 8 ? LOAD_AS(u64, n->key) == LOAD_AS(u64, key)
 						     : memcmp(n->key, key, key_size) == 0;
@@ -111,18 +112,23 @@ static u32 index_of(const struct hash *t, const struct hash_node *n)
 	return (u32)((u64)((const u8 *)n - t->nodes) / t->stride);
 }
 
-/* Counts taken from shared memory never index beyond their arrays. */
-static u32 clamp(u32 n, u32 most)
-{
-	return n <= most ? n : most;
-}
-
-static bool in_list(const u32 *list, u32 n, u32 node)
+static bool in_list(const _Atomic u32 *list, u32 n, u32 node)
 {
 	for (u32 i = 0; i < n; i++)
-		if (list[i] == node)
+		if (peek(&list[i]) == node)
 			return true;
 	return false;
+}
+
+/* Counts taken from shared memory never index beyond their arrays. */
+static u32 free_nodes(const struct hash_slot *s)
+{
+	return at_most(peek(&s->n_free), HASH_CACHE);
+}
+
+static u32 limbo_nodes(const struct hash_slot *s, u32 which)
+{
+	return at_most(peek(&s->n_limbo[which]), HASH_BATCH);
 }
 
 static void spill_push(struct map *m, const struct hold *h, u32 node)
@@ -161,11 +167,13 @@ static void claim(const struct hold *h, struct hash *t, struct hash_slot *s, u32
 {
 	_Atomic u32 *uses = &hash_node_at(t, node)->uses;
 
-	s->claim = ((atomic_load_explicit(uses, memory_order_relaxed) >> 10) + 1) << 10 | h->index;
+	u32 mine = ((peek(uses) >> 10) + 1) << 10 | h->index;
+
+	poke(&s->claim, mine);
 	if ((u32)(atomic_load_explicit(&s->tally, memory_order_relaxed) >> 32) == node + 1)
 		atomic_store(&s->tally, (u64)(u32)atomic_load(&s->tally)); /* counted in a former life */
-	atomic_store_explicit(&s->intent_new, node + 1, memory_order_release);
-	atomic_store_explicit(uses, s->claim, memory_order_release);
+	poke(&s->intent_new, node + 1);
+	poke(uses, mine);
 }
 
 static bool spill_pop(struct map *m, const struct hold *h, struct hash_slot *s, u32 *node)
@@ -193,43 +201,78 @@ static void settle(struct map *m, const struct hold *h, struct hash_slot *s, u32
 {
 	struct hash *t = hash_of(m);
 
-	for (u32 n = clamp(s->n_limbo[which], HASH_BATCH); n; n--) {
-		u32 node = s->limbo[which][n - 1], free = clamp(s->n_free, HASH_CACHE);
+	for (u32 n = limbo_nodes(s, which); n; n--) {
+		u32 node = peek(&s->limbo[which][n - 1]), free = free_nodes(s);
 
 		if (node < t->n_nodes && free < HASH_CACHE) {
-			s->free[free] = node;
-			atomic_signal_fence(memory_order_seq_cst);
-			s->n_free = free + 1;
+			poke(&s->free[free], node);
+			poke(&s->n_free, free + 1);
 		} else if (node < t->n_nodes) {
-			s->moving_uses = atomic_load(&hash_node_at(t, node)->uses);
-			atomic_signal_fence(memory_order_seq_cst);
-			s->moving = node + 1;
+			poke(&s->moving_uses, peek(&hash_node_at(t, node)->uses));
+			poke(&s->moving, node + 1);
 			spill_push(m, h, node);
 		}
-		atomic_signal_fence(memory_order_seq_cst);
-		s->n_limbo[which] = n - 1;
-		s->moving = 0;
+		poke(&s->n_limbo[which], n - 1);
+		poke(&s->moving, 0);
 	}
 }
 
+/* From now on the other limbo takes retired nodes, and this one's wait. */
+static void close_limbo(const struct hold *h, struct hash_slot *s, u32 young)
+{
+	atomic_store_explicit(&s->epoch, epoch_advance(h->domain), memory_order_release);
+	poke(&s->young, young ^ 1);
+}
+
+/* Empties the old limbo, and closes the young one, which is full. */
+static u32 turn_limbo(struct map *m, const struct hold *h, struct hash_slot *s)
+{
+	u32 young = peek(&s->young) & 1, old = young ^ 1;
+
+	if (limbo_nodes(s, old)) {
+		epoch_await(h, atomic_load(&s->epoch));
+		settle(m, h, s, old);
+	}
+	close_limbo(h, s, young);
+	return old;
+}
+
+void hash_prepare(struct map *m, const struct hold *h, struct hash_slot *s)
+{
+	struct hash *t = hash_of(m);
+	u32 young = peek(&s->young) & 1, old = young ^ 1;
+	bool full = limbo_nodes(s, young) == HASH_BATCH;
+
+	if (likely(!full && free_nodes(s)))
+		return;
+	if (full) {
+		turn_limbo(m, h, s);
+		return;
+	}
+	if (limbo_nodes(s, old) && epoch_passed(h, atomic_load(&s->epoch))) {
+		settle(m, h, s, old);
+		return;
+	}
+	if (peek(t->fresh) < t->n_nodes || peek(t->spill))
+		return;
+	/* Nothing is left but what this slot itself retired. */
+	if (!limbo_nodes(s, old)) {
+		close_limbo(h, s, young);
+		old = young;
+	}
+	epoch_await(h, atomic_load(&s->epoch));
+	settle(m, h, s, old);
+}
+
+/* Under a bucket's lock there is room, but for whole chains that a batch takes: it waits here. */
 static void retire(struct map *m, const struct hold *h, struct hash_slot *s, u32 node)
 {
-	u32 young = s->young & 1, n = clamp(s->n_limbo[young], HASH_BATCH);
+	u32 young = peek(&s->young) & 1;
 
-	if (n == HASH_BATCH) {
-		u32 old = young ^ 1;
-
-		for (u32 attempt = 0; s->n_limbo[old] && attempt < 1024; attempt++)
-			if (epoch_passed_slowly(h, s->epoch, attempt))
-				break;
-		settle(m, h, s, old);
-		s->epoch = epoch_advance(h->domain);
-		s->young = young = old;
-		n = 0;
-	}
-	s->limbo[young][n] = node;
-	atomic_signal_fence(memory_order_seq_cst);
-	s->n_limbo[young] = n + 1;
+	if (unlikely(limbo_nodes(s, young) == HASH_BATCH))
+		young = turn_limbo(m, h, s);
+	poke(&s->limbo[young][at_most(limbo_nodes(s, young), HASH_BATCH - 1)], node);
+	poke(&s->n_limbo[young], limbo_nodes(s, young) + 1);
 }
 
 /* A node that was never used has no claim. Whoever finds one that has moves the mark on, so that nobody waits for the dead. */
@@ -241,10 +284,10 @@ static bool take_fresh(struct hash *t, const struct hold *h, struct hash_slot *s
 		u32 unused = 0, mine = 1u << 10 | h->index;
 		bool won;
 
-		s->claim = mine;
+		poke(&s->claim, mine);
 		if ((u32)(atomic_load(&s->tally) >> 32) == at + 1)
 			atomic_store(&s->tally, (u64)(u32)atomic_load(&s->tally));
-		atomic_store(&s->intent_new, at + 1);
+		poke(&s->intent_new, at + 1);
 		won = atomic_compare_exchange_strong(&hash_node_at(t, at)->uses, &unused, mine);
 		if (won)
 			*node = at;
@@ -252,71 +295,37 @@ static bool take_fresh(struct hash *t, const struct hold *h, struct hash_slot *s
 			at++;
 		if (won)
 			return true;
-		atomic_store(&s->intent_new, 0);
+		poke(&s->intent_new, 0);
 	}
-	return false;
-}
-
-/* Limbo that must wait is taken only when there is nothing else. */
-static bool refill(struct map *m, const struct hold *h, struct hash_slot *s, u32 *node)
-{
-	struct hash *t = hash_of(m);
-	u32 old = (s->young & 1) ^ 1;
-
-	if (s->n_limbo[old] && epoch_passed(h, s->epoch)) {
-		settle(m, h, s, old);
-		return false;
-	}
-	if (take_fresh(t, h, s, node) || spill_pop(m, h, s, node))
-		return true;
-	if (!s->n_limbo[old]) { /* close the young one and wait for it */
-		s->epoch = epoch_advance(h->domain);
-		s->young = old;
-		old ^= 1;
-	}
-	for (u32 attempt = 0; attempt < 1024; attempt++)
-		if (epoch_passed_slowly(h, s->epoch, attempt))
-			break;
-	settle(m, h, s, old);
 	return false;
 }
 
 struct hash_node *hash_take_node(struct map *m, const struct hold *h, struct hash_slot *s)
 {
 	struct hash *t = hash_of(m);
+	u32 free = free_nodes(s), node = free ? peek(&s->free[free - 1]) : 0;
 
-	for (u32 tries = 0; tries < 4; tries++) {
-		u32 free = clamp(s->n_free, HASH_CACHE), node;
-
-		if (free) {
-			node = s->free[free - 1];
-			if (node < t->n_nodes)
-				claim(h, t, s, node);
-			atomic_signal_fence(memory_order_seq_cst);
-			s->n_free = free - 1;
-			if (node >= t->n_nodes)
-				continue;
-		} else if (!refill(m, h, s, &node)) {
-			continue;
-		}
-		return hash_node_at(t, node);
+	if (likely(free)) {
+		if (node < t->n_nodes)
+			claim(h, t, s, node);
+		poke(&s->n_free, free - 1);
+		return node < t->n_nodes ? hash_node_at(t, node) : NULL;
 	}
-	return NULL;
+	return take_fresh(t, h, s, &node) || spill_pop(m, h, s, &node) ? hash_node_at(t, node) : NULL;
 }
 
 /* A node that was taken and not linked. */
 void hash_give_node(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_node *n)
 {
-	u32 node = index_of(hash_of(m), n), free = clamp(s->n_free, HASH_CACHE);
+	u32 node = index_of(hash_of(m), n), free = free_nodes(s);
 
 	if (free < HASH_CACHE) {
-		s->free[free] = node;
-		atomic_signal_fence(memory_order_seq_cst);
-		s->n_free = free + 1;
+		poke(&s->free[free], node);
+		poke(&s->n_free, free + 1);
 	} else {
 		spill_push(m, h, node);
 	}
-	atomic_store_explicit(&s->intent_new, 0, memory_order_release);
+	poke(&s->intent_new, 0);
 }
 
 /* ---- chains ---- */
@@ -356,29 +365,29 @@ void hash_link(struct map *m, struct hash_slot *s, struct hash_bucket *b, struct
 	u32 node = index_of(t, n), first = atomic_load_explicit(&b->head, memory_order_relaxed);
 
 	atomic_store_explicit(&n->next, first ? first : HASH_END | (u32)(b - t->buckets), memory_order_relaxed);
-	n->live = 1;
-	s->replaces = 0;
-	atomic_store_explicit(&b->head, node + 1, memory_order_release);
-	atomic_store_explicit(&s->intent_new, 0, memory_order_release);
+	atomic_store_explicit(&n->live, 1, memory_order_release);
+	poke(&s->replaces, 0);
+	poke(&b->head, node + 1);
+	poke(&s->intent_new, 0);
 }
 
 static void intend_old(const struct hash *t, struct hash_slot *s, u32 node)
 {
-	s->old_uses = atomic_load_explicit(&hash_node_at(t, node)->uses, memory_order_relaxed);
+	poke(&s->old_uses, peek(&hash_node_at(t, node)->uses));
 	if ((u32)(atomic_load_explicit(&s->tally, memory_order_relaxed) >> 32) == ((node + 1) | HASH_END))
 		atomic_store(&s->tally, (u64)(u32)atomic_load(&s->tally)); /* counted in a former life */
-	atomic_store_explicit(&s->intent_old, node + 1, memory_order_release);
+	poke(&s->intent_old, node + 1);
 }
 
 static void unlink_old(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_node *old, bool removed)
 {
 	u32 node = index_of(hash_of(m), old);
 
-	old->live = 0;
+	atomic_store_explicit(&old->live, 0, memory_order_release);
 	if (removed)
 		count(s, -1, node);
 	retire(m, h, s, node);
-	atomic_store_explicit(&s->intent_old, 0, memory_order_release);
+	poke(&s->intent_old, 0);
 }
 
 void hash_replace(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_bucket *b, struct hash_node *old, struct hash_node *n)
@@ -392,11 +401,11 @@ void hash_replace(struct map *m, const struct hold *h, struct hash_slot *s, stru
 		return;
 	}
 	atomic_store_explicit(&n->next, atomic_load_explicit(&old->next, memory_order_relaxed), memory_order_relaxed);
-	n->live = 1;
-	s->replaces = 1;
+	atomic_store_explicit(&n->live, 1, memory_order_release);
+	poke(&s->replaces, 1);
 	intend_old(t, s, index_of(t, old));
-	atomic_store_explicit(place, node + 1, memory_order_release);
-	atomic_store_explicit(&s->intent_new, 0, memory_order_release);
+	poke(place, node + 1);
+	poke(&s->intent_new, 0);
 	unlink_old(m, h, s, old, false);
 }
 
@@ -408,9 +417,9 @@ void hash_unlink(struct map *m, const struct hold *h, struct hash_slot *s, struc
 
 	if (!place)
 		return;
-	s->replaces = 0;
+	poke(&s->replaces, 0);
 	intend_old(t, s, index_of(t, old));
-	atomic_store_explicit(place, next, memory_order_release);
+	poke(place, next);
 	unlink_old(m, h, s, old, true);
 }
 
@@ -430,41 +439,40 @@ static bool has_place(struct map *m, const struct hold *h, u32 node, u32 uses)
 	for (u32 i = 0; i < t->n_slots; i++) {
 		const struct hash_slot *o = &t->slots[i];
 
-		if (in_list(o->limbo[0], clamp(o->n_limbo[0], HASH_BATCH), node) ||
-		    in_list(o->limbo[1], clamp(o->n_limbo[1], HASH_BATCH), node) || in_list(o->free, clamp(o->n_free, HASH_CACHE), node))
+		if (in_list(o->limbo[0], limbo_nodes(o, 0), node) || in_list(o->limbo[1], limbo_nodes(o, 1), node) ||
+		    in_list(o->free, free_nodes(o), node))
 			return true;
 	}
 	return in_spill(m, h, node) || atomic_load(&hash_node_at(t, node)->uses) != uses;
 }
 
 /* The dead slot's new node, in a bucket that the caller has locked. */
-static void repair_new(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_slot *dead, struct hash_bucket *b)
+static void repair_new(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_slot *dead, struct hash_bucket *b, u32 node)
 {
 	struct hash *t = hash_of(m);
-	u32 node = dead->intent_new - 1;
 	struct hash_node *n = hash_node_at(t, node);
+	u32 claim = peek(&dead->claim);
 
-	if (atomic_load(&n->uses) != dead->claim || place_of(t, b, node))
+	if (peek(&n->uses) != claim || place_of(t, b, node))
 		return; /* it never had it; or it is linked, and was counted before */
 	if (counted(dead, false, node))
 		count(dead, -1, node);
-	n->live = 0;
-	if (!has_place(m, h, node, dead->claim))
+	atomic_store_explicit(&n->live, 0, memory_order_release);
+	if (!has_place(m, h, node, claim))
 		hash_give_node(m, h, s, n);
 }
 
-static void repair_old(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_slot *dead, struct hash_bucket *b)
+static void repair_old(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_slot *dead, struct hash_bucket *b, u32 node)
 {
 	struct hash *t = hash_of(m);
-	u32 node = dead->intent_old - 1;
 
 	if (place_of(t, b, node))
 		return;
-	if (!dead->replaces && !counted(dead, true, node))
+	if (!peek(&dead->replaces) && !counted(dead, true, node))
 		count(dead, -1, node);
-	if (has_place(m, h, node, dead->old_uses))
+	if (has_place(m, h, node, peek(&dead->old_uses)))
 		return;
-	hash_node_at(t, node)->live = 0;
+	atomic_store_explicit(&hash_node_at(t, node)->live, 0, memory_order_release);
 	retire(m, h, s, node);
 }
 
@@ -481,9 +489,9 @@ static void repair_bucket(struct map *m, const struct hold *h, struct hash_slot 
 		if ((!old && !new) || atomic_load(&dead->bucket) != (u32)(b - t->buckets))
 			continue;
 		if (old && old <= t->n_nodes)
-			repair_old(m, h, s, dead, b);
+			repair_old(m, h, s, dead, b, old - 1);
 		if (new && new <= t->n_nodes && new != old)
-			repair_new(m, h, s, dead, b);
+			repair_new(m, h, s, dead, b, new - 1);
 		atomic_store(&dead->intent_old, 0);
 		atomic_store(&dead->intent_new, 0);
 	}
@@ -499,7 +507,7 @@ int hash_lock(struct map *m, const struct hold *h, struct hash_slot *s, u32 hash
 		return got;
 	if (unlikely(got > 0))
 		repair_bucket(m, h, s, b);
-	s->bucket = hash & hash_of(m)->mask; /* before any intent */
+	poke(&s->bucket, hash & hash_of(m)->mask); /* before any intent */
 	return 0;
 }
 
@@ -530,25 +538,25 @@ void hash_repair_all(struct map *m, const struct hold *h, struct hash_slot *s)
 static void settle_lists(struct map *m, const struct hold *h, struct hash_slot *s)
 {
 	struct hash *t = hash_of(m);
-	u32 free = clamp(s->n_free, HASH_CACHE), moving = s->moving;
+	u32 free = free_nodes(s), moving = peek(&s->moving);
 
 	for (u32 i = 0; i < 2; i++) {
-		u32 n = clamp(s->n_limbo[i], HASH_BATCH), node = n ? s->limbo[i][n - 1] : 0;
+		u32 n = limbo_nodes(s, i), node = n ? peek(&s->limbo[i][n - 1]) : 0;
 
 		if (!n || node >= t->n_nodes)
 			continue;
-		if ((free && s->free[free - 1] == node) ||
-		    (moving == node + 1 && (in_spill(m, h, node) || atomic_load(&hash_node_at(t, node)->uses) != s->moving_uses)))
-			s->n_limbo[i] = n - 1;
+		if ((free && peek(&s->free[free - 1]) == node) ||
+		    (moving == node + 1 && (in_spill(m, h, node) || peek(&hash_node_at(t, node)->uses) != peek(&s->moving_uses))))
+			poke(&s->n_limbo[i], n - 1);
 	}
-	s->moving = 0;
+	poke(&s->moving, 0);
 }
 
 /* This slot's former owner died. */
 static void repair(struct map *m, const struct hold *h, struct hash_slot *s)
 {
 	/* The epochs of another domain or a former time say nothing: what waits, waits anew. */
-	s->epoch = epoch_advance(h->domain);
+	atomic_store(&s->epoch, epoch_advance(h->domain));
 	settle_lists(m, h, s);
 	settle_intents(m, h, s, s);
 	atomic_store(&s->intent_old, 0);
@@ -561,9 +569,9 @@ int hash_begin(struct map *m, const struct hold *h, struct hash_slot **out)
 	u32 gen = hold_generation(h);
 
 	*out = s;
-	if (unlikely(s->generation != gen)) {
+	if (unlikely(peek(&s->generation) != gen)) {
 		atomic_store_explicit(&s->busy, 1, memory_order_relaxed);
-		s->generation = gen;
+		poke(&s->generation, gen);
 		atomic_signal_fence(memory_order_seq_cst);
 		repair(m, h, s);
 		return 0;
@@ -599,15 +607,15 @@ bool hash_evict(struct map *m, const struct hold *h, struct hash_slot *s)
 		struct hash_bucket *b;
 		bool linked;
 
-		if (!n->live)
+		if (!atomic_load_explicit(&n->live, memory_order_acquire))
 			continue;
-		if (n->recent) {
-			n->recent = 0;
+		if (atomic_load_explicit(&n->recent, memory_order_relaxed)) {
+			atomic_store_explicit(&n->recent, 0, memory_order_relaxed);
 			continue;
 		}
-		if (hash_lock(m, h, s, n->hash, &b))
+		if (hash_lock(m, h, s, peek(&n->hash), &b))
 			continue;
-		linked = n->live && place_of(t, b, at);
+		linked = atomic_load_explicit(&n->live, memory_order_acquire) && place_of(t, b, at);
 		if (linked)
 			hash_unlink(m, h, s, b, n);
 		owned_lock_drop(h, &b->lock);

@@ -26,30 +26,31 @@ struct hash_bucket {
 
 struct hash_node {
 	_Atomic u32 next; /* node + 1, or HASH_END | bucket */
-	u32 hash;
+	_Atomic u32 hash;
 	_Atomic u32 uses; /* times it was given out << 10 | run slot that has or had it: a reader that copied it looks again */
-	u8 live, recent; /* LRU: linked; looked up since the hand last passed */
+	_Atomic u8 live, recent; /* LRU: linked; looked up since the hand last passed */
 	u8 reserved[2];
 	u8 key[];
 };
 
-/* Written only by the holder of the run slot, and by whoever repairs after its death. */
+/* Written only by the holder of the run slot, and by whoever repairs after its death. All of it is atomic: others look at it
+ * while they repair, and what another process can write is read once, then checked. */
 struct hash_slot {
-	u32 generation; /* of the run slot, when the owner last used this map */
+	_Atomic u32 generation; /* of the run slot, when the owner last used this map */
 	_Atomic u32 busy; /* an operation is under way: a nested one is refused */
 	_Atomic u64 tally; /* low half: elements added minus removed; high half: last node counted + 1, top bit: removed */
 	_Atomic u32 intent_new, intent_old; /* node + 1 that an operation is putting in, taking out; 0 none */
 	_Atomic u32 bucket; /* that is locked while an intent is set */
-	u32 claim; /* what intent_new's `uses` says if this slot has it */
-	u32 old_uses; /* what intent_old's said */
-	u32 replaces; /* the new node takes the old one's place: the tally stays */
-	u32 moving, moving_uses; /* node + 1 on its way from the limbo to the common list */
-	u32 n_free;
-	u32 n_limbo[2];
-	u32 young; /* which limbo takes retired nodes; the other one waits for its epoch */
-	u64 epoch;
-	u32 free[HASH_CACHE];
-	u32 limbo[2][HASH_BATCH];
+	_Atomic u32 claim; /* what intent_new's `uses` says if this slot has it */
+	_Atomic u32 old_uses; /* what intent_old's said */
+	_Atomic u32 replaces; /* the new node takes the old one's place: the tally stays */
+	_Atomic u32 moving, moving_uses; /* node + 1 on its way from the limbo to the common list */
+	_Atomic u32 n_free;
+	_Atomic u32 n_limbo[2];
+	_Atomic u32 young; /* which limbo takes retired nodes; the other one waits for its epoch */
+	_Atomic u64 epoch;
+	_Atomic u32 free[HASH_CACHE];
+	_Atomic u32 limbo[2][HASH_BATCH];
 };
 
 enum { HASH_END = 0x80000000u };
@@ -68,6 +69,17 @@ struct hash {
 	_Atomic u32 *hand; /* LRU */
 	owned_lock *spill_lock;
 };
+
+/* Stores in program order: what died between two of them is found as far as it came. */
+static inline u32 peek(const _Atomic u32 *word)
+{
+	return atomic_load_explicit(word, memory_order_acquire);
+}
+
+static inline void poke(_Atomic u32 *word, u32 x)
+{
+	atomic_store_explicit(word, x, memory_order_release);
+}
 
 static inline struct hash *hash_of(const struct map *m)
 {
@@ -94,7 +106,9 @@ int hash_lock(struct map *m, const struct hold *h, struct hash_slot *s, u32 hash
 void hash_repair_all(struct map *m, const struct hold *h, struct hash_slot *s); /* of all dead owners: before saying "full" */
 
 s64 hash_count(const struct hash *t);
-/* A node of nobody's, or NULL (only when other processes spoiled the region). */
+/* Before a bucket is locked: makes room for what the operation retires, and nodes to take; waits for other runs when need be. */
+void hash_prepare(struct map *m, const struct hold *h, struct hash_slot *s);
+/* A node of nobody's; NULL when others were faster. Never waits. */
 struct hash_node *hash_take_node(struct map *m, const struct hold *h, struct hash_slot *s);
 void hash_give_node(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_node *n);
 /* Under the bucket's lock. replace: old's successor stays. Each leaves the table complete at every store. */

@@ -96,12 +96,18 @@ static void *hash_lookup(struct map *m, const struct hold *h, const void *key)
 	return n ? hash_value(hash_of(m), n) : NULL;
 }
 
+static void touch(struct hash_node *n)
+{
+	if (!atomic_load_explicit(&n->recent, memory_order_relaxed))
+		atomic_store_explicit(&n->recent, 1, memory_order_relaxed);
+}
+
 static struct hash_node *find_recent(struct map *m, const void *key)
 {
 	struct hash_node *n = find(m, key);
 
-	if (n && !n->recent)
-		n->recent = 1;
+	if (n)
+		touch(n);
 	return n;
 }
 
@@ -169,8 +175,8 @@ static struct hash_node *new_node(struct map *m, const struct hold *h, struct ha
 
 	if (!n)
 		return NULL;
-	n->hash = hash;
-	n->recent = 0;
+	atomic_store_explicit(&n->hash, hash, memory_order_relaxed);
+	atomic_store_explicit(&n->recent, 0, memory_order_relaxed);
 	memcpy(n->key, key, m->spec.key_size);
 	fill_value(m, h, n, value, side);
 	return n;
@@ -215,7 +221,7 @@ static int insert(struct map *m, const struct hold *h, struct hash_slot *s, stru
 }
 
 static int update_locked(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_bucket *b, const void *key,
-			 u32 hash, const void *value, u64 flags, enum side side)
+			 u32 hash, const void *value, u64 flags, enum side side, u32 *replaced)
 {
 	struct hash *t = hash_of(m);
 	struct hash_node *old = hash_find(t, key, m->spec.key_size, hash), *n;
@@ -228,8 +234,8 @@ static int update_locked(struct map *m, const struct hold *h, struct hash_slot *
 	if (!old)
 		return insert(m, h, s, b, key, hash, value, side);
 	if (t->percpu) {
-		if (t->lru && !old->recent)
-			old->recent = 1;
+		if (t->lru)
+			touch(old);
 		write_percpu(m, h, old, value, side);
 		return 0;
 	}
@@ -238,15 +244,19 @@ static int update_locked(struct map *m, const struct hold *h, struct hash_slot *
 	n = new_node(m, h, s, key, hash, value, side);
 	if (!n)
 		return -ENOMEM;
-	n->recent = t->lru;
+	if (replaced)
+		*replaced = LOAD_AS(u32, hash_value(t, old));
+	atomic_store_explicit(&n->recent, t->lru, memory_order_relaxed);
 	hash_replace(m, h, s, b, old, n);
 	return 0;
 }
 
-static int update(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags, enum side side)
+/* replaced: optional, gets the first word of the value whose place the new one took. */
+static int update(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags, enum side side, u32 *replaced)
 {
+	enum { TRIES = 16 };
 	struct hash *t = hash_of(m);
-	u32 hash = hash_key_of(m, key);
+	u32 hash = hash_key_of(m, key), full = 0;
 	struct hash_bucket *b;
 	struct hash_slot *s;
 	int err = map_check_update_flags(m, flags);
@@ -256,19 +266,22 @@ static int update(struct map *m, const struct hold *h, const void *key, const vo
 	err = hash_begin(m, h, &s);
 	if (err)
 		return err;
-	for (u32 tries = 0; tries < 16; tries++) {
+	for (u32 tries = 0; tries < TRIES; tries++) {
+		hash_prepare(m, h, s);
 		err = hash_lock(m, h, s, hash, &b);
 		if (err)
 			break;
-		err = update_locked(m, h, s, b, key, hash, value, flags, side);
+		err = update_locked(m, h, s, b, key, hash, value, flags, side, replaced);
 		owned_lock_drop(h, &b->lock);
-		if (err == -E2BIG && !tries)
-			hash_repair_all(m, h, s); /* what a dead owner removed may not be counted yet */
-		if (err != -E2BIG || (!t->lru && tries))
-			break;
-		if (!t->lru)
+		if (err == -ENOMEM) {
+			os_yield(); /* others took the nodes that were left, and go on */
 			continue;
-		if (!hash_evict(m, h, s)) {
+		}
+		if (err != -E2BIG || (full && !t->lru))
+			break;
+		if (!full++)
+			hash_repair_all(m, h, s); /* what a dead owner removed may not be counted yet */
+		if (t->lru && !hash_evict(m, h, s)) {
 			err = -ENOMEM;
 			break;
 		}
@@ -279,12 +292,12 @@ static int update(struct map *m, const struct hold *h, const void *key, const vo
 
 static int hash_update(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
 {
-	return update(m, h, key, value, flags, PROGRAM_SIDE);
+	return update(m, h, key, value, flags, PROGRAM_SIDE, NULL);
 }
 
 static int hash_set(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
 {
-	return update(m, h, key, value, flags, SYSCALL_SIDE);
+	return update(m, h, key, value, flags, SYSCALL_SIDE, NULL);
 }
 
 /* ---- delete, take ---- */
@@ -314,6 +327,7 @@ static int take(struct map *m, const struct hold *h, const void *key, void *valu
 	err = hash_begin(m, h, &s);
 	if (err)
 		return err;
+	hash_prepare(m, h, s);
 	err = hash_lock(m, h, s, hash, &b);
 	if (!err) {
 		n = hash_find(hash_of(m), key, m->spec.key_size, hash);
@@ -388,7 +402,7 @@ static int hash_next_key(struct map *m, const struct hold *h, const void *key, v
 	else if (at && !(at & HASH_END) && at <= t->n_nodes)
 		n = hash_node_at(t, at - 1);
 	else
-		n = first_from(t, (n->hash & t->mask) + 1);
+		n = first_from(t, (peek(&n->hash) & t->mask) + 1);
 	if (!n)
 		return -ENOENT;
 	memcpy(next, n->key, m->spec.key_size);
@@ -476,6 +490,7 @@ static int hash_batch(struct map *m, const struct hold *h, u32 *cursor, void *ke
 	for (; bucket <= t->mask; bucket++) {
 		u32 got;
 
+		hash_prepare(m, h, s);
 		err = batch_bucket(m, h, s, bucket, (u8 *)keys + (u64)total * m->spec.key_size,
 				   (u8 *)values + (u64)total * value_out, room - total, &got, take_them);
 		total += got;
@@ -543,15 +558,11 @@ const struct map_ops lru_percpu_hash_ops = {
 static int hash_of_maps_set(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
 {
 	u32 fd = LOAD_AS(u32, value), id, old = 0;
-	struct hash_node *n;
 	int err = map_object_get(m, fd, &id);
 
 	if (err)
 		return err;
-	n = find(m, key);
-	if (n)
-		old = LOAD_AS(u32, hash_value(hash_of(m), n));
-	err = hash_update(m, h, key, &id, flags);
+	err = update(m, h, key, &id, flags, PROGRAM_SIDE, &old);
 	if (err)
 		m->host->object_put(m->host->ud, m, id);
 	else if (old)

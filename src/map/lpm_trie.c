@@ -9,7 +9,7 @@
  *  2. A node's prefix never changes. A change of the trie is one store of one link, or of one node's kind, made after all
  *     that it leads to is complete; a reader sees the trie before or after it. Replacing a value replaces its node.
  *  3. A node that was unlinked waits in a queue with the epoch of its unlinking, and is reused when epoch_passed(). Spare
- *     nodes bridge runs that take long; when they are used up, an update waits a little, without the lock, then gives -ENOMEM.
+ *     nodes bridge runs that take long; when they are used up, an update waits for those, without the lock (epoch_await()).
  *  4. A writer that takes the lock over from a dead one walks the trie, counts, and makes every node it did not
  *     meet wait for the epoch. So nothing but links is needed to repair it.
  *  5. Indices, prefix lengths and depth read from the region are checked: a path gets longer prefixes at each step, so it
@@ -241,7 +241,7 @@ static void repair(struct map *m, const struct hold *h)
 {
 	const struct trie_layout *l = m->priv;
 	struct trie *t = trie(m);
-	u32 round = get(&t->repairs) + 1, entries = 0, depth = 0, fresh = MIN(get(&t->fresh), l->n_nodes);
+	u32 round = get(&t->repairs) + 1, entries = 0, depth = 0, fresh = at_most(get(&t->fresh), l->n_nodes);
 	u64 epoch = h ? epoch_advance(m->domain) : 0;
 
 	set(&t->repairs, round);
@@ -382,7 +382,7 @@ static int lpm_next_key(struct map *m, const struct hold *h, const void *key, vo
 		after = first_below(l, root);
 	if (!after)
 		return -ENOENT;
-	STORE_AS(u32, next, MIN(bits_of(after), l->max_bits));
+	STORE_AS(u32, next, at_most(bits_of(after), l->max_bits));
 	memcpy((u8 *)next + 4, prefix_of(m, after), l->data_size);
 	return 0;
 }
@@ -393,6 +393,7 @@ struct place {
 	_Atomic u32 *link, *parent_link; /* what leads to the node, and to its parent */
 	struct node *node, *parent;
 	u32 number, parent_number;
+	u32 length; /* of the node's prefix */
 	u32 common; /* bits that node and key share */
 };
 
@@ -404,23 +405,21 @@ static bool find(struct map *m, u32 bits, const u8 *bytes, struct place *p)
 
 	*p = (struct place){.link = &trie(m)->root};
 	for (;;) {
-		u32 length;
-
 		p->number = get(p->link);
 		p->node = node_at(l, p->number);
 		if (!p->node)
 			return p->number == 0;
-		length = bits_of(p->node);
-		if (length > l->max_bits || (p->parent && length <= known))
+		p->length = bits_of(p->node);
+		if (p->length > l->max_bits || (p->parent && p->length <= known))
 			return false;
-		p->common = common_bits(prefix_of(m, p->node), bytes, known, MIN(length, bits));
-		if (p->common < length || length == bits)
+		p->common = common_bits(prefix_of(m, p->node), bytes, known, MIN(p->length, bits));
+		if (p->common < p->length || p->length == bits)
 			return true;
-		known = length;
+		known = p->length;
 		p->parent_link = p->link;
 		p->parent = p->node;
 		p->parent_number = p->number;
-		p->link = &p->node->child[bit_at(bytes, length)];
+		p->link = &p->node->child[bit_at(bytes, p->length)];
 	}
 }
 
@@ -453,7 +452,7 @@ static int insert(struct map *m, const struct hold *h, const struct place *p, u3
 		return -ENOMEM;
 	if (!p->node) {
 		set(p->link, fresh);
-	} else if (p->common == bits && bits == bits_of(p->node)) { /* the same prefix */
+	} else if (p->common == bits && bits == p->length) { /* the same prefix */
 		set(&n->child[0], get(&p->node->child[0]));
 		set(&n->child[1], get(&p->node->child[1]));
 		set(p->link, fresh);
@@ -474,15 +473,15 @@ static int insert(struct map *m, const struct hold *h, const struct place *p, u3
 	return 0;
 }
 
-/* Without the lock, which others may be waiting for: has a run that kept unlinked nodes ended? */
+/* Without the lock, which others may be waiting for: have the runs ended that may still use unlinked nodes? */
 static bool wait_for_node(struct map *m, const struct hold *h, u32 attempt)
 {
-	enum { ATTEMPTS = 1000 };
+	enum { ATTEMPTS = 64 }; /* others may be faster to take what was given back */
 	const struct node *n = node_at(m->priv, get(&trie(m)->wait_first));
 
 	if (!n || attempt >= ATTEMPTS)
 		return false;
-	epoch_passed_slowly(h, atomic_load_explicit(&n->epoch, memory_order_relaxed), attempt);
+	epoch_await(h, atomic_load_explicit(&n->epoch, memory_order_relaxed));
 	return true;
 }
 
@@ -500,7 +499,7 @@ static int update_once(struct map *m, const struct hold *h, const void *key, con
 	err = -EINVAL;
 	if (!find(m, bits, bytes, &p))
 		goto out;
-	exists = p.node && p.common == bits && bits_of(p.node) == bits && !is_inner(p.node);
+	exists = p.node && p.common == bits && p.length == bits && !is_inner(p.node);
 	if (exists && flags == BPF_NOEXIST)
 		err = -EEXIST;
 	else if (!exists && flags == BPF_EXIST)
@@ -559,7 +558,7 @@ static int lpm_remove(struct map *m, const struct hold *h, const void *key)
 	err = lock_trie(m, h);
 	if (err)
 		return err;
-	if (find(m, bits, (const u8 *)key + 4, &p) && p.node && p.common == bits && bits_of(p.node) == bits && !is_inner(p.node)) {
+	if (find(m, bits, (const u8 *)key + 4, &p) && p.node && p.common == bits && p.length == bits && !is_inner(p.node)) {
 		unlink_node(m, &p);
 		set(&trie(m)->entries, get(&trie(m)->entries) - 1);
 	} else {

@@ -129,7 +129,7 @@ static void discard_note(struct map *m, struct note *n)
 
 static u32 notes_used(const struct ring_slot *s)
 {
-	return MIN(atomic_load_explicit(&s->top, memory_order_relaxed), (u32)IN_FLIGHT);
+	return at_most(atomic_load_explicit(&s->top, memory_order_relaxed), IN_FLIGHT);
 }
 
 /* Under the lock. h NULL: nobody else has the map, all notes are leftovers. */
@@ -309,7 +309,7 @@ static int ringbuf_commit(struct map *m, const struct hold *h, void *record, u64
 		pos = atomic_load_explicit(&n->pos, memory_order_relaxed);
 		if (record_at(m, pos) + HEADER != record)
 			continue;
-		size = MIN(atomic_load_explicit(&n->size, memory_order_relaxed), RECORD_MAX);
+		size = at_most(atomic_load_explicit(&n->size, memory_order_relaxed), RECORD_MAX);
 		atomic_exchange(length_at(m, pos), size | (discard ? BPF_RINGBUF_DISCARD_BIT : 0));
 		atomic_store_explicit(&n->tag, 0, memory_order_release);
 		wake_if_due(m, pos, flags);
@@ -352,7 +352,7 @@ static bool ringbuf_in_value(struct map *m, const void *addr, u64 size)
 		for (u32 i = 0; i < notes_used(s); i++) {
 			const struct note *n = &s->note[i];
 			u64 begin = offset_of(m, atomic_load_explicit(&n->pos, memory_order_relaxed)) + HEADER;
-			u64 bytes = MIN(atomic_load_explicit(&n->size, memory_order_relaxed), m->spec.max_entries);
+			u64 bytes = at_most(atomic_load_explicit(&n->size, memory_order_relaxed), m->spec.max_entries);
 
 			if (atomic_load_explicit(&n->tag, memory_order_relaxed) && off >= begin && off - begin <= bytes &&
 			    size <= bytes - (off - begin))

@@ -414,9 +414,11 @@ int sys_map_update_batch(struct sys_call *c)
 	if (want && (!b.a->keys || !b.a->values))
 		return batch_close(&b, -EFAULT);
 	value_bytes = map_value_bytes(b.e.map);
-	for (; b.done < want && !err; b.done += !err)
+	for (; b.done < want && !err; b.done += !err) {
 		err = map_set(b.e.map, &b.e.hold, (u8 *)PTR(b.a->keys) + (u64)b.done * b.e.map->spec.key_size,
 			      (u8 *)PTR(b.a->values) + b.done * value_bytes, b.a->elem_flags);
+		hold_pass(&b.e.hold);
+	}
 	return batch_close(&b, err);
 }
 

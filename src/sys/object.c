@@ -87,6 +87,7 @@ void objects_close(struct skep *k)
 {
 	static const u32 order[] = {OBJ_LINK, OBJ_PROG, OBJ_MAP, OBJ_PERF, OBJ_BTF};
 
+	objects_reap(k);
 	k->closing = true;
 	for (u32 i = 0; i < ARRAY_SIZE(order); i++) {
 		struct obj_table *t = &k->table[order[i]];
@@ -173,13 +174,33 @@ void obj_put(struct obj *o)
 	k = o->engine;
 	plain_lock_take(&k->lock);
 	last = atomic_fetch_sub(&o->refs, 1) == 1;
-	if (last)
+	if (last) {
 		unlink_object(o);
+		o->chain = k->dead;
+		k->dead = o;
+	}
 	plain_lock_drop(&k->lock);
-	if (!last)
+	if (last)
+		objects_reap(k);
+}
+
+/* Runs that found an object by its id may still use it. A thread that is in one itself leaves it to the next call. */
+void objects_reap(struct skep *k)
+{
+	struct obj *o, *next;
+
+	if (!k->dead || domain_held(k->domain))
 		return;
-	epoch_wait(k->domain); /* runs that found it by its id may still use it */
-	object_free(o);
+	plain_lock_take(&k->lock);
+	o = k->dead;
+	k->dead = NULL;
+	plain_lock_drop(&k->lock);
+	if (o)
+		epoch_wait(k->domain);
+	for (; o; o = next) {
+		next = o->chain;
+		object_free(o);
+	}
 }
 
 struct obj *obj_by_id(struct skep *k, enum obj_type type, u32 id)

@@ -80,11 +80,14 @@ int sys_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size, st
 	memcpy(copy, attr, call.size);
 	if (!all_zero((u8 *)copy + infos[cmd].last, ATTR_MAX - infos[cmd].last))
 		return -EINVAL;
+	if (plain_lock_mine(&k->lock))
+		return -EBUSY; /* a signal handler, in the middle of another call */
 	objects_drain(k);
 	ret = infos[cmd].handler(&call);
 	/* Results lie in the attr itself; nothing beyond what the caller passed is touched. */
 	if (memcmp(copy, attr, call.size))
 		memcpy(attr, copy, call.size);
+	objects_reap(k);
 	return ret;
 }
 

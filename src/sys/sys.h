@@ -28,7 +28,7 @@ struct obj {
 	_Atomic bool limited; /* some description is read-only or write-only */
 	bool leased; /* a lease on fd tells whether others have the file open */
 	bool shared; /* clients share the engine's own description (no /proc): it lives until the engine ends */
-	struct obj *chain; /* by inode */
+	struct obj *chain; /* by inode; of the dead */
 	struct obj *next_doubt; /* of those whose close was seen while they were still held: asked again, see object.c */
 	bool doubtful;
 	u64 closed_ns, ask_ns; /* when that was; when to ask again */
@@ -81,6 +81,7 @@ struct skep {
 	struct obj_table table[OBJ_TYPES];
 	struct obj *bucket[OBJ_BUCKETS];
 	struct obj *_Atomic doubtful;
+	struct obj *_Atomic dead; /* unlinked; freed when no run can have seen them, see objects_reap() */
 	int inotify;
 	bool closing; /* the engine ends: references no longer count */
 	_Atomic u64 map_bytes;
@@ -104,6 +105,7 @@ void objects_close(struct skep *k);
 struct obj *obj_new(struct skep *k, enum obj_type type, void *body); /* one reference; NULL: out of memory or ids */
 void obj_get(struct obj *o);
 void obj_put(struct obj *o);
+void objects_reap(struct skep *k);
 struct obj *obj_by_id(struct skep *k, enum obj_type type, u32 id); /* takes a reference; NULL: none */
 void *obj_body_at(struct skep *k, enum obj_type type, u32 id); /* no reference: valid for the time of a run */
 int obj_next_id(struct skep *k, enum obj_type type, u32 after, u32 *next); /* -ENOENT */

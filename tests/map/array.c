@@ -209,7 +209,12 @@ static void under_threads(bool locked)
 		l[i] = (struct load){&f, &m, &stop, i, 0, 0, locked};
 		pthread_create(&t[i], NULL, update_and_read, &l[i]);
 	}
-	usleep(300000);
+	for (u32 ms = 0, idle = 4; ms < 300 || (idle && ms < 60000); ms++) { /* a loaded machine takes its time */
+		usleep(1000);
+		idle = 0;
+		for (u32 i = 0; i < 4; i++)
+			idle += l[i].ops == 0;
+	}
 	atomic_store(&stop, true);
 	for (u32 i = 0; i < 4; i++) {
 		pthread_join(t[i], NULL);

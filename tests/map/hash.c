@@ -2,9 +2,12 @@
 /* The hash kinds under threads, signals and spoiled bytes. What they do one call at a time is compared with the kernel's in oracle.c. */
 #include "fixture.h"
 
+#include "map/hash.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <sys/time.h>
+#include <time.h>
 
 enum { THREADS = 4, KEYS = 64, WORDS = 8 };
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) || defined(SKEP_HOSTILE)
@@ -12,6 +15,7 @@ enum { ROUNDS = 4000 };
 #else
 enum { ROUNDS = 40000 };
 #endif
+enum { SPOIL_SECONDS = 3 }; /* for each kind */
 
 static struct fixture f;
 
@@ -51,7 +55,7 @@ struct worker {
 	struct map *map;
 	u32 id;
 	u64 torn, errors, inserted, removed;
-	_Atomic bool *stop;
+	_Atomic bool *stop, looked;
 };
 
 static void *replace_values(void *ud)
@@ -220,6 +224,94 @@ TEST(a_full_map_is_exactly_full)
 	map_close(&m);
 }
 
+/* ---- waiting for what others may still read ---- */
+
+static double seconds(void)
+{
+	return (double)os_clock_ns(CLOCK_MONOTONIC) / 1e9;
+}
+
+static void *update_in_one_run(void *ud)
+{
+	struct worker *w = ud;
+	struct hold h = held();
+
+	for (u32 i = 0; i < ROUNDS / 6; i++) {
+		struct value v = uniform(i);
+		u32 key = i % 8;
+
+		w->errors += w->map->ops->update(w->map, &h, &key, &v, BPF_ANY) != 0;
+	}
+	hold_drop(&h);
+	return NULL;
+}
+
+/* Each retires more than it may keep, while the other's run, which began before, goes on. */
+TEST(long_runs_do_not_wait_for_each_other_to_end)
+{
+	struct worker w[2] = {{0}};
+	double start = seconds();
+	pthread_t t[2];
+	struct map m;
+
+	REQUIRE(fixture_create(&f, &m, BPF_MAP_TYPE_HASH, 4, sizeof(struct value), 16, 0) == 0);
+	for (u32 i = 0; i < 2; i++) {
+		w[i] = (struct worker){.map = &m, .id = i};
+		pthread_create(&t[i], NULL, update_in_one_run, &w[i]);
+	}
+	for (u32 i = 0; i < 2; i++)
+		pthread_join(t[i], NULL);
+	CHECK_EQ(w[0].errors + w[1].errors, 0);
+	CHECK_EQ(count_keys(&m), 8);
+	CHECK(seconds() - start < 5);
+	map_close(&m);
+}
+
+static void *look_and_stop(void *ud)
+{
+	struct worker *w = ud;
+	struct hold h = held();
+	u32 key = 1;
+	const u64 *p = w->map->ops->lookup(w->map, &h, &key);
+
+	w->inserted = p && *p == 1;
+	atomic_store(&w->looked, true);
+	while (!atomic_load(w->stop))
+		os_yield();
+	hold_drop(&h);
+	return NULL;
+}
+
+TEST(a_stopped_reader_stops_no_writer)
+{
+	_Atomic bool stop = false;
+	struct worker reader = {0};
+	u32 key = 1, errors = 0;
+	pthread_t t;
+	struct map m;
+	struct hold h;
+
+	REQUIRE(fixture_create(&f, &m, BPF_MAP_TYPE_HASH, 4, sizeof(struct value), 4, 0) == 0);
+	for (u32 i = 0; i < 1000; i++) {
+		struct value v = uniform(i + 1);
+
+		if (i == 1) {
+			reader = (struct worker){.map = &m, .stop = &stop};
+			pthread_create(&t, NULL, look_and_stop, &reader);
+			while (!atomic_load(&reader.looked))
+				os_yield();
+		}
+		h = held();
+		errors += m.ops->update(&m, &h, &key, &v, BPF_ANY) != 0;
+		hold_drop(&h);
+	}
+	atomic_store(&stop, true);
+	pthread_join(t, NULL);
+	CHECK_EQ(reader.inserted, 1);
+	CHECK_EQ(errors, 0);
+	map_close(&m);
+}
+
 /* ---- LRU ---- */
 
 TEST(eviction_prefers_what_was_not_looked_up)
@@ -325,16 +417,25 @@ TEST(a_signal_handler_gets_ebusy_not_a_deadlock)
 static void *spoil(void *ud)
 {
 	struct worker *w = ud;
+	/* Everything; the run slots' lists and intents; the family's counters in the header. */
+	const struct {
+		u64 from, size;
+	} parts[] = {
+		{0, w->map->meta.size},
+		{sizeof(struct map_header), domain_cpus(f.domain) * sizeof(struct hash_slot)},
+		{offsetof(struct map_header, family), sizeof(map_head(w->map)->family)},
+	};
 	u64 random = 12345;
 
 	for (u32 i = 0; !atomic_load(w->stop); i++) {
+		u32 part = i % 16 == 0 ? 2 : i & 1;
 		u64 at;
 
 		random = random * 6364136223846793005ull + 1442695040888963407ull;
-		at = sizeof(struct map_header) + (random >> 20) % (w->map->meta.size - sizeof(struct map_header) - 8);
+		at = parts[part].from + (random >> 20) % (parts[part].size - 8);
 		__atomic_store_n((u8 *)w->map->meta.base + at, (u8)(random >> 11), __ATOMIC_RELAXED);
-		if (i % 64 == 0) /* indices that look right */
-			__atomic_store_n((u32 *)(void *)(w->map->meta.base + (at & ~3ull)), (u32)(random >> 40) % 200, __ATOMIC_RELAXED);
+		if (i % 16 < 4) /* indices that look right, or just do not */
+			__atomic_store_n((u32 *)(void *)(w->map->meta.base + (at & ~3ull)), (u32)(random >> 40) % 600, __ATOMIC_RELAXED);
 	}
 	return NULL;
 }
@@ -350,8 +451,9 @@ static void *use_spoiled(void *ud)
 	struct worker *w = ud;
 	u8 keys[200 * 4], values[200 * 8 * 64];
 	u64 random = w->id + 99;
+	double end = seconds() + SPOIL_SECONDS;
 
-	for (u32 i = 0; i < ROUNDS / 20; i++) {
+	while (seconds() < end) {
 		u32 key = (u32)((random = random * 6364136223846793005ull + 1) >> 33) % 200, cursor = 0, n = 200, seen = 0;
 		struct hold h = held();
 		u8 value[8 * 64] = {0}, next[8];
@@ -413,6 +515,8 @@ int main(void)
 	RUN(a_reader_sees_the_old_or_the_new_value);
 	RUN(no_update_is_lost);
 	RUN(a_full_map_is_exactly_full);
+	RUN(long_runs_do_not_wait_for_each_other_to_end);
+	RUN(a_stopped_reader_stops_no_writer);
 	RUN(eviction_prefers_what_was_not_looked_up);
 	RUN(an_lru_map_never_refuses);
 	RUN(a_signal_handler_gets_ebusy_not_a_deadlock);

@@ -160,7 +160,7 @@ struct load {
 	struct map *m;
 	_Atomic bool *stop;
 	u32 number, bad;
-	u64 ops;
+	_Atomic u64 ops;
 };
 
 static struct key v4(u32 address, u32 bits)
@@ -249,7 +249,12 @@ TEST(readers_meet_no_torn_value_and_no_gap_under_writers)
 		l[i] = (struct load){&f, &m, &stop, i, 0, 0};
 		pthread_create(&t[i], NULL, i < 2 ? write_trie : read_trie, &l[i]);
 	}
-	usleep(600000);
+	for (u32 ms = 0, least = 0; ms < 600 || (least <= 100 && ms < 60000); ms++) { /* a loaded machine takes its time */
+		usleep(1000);
+		least = UINT32_MAX;
+		for (u32 i = 0; i < 4; i++)
+			least = MIN(least, (u32)l[i].ops);
+	}
 	atomic_store(&stop, true);
 	for (u32 i = 0; i < 4; i++) {
 		pthread_join(t[i], NULL);

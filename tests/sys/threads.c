@@ -3,6 +3,8 @@
 #include "sys_test.h"
 
 #include <pthread.h>
+#include <signal.h>
+#include <sys/time.h>
 
 enum { THREADS = 4, ROUNDS = 150 };
 
@@ -106,8 +108,108 @@ TEST(threads_have_engines_of_their_own)
 	run_threads(own_engine, NULL);
 }
 
+/* Each replaces inner maps whose last reference is the outer map's: what ends in the middle of an operation must not wait
+ * for the other's, which waits for this one. */
+static void *replace_inner(void *arg)
+{
+	int outer = *(int *)arg;
+
+	for (uint32_t i = 0; i < 20 * ROUNDS; i++) {
+		int inner = skep_map_create(shared, BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0);
+		uint32_t key = i % 2;
+
+		expect(inner >= 0 && !skep_map_update(shared, outer, &key, &inner, BPF_ANY));
+		close(inner);
+	}
+	return NULL;
+}
+
+static int make_outer(int inner, uint32_t type)
+{
+	union bpf_attr a;
+
+	memset(&a, 0, sizeof(a));
+	a.map_type = type;
+	a.key_size = a.value_size = 4;
+	a.max_entries = 2;
+	a.inner_map_fd = (uint32_t)inner;
+	return skep_bpf(shared, BPF_MAP_CREATE, &a, sizeof(a));
+}
+
+TEST(objects_that_end_within_operations_wait_for_nobody)
+{
+	int inner, outer;
+
+	REQUIRE(!skep_open(&shared, NULL));
+	inner = skep_map_create(shared, BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0);
+	for (uint32_t type = BPF_MAP_TYPE_ARRAY_OF_MAPS; type <= BPF_MAP_TYPE_HASH_OF_MAPS; type++) {
+		outer = make_outer(inner, type);
+		REQUIRE(outer >= 0);
+		run_threads(replace_inner, &outer);
+		close(outer);
+	}
+	close(inner);
+	CHECK_EQ(next_id(shared, BPF_MAP_GET_NEXT_ID, 0), -ENOENT);
+	skep_close(shared);
+}
+
+/* ---- a signal handler that runs a program, wherever the thread was ---- */
+
+static int signal_prog;
+static volatile uint64_t ran, busy, other;
+
+static void run_in_handler(int sig)
+{
+	struct skep_run r = {.size = sizeof(r)};
+	int err = skep_run(shared, signal_prog, &r);
+
+	(void)sig;
+	if (err == -EBUSY || (!err && (int64_t)r.result == -EBUSY))
+		busy++;
+	else if (err || r.result)
+		other++;
+	else
+		ran++;
+}
+
+TEST(a_handler_runs_its_program_or_gets_ebusy)
+{
+	static const char text[] = "*(u32 *)(r10 -4) = 3\n*(u64 *)(r10 -16) = 7\nr1 = map[fd:%d]\nr2 = r10\nr2 += -4\nr3 = r10\nr3 += -16\n"
+				   "r4 = 0\ncall 2\nexit\n";
+	struct itimerval every = {{0, 100}, {0, 100}}, never = {{0, 0}, {0, 0}};
+	struct sigaction act = {.sa_handler = run_in_handler}, old;
+	char program[sizeof(text) + 16];
+	uint64_t errors = 0;
+	int map;
+
+	REQUIRE(!skep_open(&shared, NULL));
+	map = skep_map_create(shared, BPF_MAP_TYPE_HASH, 4, 8, 16, 0);
+	snprintf(program, sizeof(program), text, map);
+	signal_prog = load_text(shared, BPF_PROG_TYPE_RAW_TRACEPOINT, program);
+	REQUIRE(map >= 0 && signal_prog >= 0);
+	sigaction(SIGALRM, &act, &old);
+	setitimer(ITIMER_REAL, &every, NULL);
+	for (uint32_t i = 0; i < 10000000 && (i < 100000 || busy < 20 || ran < 20); i++) {
+		uint64_t value = i;
+		uint32_t key = i % 4;
+
+		errors += skep_map_update(shared, map, &key, &value, BPF_ANY) != 0;
+	}
+	setitimer(ITIMER_REAL, &never, NULL);
+	sigaction(SIGALRM, &old, NULL);
+	CHECK(ran >= 20);
+	CHECK(busy >= 20);
+	CHECK_EQ(other, 0);
+	CHECK_EQ(errors, 0);
+	close(map);
+	close(signal_prog);
+	skep_close(shared);
+}
+
 int main(void)
 {
+	RUN(objects_that_end_within_operations_wait_for_nobody);
+	RUN(a_handler_runs_its_program_or_gets_ebusy);
 	RUN(threads_share_an_engine);
 	RUN(threads_have_engines_of_their_own);
 	return test_end();
