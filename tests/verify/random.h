@@ -41,7 +41,7 @@ static inline u64 rnd_number(struct rng *r)
 	do {                                                                                                     \
 		type one_ = (type)rnd_number(r), two_ = (type)rnd_number(r), at_ = (type)(member);               \
 		if (rnd(r) % 4 == 0) /* close by */                                                              \
-			one_ = (type)(at_ - (type)(rnd(r) % 9)), two_ = (type)(at_ + (type)(rnd(r) % 9));        \
+			one_ = (type)((u64)at_ - rnd(r) % 9), two_ = (type)((u64)at_ + rnd(r) % 9);              \
 		(lo) = MIN(MIN(one_, two_), at_);                                                                \
 		(hi) = MAX(MAX(one_, two_), at_);                                                                \
 	} while (0)
