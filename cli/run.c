@@ -2,6 +2,8 @@
 /* skep run: a program on input, and what came of it. */
 #include "cli/run.h"
 
+#include "abi/abi.h"
+
 #include <linux/bpf.h>
 #include <stdlib.h>
 #include <time.h>
@@ -227,6 +229,15 @@ static int run_input(struct target *t, struct outcome *o)
 	return status;
 }
 
+static int check_runs(const struct target *t)
+{
+	const struct progtype *type = progtype(t->type);
+
+	if (!t->obj || !type || type->runs != RUN_NONE)
+		return STATUS_DONE;
+	return cli_error(t->c, "%s: skep %s verifies programs of type %s and has nothing to run them on", t->name, skep_version(), type->name);
+}
+
 static int run(struct cli *c)
 {
 	const struct run_args *a = c->args;
@@ -239,6 +250,8 @@ static int run(struct cli *c)
 	status = target_open(&t, c->n_operands ? c->operands[0] : NULL);
 	if (!status && a->set)
 		status = t.obj ? maps_fill(&t) : cli_usage(c, "--set needs an object");
+	if (!status)
+		status = check_runs(&t);
 	if (!status && a->pcap && !takes_packets(t.type))
 		status = cli_usage(c, "program %s does not run on packets", t.name);
 	if (!status)

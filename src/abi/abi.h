@@ -416,7 +416,6 @@ enum progtype_flags {
 	PT_PERFMON = 1 << 11, /* needs CAP_PERFMON */
 	PT_GPL = 1 << 12, /* GPL-compatible programs only */
 	PT_LINK_HEADER = 1 << 13, /* the packet begins with its link-layer header */
-	PT_OWN_STACKS = 1 << 14, /* functions with large frames have stacks of their own: they do not add up */
 	PT_VOID_TARGET = 1 << 15, /* R0 need not be set if the target's prototype is void, unless results.def says what it must be */
 	PT_ATTACH_MEMBER = 1 << 17, /* attach_btf_id is a struct of functions, expected_attach_type a member of it */
 	PT_RESULT_ERRNO = 1 << 16, /* where results.def has no row the target's own results hold: an errno, or 0 or 1 (HOOK_lsm_bool) */
@@ -444,6 +443,7 @@ const struct progtype *progtypes(u32 *n);
 bool progtype_attach_ok(const struct progtype *t, u32 attach_type);
 u32 progtype_attach_default(const struct progtype *t, u32 attach_type);
 bool progtype_sleepable_ok(const struct progtype *t, u32 attach_type);
+bool progtype_own_stacks(const struct progtype *t, u32 attach_type); /* functions with large frames have stacks of their own: they do not add up */
 /* results.def: the range that R0 must lie in when the main function ends; false: any scalar */
 bool progtype_results(const struct progtype *t, u32 attach_type, s64 *min, s64 *max);
 

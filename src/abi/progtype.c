@@ -44,11 +44,19 @@ struct attach_row {
 static const struct attach_row attach_rows[] = {
 #define ATTACH(type, zero_means, accepted) {BPF_PROG_TYPE_##type, zero_means, accepted},
 #define SLEEPABLE(type, mask)
+#define OWN_STACKS(type, mask)
 #include "abi/attach.def"
 };
 static const struct attach_row sleepable_rows[] = {
 #define ATTACH(type, zero_means, accepted)
 #define SLEEPABLE(type, mask) {BPF_PROG_TYPE_##type, 0, mask},
+#define OWN_STACKS(type, mask)
+#include "abi/attach.def"
+};
+static const struct attach_row stack_rows[] = {
+#define ATTACH(type, zero_means, accepted)
+#define SLEEPABLE(type, mask)
+#define OWN_STACKS(type, mask) {BPF_PROG_TYPE_##type, 0, mask},
 #include "abi/attach.def"
 };
 
@@ -79,6 +87,14 @@ bool progtype_sleepable_ok(const struct progtype *t, u32 attach_type)
 		if (sleepable_rows[i].type == t->id)
 			return holds(sleepable_rows[i].accepted, attach_type);
 	return t->runs == RUN_OWN;
+}
+
+bool progtype_own_stacks(const struct progtype *t, u32 attach_type)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(stack_rows); i++)
+		if (stack_rows[i].type == t->id)
+			return holds(stack_rows[i].accepted, attach_type);
+	return false;
 }
 
 /* ---- results ---- */

@@ -347,6 +347,6 @@ int cfg_stack_depth(struct verifier *v)
 		tail_calls |= v->subs[i].has_tail_call;
 	for (u32 i = v->prog->n_subprogs; i-- > 0 && !err;)
 		if (i == 0 || v->subs[i].is_async_callback)
-			err = chain_check(v, i, i == 0 && !tail_calls && v->prog->kind->flags & PT_OWN_STACKS);
+			err = chain_check(v, i, i == 0 && !tail_calls && progtype_own_stacks(v->prog->kind, v->prog->attach_type));
 	return err;
 }

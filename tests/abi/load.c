@@ -291,6 +291,55 @@ TEST(functions_and_hooks_are_judged_by_name)
 	skep_close(k);
 }
 
+/* ---- without capabilities ---- */
+
+TEST(users_without_capabilities_load_filters_only)
+{
+	static const struct {
+		struct load_case c;
+		int err;
+	} rows[] = {
+		{{.type = BPF_PROG_TYPE_SOCKET_FILTER}, 0},
+		{{.type = BPF_PROG_TYPE_CGROUP_SKB, .attach = BPF_CGROUP_INET_EGRESS}, 0},
+		{{.type = BPF_PROG_TYPE_CGROUP_SKB, .attach = BPF_XDP}, -EINVAL},
+		{{.type = BPF_PROG_TYPE_XDP}, -EPERM},
+		{{.type = BPF_PROG_TYPE_KPROBE}, -EPERM},
+		{{.type = BPF_PROG_TYPE_SK_LOOKUP, .attach = BPF_SK_LOOKUP}, -EPERM},
+		{{.type = BPF_PROG_TYPE_SK_LOOKUP}, -EPERM},
+		{{.type = 99}, -EPERM},
+		{{.type = 1, .flags = 1u << 31}, -EINVAL},
+		{{.type = 1, .insn_cnt = 4097}, -E2BIG},
+		{{.type = BPF_PROG_TYPE_KPROBE, .insn_cnt = 4097}, -E2BIG},
+		{{.type = 1, .id = 1}, -EINVAL},
+		{{.type = 1, .fd = BTF_FD}, -ENOTSUPP},
+	};
+	struct skep *k;
+
+	REQUIRE(skep_open(&k, NULL) == 0);
+	skep_set_unprivileged(k, 1);
+	for (u32 i = 0; i < ARRAY_SIZE(rows); i++) {
+		int err = load(&rows[i].c, rows[i].c.id, on_skep, k, logs[0]);
+
+		if (err != rows[i].err)
+			test_fail(__FILE__, __LINE__, "row %u, type %u: %d, expected %d: %s", i, rows[i].c.type, err, rows[i].err, logs[0]);
+	}
+	skep_set_unprivileged(k, 0);
+	CHECK_EQ(load(&(struct load_case){.type = BPF_PROG_TYPE_XDP}, 0, on_skep, k, logs[0]), 0);
+	skep_close(k);
+}
+
+TEST(packets_of_cgroup_programs_need_a_capability)
+{
+	const struct ctx_type *t = progtype(BPF_PROG_TYPE_CGROUP_SKB)->ctx;
+
+	CHECK(ctx_access(t, 0, offsetof(struct __sk_buff, data), 4, false, true));
+	CHECK(!ctx_access(t, 0, offsetof(struct __sk_buff, data), 4, false, false));
+	CHECK(!ctx_access(t, 0, offsetof(struct __sk_buff, data_end), 4, false, false));
+	CHECK(ctx_access(t, 0, offsetof(struct __sk_buff, tstamp), 8, false, false));
+	CHECK(ctx_access(t, 0, offsetof(struct __sk_buff, tstamp), 8, true, true));
+	CHECK(!ctx_access(t, 0, offsetof(struct __sk_buff, tstamp), 8, true, false));
+}
+
 /* ---- iterators ---- */
 
 static int load_iter(u32 id, u32 arg, char *log)
@@ -385,6 +434,8 @@ int main(void)
 {
 	RUN(attributes_are_judged_as_by_linux);
 	RUN(functions_and_hooks_are_judged_by_name);
+	RUN(users_without_capabilities_load_filters_only);
+	RUN(packets_of_cgroup_programs_need_a_capability);
 	RUN(iterators_are_those_of_linux);
 	RUN(rows_are_sorted);
 	return test_end();

@@ -76,6 +76,11 @@ SEC("syscall") int says(void *ctx)
 	return 0;
 }
 
+SEC("kprobe/vfs_read") int probe(void *ctx)
+{
+	return 0;
+}
+
 /* What the verifier of a kernel would refuse is found when it happens. */
 SEC("xdp") int outside(struct xdp_md *ctx)
 {
