@@ -378,9 +378,10 @@ void stack_note_write(struct state *s, u32 frame, u32 slot); /* all eight bytes 
 int stack_read(struct verifier *v, struct reg *ptr, u32 regno, s32 off, u32 size, s32 dst); /* dst < 0: only checked */
 int stack_write(struct verifier *v, struct reg *ptr, u32 regno, s32 off, u32 size, s32 value_reg, u32 insn);
 /* Helpers' memory: [ptr+off, +size) must be initialised (read) or becomes so (write). meta_raw: NULL, or the call's area that is written */
-enum mem_use { MEM_READ = 1, MEM_WRITE = 2, MEM_RAW = 4 /* written by a call, whatever was there before */ };
+enum mem_use { MEM_READ = 1, MEM_WRITE = 2, MEM_RAW = 4 /* written by a call, whatever was there before */, MEM_DIRECT = 8 /* by the program itself */ };
 int stack_range(struct verifier *v, u32 regno, struct reg *ptr, s32 off, u64 size, bool zero_size, u32 use);
 bool stack_is_spill(const struct stack_slot *s); /* a register, whole or narrow */
+int dynptr_overwritten(struct verifier *v, struct frame *f, u32 slot); /* dynptr.c: a store over a dynptr's slot destroys it, or is refused */
 u32 slot_of(s32 off); /* of a fixed offset below 0 */
 s32 slot_special(struct verifier *v, struct reg *ptr, const char *what); /* slot of a dynptr, iterator or flag argument: -EINVAL when its offset is not fixed or not aligned */
 
