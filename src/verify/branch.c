@@ -38,17 +38,19 @@ static bool any_packet(const struct reg *r)
 /* Certain not to be NULL. */
 static bool not_null(const struct reg *r)
 {
-	if (r->type & (R_NULLABLE | R_UNTRUSTED))
-		return false;
+	if (r->type & R_NULLABLE || r->v.smin <= -VARIABLE_MOST || r->v.smax >= VARIABLE_MOST)
+		return false; /* an offset without bounds may come round to 0 */
 	switch (reg_base(r->type)) {
 	case R_SOCKET:
 	case R_TCP_SOCK:
+	case R_XDP_SOCK:
+	case R_BUFFER:
 	case R_MAP_VALUE:
 	case R_MAP_KEY:
 	case R_SOCK_COMMON:
 	case R_MAP:
 	case R_MEM: return true;
-	case R_BTF: return r->type & (R_TRUSTED | R_ALLOC) || r->ref || r->type & R_RCU;
+	case R_BTF: return reg_is_trusted(r);
 	default: return false;
 	}
 }
@@ -186,8 +188,8 @@ static void null_apply(struct verifier *v, struct reg *r, void *ud)
 		reg_set_const(r, 0);
 		return;
 	}
-	pointer_not_null(v, r);
-	if (!locks_inside(r))
+	reg_not_null(v, r);
+	if (!btf_record_has(special_fields(r), BTF_SPIN_LOCK | BTF_RES_SPIN_LOCK))
 		r->id = 0;
 }
 
@@ -282,8 +284,8 @@ static bool packet_compare(struct verifier *v, struct compare *c)
 static void packet_gone(struct verifier *v, struct reg *r, void *ud)
 {
 	(void)ud;
-	if (any_packet(r) || slice_of_packet(v, r))
-		reg_forget(v, r);
+	if (any_packet(r) || (reg_base(r->type) == R_MEM && r->type & R_SLICE))
+		reg_invalidate(v, r);
 }
 
 void packet_forget(struct verifier *v)
@@ -404,9 +406,9 @@ static void equal_pointers(struct verifier *v, struct compare *c)
 	    reg_base(c->dst->type) == R_BTF || reg_base(c->src->type) == R_BTF)
 		return;
 	if (not_null(c->dst) && c->src->type & R_NULLABLE)
-		pointer_not_null(v, &f->regs[c->in->src]);
+		reg_not_null(v, &f->regs[c->in->src]);
 	if (not_null(c->src) && c->dst->type & R_NULLABLE)
-		pointer_not_null(v, &f->regs[c->in->dst]);
+		reg_not_null(v, &f->regs[c->in->dst]);
 }
 
 int walk_jump(struct verifier *v, const struct insn *in, u32 *next)

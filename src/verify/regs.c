@@ -40,6 +40,47 @@ void reg_forget(struct verifier *v, struct reg *r)
 	reg_set_unknown(v, r);
 }
 
+/* What a register pointed to is gone. */
+void reg_invalidate(struct verifier *v, struct reg *r)
+{
+	if (v->allow_ptr_leaks)
+		reg_forget(v, r);
+	else
+		reg_set_none(r);
+}
+
+bool reg_is_trusted(const struct reg *r)
+{
+	if (r->ref && !(r->type & R_UNTRUSTED))
+		return true;
+	return r->type & (R_ALLOC | R_TRUSTED) && !(r->type & (R_UNTRUSTED | R_NON_OWNING));
+}
+
+/* A lookup's result is what the map's kind holds. */
+void reg_not_null(struct verifier *v, struct reg *r)
+{
+	const struct map_rules *rules;
+
+	(void)v;
+	r->type &= ~(u32)R_NULLABLE;
+	if (reg_base(r->type) != R_MAP_VALUE)
+		return;
+	rules = map_rules(r->map->spec.kind);
+	switch (rules ? rules->gives : GIVES_VALUE) {
+	case GIVES_MAP:
+		if (!r->map->inner)
+			return;
+		r->type = R_MAP;
+		r->map = r->map->inner;
+		if (btf_record_has(&r->map->record, BTF_TIMER | BTF_WORKQUEUE | BTF_TASK_WORK))
+			r->map_uid = r->id;
+		break;
+	case GIVES_SOCKET: r->type = R_SOCKET; break;
+	case GIVES_XDP_SOCKET: r->type = R_XDP_SOCK; break;
+	default: break;
+	}
+}
+
 void reg_set_pointer(struct reg *r, u32 type)
 {
 	memset(r, 0, offsetof(struct reg, v));

@@ -252,7 +252,7 @@ int ref_drop(struct state *s, u32 id, enum ref_kind kind, const void *ptr)
 static void forget_if(struct verifier *v, struct reg *r, void *ud)
 {
 	if (r->ref == *(u32 *)ud)
-		reg_forget(v, r);
+		reg_invalidate(v, r);
 }
 
 int ref_release(struct verifier *v, u32 id)

@@ -258,6 +258,8 @@ struct verifier {
 	struct prog *prog;
 	const struct insn *insns;
 	u32 n;
+	const struct progtype *kind; /* whose context, packet access and helpers: of the target for program extensions */
+	u32 attach_type;
 	const struct verify_options *opts;
 	struct text *log;
 	u32 log_level;
@@ -293,11 +295,7 @@ struct verifier {
 	/* what is known of the kernel's types */
 	const struct btf *vmlinux; /* NULL: none */
 	u32 ktype_ids[KTYPE_COUNT]; /* resolved at first use */
-	/* attach target */
-	const struct btf *attach_btf;
-	u32 attach_btf_id;
-	const char *attach_func_name;
-	const struct btf_type *attach_proto;
+	const struct btf_type *attach_proto; /* of what it attaches to; NULL: none */
 	struct map *arena_of; /* the program's arena map */
 	struct scc *sccs; /* prune.c: cycles, by number */
 	u32 n_sccs;
@@ -326,6 +324,8 @@ int bug(struct verifier *v, const char *what); /* skep is wrong: -EFAULT, "verif
 
 /* ---- regs.c ---- */
 void reg_forget(struct verifier *v, struct reg *r); /* an unknown scalar; precise when the program is not privileged */
+void reg_invalidate(struct verifier *v, struct reg *r); /* what it pointed to is gone: not initialised when the program is not privileged */
+bool reg_is_trusted(const struct reg *r); /* R_BTF: trusted, or carries a reference */
 void reg_set_const(struct reg *r, u64 value);
 void reg_set_unknown(struct verifier *v, struct reg *r);
 void reg_set_none(struct reg *r);
@@ -445,6 +445,7 @@ int prune_open(struct verifier *v);
 void prune_forget(struct verifier *v); /* all checkpoints, between functions that are verified on their own */
 
 /* ---- walk.c ---- */
+int note_pointer_kind(struct verifier *v, u32 type, bool trust_may_differ); /* the instruction accesses memory through that kind */
 int walk(struct verifier *v); /* all paths from v->cur at v->insn on */
 
 /* ---- cfg.c ---- */

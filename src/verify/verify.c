@@ -173,9 +173,9 @@ int verify_program(struct prog *p, const struct verify_options *opts, struct tex
 	v->result = result;
 	v->why = &result->why;
 	v->vmlinux = opts->kernel_btf;
-	v->attach_btf = p->attach_btf;
-	v->attach_btf_id = p->attach_btf_id;
-	v->attach_proto = p->attach_proto;
+	v->kind = p->kind->flags & PT_AS_TARGET && p->target ? p->target->kind : p->kind;
+	v->attach_type = p->kind->flags & PT_AS_TARGET && p->target ? p->target->attach_type : p->attach_type;
+	v->attach_proto = p->attach ? p->attach->proto : NULL;
 	arena_open(&v->arena, p->mem);
 	take_rights(v);
 	for (u32 i = 0; i < ARRAY_SIZE(steps) && !err; i++)

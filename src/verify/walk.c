@@ -86,7 +86,7 @@ static bool kind_is_exclusive(u32 type)
 	}
 }
 
-static int note_pointer_kind(struct verifier *v, u32 type, bool trust_may_differ)
+int note_pointer_kind(struct verifier *v, u32 type, bool trust_may_differ)
 {
 	u32 *seen = &v->aux[v->insn].ptr_type;
 
@@ -138,7 +138,7 @@ static int walk_ld_packet(struct verifier *v, const struct insn *in, u32 *next)
 	bool done = false;
 	int err;
 
-	if (!(v->prog->kind->flags & PT_LEGACY_PACKET))
+	if (!(v->kind->flags & PT_LEGACY_PACKET))
 		return reject(v, REJECT_LD_ABS_TYPE, "BPF_LD_[ABS|IND] instructions not allowed for this program type");
 	for (u32 i = v->cur->n_frames; i-- > 1;)
 		if (v->cur->frame[i]->in_callback)
