@@ -53,6 +53,8 @@ struct skep_options {
 	 * The string stays the caller's and is valid as long as the engine.
 	 */
 	const char *kernel_btf;
+	/** Not 0: programs are not verified when they are loaded, and the interpreter checks every access: for tests, and for bare bytecode. */
+	int unverified;
 };
 
 /** Creates an engine. -EINVAL: options of an unknown shape; -ENOMEM; -EMFILE. */

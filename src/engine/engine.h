@@ -30,6 +30,8 @@ PRINTF_LIKE(3, 4) int load_refuse(struct load *l, int err, const char *fmt, ...)
 
 /* attach.c: 0 or -errno, and why in the log */
 int find_attach_target(struct load *l);
+/* load_verify.c */
+int load_verify(struct load *l);
 
 /* check.c: both verdicts of a load that ended before the verifier decided; l->p still exists */
 void check_undecided(struct load *l, int err);

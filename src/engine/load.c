@@ -3,7 +3,7 @@
  * From PROG_LOAD to runnable: prog_load() lists the steps in order. Each either adds to the program or refuses it, with a line
  * in the caller's log; the program's memory is one arena, so that giving up is one call.
  *
- * There is no verifier in this build: the steps check structure, and what runs is run by the checking interpreter.
+ * The verifier decides; what it accepts runs in the checking interpreter or compiled.
  */
 #include "engine/engine.h"
 
@@ -392,7 +392,7 @@ static int resolve_loads(struct load *l)
 		switch ((enum pseudo)in->pseudo) {
 		case PSEUDO_CONST: *operand = (u64)in->imm; break;
 		case PSEUDO_FUNC: *operand = func_value((u32)((s64)i + 1 + (s32)(u32)(u64)in->imm)); break;
-		case PSEUDO_BTF_ID: err = refuse_insn(l, i, -EINVAL, "kernel variables (ksyms) are not available in this build"); break;
+		case PSEUDO_BTF_ID: p->needs = p->needs ? p->needs : "kernel variables"; break; /* the verifier looks them up */
 		default: err = map_operand(l, i); break;
 		}
 	}
@@ -402,6 +402,7 @@ static int resolve_loads(struct load *l)
 static int resolve_calls(struct load *l)
 {
 	struct prog *p = l->p;
+	const struct progtype *kind = p->kind->flags & PT_AS_TARGET && p->target ? p->target->kind : p->kind;
 
 	for (u32 i = 0; i < p->n; i++) {
 		const struct insn *in = &p->insns[i];
@@ -409,18 +410,13 @@ static int resolve_calls(struct load *l)
 
 		if (in->op != OP_CALL || in->pseudo == CALL_SUBPROG)
 			continue;
-		if (in->pseudo == CALL_KFUNC)
-			return refuse_insn(l, i, -EINVAL, "kernel function btf_id %lld is not available in this build", (long long)in->imm);
-		proto = in->imm > 0 && in->imm <= UINT32_MAX ? proto_of(l->k, (u32)in->imm, ~0ull) : NULL;
+		if (in->pseudo == CALL_KFUNC) {
+			p->needs = p->needs ? p->needs : "kernel functions";
+			continue;
+		}
+		proto = in->imm > 0 && in->imm <= UINT32_MAX ? proto_of(l->k, (u32)in->imm, kind->avail) : NULL;
 		if (!proto)
-			return refuse_insn(l, i, -EINVAL, "invalid func unknown#%lld: not a helper of skep %s", (long long)in->imm, skep_version());
-		if (!proto_of(l->k, proto->id, p->kind->avail))
-			return refuse_insn(l, i, -EINVAL, "program of this type cannot use helper bpf_%s#%u", proto->name, proto->id);
-		proto = proto_of(l->k, proto->id, p->kind->avail);
-		if (helper_needs_gpl(proto, p->kind->avail, p->attach_type) && !p->gpl_compatible)
-			return refuse_insn(l, i, -EINVAL, "cannot call GPL-restricted function from non-GPL compatible program");
-		if (proto->effects & EFFECT_SLEEPS && !p->sleepable)
-			return refuse_insn(l, i, -EINVAL, "helper call might sleep in a non-sleepable prog");
+			continue; /* unknown, or not for this type: the verifier says which */
 		((u64 *)p->operand)[i] = (u64)(uintptr_t)proto;
 		p->needs_slot |= (proto->effects & EFFECT_SLOT) != 0;
 		if (!proto->has_body && !p->needs)
@@ -428,24 +424,6 @@ static int resolve_calls(struct load *l)
 	}
 	for (u32 i = 0; i < p->n_maps; i++)
 		p->needs_slot |= !(p->maps[i]->ops->traits & KIND_STEADY) || p->maps[i]->record.spin_lock;
-	return 0;
-}
-
-/* What Linux's verifier refuses about constants, and what needs no verifier to see. */
-static int check_constants(struct load *l)
-{
-	for (u32 i = 0; i < l->p->n; i++) {
-		const struct insn *in = &l->p->insns[i];
-		bool divides = in->op == OP_DIV || in->op == OP_SDIV || in->op == OP_MOD || in->op == OP_SMOD;
-		bool shifts = in->op == OP_LSH || in->op == OP_RSH || in->op == OP_ARSH;
-
-		if (in->imm_src && divides && in->imm == 0)
-			return refuse_insn(l, i, -EINVAL, "div by zero");
-		if (in->imm_src && shifts && (u64)in->imm >= in->width)
-			return refuse_insn(l, i, -EINVAL, "invalid shift %lld", (long long)in->imm);
-		if (in->op == OP_ADDR_SPACE_CAST)
-			return refuse_insn(l, i, -EINVAL, "addr_space_cast insn can only be used in a program that has an associated arena");
-	}
 	return 0;
 }
 
@@ -463,10 +441,10 @@ static int prog_load(struct load *l)
 		take_insns,	 /* decode: every encoding is known */
 		find_functions,	 /* every jump stays in its function, none runs off its end */
 		take_types,	 /* BTF: names of functions, lines of source */
-		check_constants, /* division by zero, shifts */
 		find_attach_target, /* by BTF: the context of tracing programs, hooks, members */
 		resolve_loads,	 /* maps, values, functions that pseudo loads name */
-		resolve_calls,	 /* helpers: known, allowed for the type and licence */
+		resolve_calls,	 /* helpers */
+		load_verify,	 /* the proof that it may run */
 		compute_tag,
 	};
 	int err = 0;

@@ -47,6 +47,7 @@ enum kind_traits {
 	KIND_NO_TYPES = 1 << 15, /* BTF for keys and values is refused: -ENOTSUPP */
 	KIND_KERNEL_TYPE = 1 << 16, /* the value is a kernel's struct: m->kernel_type */
 	KIND_INDEXED = 1 << 17, /* a lookup is values + index * elem_size (KIND_PER_CPU: + CPU * cpu_stride), index < max_entries */
+	KIND_ARENA = 1 << 19, /* memory of its own, which programs address directly */
 	KIND_BATCH_GET_SET = KIND_BATCH_GET | KIND_BATCH_SET,
 	KIND_BATCH_ALL = KIND_BATCH_GET_SET | KIND_BATCH_DELETE | KIND_BATCH_TAKE,
 };
@@ -183,6 +184,7 @@ struct map_rules {
 	u8 gives; /* enum map_gives */
 	bool sleepable; /* sleepable programs may use it */
 	u32 fields; /* enum map_fields */
+	const char *kernel_struct; /* what the map itself is to programs that read it as a kernel object; NULL: they may not */
 };
 const struct map_rules *map_rules(u32 kind); /* NULL: no such kind in Linux */
 bool map_allows(u32 kind, enum map_use use); /* may a program pass a map of that kind for that use? */

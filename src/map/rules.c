@@ -4,7 +4,7 @@
 
 static const struct map_rules rules[] = {
 #define U(use) (1ull << MAP_USE_##use)
-#define RULE(id, name, gives, sleepable, fields, uses) [id] = {#name, uses, gives, sleepable, fields},
+#define RULE(id, name, struct, gives, sleepable, fields, uses) [id] = {#name, uses, gives, sleepable, fields, struct},
 #include "map/rules.def"
 };
 

@@ -77,6 +77,6 @@ const struct map_ops arena_ops = {
 	.create = arena_create,
 	.get = arena_get,
 	.mmap = arena_mmap,
-	.traits = KIND_INNER | KIND_EXTRA | KIND_PRIVILEGED,
+	.traits = KIND_INNER | KIND_EXTRA | KIND_PRIVILEGED | KIND_ARENA,
 	.refused = EOPNOTSUPP,
 };

@@ -158,10 +158,10 @@ static int helper_find(struct verifier *v, struct call *c, s64 id)
 	u32 n;
 	const struct helper_proto *all = helper_protos(&n), *any;
 
-	if (id < 0 || id > all[n - 1].id)
+	c->helper = helper_at(v, v->insn); /* also one of the embedder's own */
+	if (!c->helper && (id < 0 || id > all[n - 1].id))
 		return reject(v, REJECT_HELPER_UNKNOWN, "invalid func unknown#%d", (int)id);
-	any = helper_proto((u32)id);
-	c->helper = helper_proto_for((u32)id, v->prog->kind->avail);
+	any = c->helper ? c->helper : helper_proto((u32)id);
 	c->name = arena_text(&v->arena, "bpf_%s", any ? any->name : "unspec");
 	if (!c->name)
 		return reject(v, REJECT_MEMORY, "out of memory");
@@ -196,9 +196,9 @@ static int helper_allowed(struct verifier *v, struct call *c)
 	err = call_lock_rule(v, p->effects & EFFECT_UNLOCK);
 	if (err)
 		return err;
-	if (p->effects & EFFECT_GPL && !v->prog->gpl_compatible)
+	if (helper_needs_gpl(p, v->kind->avail, v->attach_type) && !v->prog->gpl_compatible)
 		return reject(v, REJECT_GPL_ONLY, "cannot call GPL-restricted function from non-GPL compatible program");
-	if (p->effects & EFFECT_HOOK_LIST && !helper_hook_ok(p, v->prog->kind->avail, v->prog->attach_type, v->attach_func_name))
+	if (p->effects & EFFECT_HOOK_LIST && !helper_hook_ok(p, v->kind->avail, v->prog->attach_type, hook_name(v)))
 		return reject(v, REJECT_HELPER_NOT_ALLOWED, "helper call is not allowed in probe");
 	return helper_may_sleep(v, c);
 }
@@ -554,7 +554,7 @@ static int map_compatible(struct verifier *v, const struct call *c)
 		use = param_of(c->helper->args[i]);
 	else
 		use = arg_index(c->helper, ARG_KPTR) >= 0 ? MAP_USE_kptr : MAP_USE_timer;
-	if (map_use_ok(c->map->spec.kind, use, v->prog->kind->avail, v->prog->attach_type))
+	if (map_use_ok(c->map->spec.kind, use, v->kind->avail, v->prog->attach_type))
 		return 0;
 	if (map_allows(c->map->spec.kind, use))
 		log_add(v, "cannot update sockmap in this context\n");

@@ -68,7 +68,7 @@ static int follow(struct flow *f, u32 at, s64 to, u8 via)
 		return 0;
 	if (to < 0 || to >= v->n) {
 		v->insn = at;
-		log_line(v, at);
+		log_source(v, at);
 		return reject(v, REJECT_JUMP_OUT_OF_RANGE, "jump out of range from insn %u to %lld", at, (long long)to);
 	}
 	if (via == VIA_BRANCH) {
@@ -122,8 +122,10 @@ static void mark_call(struct verifier *v, u32 at)
 	struct subprog_info *sub = &v->subs[subprog_at(v->prog, at) - v->prog->subprogs];
 
 	if (in->pseudo == CALL_HELPER) {
-		const struct helper_proto *proto = (const struct helper_proto *)(uintptr_t)v->prog->operand[at];
+		const struct helper_proto *proto = helper_at(v, at);
 
+		if (!proto)
+			return;
 		aux->calls_callback = proto->effects & EFFECT_CALLS;
 		aux->prune_point |= (proto->effects & (EFFECT_CALLS | EFFECT_CALLS_LATER)) != 0;
 		sub->changes_pkt_data |= (proto->effects & EFFECT_MOVES_PACKET) != 0;

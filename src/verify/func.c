@@ -55,9 +55,20 @@ static void caller_saved_forget(struct verifier *v, struct frame *f)
 
 /* ---- global functions ---- */
 
+static const struct btf *given_btf(void *ud)
+{
+	return ud;
+}
+
+struct btf_kernel kernel_types(const struct verifier *v)
+{
+	return (struct btf_kernel){given_btf, (void *)(uintptr_t)v->vmlinux};
+}
+
 int global_args(struct verifier *v, u32 subprog)
 {
 	struct subprog_info *sub = &v->subs[subprog];
+	const struct btf_kernel kernel = kernel_types(v);
 	const struct prog *p = v->prog;
 	struct text log;
 
@@ -66,7 +77,7 @@ int global_args(struct verifier *v, u32 subprog)
 	text_open(&log, v->log->mem);
 	sub->args_err = -EINVAL;
 	if (p->btf && p->subprogs[subprog].btf_id)
-		sub->args_err = btf_func_args(p->btf, p->subprogs[subprog].btf_id, subprog == 0, p->type, p->attach_type, v->vmlinux, &sub->args, &log);
+		sub->args_err = btf_func_args(p->btf, p->subprogs[subprog].btf_id, v->kind->id, v->attach_type, &kernel, &sub->args, &log);
 	sub->args_ready = true;
 	if (sub->args_err) {
 		if (log.len && log.at[log.len - 1] == '\n')
@@ -264,8 +275,10 @@ static bool result_wanted(const struct verifier *v, s64 *min, s64 *max, bool *lo
 	const struct prog *p = v->prog;
 
 	if (p->kind->flags & PT_RESULT_ERRNO && !progtype_results(p->kind, p->attach_type, min, max)) {
-		*min = -4095; /* an LSM hook's errno */
-		*max = 0;
+		bool boolean = hook_in(HOOK_lsm_bool, p->attach.name);
+
+		*min = boolean ? 0 : -4095; /* an LSM hook's errno */
+		*max = boolean;
 		*low32 = true;
 		return v->attach_proto != NULL;
 	}
@@ -431,6 +444,23 @@ static int entry_args(struct verifier *v, struct frame *f, u32 subprog)
 	return 0;
 }
 
+/* What the hook hands over with a reference, the program holds from its first instruction on. */
+static int hook_references(struct verifier *v)
+{
+	for (u32 i = 0; i < v->prog->n_arg_infos; i++) {
+		const struct btf_arg_info *info = &v->prog->arg_infos[i];
+		int id;
+
+		if (!info->refcounted || info->offset / 8 >= ARRAY_SIZE(v->arg_refs))
+			continue;
+		id = ref_acquire(v, 0);
+		if (id < 0)
+			return id;
+		v->arg_refs[info->offset / 8] = (u32)id;
+	}
+	return 0;
+}
+
 int walk_function(struct verifier *v, u32 subprog)
 {
 	struct state *s = state_new(v);
@@ -457,6 +487,7 @@ int walk_function(struct verifier *v, u32 subprog)
 		err = entry_args(v, f, subprog);
 	} else {
 		reg_set_pointer(&f->regs[1], R_CTX);
+		err = hook_references(v);
 	}
 	err = err ? err : walk(v);
 	while (v->pending) {

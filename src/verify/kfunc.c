@@ -81,9 +81,9 @@ static int kfunc_allowed(struct verifier *v, struct call *c)
 	err = call_lock_rule(v, c->kfunc && allowed_with_lock(c->kfunc));
 	if (err)
 		return err;
-	if (!c->kfunc || !(c->kfunc->avail & v->prog->kind->avail))
+	if (!c->kfunc || !(c->kfunc->avail & v->kind->avail))
 		return reject(v, REJECT_KFUNC_NOT_ALLOWED, "calling kernel function %s is not allowed", c->name);
-	if (!kfunc_hook_ok(c->kfunc, v->prog->kind->avail, v->prog->attach_type, v->attach_func_name))
+	if (!kfunc_hook_ok(c->kfunc, v->kind->avail, v->prog->attach_type, hook_name(v)))
 		return reject(v, REJECT_KFUNC_NOT_ALLOWED, "calling kernel function %s is not allowed", c->name);
 	if (c->kfunc->flags & KF_SLEEPABLE && !v->cur->in_sleepable)
 		return reject_err(v, REJECT_CALL_SLEEPS, -EACCES, "program must be sleepable to call sleepable kfunc %s", c->name);

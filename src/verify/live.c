@@ -25,9 +25,9 @@ static struct uses call_uses(const struct verifier *v, u32 at)
 	u32 args = 5;
 
 	if (in->pseudo == CALL_HELPER) {
-		const struct helper_proto *proto = (const struct helper_proto *)(uintptr_t)v->prog->operand[at];
+		const struct helper_proto *proto = helper_at(v, at);
 
-		for (args = 0; args < 5 && proto->args[args] != ARG_NONE; args++)
+		for (args = proto ? 0 : 5; args < 5 && proto->args[args] != ARG_NONE; args++)
 			;
 	}
 	return (struct uses){(u16)(bits_below(args) << 1), 0x3f};

@@ -79,8 +79,8 @@ static void log_pointer_parts(struct verifier *v, const struct reg *r)
 
 		text_open(&t, v->log->mem);
 		scalar_text(&t, &r->v);
-		if (t.len)
-			log_add(v, "%s%s", sep, text_str(&t));
+		if (t.len > 2) /* without its parentheses */
+			log_add(v, "%s%.*s", sep, (int)t.len - 2, text_str(&t) + 1);
 		text_close(&t);
 	} else if (r->v.bits.value) {
 		log_add(v, "%simm=", sep);
@@ -193,7 +193,7 @@ void log_state(struct verifier *v, const struct state *s, u32 frame, bool all)
 		v->scratched_regs = 0, v->scratched_slots = 0;
 }
 
-void log_line(struct verifier *v, u32 insn)
+void log_source(struct verifier *v, u32 insn)
 {
 	const struct bpf_line_info *lines = v->prog->line_info;
 	const char *text, *file, *slash;
@@ -268,7 +268,7 @@ void log_insn(struct verifier *v, u32 insn)
 		}
 		log_state(v, v->cur, v->cur->n_frames - 1, false);
 	}
-	log_line(v, insn);
+	log_source(v, insn);
 	at = (u32)v->log->len;
 	log_add(v, "%u: ", insn);
 	log_insn_text(v, insn);

@@ -47,6 +47,11 @@ static int aligned(struct verifier *v, const struct reg *r, s32 off, u32 size, b
 		      r->type == base && base < ARRAY_SIZE(names) && names[base] ? names[base] : "", bits, r->off, off, size);
 }
 
+int mem_aligned(struct verifier *v, u32 regno, s32 off, u32 size, bool strict)
+{
+	return aligned(v, reg_of(v, regno), off, size, strict);
+}
+
 /* ---- loads and stores ---- */
 
 static int access_stack(struct verifier *v, struct access *a)

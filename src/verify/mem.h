@@ -36,6 +36,7 @@ int access_leaks(struct verifier *v, const struct access *a, const char *where);
 
 int stack_bounds(struct verifier *v, u32 regno, const struct reg *ptr, s32 off, s64 size, u32 use);
 int map_may_access(struct verifier *v, const struct reg *ptr, s32 off, s64 size, u32 use);
+int kptr_load(struct verifier *v, const struct btf_field *f, struct reg *dst); /* object.c: what a load of that field gives */
 int btf_pointer_access(struct verifier *v, struct reg *ptr, u32 regno, s32 off, u32 size, u32 use, s32 dst);
 int packet_bounds(struct verifier *v, u32 regno, s32 off, s64 size, bool zero_size);
 int buffer_bounds(struct verifier *v, const struct reg *ptr, u32 regno, s32 off, s64 size, const char *what);

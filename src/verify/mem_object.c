@@ -49,10 +49,10 @@ static int ctx_of_target(struct verifier *v, const struct access *a)
 	struct text log;
 	bool ok;
 
-	if (access_writes(a) || !v->prog->attach)
+	if (access_writes(a) || !v->prog->attach_btf_id)
 		return ctx_refused(v, a);
 	text_open(&log, v->log->mem);
-	ok = btf_ctx_access(v->prog->attach, v->prog->attach_args, v->prog->n_attach_args, a->off, a->size, &arg, &log);
+	ok = btf_ctx_access(&v->prog->attach, v->prog->arg_infos, v->prog->n_arg_infos, a->off, a->size, &arg, &log);
 	if (v->log_level && log.len)
 		text_add(v->log, text_str(&log));
 	text_close(&log);
@@ -73,7 +73,7 @@ static int ctx_of_target(struct verifier *v, const struct access *a)
 		}
 	}
 	if (arg.info && arg.info->refcounted)
-		return struct_ops_ref(v, dst, (u32)a->off / 8);
+		dst->ref = v->arg_refs[(u32)a->off / 8 % ARRAY_SIZE(v->arg_refs)];
 	return 0;
 }
 
@@ -106,7 +106,7 @@ int access_ctx(struct verifier *v, struct access *a)
 		return ctx_of_target(v, a);
 	f = ctx_access(v->kind->ctx, v->attach_type, a->off, a->size, access_writes(a), v->priv);
 	if (!f || (a->sign_extend && f->kind != CTX_PLAIN)) {
-		log_line(v, a->insn);
+		log_source(v, a->insn);
 		return ctx_refused(v, a);
 	}
 	if (access_writes(a) || a->value_reg < 0)
@@ -209,15 +209,6 @@ static u32 loaded_flags(struct verifier *v, const struct reg *r, const char *in,
 	return flags & (R_PERCPU | R_USER) ? flags : flags & ~(u32)(R_TRUSTED | R_RCU);
 }
 
-/* Kernel structs that programs of some types may change parts of. */
-static int kernel_store(struct verifier *v, const struct reg *r, const char *name, s32 off, u32 size)
-{
-	const char *why = btf_struct_write_ok(v->prog->kind->id, r->btf, r->btf_id, off, size, v->prog->attach);
-
-	(void)name;
-	return why ? reject(v, REJECT_BTF_ACCESS, "%s", why) : 0;
-}
-
 int btf_pointer_access(struct verifier *v, struct reg *r, u32 regno, s32 off, u32 size, u32 use, s32 dst)
 {
 	const struct btf_type *t = btf_type(r->btf, r->btf_id);
@@ -231,7 +222,7 @@ int btf_pointer_access(struct verifier *v, struct reg *r, u32 regno, s32 off, u3
 	if (err)
 		return err;
 	if (write && !alloc)
-		return kernel_store(v, r, name, off, size);
+		return reject(v, REJECT_BTF_ACCESS, "only read is supported");
 	if (alloc && !(r->type & (R_NON_OWNING | R_RCU)) && !r->ref)
 		return bug(v, "an allocated object without a reference");
 	text_open(&log, v->log->mem);
@@ -261,7 +252,8 @@ int access_btf(struct verifier *v, struct access *a)
 /* A map itself, read as the kernel's struct. */
 int access_map_object(struct verifier *v, struct access *a)
 {
-	const char *name = map_struct_name(a->ptr->map);
+	const struct map_rules *rules = map_rules(a->ptr->map->spec.kind);
+	const char *name = rules ? rules->kernel_struct : NULL;
 	struct btf_walk walk = {0};
 	struct text log;
 	s32 id;

@@ -6,6 +6,7 @@
  * tree's lock lies in the same object or map value.
  */
 #include "verify/call.h"
+#include "verify/mem.h"
 
 #include <stdio.h>
 
@@ -263,5 +264,41 @@ int object_new(struct verifier *v, struct call *c, struct reg *r0)
 	r0->btf_id = id;
 	v->aux[v->insn].obj_size = t->size;
 	v->aux[v->insn].local_meta = fields;
+	return 0;
+}
+
+/* Kernel types whose objects outlive an RCU read-side section that saw them. */
+static bool rcu_protected(const struct btf *b, u32 id)
+{
+	static const char *const names[] = {"task_struct", "cgroup", "bpf_cpumask", "bpf_crypto_ctx", "prog_test_ref_kfunc"};
+	const char *name = btf_name_of(b, btf_type(b, id));
+
+	for (u32 i = 0; b->kernel && i < ARRAY_SIZE(names); i++)
+		if (!strcmp(name, names[i]))
+			return true;
+	return !b->kernel;
+}
+
+int kptr_load(struct verifier *v, const struct btf_field *f, struct reg *dst)
+{
+	bool safe = f->kind == BTF_KPTR_PERCPU || (f->kind == BTF_KPTR_REF && rcu_protected(f->btf, f->btf_id));
+	u32 type = R_BTF | R_NULLABLE;
+
+	if (f->kind == BTF_UPTR) {
+		reg_set_pointer(dst, R_MEM | R_NULLABLE);
+		dst->mem_size = (u32)MAX(btf_size(f->btf, f->btf_id), 0);
+	} else {
+		if (safe && rcu_held(v)) {
+			type |= R_RCU | (f->kind == BTF_KPTR_PERCPU ? (u32)R_PERCPU : !f->btf->kernel ? (u32)R_ALLOC : 0u);
+			if (btf_record_has(f->contains, BTF_GRAPH_NODE))
+				type |= R_NON_OWNING;
+		} else {
+			type |= R_UNTRUSTED;
+		}
+		reg_set_pointer(dst, type);
+		dst->btf = f->btf;
+		dst->btf_id = f->btf_id;
+	}
+	dst->id = new_id(v);
 	return 0;
 }

@@ -239,7 +239,7 @@ static enum arrival arrive_unfinished(struct verifier *v, struct state *old, u32
 		return state_covers(v, old, cur, RANGE) ? HIT_LOOP : MISS_IN_LOOP;
 	if (state_maybe_looping(old, cur) && state_covers(v, old, cur, EXACT) && !iterators_moved(old, cur) &&
 	    old->may_goto_depth == cur->may_goto_depth && old->callback_unroll_depth == cur->callback_unroll_depth) {
-		log_line(v, insn);
+		log_source(v, insn);
 		reject(v, REJECT_INFINITE_LOOP, "infinite loop detected at insn %u", insn);
 		log_add(v, "cur state:");
 		log_state(v, cur, cur->n_frames - 1, true);

@@ -54,7 +54,7 @@ static int destroy_special(struct verifier *v, struct frame *f, u32 slot)
 	struct stack_slot *s = &f->stack[slot];
 
 	if (s->kind[SLOT_BYTES - 1] == S_DYNPTR || s->kind[0] == S_DYNPTR)
-		return dynptr_overwritten(v, f, slot);
+		return dynptr_overwritten(v, f->number, slot);
 	if (special_kind(s->kind[SLOT_BYTES - 1]) || special_kind(s->kind[0])) {
 		for (u32 i = 0; i < SLOT_BYTES; i++)
 			if (special_kind(s->kind[i]))
@@ -386,7 +386,7 @@ static int raw_area(struct verifier *v, u32 regno, struct frame *f, s32 min, s32
 {
 	for (s32 i = min; i < max; i++)
 		if (slot_of(i) < f->n_slots && *byte_kind(f, i) == S_DYNPTR)
-			return reject(v, REJECT_DYNPTR_OVERWRITTEN, "potential write to dynptr at off=%d disallowed", i);
+			return reject(v, REJECT_DYNPTR_RAW, "potential write to dynptr at off=%d disallowed", i);
 	v->raw_regno = regno;
 	v->raw_size = (u32)size;
 	return 0;

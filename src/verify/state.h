@@ -296,6 +296,7 @@ struct verifier {
 	const struct btf *vmlinux; /* NULL: none */
 	u32 ktype_ids[KTYPE_COUNT]; /* resolved at first use */
 	const struct btf_type *attach_proto; /* of what it attaches to; NULL: none */
+	u32 arg_refs[16]; /* references that the hook's arguments carry */
 	struct map *arena_of; /* the program's arena map */
 	struct scc *sccs; /* prune.c: cycles, by number */
 	u32 n_sccs;
@@ -306,6 +307,18 @@ struct verifier {
 	u32 log_line, log_at; /* line info printed last, + 1; instruction being printed */
 	char type_name[96];
 };
+
+/* The helper that an instruction calls; NULL: there is none for this type of program. */
+static inline const struct helper_proto *helper_at(const struct verifier *v, u32 insn)
+{
+	return (const struct helper_proto *)(uintptr_t)v->prog->operand[insn];
+}
+
+/* What the tables of hooks call the target: a kernel function, or the struct of a struct_ops program; NULL: none. */
+static inline const char *hook_name(const struct verifier *v)
+{
+	return v->prog->attach_struct ? v->prog->attach_struct : v->prog->attach.name;
+}
 
 /* ---- reject.c: errors.def ---- */
 enum reject_code {
@@ -381,7 +394,6 @@ int stack_write(struct verifier *v, struct reg *ptr, u32 regno, s32 off, u32 siz
 enum mem_use { MEM_READ = 1, MEM_WRITE = 2, MEM_RAW = 4 /* written by a call, whatever was there before */, MEM_DIRECT = 8 /* by the program itself */ };
 int stack_range(struct verifier *v, u32 regno, struct reg *ptr, s32 off, u64 size, bool zero_size, u32 use);
 bool stack_is_spill(const struct stack_slot *s); /* a register, whole or narrow */
-int dynptr_overwritten(struct verifier *v, struct frame *f, u32 slot); /* dynptr.c: a store over a dynptr's slot destroys it, or is refused */
 u32 slot_of(s32 off); /* of a fixed offset below 0 */
 s32 slot_special(struct verifier *v, struct reg *ptr, const char *what); /* slot of a dynptr, iterator or flag argument: -EINVAL when its offset is not fixed or not aligned */
 
@@ -402,6 +414,7 @@ int mem_ctx_fixed(struct verifier *v, const struct reg *r, u32 regno);
 
 /* ---- alu.c, branch.c ---- */
 int walk_alu(struct verifier *v, const struct insn *in);
+int speculate(struct verifier *v, const struct insn *in, u32 insn); /* a wrong guess of the processor goes on there; in: the jump */
 int walk_jump(struct verifier *v, const struct insn *in, u32 *next); /* conditional jumps: both edges; *next: where this path goes on */
 void sync_linked(struct verifier *v, struct state *s, const struct reg *known, u64 linked);
 void reg_not_null(struct verifier *v, struct reg *r); /* one of an or_null type: what it is when it is not NULL */
@@ -428,6 +441,7 @@ typedef int callback_fill(struct verifier *v, struct frame *caller, struct frame
 int callback_call(struct verifier *v, const struct insn *in, u32 subprog, const struct callback *cb, callback_fill *fill, void *ud, u32 *next);
 int walk_function(struct verifier *v, u32 subprog); /* the main function or a global one, from its entry */
 int walk_return(struct verifier *v, u32 *next, bool *done); /* exit of a frame; *done: the path is finished */
+struct btf_kernel kernel_types(const struct verifier *v);
 int global_args(struct verifier *v, u32 subprog); /* reads a global function's prototype */
 /* Nothing may be held where the program may end: `where` begins the message; exception: all frames end. */
 int resources_released(struct verifier *v, const char *where, bool locks_too, bool exception);
@@ -460,7 +474,7 @@ int live_cycles(struct verifier *v); /* aux.scc */
 /* ---- log.c ---- */
 void log_state(struct verifier *v, const struct state *s, u32 frame, bool all);
 void log_insn(struct verifier *v, u32 insn); /* with what the instruction before it changed */
-void log_line(struct verifier *v, u32 insn); /* "; source @ file:line", when it is another than before */
+void log_source(struct verifier *v, u32 insn); /* "; source @ file:line", when it is another than before */
 void log_insn_text(struct verifier *v, u32 insn); /* "(b7) r0 = 0" and a newline */
 void log_stats(struct verifier *v);
 

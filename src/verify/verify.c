@@ -57,13 +57,38 @@ static void note_functions(struct verifier *v)
 
 			v->subs[i].has_ld_abs |= in->op == OP_LD_ABS || in->op == OP_LD_IND;
 			if (in->op == OP_CALL && in->pseudo == CALL_HELPER) {
-				const struct helper_proto *h = (const struct helper_proto *)(uintptr_t)p->operand[at];
+				const struct helper_proto *h = helper_at(v, at);
 
-				v->subs[i].has_tail_call |= (h->effects & EFFECT_TAIL_CALL) != 0;
-				v->subs[i].tail_call_reachable |= (h->effects & EFFECT_TAIL_CALL) != 0;
+				v->subs[i].has_tail_call |= h && h->effects & EFFECT_TAIL_CALL;
+				v->subs[i].tail_call_reachable |= h && h->effects & EFFECT_TAIL_CALL;
 			}
 		}
 	}
+}
+
+/* A variable or function of the kernel: what the register will hold. */
+static int note_ksym(struct verifier *v, u32 at)
+{
+	struct insn_aux *aux = &v->aux[at];
+	struct btf_ksym k;
+	struct text log;
+	int err;
+
+	if (!v->vmlinux)
+		return reject(v, REJECT_KSYM, "kernel is missing BTF, make sure CONFIG_DEBUG_INFO_BTF=y is specified in Kconfig.");
+	text_open(&log, v->log->mem);
+	err = btf_ksym(v->vmlinux, (u32)(u64)v->insns[at].imm, &k, &log);
+	while (log.len && log.at[log.len - 1] == '\n')
+		log.at[--log.len] = 0;
+	if (err)
+		reject_err(v, REJECT_KSYM, err, "%s", text_str(&log));
+	text_close(&log);
+	if (err)
+		return err;
+	aux->ksym_type = k.is_func ? R_MEM | R_RDONLY : k.is_struct ? R_BTF | (k.percpu ? (u32)R_PERCPU : 0u) : k.percpu ? R_BTF | R_PERCPU : R_MEM | R_RDONLY;
+	aux->ksym_id = k.id;
+	aux->ksym_size = k.is_func ? 0 : k.size;
+	return 0;
 }
 
 static int note_operands(struct verifier *v)
@@ -74,12 +99,15 @@ static int note_operands(struct verifier *v)
 		const struct insn *in = &v->insns[i];
 
 		v->insn = i;
-		if (in->op == OP_CALL && in->pseudo == CALL_KFUNC)
-			v->aux[i].kfunc = (const struct kfunc *)(uintptr_t)p->operand[i];
 		if (in->op != OP_LD_IMM64 || in->pseudo == PSEUDO_CONST || in->pseudo == PSEUDO_FUNC)
 			continue;
-		if (in->pseudo == PSEUDO_BTF_ID)
+		if (in->pseudo == PSEUDO_BTF_ID) {
+			int err = note_ksym(v, i);
+
+			if (err)
+				return err;
 			continue;
+		}
 		v->aux[i].map = map_named(p, p->operand[i], in->pseudo == PSEUDO_MAP_VALUE || in->pseudo == PSEUDO_MAP_IDX_VALUE);
 		if (!v->aux[i].map)
 			return bug(v, "a map that the program does not hold");
@@ -149,7 +177,8 @@ int verify_program(struct prog *p, const struct verify_options *opts, struct tex
 {
 	static int (*const steps[])(struct verifier *v) = {
 		open_tables,
-		note_program,	 /* functions, maps, kernel functions */
+		note_program,	 /* functions, maps, kernel variables */
+		kfuncs_resolve,	 /* kernel functions */
 		cfg_check,	 /* all of it can be reached; where states are kept */
 		live_registers,	 /* which registers are read later */
 		live_cycles,	 /* which states can be complete only together */
@@ -175,7 +204,7 @@ int verify_program(struct prog *p, const struct verify_options *opts, struct tex
 	v->vmlinux = opts->kernel_btf;
 	v->kind = p->kind->flags & PT_AS_TARGET && p->target ? p->target->kind : p->kind;
 	v->attach_type = p->kind->flags & PT_AS_TARGET && p->target ? p->target->attach_type : p->attach_type;
-	v->attach_proto = p->attach ? p->attach->proto : NULL;
+	v->attach_proto = p->attach_proto;
 	arena_open(&v->arena, p->mem);
 	take_rights(v);
 	for (u32 i = 0; i < ARRAY_SIZE(steps) && !err; i++)

@@ -11,14 +11,19 @@
 
 static struct skep *engine;
 
-static void open_engine(void)
+static void open_engine_as(int unverified)
 {
-	struct skep_options opts = {.size = sizeof(opts)};
+	struct skep_options opts = {.size = sizeof(opts), .unverified = unverified};
 
 	if (skep_open(&engine, &opts)) {
 		printf("Bail out! no engine\n");
 		exit(1);
 	}
+}
+
+static void open_engine(void)
+{
+	open_engine_as(0);
 }
 
 static int load(enum bpf_prog_type type, const char *text, char *log, size_t log_size)
@@ -108,12 +113,18 @@ TEST(a_fault_names_instruction_and_place)
 	char packet[20] = {0};
 	struct skep_packet p = {.data = packet, .size = sizeof(packet)};
 	struct skep_fault fault;
+	struct skep *verified = engine;
 	int prog = load(BPF_PROG_TYPE_XDP, "r2 = *(u32 *)(r1 +0)\nr0 = *(u8 *)(r2 +20)\nexit", NULL, 0);
 
+	CHECK_EQ(prog, -EACCES); /* the verifier sees it first, */
+	open_engine_as(1); /* and the interpreter where there is none */
+	prog = load(BPF_PROG_TYPE_XDP, "r2 = *(u32 *)(r1 +0)\nr0 = *(u8 *)(r2 +20)\nexit", NULL, 0);
 	REQUIRE(prog >= 0);
 	CHECK_EQ(skep_run_packets(engine, prog, &p, 1, NULL, &fault), -EFAULT);
 	CHECK_STR(fault.text, "insn 1: load of 1 bytes at packet offset 20, outside of its 20 bytes");
 	close(prog);
+	skep_close(engine);
+	engine = verified;
 }
 
 TEST(the_log_says_why_a_program_is_refused)

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The last step of PROG_LOAD: the verifier's verdict. */
+#include "engine/engine.h"
+#include "verify/verify.h"
+
+#include <linux/bpf.h>
+#include <stdio.h>
+
+static void fill(struct load *l, struct skep_verdict *to, const struct verify_result *r, u64 started)
+{
+	*to = (struct skep_verdict){.error = r->verdict, .insn = UINT32_MAX};
+	if (r->verdict) {
+		snprintf(to->code, sizeof(to->code), "%s", reject_name(r->why.code));
+		snprintf(to->message, sizeof(to->message), "%s", r->why.text);
+		to->insn = r->why.insn;
+		source_line(l->p, to->insn, to);
+	}
+	to->processed = r->stats.insns_processed;
+	to->states = r->stats.total_states;
+	to->peak_bytes = r->stats.memory_peak;
+	to->time_us = (os_clock_ns(1 /* CLOCK_MONOTONIC */) - started) / 1000;
+}
+
+static void take_options(struct load *l, struct verify_options *o)
+{
+	bool privileged = !atomic_load(&l->k->unprivileged);
+	u32 flags = l->p->flags;
+
+	*o = (struct verify_options){
+		.mode = VERIFY_SAFE,
+		.log_level = l->log.level,
+		.cap_bpf = privileged,
+		.cap_perfmon = privileged,
+		.cap_net_admin = privileged,
+		.strict_alignment = flags & BPF_F_STRICT_ALIGNMENT,
+		.any_alignment = flags & BPF_F_ANY_ALIGNMENT,
+		.test_state_freq = flags & BPF_F_TEST_STATE_FREQ,
+		.test_rnd_hi32 = flags & BPF_F_TEST_RND_HI32,
+		.reg_invariants = flags & UAPI_F_TEST_REG_INVARIANTS,
+		.kernel_btf = kernel_btf(l->k),
+	};
+}
+
+int load_verify(struct load *l)
+{
+	struct verify_options o;
+	struct verify_result result;
+	int err;
+
+	if (l->k->options.unverified)
+		return 0;
+	take_options(l, &o);
+	if (l->check) { /* the kernel's verdict first: it is what the log shows then */
+		u64 started = os_clock_ns(1 /* CLOCK_MONOTONIC */);
+		struct text silent;
+
+		o.mode = VERIFY_LINUX;
+		err = verify_program(l->p, &o, &l->log.text, &result);
+		fill(l, &l->check->as_linux, &result, started);
+		o.mode = VERIFY_SAFE;
+		o.log_level = 0;
+		text_open(&silent, &l->k->mem);
+		started = os_clock_ns(1 /* CLOCK_MONOTONIC */);
+		err = verify_program(l->p, &o, &silent, &result);
+		text_close(&silent);
+		fill(l, &l->check->safe, &result, started);
+		l->check->insns = l->p->n;
+		l->check->decided = 1;
+		l->refused_insn = result.why.insn;
+		return err;
+	}
+	err = verify_program(l->p, &o, &l->log.text, &result);
+	if (err)
+		l->refused_insn = result.why.insn;
+	return err;
+}
