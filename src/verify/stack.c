@@ -54,7 +54,7 @@ static int destroy_special(struct verifier *v, struct frame *f, u32 slot)
 	struct stack_slot *s = &f->stack[slot];
 
 	if (s->kind[SLOT_BYTES - 1] == S_DYNPTR || s->kind[0] == S_DYNPTR)
-		return dynptr_overwritten(v, f->number, slot);
+		return dynptr_overwritten(v, f, slot);
 	if (special_kind(s->kind[SLOT_BYTES - 1]) || special_kind(s->kind[0])) {
 		for (u32 i = 0; i < SLOT_BYTES; i++)
 			if (special_kind(s->kind[i]))

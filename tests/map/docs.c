@@ -45,8 +45,7 @@ static const struct {
 	{KIND_NET_ADMIN, "creation needs CAP_NET_ADMIN"},
 	{KIND_NO_TYPES, "takes no BTF"},
 	{KIND_KERNEL_TYPE, "the value is a kernel's struct"},
-	{KIND_KPTRS, "kptrs and reference counts"},
-	{KIND_UPTRS, "pointers to a client's memory"},
+	{KIND_INDEXED, "a lookup is an index"},
 	{KIND_ARENA, "memory that programs address directly"},
 };
 
