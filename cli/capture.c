@@ -141,6 +141,7 @@ static int flush(struct capture *c)
 			write_packet(c, i);
 	}
 	c->n = 0;
+	trace_print(c->t); /* now: there is room for so many lines only */
 	if (!err)
 		return STATUS_DONE;
 	if (err == -EFAULT)

@@ -79,10 +79,39 @@ static void entries_close(struct entries *e)
 	free(e->value);
 }
 
+/* ---- types ---- */
+
+void maps_note_types(struct target *t)
+{
+	struct bpf_map *m;
+	size_t n = 0;
+
+	bpf_object__for_each_map(m, t->obj) n++;
+	t->map_types = cli_alloc((n + 1) * sizeof(*t->map_types));
+	n = 0;
+	bpf_object__for_each_map(m, t->obj) t->map_types[n++] = (struct map_types){bpf_map__btf_key_type_id(m), bpf_map__btf_value_type_id(m)};
+}
+
+static struct map_types types_of(const struct target *t, const struct bpf_map *map)
+{
+	struct map_types types = {bpf_map__btf_key_type_id(map), bpf_map__btf_value_type_id(map)};
+	struct bpf_map *m;
+	size_t n = 0;
+
+	if (types.value)
+		return types;
+	bpf_object__for_each_map(m, t->obj) {
+		if (m == map)
+			return t->map_types[n];
+		n++;
+	}
+	return types;
+}
+
 static void print_map(struct target *t, struct bpf_map *m)
 {
 	const struct btf *b = bpf_object__btf(t->obj);
-	u32 key_type = bpf_map__btf_key_type_id(m), value_type = bpf_map__btf_value_type_id(m);
+	struct map_types types = types_of(t, m);
 	struct entries e;
 
 	printf("%s%s%s  %s of %u\n", paint(t->c, PAINT_BOLD), bpf_map__name(m), paint(t->c, PAINT_NONE),
@@ -90,12 +119,12 @@ static void print_map(struct target *t, struct bpf_map *m)
 	entries_open(&e, m);
 	while (entries_next(&e)) {
 		fputs("  ", stdout);
-		value_text(stdout, b, key_type, e.key, bpf_map__key_size(m));
+		value_text(stdout, b, types.key, e.key, bpf_map__key_size(m));
 		fputs(" -> ", stdout);
 		for (u32 i = 0; i < e.n_values; i++) {
 			if (e.n_values > 1)
 				printf(i ? ", cpu%u " : "cpu%u ", i);
-			value_text(stdout, b, value_type, e.value + (size_t)i * e.step, bpf_map__value_size(m));
+			value_text(stdout, b, types.value, e.value + (size_t)i * e.step, bpf_map__value_size(m));
 		}
 		fputs("\n", stdout);
 	}
@@ -131,6 +160,7 @@ void maps_json(struct target *t, struct json *j)
 	json_array(j, "maps");
 	if (t->obj)
 		bpf_object__for_each_map(m, t->obj) {
+			struct map_types types = types_of(t, m);
 			struct entries e;
 
 			if (bpf_map__fd(m) < 0)
@@ -143,13 +173,13 @@ void maps_json(struct target *t, struct json *j)
 			entries_open(&e, m);
 			while (has_keys(m) && entries_next(&e)) {
 				json_object(j, NULL);
-				value_json(j, "key", b, bpf_map__btf_key_type_id(m), e.key, bpf_map__key_size(m));
+				value_json(j, "key", b, types.key, e.key, bpf_map__key_size(m));
 				if (e.n_values == 1) {
-					value_json(j, "value", b, bpf_map__btf_value_type_id(m), e.value, bpf_map__value_size(m));
+					value_json(j, "value", b, types.value, e.value, bpf_map__value_size(m));
 				} else {
 					json_array(j, "values");
 					for (u32 i = 0; i < e.n_values; i++)
-						value_json(j, NULL, b, bpf_map__btf_value_type_id(m), e.value + (size_t)i * e.step, bpf_map__value_size(m));
+						value_json(j, NULL, b, types.value, e.value + (size_t)i * e.step, bpf_map__value_size(m));
 					json_end(j);
 				}
 				json_end(j);
@@ -167,16 +197,17 @@ static int fill_line(struct target *t, struct bpf_map *m, const char *line, cons
 {
 	const struct btf *b = bpf_object__btf(t->obj);
 	u8 *key = cli_alloc(bpf_map__key_size(m)), *value = cli_alloc((size_t)value_step(m) * (size_t)libbpf_num_possible_cpus());
+	struct map_types types = types_of(t, m);
 	char why[256];
 	const char *p = line;
-	bool ok = value_parse(&p, b, bpf_map__btf_key_type_id(m), key, bpf_map__key_size(m), why, sizeof(why));
+	bool ok = value_parse(&p, b, types.key, key, bpf_map__key_size(m), why, sizeof(why));
 
 	p += strspn(p, " \t{}");
 	if (ok && *p++ != '=') {
 		snprintf(why, sizeof(why), "expected \"key = value\", with members in the order of their struct");
 		ok = false;
 	}
-	ok = ok && value_parse(&p, b, bpf_map__btf_value_type_id(m), value, bpf_map__value_size(m), why, sizeof(why));
+	ok = ok && value_parse(&p, b, types.value, value, bpf_map__value_size(m), why, sizeof(why));
 	p += strspn(p, " \t\r{}");
 	if (ok && *p) {
 		snprintf(why, sizeof(why), "\"%s\" is left over: the value has fewer members", p);

@@ -145,6 +145,7 @@ int target_open(struct target *t, const char *path)
 	t->name = bpf_program__name(t->prog);
 	t->type = bpf_program__type(t->prog);
 	load_only(t);
+	maps_note_types(t);
 	if (bpf_object__load(t->obj)) {
 		err = errno;
 		repeat_said();
@@ -165,6 +166,7 @@ void target_close(struct target *t)
 	else if (t->fd >= 0)
 		close(t->fd);
 	skep_close(t->k);
+	free(t->map_types);
 	free(said);
 	said = NULL;
 	said_len = 0;

@@ -101,13 +101,13 @@ static int run_data(struct target *t, const struct bytes *data, const struct byt
 
 /* ---- reports ---- */
 
-static void print_trace(struct target *t)
+void trace_print(struct target *t)
 {
 	char buf[4096];
 	size_t n;
 
 	while ((n = skep_trace_read(t->k, buf, sizeof(buf))) > 0)
-		fwrite(buf, 1, n, stdout);
+		fwrite(buf, 1, n, t->args->json ? stderr : stdout);
 }
 
 static int by_packets(const void *a, const void *b)
@@ -156,7 +156,7 @@ static void print_text(struct target *t, struct outcome *o)
 		printf("%s\n", verdict_name(t->type, o->result, buf, sizeof(buf)));
 	if (t->args->stats && !t->args->pcap)
 		printf("%llu runs, %.0f ns per run (interpreter)\n", (unsigned long long)o->runs, (double)o->ns / (double)o->runs);
-	print_trace(t);
+	trace_print(t);
 	if (t->args->maps && t->obj)
 		maps_print(t);
 	events_print(t, stdout);
@@ -167,6 +167,7 @@ static void print_json(struct target *t, struct outcome *o)
 	struct json j;
 	char name[40];
 
+	trace_print(t);
 	json_open(&j, stdout);
 	json_object(&j, NULL);
 	json_text(&j, "program", t->name);
@@ -258,6 +259,8 @@ static int run(struct cli *c)
 		status = a->pcap ? run_capture(&t, &o) : run_input(&t, &o);
 	if (!status)
 		(a->json ? print_json : print_text)(&t, &o);
+	else if (t.k)
+		trace_print(&t);
 	free(o.verdicts);
 	free(o.out.at);
 	target_close(&t);

@@ -24,10 +24,16 @@ struct target {
 	struct skep *k;
 	struct bpf_object *obj; /* NULL: bare bytecode */
 	struct bpf_program *prog;
+	struct map_types {
+		u32 key, value;
+	} *map_types; /* of the object's maps, in their order */
 	int fd;
 	const char *name;
 	u32 type; /* enum bpf_prog_type */
 };
+
+/* run.c: what bpf_trace_printk() printed since the last time; on stderr when stdout is for JSON. */
+void trace_print(struct target *t);
 
 /* What the runs came to. */
 struct outcome {
@@ -59,6 +65,7 @@ void value_json(struct json *j, const char *key, const struct btf *b, u32 type, 
 bool value_parse(const char **p, const struct btf *b, u32 type, void *data, u32 size, char *why, size_t why_size);
 
 /* maps.c */
+void maps_note_types(struct target *t); /* before libbpf loads the object: it forgets types that bpf(2) refuses for a map */
 int maps_fill(struct target *t); /* --set */
 void maps_print(struct target *t);
 void maps_json(struct target *t, struct json *j);
