@@ -278,9 +278,37 @@ static void dominators(struct ir *f)
 
 bool ir_dominates(const struct ir *f, u32 a, u32 b)
 {
-	while (f->block[b].order > f->block[a].order)
-		b = f->block[b].idom;
-	return a == b;
+	return f->block[b].dom - f->block[a].dom < f->block[a].dom_size;
+}
+
+/* Numbers such that what a block dominates is a range. */
+static void number_dominators(struct ir *f)
+{
+	u32 *next = arena_array(f->arena, f->n_blocks + 1, sizeof(u32));
+
+	if (!next) {
+		f->failed = true;
+		return;
+	}
+	for (u32 b = 0; b < f->n_blocks; b++) {
+		f->block[b].dom = UINT32_MAX;
+		f->block[b].dom_size = 0;
+	}
+	for (u32 i = f->n_rpo; i-- > 0;) {
+		struct ir_block *b = &f->block[f->rpo[i]];
+
+		b->dom_size++;
+		if (i)
+			f->block[b->idom].dom_size += b->dom_size;
+	}
+	for (u32 i = 0; i < f->n_rpo; i++) {
+		struct ir_block *b = &f->block[f->rpo[i]];
+
+		b->dom = i ? next[b->idom] : 0;
+		if (i)
+			next[b->idom] += b->dom_size;
+		next[f->rpo[i]] = b->dom + 1;
+	}
 }
 
 /* header: the innermost loop's header (UINT32_MAX: none). Outer headers come first in the order, so inner ones overwrite. */
@@ -334,7 +362,9 @@ void ir_order(struct ir *f)
 		return;
 	drop_unreachable(f);
 	dominators(f);
-	loops(f);
+	number_dominators(f);
+	if (!f->failed)
+		loops(f);
 }
 
 /* ---- uses ---- */
@@ -353,6 +383,32 @@ u32 ir_uses(struct ir *f, u32 v, u32 *out)
 	for (u32 i = 0; i < n->n; i++)
 		out[i] = n->arg[i];
 	return n->n;
+}
+
+static u32 follow(u32 *to, u32 v)
+{
+	while (to[v])
+		v = to[v];
+	return v;
+}
+
+void ir_rewrite(struct ir *f, u32 *to)
+{
+	ir_each_rpo(f, i, b)
+		ir_each(f, v, b) {
+			struct ir_node *n = &f->node[v];
+
+			if (n->op == IR_PHI) {
+				for (u32 p = 0; p < f->block[b].n_pred; p++)
+					ir_phi_args(f, v)[p] = follow(to, ir_phi_args(f, v)[p]);
+			} else if (n->op == IR_CALL) {
+				for (u32 k = 0; k < f->call[n->imm].n_args; k++)
+					f->call[n->imm].args[k] = follow(to, f->call[n->imm].args[k]);
+			} else {
+				for (u32 k = 0; k < n->n; k++)
+					n->arg[k] = follow(to, n->arg[k]);
+			}
+		}
 }
 
 static void split_edge(struct ir *f, u32 from, u32 to)

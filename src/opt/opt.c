@@ -36,6 +36,20 @@ static int one(struct ir *f, u32 without, bool check, struct text *dump, const c
 		void (*run)(struct ir *f);
 	} passes[] = {
 		{OPT_COUNT, opt_context},
+		{OPT_promote, opt_promote},
+		{OPT_simplify, opt_simplify},
+		{OPT_gvn, opt_gvn},
+		{OPT_straighten, opt_straighten},
+		{OPT_thread, opt_thread},
+		{OPT_straighten, opt_straighten},
+		{OPT_simplify, opt_simplify},
+		{OPT_switch, opt_switch},
+		{OPT_merge, opt_merge},
+		{OPT_convert, opt_convert},
+		{OPT_straighten, opt_straighten},
+		{OPT_simplify, opt_simplify},
+		{OPT_gvn, opt_gvn},
+		{OPT_licm, opt_licm},
 	};
 	int err = 0;
 

@@ -12,4 +12,25 @@ void opt_context(struct ir *f); /* context fields that load as addresses; always
 void opt_frame(struct ir *f); /* how much stack remains; always runs */
 bool opt_frame_offset(const struct ir *f, u32 v, s64 *off); /* is v r10 plus a constant? */
 
+/* bits.c: per node, bits that may be one; with room for more nodes. NULL: out of memory */
+u64 *opt_bits(struct ir *f, u32 room);
+u64 opt_bits_of(struct ir *f, const u64 *may, u32 v, u32 block);
+/* simplify.c */
+void opt_simplify(struct ir *f);
+u32 *opt_uses(struct ir *f, u32 room); /* per node: how often it is an operand */
+enum op opt_negated(enum op cmp);
+/* gvn.c */
+void opt_gvn(struct ir *f);
+void opt_dead(struct ir *f); /* removes what has no effect and no use */
+/* promote.c */
+void opt_promote(struct ir *f);
+/* control.c */
+void opt_straighten(struct ir *f);
+void opt_thread(struct ir *f);
+void opt_convert(struct ir *f);
+/* switch.c, merge.c, licm.c */
+void opt_switch(struct ir *f);
+void opt_merge(struct ir *f);
+void opt_licm(struct ir *f);
+
 #endif

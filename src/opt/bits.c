@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which bits of a value may be one: the optimizer's own analysis, on SSA, from below: every value starts with none, and
+ * grows until nothing changes. Loops that count up would grow bit by bit; a phi that changed twice takes all bits at once.
+ */
+#include "opt/passes.h"
+
+static u64 up_to(u64 x) /* all bits up to the highest */
+{
+	return x ? ~0ull >> __builtin_clzll(x) : 0;
+}
+
+static u32 zeros(u64 x) /* at the low end */
+{
+	return x ? (u32)__builtin_ctzll(x) : 64;
+}
+
+static u64 sum(u64 a, u64 b)
+{
+	u64 high = up_to(a | b), low = MIN(zeros(a), zeros(b));
+
+	if (!a || !b)
+		return a | b;
+	high = high == ~0ull ? high : high << 1 | 1;
+	return low >= 64 ? 0 : high & ~0ull << low;
+}
+
+static u64 product(u64 a, u64 b)
+{
+	u32 high = (64 - (u32)(a ? __builtin_clzll(a) : 64)) + (64 - (u32)(b ? __builtin_clzll(b) : 64)), low = zeros(a) + zeros(b);
+
+	if (!a || !b)
+		return 0;
+	return (high >= 64 ? ~0ull : (1ull << high) - 1) & (low >= 64 ? 0 : ~0ull << low);
+}
+
+static u64 sign_extended(u64 x, u32 bits)
+{
+	u64 mask = bits == 64 ? ~0ull : (1ull << bits) - 1;
+
+	return x >> (bits - 1) & 1 ? x | ~mask : x & mask;
+}
+
+static u64 remainder_of(const struct ir *f, const struct ir_node *n, u64 a)
+{
+	u64 d = (u64)f->node[n->arg[1]].imm;
+
+	if (n->width == 32)
+		d = (u32)d;
+	return ir_is_const(f, n->arg[1]) && d ? up_to(MIN(d - 1, up_to(a))) : up_to(a);
+}
+
+static u64 shifted(const struct ir *f, const struct ir_node *n, u64 a)
+{
+	u32 w = n->width, by = (u32)f->node[n->arg[1]].imm & (w - 1);
+
+	if (!ir_is_const(f, n->arg[1])) {
+		if (n->op == OP_RSH)
+			return up_to(a);
+		if (n->op == OP_LSH)
+			return zeros(a) >= 64 ? 0 : ~0ull << zeros(a);
+		return a >> (w - 1) & 1 ? ~0ull : up_to(a);
+	}
+	switch (n->op) {
+	case OP_LSH: return a << by;
+	case OP_RSH: return a >> by;
+	case OP_ARSH: return w == 64 ? (u64)((s64)a >> by) : (u64)(u32)((s32)(u32)a >> by);
+	default: /* IR_ROL */
+		if (w == 64)
+			return by ? a << by | a >> (64 - by) : a;
+		return by ? (u32)(a << by) | (u32)a >> (32 - by) : a;
+	}
+}
+
+static u64 of_alu(const struct ir *f, const u64 *may, const struct ir_node *n)
+{
+	u64 mask = n->width == 32 ? UINT32_MAX : ~0ull, a = may[n->arg[0]] & mask, b = n->n > 1 ? may[n->arg[1]] & mask : 0;
+
+	switch ((enum op)n->op) {
+	case OP_AND: return a & b;
+	case OP_OR:
+	case OP_XOR: return a | b;
+	case OP_ADD: return sum(a, b) & mask;
+	case OP_SUB: return zeros(a | b) >= 64 ? 0 : ~0ull << zeros(a | b) & mask;
+	case OP_NEG: return zeros(a) >= 64 ? 0 : ~0ull << zeros(a) & mask;
+	case OP_MUL: return product(a, b) & mask;
+	case OP_DIV: return up_to(a);
+	case OP_MOD: return remainder_of(f, n, a);
+	case OP_LSH:
+	case OP_RSH:
+	case OP_ARSH: return shifted(f, n, a) & mask;
+	case OP_MOV: return a;
+	case OP_MOVS8: return sign_extended(may[n->arg[0]], 8) & mask;
+	case OP_MOVS16: return sign_extended(may[n->arg[0]], 16) & mask;
+	case OP_MOVS32: return sign_extended(may[n->arg[0]], 32) & mask;
+	default: return mask;
+	}
+}
+
+u64 opt_bits_of(struct ir *f, const u64 *may, u32 v, u32 b)
+{
+	const struct ir_node *n = &f->node[v];
+	u64 all = 0;
+
+	if (ir_is_alu(f, v))
+		return of_alu(f, may, n);
+	switch ((enum ir_op)n->op) {
+	case IR_CONST: return (u64)n->imm;
+	case IR_PHI:
+		for (u32 p = 0; p < f->block[b].n_pred; p++)
+			all |= may[ir_phi_args(f, v)[p]];
+		return all;
+	case IR_SELECT: return may[n->arg[2]] | may[n->arg[3]];
+	case IR_SWAP: return op_byteswap(OP_BSWAP, n->width, may[n->arg[0]]);
+	case IR_ROL: return shifted(f, n, may[n->arg[0]] & (n->width == 32 ? UINT32_MAX : ~0ull));
+	case IR_LOAD:
+	case IR_ATOMIC: return n->width == 8 ? ~0ull : (1ull << 8 * n->width) - 1;
+	default: return ~0ull;
+	}
+}
+
+u64 *opt_bits(struct ir *f, u32 room)
+{
+	u64 *may = arena_array(f->arena, f->n_nodes + room, sizeof(u64));
+	bool again = true;
+
+	if (!may) {
+		f->failed = true;
+		return NULL;
+	}
+	for (u32 v = 1; v < f->n_nodes; v++)
+		if (f->node[v].op == IR_CONST)
+			may[v] = (u64)f->node[v].imm;
+	for (u32 round = 0; again; round++) {
+		again = false;
+		ir_each_rpo(f, i, b)
+			ir_each(f, v, b) {
+				u64 x = may[v] | opt_bits_of(f, may, v, b);
+
+				if (x == may[v])
+					continue;
+				if (round >= 2 && f->node[v].op == IR_PHI)
+					x = x <= UINT32_MAX && round < 6 ? UINT32_MAX : ~0ull;
+				again = true;
+				may[v] = x;
+			}
+	}
+	return may;
+}

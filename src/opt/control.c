@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The shape of control flow: blocks in a row are joined, branches whose outcome the way to them decides are bypassed, short
+ * branches become selections.
+ *
+ * Requires: rpo. Keeps: SSA; each pass leaves a new order behind.
+ */
+#include "opt/passes.h"
+
+static u32 *successors(struct ir *f, u32 b)
+{
+	return f->block[b].table ? f->block[b].table : f->block[b].succ;
+}
+
+static void rename_pred(struct ir *f, u32 b, u32 from, u32 to)
+{
+	for (u32 i = 0; i < f->block[b].n_pred; i++)
+		if (f->block[b].pred[i] == from) {
+			f->block[b].pred[i] = to;
+			return;
+		}
+}
+
+/* ---- blocks in a row ---- */
+
+static void absorb(struct ir *f, u32 b, u32 t, u32 *to)
+{
+	struct ir_block *k = &f->block[b], *next = &f->block[t];
+
+	for (u32 v = next->first, n; v; v = n) {
+		n = f->node[v].next;
+		if (f->node[v].op != IR_PHI)
+			break;
+		to[v] = ir_phi_args(f, v)[0];
+		ir_remove(f, v);
+	}
+	ir_remove(f, k->last);
+	for (u32 v = next->first; v; v = f->node[v].next)
+		f->node[v].block = b;
+	if (next->first) {
+		f->node[next->first].prev = k->last;
+		if (k->last)
+			f->node[k->last].next = next->first;
+		else
+			k->first = next->first;
+		k->last = next->last;
+	}
+	memcpy(k->succ, next->succ, sizeof(k->succ));
+	k->table = next->table;
+	k->n_succ = next->n_succ;
+	for (u32 i = 0; i < k->n_succ; i++)
+		rename_pred(f, successors(f, b)[i], t, b);
+	next->first = next->last = 0;
+	next->n_pred = next->n_succ = 0;
+	next->reachable = false;
+}
+
+void opt_straighten(struct ir *f)
+{
+	u32 *to = arena_array(f->arena, f->n_nodes, sizeof(u32));
+
+	if (!to) {
+		f->failed = true;
+		return;
+	}
+	ir_each_rpo(f, i, b) {
+		while (f->block[b].reachable && f->block[b].last && f->node[f->block[b].last].op == IR_JUMP) {
+			u32 t = f->block[b].succ[0];
+
+			if (f->block[t].n_pred != 1 || t == b || t == 0 || (b != 0 && f->block[t].cold != f->block[b].cold))
+				break;
+			absorb(f, b, t, to);
+		}
+	}
+	ir_rewrite(f, to);
+	ir_order(f);
+}
+
+/* ---- branches decided by the way to them ---- */
+
+static bool is_decider(const struct ir *f, u32 c)
+{
+	const struct ir_block *k = &f->block[c];
+	const struct ir_node *n;
+	u32 v = k->first;
+
+	if (!v || f->node[v].op != IR_PHI || f->node[k->last].op != IR_BRANCH || k->n_pred < 2 || k->succ[0] == k->succ[1])
+		return false;
+	while (f->node[v].op == IR_PHI)
+		v = f->node[v].next;
+	n = &f->node[k->last];
+	return v == k->last && f->node[n->arg[0]].op == IR_PHI && f->node[n->arg[0]].block == c && ir_is_const(f, n->arg[1]);
+}
+
+static bool below(const struct ir *f, u32 user, u32 c, u32 t, u32 other)
+{
+	return user == c || (f->block[other].n_pred == 1 && other != t && other != c && ir_dominates(f, other, user));
+}
+
+/* Where p is known to be a constant, it is that constant; anything else that uses one of c's phis must lie below `other`. */
+static bool uses_allow(struct ir *f, u32 c, u32 t, u32 other, u32 p, u32 known)
+{
+	bool ok = true;
+
+	ir_each_rpo(f, i, b)
+		ir_each(f, v, b) {
+			u32 use[IR_USES], n;
+
+			if (f->node[v].op == IR_PHI) {
+				for (u32 k = 0; k < f->block[b].n_pred && ok; k++) {
+					u32 *x = &ir_phi_args(f, v)[k], at = f->block[b].pred[k];
+
+					if (f->node[*x].op != IR_PHI || f->node[*x].block != c || at == c)
+						continue;
+					if (*x == p && known && f->block[t].n_pred == 1 && t != c && ir_dominates(f, t, at))
+						*x = known;
+					else
+						ok = below(f, at, c, t, other);
+				}
+				continue;
+			}
+			n = ir_uses(f, v, use);
+			for (u32 k = 0; k < n && ok; k++) {
+				if (f->node[use[k]].op != IR_PHI || f->node[use[k]].block != c || b == c)
+					continue;
+				if (use[k] == p && known && f->block[t].n_pred == 1 && t != c && ir_dominates(f, t, b)) {
+					if (f->node[v].op == IR_CALL)
+						f->call[f->node[v].imm].args[k] = known;
+					else
+						f->node[v].arg[k] = known;
+				} else {
+					ok = below(f, b, c, t, other);
+				}
+			}
+			if (!ok)
+				return false;
+		}
+	return ok;
+}
+
+static void redirect(struct ir *f, u32 p, u32 c, u32 t)
+{
+	u32 from = 0, in_c = 0;
+
+	while (f->block[t].pred[from] != c)
+		from++;
+	while (f->block[c].pred[in_c] != p)
+		in_c++;
+	ir_each(f, v, t) {
+		u32 n = f->block[t].n_pred, at, *args, x;
+
+		if (f->node[v].op != IR_PHI)
+			break;
+		args = ir_pool(f, n + 1, &at);
+		if (!args)
+			return;
+		memcpy(args, ir_phi_args(f, v), n * sizeof(u32));
+		x = args[from];
+		if (f->node[x].op == IR_PHI && f->node[x].block == c)
+			x = ir_phi_args(f, x)[in_c];
+		args[n] = x;
+		f->node[v].arg[0] = at;
+	}
+	ir_edge(f, p, t);
+	f->block[p].succ[0] = t;
+	ir_cut(f, p, c);
+}
+
+static bool bypass(struct ir *f, u32 c)
+{
+	const struct ir_node n = f->node[f->block[c].last];
+	u32 p = n.arg[0];
+
+	for (u32 i = 0; i < f->block[c].n_pred; i++) {
+		u32 from = f->block[c].pred[i], x = ir_phi_args(f, p)[i], t, other, known = 0;
+		bool yes;
+
+		if (!ir_is_const(f, x) || from == c || f->node[f->block[from].last].op != IR_JUMP)
+			continue;
+		yes = op_compare(n.aux, n.width, (u64)f->node[x].imm, (u64)f->node[n.arg[1]].imm);
+		t = f->block[c].succ[yes ? 0 : 1];
+		other = f->block[c].succ[yes ? 1 : 0];
+		if (t == c || t == from)
+			continue;
+		if (n.width == 64 && ((n.aux == OP_JEQ && yes) || (n.aux == OP_JNE && !yes)))
+			known = n.arg[1];
+		if (!uses_allow(f, c, t, other, p, known))
+			continue;
+		redirect(f, from, c, t);
+		return true;
+	}
+	return false;
+}
+
+void opt_thread(struct ir *f)
+{
+	u32 left = 64;
+
+	for (u32 i = 0; i < f->n_rpo && left && !f->failed; i++) {
+		u32 c = f->rpo[i];
+
+		if (!is_decider(f, c) || !bypass(f, c))
+			continue;
+		ir_order(f);
+		left--;
+		i = 0;
+	}
+}
+
+/* ---- short branches ---- */
+
+static bool cheap(const struct ir *f, u32 b, u32 *count)
+{
+	ir_each(f, v, b) {
+		const struct ir_node *n = &f->node[v];
+
+		if (v == f->block[b].last)
+			return n->op == IR_JUMP;
+		if (!ir_is_alu(f, v) && n->op != IR_SWAP && n->op != IR_ROL && n->op != IR_SELECT)
+			return false;
+		if (n->op == OP_DIV || n->op == OP_MOD || n->op == OP_SDIV || n->op == OP_SMOD || n->op == OP_MUL)
+			return false;
+		++*count;
+	}
+	return false;
+}
+
+static bool arm(const struct ir *f, u32 a, u32 b, u32 *count)
+{
+	return f->block[b].n_pred == 1 && f->block[b].pred[0] == a && !f->block[b].cold && f->node[f->block[b].first].op != IR_PHI &&
+	       cheap(f, b, count);
+}
+
+static u32 pred_index(const struct ir *f, u32 b, u32 from)
+{
+	u32 i = 0;
+
+	while (f->block[b].pred[i] != from)
+		i++;
+	return i;
+}
+
+static void hoist(struct ir *f, u32 a, u32 b)
+{
+	for (u32 v = f->block[b].first, next; v != f->block[b].last; v = next) {
+		next = f->node[v].next;
+		ir_remove(f, v);
+		ir_insert(f, f->block[a].last, v);
+	}
+}
+
+static bool convert(struct ir *f, u32 a)
+{
+	enum { MOST_NODES = 3, MOST_SELECTS = 2 };
+	struct ir_block *k = &f->block[a];
+	u32 x = k->succ[0], y = k->succ[1], c, from[2], count = 0, selects = 0;
+	bool has_x, has_y;
+
+	if (f->node[k->last].op != IR_BRANCH || x == y)
+		return false;
+	has_x = arm(f, a, x, &count);
+	has_y = arm(f, a, y, &count);
+	if (has_x && has_y && f->block[x].succ[0] == f->block[y].succ[0])
+		c = f->block[x].succ[0];
+	else if (has_x && f->block[x].succ[0] == y)
+		c = y, has_y = false;
+	else if (has_y && f->block[y].succ[0] == x)
+		c = x, has_x = false;
+	else
+		return false;
+	from[0] = pred_index(f, c, has_x ? x : a);
+	from[1] = pred_index(f, c, has_y ? y : a);
+	ir_each(f, v, c) {
+		if (f->node[v].op != IR_PHI)
+			break;
+		selects += ir_phi_args(f, v)[from[0]] != ir_phi_args(f, v)[from[1]];
+	}
+	if (count > MOST_NODES || selects > MOST_SELECTS || !selects || c == a)
+		return false;
+	if (has_x)
+		hoist(f, a, x);
+	if (has_y)
+		hoist(f, a, y);
+	ir_each(f, v, c) {
+		u32 one, two, s;
+		struct ir_node *n;
+
+		if (f->node[v].op != IR_PHI)
+			break;
+		one = ir_phi_args(f, v)[from[0]];
+		two = ir_phi_args(f, v)[from[1]];
+		if (one == two)
+			continue;
+		s = ir_node(f, IR_SELECT, f->node[f->block[a].last].width);
+		if (!s)
+			return false;
+		n = &f->node[s];
+		*n = (struct ir_node){.op = IR_SELECT, .width = f->node[f->block[a].last].width, .aux = f->node[f->block[a].last].aux, .n = 4,
+				      .arg = {f->node[f->block[a].last].arg[0], f->node[f->block[a].last].arg[1], one, two},
+				      .pc = f->node[f->block[a].last].pc};
+		ir_insert(f, f->block[a].last, s);
+		ir_phi_args(f, v)[from[0]] = ir_phi_args(f, v)[from[1]] = s;
+	}
+	/* one of the two edges into c goes, the other one comes from a */
+	if (has_x && has_y) {
+		rename_pred(f, c, x, a);
+		ir_cut(f, y, c);
+	} else {
+		ir_cut(f, has_x ? x : y, c);
+	}
+	f->node[f->block[a].last].op = IR_JUMP;
+	f->node[f->block[a].last].n = 0;
+	f->block[a].succ[0] = c;
+	f->block[a].n_succ = 1;
+	for (u32 side = 0; side < 2; side++)
+		if (side ? has_y : has_x) {
+			struct ir_block *gone = &f->block[side ? y : x];
+
+			gone->n_pred = gone->n_succ = 0;
+			gone->reachable = false;
+		}
+	return true;
+}
+
+void opt_convert(struct ir *f)
+{
+	bool any = false;
+
+	for (u32 i = f->n_rpo; i-- > 0;)
+		if (f->block[f->rpo[i]].reachable)
+			any |= convert(f, f->rpo[i]);
+	if (any)
+		ir_order(f);
+}

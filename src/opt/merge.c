@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A number put together from adjacent loads is one load, with its bytes swapped where the order is the other one. The loads lie in one
+ * block with no store, call or atomic between them, which the memory model asks for; each is used for this alone.
+ *
+ * Requires: rpo. Keeps: the control flow graph.
+ */
+#include "opt/passes.h"
+
+enum { MOST_PARTS = 8 };
+
+struct part {
+	u32 load, shift;
+	s64 at;
+};
+
+struct merge {
+	struct ir *f;
+	u32 *uses, *time, *barrier; /* per node: position in its block, and how many barriers come before */
+	struct part part[MOST_PARTS];
+	u32 n;
+	u32 inner[2 * MOST_PARTS], n_inner;
+};
+
+static bool constant(const struct ir *f, u32 v, u64 *x)
+{
+	*x = (u64)f->node[v].imm;
+	return f->node[v].op == IR_CONST;
+}
+
+static bool leaf(struct merge *m, u32 v, u32 shift)
+{
+	const struct ir_node *n = &m->f->node[v];
+
+	if (n->op != IR_LOAD || n->flags & IRF_INVARIANT || m->uses[v] != 1 || m->n == MOST_PARTS)
+		return false;
+	m->part[m->n++] = (struct part){v, shift, n->imm};
+	return true;
+}
+
+static bool collect(struct merge *m, u32 v, u32 shift, bool root)
+{
+	const struct ir_node *n = &m->f->node[v];
+	u64 by;
+
+	if (!root && m->uses[v] != 1)
+		return false;
+	if (n->op == OP_OR)
+		return collect(m, n->arg[0], shift, false) && collect(m, n->arg[1], shift, false);
+	if (n->op == OP_LSH && constant(m->f, n->arg[1], &by) && by % 8 == 0 && shift + by < 64)
+		return collect(m, n->arg[0], shift + (u32)by, false);
+	if (n->op == OP_MOV && n->width == 32)
+		return m->f->node[n->arg[0]].op == IR_LOAD && collect(m, n->arg[0], shift, false);
+	return leaf(m, v, shift);
+}
+
+static void sort(struct merge *m)
+{
+	for (u32 i = 1; i < m->n; i++)
+		for (u32 k = i; k && m->part[k].at < m->part[k - 1].at; k--) {
+			struct part t = m->part[k];
+
+			m->part[k] = m->part[k - 1];
+			m->part[k - 1] = t;
+		}
+}
+
+/* Bytes in all, 0 if the parts are not adjacent; *swapped: the first byte is the highest. */
+static u32 adjacent(const struct merge *m, u32 base, bool *swapped)
+{
+	const struct ir_node *first = &m->f->node[m->part[0].load];
+	u32 total = 0, bits = 0, lowest = UINT32_MAX;
+	bool little = true, big = true;
+
+	for (u32 i = 0; i < m->n; i++) {
+		total += m->f->node[m->part[i].load].width;
+		lowest = MIN(lowest, m->part[i].shift);
+	}
+	if ((total != 2 && total != 4 && total != 8) || lowest != base)
+		return 0;
+	for (u32 i = 0; i < m->n; i++) {
+		const struct ir_node *n = &m->f->node[m->part[i].load];
+
+		if (n->arg[0] != first->arg[0] || n->block != first->block || m->barrier[m->part[i].load] != m->barrier[m->part[0].load] ||
+		    m->part[i].at != m->part[0].at + bits / 8 || n->kinds != first->kinds)
+			return 0;
+		little &= m->part[i].shift == base + bits;
+		big &= n->width == 1 && m->part[i].shift == base + (total - 1) * 8 - bits;
+		bits += n->width * 8;
+	}
+	*swapped = big;
+	return little || big ? total : 0;
+}
+
+static bool try(struct merge *m, u32 root)
+{
+	struct ir *f = m->f;
+	u32 total, last, v, to;
+	bool swapped = false;
+	struct ir_node *n;
+
+	m->n = 0;
+	if (f->node[root].op != OP_OR || !collect(m, root, 0, true) || m->n < 2)
+		return false;
+	sort(m);
+	total = adjacent(m, 0, &swapped);
+	if (!total || (f->node[root].width == 32 && total == 8))
+		return false;
+	last = m->part[0].load;
+	for (u32 i = 1; i < m->n; i++)
+		if (m->time[m->part[i].load] > m->time[last])
+			last = m->part[i].load;
+	v = ir_node(f, IR_LOAD, total);
+	if (!v)
+		return false;
+	n = &f->node[v];
+	*n = f->node[m->part[0].load];
+	n->width = (u8)total;
+	ir_insert(f, last, v);
+	for (u32 i = 0; i < m->n; i++) { /* what used it is dead once the root is another node */
+		n = &f->node[m->part[i].load];
+		ir_remove(f, m->part[i].load);
+		n->op = IR_CONST;
+		n->n = 0;
+	}
+	to = root;
+	n = &f->node[to];
+	n->op = swapped ? IR_SWAP : OP_MOV;
+	n->width = swapped ? (u8)(total * 8) : 64;
+	n->n = 1;
+	n->arg[0] = v;
+	return true;
+}
+
+void opt_merge(struct ir *f)
+{
+	struct merge m = {.f = f};
+	u32 nodes = f->n_nodes, n = 0, barriers = 0;
+
+	m.uses = opt_uses(f, 1);
+	m.time = arena_array(f->arena, nodes + 1, sizeof(u32));
+	m.barrier = arena_array(f->arena, nodes + 1, sizeof(u32));
+	if (f->failed || !m.time || !m.barrier) {
+		f->failed = true;
+		return;
+	}
+	ir_each_rpo(f, i, b) {
+		barriers++;
+		ir_each(f, v, b) {
+			m.time[v] = n++;
+			barriers += f->node[v].op == IR_STORE || f->node[v].op == IR_CALL || f->node[v].op == IR_ATOMIC;
+			m.barrier[v] = barriers;
+		}
+	}
+	ir_each_rpo(f, i, b)
+		for (u32 v = f->block[b].last, prev; v; v = prev) {
+			prev = f->node[v].prev;
+			if (v < nodes && f->node[v].op == OP_OR)
+				try(&m, v);
+		}
+	opt_dead(f);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The state of simplification, shared by simplify.c and divide.c. A rule gives a value that equals the node, the node itself when it changed
+ * it, or 0. */
+#ifndef SKEP_OPT_SIMPLIFY_H
+#define SKEP_OPT_SIMPLIFY_H
+
+#include "opt/passes.h"
+
+struct simplify {
+	struct ir *f;
+	u64 *may; /* bits that may be one */
+	u32 *uses, *to;
+	u32 room; /* nodes that those arrays have room for */
+	bool changed, cut;
+};
+
+u32 simplify_new(struct simplify *s, u32 before, enum ir_op op, u32 width, u32 x, u32 y);
+u32 simplify_const(struct simplify *s, u64 x);
+u32 simplify_divide(struct simplify *s, u32 v);
+
+#endif
