@@ -42,6 +42,7 @@ struct btf {
 	bool kernel; /* of a kernel or a module */
 	u32 first_tag; /* the first DECL_TAG; 0: none */
 	struct btf_index *_Atomic index[BTF_KIND_MAX + 1]; /* by kind */
+	_Atomic u32 asked[BTF_KIND_MAX + 1]; /* questions about each kind, roughly */
 	struct btf_metas *metas; /* structs with special fields, of a BTF that was loaded */
 	plain_lock lock; /* while an index is built */
 };

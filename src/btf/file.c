@@ -116,6 +116,11 @@ static int read_file(struct btf *b, const char *path)
 
 /* ---- checks ---- */
 
+static inline bool string_ok(const struct btf *b, u32 off)
+{
+	return off >= b->first_string ? off - b->first_string < b->strings_size : btf_string_valid(b->base, off);
+}
+
 static int check_header(struct btf *b, const struct btf_header *h)
 {
 	u64 body;
@@ -145,7 +150,7 @@ static int index_types(struct btf *b, const u8 *at, const u8 *end)
 		const struct btf_type *t = (const struct btf_type *)(const void *)at;
 		s64 tail = (size_t)(end - at) < sizeof(*t) ? -1 : btf_tail_bytes(t);
 
-		if (tail < 0 || end - at - (s64)sizeof(*t) < tail || !btf_string_valid(b, t->name_off))
+		if (tail < 0 || end - at - (s64)sizeof(*t) < tail || !string_ok(b, t->name_off))
 			return -EINVAL;
 		if (b->n_types == b->types_cap && vec_grow(b->mem, (void **)&b->types, &b->types_cap, sizeof(*b->types)))
 			return -ENOMEM;
@@ -172,22 +177,23 @@ static bool chain_ends(const struct btf *b, u32 id)
 }
 
 /* ids or names in an array of records of `words` words: where each lies */
-static bool records_ok(const struct btf *b, const struct btf_type *t, u32 words, s32 id_at, s32 name_at, bool may_be_void)
+static inline bool records_ok(const struct btf *b, const struct btf_type *t, u32 words, s32 id_at, s32 name_at, bool may_be_void)
 {
 	const u32 *w = (const u32 *)(t + 1);
+	u32 types = btf_type_count(b), n = btf_vlen_of(t);
 
-	for (u32 i = 0; i < btf_vlen_of(t); i++, w += words) {
-		if (id_at >= 0 && (w[id_at] >= btf_type_count(b) || (!w[id_at] && !may_be_void)))
+	for (u32 i = 0; i < n; i++, w += words) {
+		if (id_at >= 0 && (w[id_at] >= types || (!w[id_at] && !may_be_void)))
 			return false;
-		if (name_at >= 0 && !btf_string_valid(b, w[name_at]))
+		if (name_at >= 0 && !string_ok(b, w[name_at]))
 			return false;
 	}
 	return true;
 }
 
-static bool refs_ok(const struct btf *b, u32 id)
+static bool refs_ok(const struct btf *b, u32 i)
 {
-	const struct btf_type *t = btf_type(b, id), *to;
+	const struct btf_type *t = b->types[i], *to;
 	const struct btf_array *a = btf_array_of(t);
 
 	switch (btf_kind_of(t)) {
@@ -205,7 +211,7 @@ static bool refs_ok(const struct btf *b, u32 id)
 		to = btf_type(b, t->type);
 		return btf_kind_of(to) == BTF_KIND_FUNC_PROTO;
 	case BTF_KIND_VAR: return t->type && t->type < btf_type_count(b) && btf_kind_of(btf_type(b, t->type)) != BTF_KIND_VAR;
-	default: return t->type < btf_type_count(b) && (!btf_is_modifier(t) || chain_ends(b, id));
+	default: return t->type < btf_type_count(b) && (!btf_is_modifier(t) || chain_ends(b, b->first_id + i));
 	}
 }
 
@@ -217,7 +223,7 @@ static int check(struct btf *b)
 
 	err = err ? err : index_types(b, types, types + h->type_len);
 	for (u32 i = b->base ? 0 : 1; !err && i < b->n_types; i++)
-		err = refs_ok(b, b->first_id + i) ? 0 : -EINVAL;
+		err = refs_ok(b, i) ? 0 : -EINVAL;
 	return err;
 }
 

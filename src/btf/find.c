@@ -1,32 +1,48 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Types by name. Each kind has an index of its own, built at the first question about it: an open hash table of ids in
- * the order of ids, so that the first of several equal names is found. Names are hashed without their flavor: one table answers both.
+ * Types by name. The first questions about a kind are answered by looking at all of its types; then it gets an index: an open hash
+ * table of ids in the order of ids, so that the first of several equal names is found. Names are hashed without their flavor:
+ * one table answers both.
  */
 #include "btf/btf.h"
+
+enum { WITHOUT_INDEX = 4 }; /* a kernel has 50,000 functions, and of most kinds little is asked */
 
 struct btf_index {
 	u32 mask;
 	u32 ids[]; /* 0: free */
 };
 
-u32 btf_flavorless(const char *name)
-{
-	size_t n = strlen(name);
+/* A flavor begins at exactly three underscores between other characters; the last such place counts. */
+struct name {
+	u32 len, hash; /* without the flavor */
+};
 
-	for (size_t i = n; i-- > 4;)
-		if (name[i] != '_' && name[i - 1] == '_' && name[i - 2] == '_' && name[i - 3] == '_' && name[i - 4] != '_')
-			return (u32)(i - 3);
-	return (u32)n;
+static struct name read_name(const char *s)
+{
+	u32 h = 2166136261u, run = 0, i = 0, start = 0, start_hash = 0;
+	struct name flavorless = {0};
+
+	for (; s[i]; i++) {
+		if (s[i] != '_') {
+			if (run == 3 && start)
+				flavorless = (struct name){start, start_hash};
+			run = 0;
+		} else if (!run++) {
+			start = i;
+			start_hash = h;
+		}
+		h = (h ^ (u8)s[i]) * 16777619u;
+	}
+	if (!flavorless.len)
+		flavorless = (struct name){i, h};
+	flavorless.hash ^= flavorless.hash >> 15;
+	return flavorless;
 }
 
-static u32 hash_name(const char *name, u32 len)
+u32 btf_flavorless(const char *name)
 {
-	u32 h = 2166136261u;
-
-	for (u32 i = 0; i < len; i++)
-		h = (h ^ (u8)name[i]) * 16777619u;
-	return h ^ h >> 15;
+	return read_name(name).len;
 }
 
 static size_t index_bytes(u32 slots)
@@ -68,7 +84,7 @@ static struct btf_index *build(const struct btf *b, u32 kind)
 	x->mask = slots - 1;
 	for (u32 i = 0; next_of_kind(b, kind, &i); i++) {
 		const char *name = btf_name_of(b, b->types[i]);
-		u32 at = hash_name(name, btf_flavorless(name));
+		u32 at = read_name(name).hash;
 
 		if (!*name)
 			continue;
@@ -108,14 +124,14 @@ s32 btf_find(const struct btf *b, const char *name, u32 kind)
 	}
 	if (!*name || kind > BTF_KIND_MAX)
 		return -ENOENT;
-	x = index_of(b, kind);
-	if (!x) { /* no memory: slower */
+	x = atomic_fetch_add(&((struct btf *)b)->asked[kind], 1) < WITHOUT_INDEX ? NULL : index_of(b, kind);
+	if (!x) { /* or no memory */
 		for (u32 i = 0; next_of_kind(b, kind, &i); i++)
 			if (!strcmp(btf_name_of(b, b->types[i]), name))
 				return (s32)(b->first_id + i);
 		return -ENOENT;
 	}
-	for (u32 at = hash_name(name, btf_flavorless(name)), id; (id = x->ids[at & x->mask]) != 0; at++)
+	for (u32 at = read_name(name).hash, id; (id = x->ids[at & x->mask]) != 0; at++)
 		if (!strcmp(btf_name_of(b, btf_type(b, id)), name))
 			return (s32)id;
 	return -ENOENT;
@@ -123,13 +139,14 @@ s32 btf_find(const struct btf *b, const char *name, u32 kind)
 
 u32 btf_find_flavors(const struct btf *b, const char *name, u32 kind, u32 *id)
 {
-	u32 n = b->base ? btf_find_flavors(b->base, name, kind, id) : 0, len = btf_flavorless(name);
+	u32 n = b->base ? btf_find_flavors(b->base, name, kind, id) : 0;
+	struct name want = read_name(name);
 	const struct btf_index *x = *name && kind <= BTF_KIND_MAX ? index_of(b, kind) : NULL;
 
-	for (u32 at = hash_name(name, len), found; x && (found = x->ids[at & x->mask]) != 0; at++) {
+	for (u32 at = want.hash, found; x && (found = x->ids[at & x->mask]) != 0; at++) {
 		const char *other = btf_name_of(b, btf_type(b, found));
 
-		if (btf_flavorless(other) != len || strncmp(other, name, len))
+		if (strncmp(other, name, want.len) || btf_flavorless(other) != want.len)
 			continue;
 		*id = found;
 		n++;
