@@ -12,7 +12,7 @@
 
 #define PTR(x) ((void *)(uintptr_t)(x))
 
-enum { LICENSE_MAX = 128, INFO_MAX = 252 };
+enum { LICENSE_MAX = 128 };
 
 int load_refuse(struct load *l, int err, const char *fmt, ...)
 {
@@ -229,97 +229,6 @@ static int find_functions(struct load *l)
 	return bad && bad != -ENOMEM ? refuse_insn(l, err.insn, bad, "%s", err.text) : bad;
 }
 
-/* ---- BTF: names of functions, lines of source ---- */
-
-static int take_info(struct load *l, u64 from, u32 count, u32 each, u32 known, u32 align, const void **out, const char *what)
-{
-	u8 *to;
-
-	if (!count)
-		return 0;
-	if (each < known || each > INFO_MAX || each % align || count > l->p->n)
-		return load_refuse(l, -EINVAL, "invalid %s record size %u or count %u", what, each, count);
-	to = arena_array(&l->p->arena, count, known);
-	if (!to)
-		return -ENOMEM;
-	for (u32 i = 0; i < count; i++) {
-		const u8 *record = (const u8 *)PTR(from) + (u64)i * each;
-
-		for (u32 j = known; j < each; j++)
-			if (record[j])
-				return load_refuse(l, -E2BIG, "nonzero tailing record in %s", what);
-		memcpy(to + (u64)i * known, record, known);
-	}
-	*out = to;
-	return 0;
-}
-
-static int name_functions(struct load *l)
-{
-	const struct bpf_func_info *f = l->p->func_info;
-	struct prog *p = l->p;
-
-	if (!p->n_func_info)
-		return 0;
-	if (p->n_func_info != p->n_subprogs)
-		return load_refuse(l, -EINVAL, "number of funcs in func_info doesn't match number of subprogs");
-	for (u32 i = 0; i < p->n_func_info; i++) {
-		const struct btf_type *t = btf_type(p->btf, f[i].type_id);
-
-		if (f[i].insn_off != p->subprogs[i].start)
-			return load_refuse(l, -EINVAL, "func_info BTF section doesn't match subprog layout in BPF program");
-		if (!t || BTF_INFO_KIND(t->info) != BTF_KIND_FUNC)
-			return load_refuse(l, -EINVAL, "invalid type id %u in func info", f[i].type_id);
-		p->subprogs[i].btf_id = f[i].type_id;
-		p->subprogs[i].name = btf_string(p->btf, t->name_off);
-	}
-	return 0;
-}
-
-static int check_lines(struct load *l)
-{
-	const struct bpf_line_info *line = l->p->line_info;
-	u32 last = 0;
-
-	for (u32 i = 0; i < l->p->n_line_info; i++) {
-		if ((i ? line[i].insn_off <= last : line[i].insn_off != 0) || line[i].insn_off >= l->p->n)
-			return load_refuse(l, -EINVAL, "Invalid line_info[%u].insn_off:%u (prev_offset:%u prog->len:%u)", i, line[i].insn_off, last,
-				      l->p->n);
-		if (l->p->insns[line[i].insn_off].op == OP_PAD)
-			return load_refuse(l, -EINVAL, "Invalid insn code at line_info[%u].insn_off", i);
-		last = line[i].insn_off;
-	}
-	return 0;
-}
-
-static int take_types(struct load *l)
-{
-	const struct attr_prog_load *a = l->attr;
-	struct prog *p = l->p;
-	struct obj *o;
-	int err;
-
-	if (!a->func_info_cnt && !a->line_info_cnt)
-		return 0;
-	err = obj_by_fd(l->k, (int)a->prog_btf_fd, OBJ_BTF, 0, &o);
-	if (err)
-		return err;
-	p->btf_owner = o;
-	p->btf = o->body;
-	if (p->btf->kernel)
-		return -EACCES;
-	p->btf_id = o->id;
-	err = take_info(l, a->func_info, a->func_info_cnt, a->func_info_rec_size, sizeof(struct bpf_func_info), 4, &p->func_info, "func_info");
-	p->n_func_info = err ? 0 : a->func_info_cnt;
-	if (!err)
-		err = take_info(l, a->line_info, a->line_info_cnt, a->line_info_rec_size, sizeof(struct bpf_line_info), 4, &p->line_info,
-				"line_info");
-	p->n_line_info = err ? 0 : a->line_info_cnt;
-	if (!err)
-		err = name_functions(l);
-	return err ? err : check_lines(l);
-}
-
 /* ---- what pseudo loads and calls name ---- */
 
 /* The map becomes one of the program's, once. */
@@ -439,8 +348,9 @@ static int prog_load(struct load *l)
 	static int (*const steps[])(struct load *) = {
 		take_identity,	 /* type, licence, name, flags */
 		take_insns,	 /* decode: every encoding is known */
+		take_types,	 /* BTF: functions */
 		find_functions,	 /* every jump stays in its function, none runs off its end */
-		take_types,	 /* BTF: names of functions, lines of source */
+		match_types,	 /* names and prototypes of functions, lines of source */
 		find_attach_target, /* by BTF: the context of tracing programs, hooks, members */
 		resolve_loads,	 /* maps, values, functions that pseudo loads name */
 		resolve_calls,	 /* helpers */
