@@ -322,8 +322,9 @@ enum hook_list {
 };
 /* name: the kernel function (LSM: "bpf_lsm_file_open"), or the struct of a struct_ops program; NULL is in no list */
 bool hook_in(enum hook_list list, const char *name);
-/* May a program of this type call it, when it is loaded for this attach type and target (as hook_in's name)? */
-bool helper_hook_ok(const struct helper_proto *p, u64 avail, u32 attach_type, const char *target);
+/* May a program of this type call it, when it is loaded for this attach type and target (as hook_in's name)? member: of the target, which
+ * a struct_ops program is; NULL for others. */
+bool helper_hook_ok(const struct helper_proto *p, u64 avail, u32 attach_type, const char *target, const char *member);
 bool helper_needs_gpl(const struct helper_proto *p, u64 avail, u32 attach_type); /* EFFECT_GPL, but for some attach types */
 bool kfunc_hook_ok(const struct kfunc *f, u64 avail, u32 attach_type, const char *target);
 /* map_allows(), and for sockmaps the types of program that may update them: else "cannot update sockmap in this context" comes first */

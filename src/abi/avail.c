@@ -74,9 +74,11 @@ static const struct condition {
 	const char *kfunc;
 	u64 types, attach;
 	u32 hooks; /* enum hook_list */
+	const char *not_member; /* of a struct_ops program; NULL: all */
 } conditions[] = {
-#define AVAIL_HELPER(name, types, attach, list) {HELPER_##name, "", types, attach, HOOK_##list},
-#define AVAIL_KFUNC(name, types, attach, list)	{0, #name, types, attach, HOOK_##list},
+#define AVAIL_HELPER(name, types, attach, list) {HELPER_##name, "", types, attach, HOOK_##list, NULL},
+#define AVAIL_MEMBER(name, list, member)	{HELPER_##name, "", FOR_STRUCT_OPS, 0, HOOK_##list, #member},
+#define AVAIL_KFUNC(name, types, attach, list)	{0, #name, types, attach, HOOK_##list, NULL},
 #define ANY_LICENSE(name, types, attach)
 #include "abi/avail.def"
 };
@@ -86,12 +88,13 @@ static const struct {
 	u64 types, attach;
 } any_license[] = {
 #define AVAIL_HELPER(name, types, attach, list)
+#define AVAIL_MEMBER(name, list, member)
 #define AVAIL_KFUNC(name, types, attach, list)
 #define ANY_LICENSE(name, types, attach) {HELPER_##name, types, attach},
 #include "abi/avail.def"
 };
 
-static bool hook_ok(u32 helper, const char *kfunc, u64 avail, u32 attach_type, const char *target)
+static bool hook_ok(u32 helper, const char *kfunc, u64 avail, u32 attach_type, const char *target, const char *member)
 {
 	bool conditional = false;
 
@@ -100,16 +103,16 @@ static bool hook_ok(u32 helper, const char *kfunc, u64 avail, u32 attach_type, c
 
 		if (c->helper != helper || !(c->types & avail) || strcmp(c->kfunc, kfunc) != 0)
 			continue;
-		if ((!c->attach || (attach_type < 64 && c->attach >> attach_type & 1)) && hook_in(c->hooks, target))
+		if ((!c->attach || (attach_type < 64 && c->attach >> attach_type & 1)) && hook_in(c->hooks, target) && !(c->not_member && member && !strcmp(member, c->not_member)))
 			return true;
 		conditional = true;
 	}
 	return !conditional;
 }
 
-bool helper_hook_ok(const struct helper_proto *p, u64 avail, u32 attach_type, const char *target)
+bool helper_hook_ok(const struct helper_proto *p, u64 avail, u32 attach_type, const char *target, const char *member)
 {
-	return hook_ok(p->id, "", avail, attach_type, target);
+	return hook_ok(p->id, "", avail, attach_type, target, member);
 }
 
 bool helper_needs_gpl(const struct helper_proto *p, u64 avail, u32 attach_type)
@@ -122,7 +125,7 @@ bool helper_needs_gpl(const struct helper_proto *p, u64 avail, u32 attach_type)
 
 bool kfunc_hook_ok(const struct kfunc *f, u64 avail, u32 attach_type, const char *target)
 {
-	return hook_ok(0, f->name, avail, attach_type, target);
+	return hook_ok(0, f->name, avail, attach_type, target, NULL);
 }
 
 /* ---- maps ---- */

@@ -328,8 +328,11 @@ static int resolve_calls(struct load *l)
 			continue; /* unknown, or not for this type: the verifier says which */
 		((u64 *)p->operand)[i] = (u64)(uintptr_t)proto;
 		p->needs_slot |= (proto->effects & EFFECT_SLOT) != 0;
-		if (!proto->has_body && !p->needs)
-			p->needs = proto->name;
+		if (proto->has_body || p->needs)
+			continue;
+		p->needs = arena_text(&p->arena, "helper bpf_%s", proto->name);
+		if (!p->needs)
+			return -ENOMEM;
 	}
 	for (u32 i = 0; i < p->n_maps; i++)
 		p->needs_slot |= !(p->maps[i]->ops->traits & KIND_STEADY) || p->maps[i]->record.spin_lock;

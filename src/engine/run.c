@@ -86,7 +86,7 @@ int run_begin(struct skep *k, const struct prog *p, struct hold *h, struct hold 
 
 	*held = NULL;
 	if (p->needs) {
-		log_line(k, "%s: needs helper bpf_%s, which skep cannot run yet", p->name[0] ? p->name : "program", p->needs);
+		log_line(k, "%s: needs %s, which skep cannot run yet", p->name[0] ? p->name : "program", p->needs);
 		return -EOPNOTSUPP;
 	}
 	if (!p->needs_slot)

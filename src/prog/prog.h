@@ -72,7 +72,7 @@ struct prog {
 	u32 n_func_info, n_line_info;
 
 	const struct progtype *kind; /* whose rules it obeys: its type's, an extension's target's */
-	const char *needs; /* the first helper it calls that has no body in this build: it is not run; NULL: none */
+	const char *needs; /* what it calls and this build cannot run, "helper bpf_x": runs are refused; NULL: nothing */
 	bool needs_slot; /* uses per-CPU data, reclaimable objects or locks: a run takes a run slot */
 
 	_Atomic u64 run_count, run_ns;

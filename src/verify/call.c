@@ -153,6 +153,11 @@ static bool helper_usable(const struct verifier *v, const struct helper_proto *p
 	return (!(p->effects & EFFECT_BPF) || v->opts->cap_bpf) && (!(p->effects & EFFECT_PERFMON) || v->opts->cap_perfmon);
 }
 
+static bool helper_on_hook(const struct verifier *v, const struct helper_proto *p)
+{
+	return helper_hook_ok(p, v->kind->avail, v->prog->attach_type, hook_name(v), v->prog->attach_struct ? v->prog->attach.name : NULL);
+}
+
 static int helper_find(struct verifier *v, struct call *c, s64 id)
 {
 	u32 n;
@@ -165,7 +170,7 @@ static int helper_find(struct verifier *v, struct call *c, s64 id)
 	c->name = arena_text(&v->arena, "bpf_%s", any ? any->name : "unspec");
 	if (!c->name)
 		return reject(v, REJECT_MEMORY, "out of memory");
-	if (!c->helper || !helper_usable(v, c->helper))
+	if (!c->helper || !helper_usable(v, c->helper) || (!(c->helper->effects & EFFECT_HOOK_LIST) && !helper_on_hook(v, c->helper)))
 		return reject(v, REJECT_HELPER_NOT_ALLOWED, "program of this type cannot use helper %s#%d", c->name, (int)id);
 	return 0;
 }
@@ -175,7 +180,7 @@ static int helper_may_sleep(struct verifier *v, const struct call *c)
 	const struct state *s = v->cur;
 	const char *where;
 
-	if (!(c->helper->effects & EFFECT_SLEEPS))
+	if (!(c->helper->effects & EFFECT_SLEEPS) && !(c->helper->effects & EFFECT_MAY_SLEEP && v->prog->sleepable))
 		return 0;
 	if (!s->in_sleepable)
 		return reject(v, REJECT_CALL_SLEEPS, "helper call might sleep in a non-sleepable prog");
@@ -198,7 +203,7 @@ static int helper_allowed(struct verifier *v, struct call *c)
 		return err;
 	if (helper_needs_gpl(p, v->kind->avail, v->attach_type) && !v->prog->gpl_compatible)
 		return reject(v, REJECT_GPL_ONLY, "cannot call GPL-restricted function from non-GPL compatible program");
-	if (p->effects & EFFECT_HOOK_LIST && !helper_hook_ok(p, v->kind->avail, v->prog->attach_type, hook_name(v)))
+	if (p->effects & EFFECT_HOOK_LIST && !helper_on_hook(v, p))
 		return reject(v, REJECT_HELPER_NOT_ALLOWED, "helper call is not allowed in probe");
 	return helper_may_sleep(v, c);
 }
@@ -240,6 +245,8 @@ static int tail_call(struct verifier *v, const struct call *c)
 	u64 key;
 	int err;
 
+	if (!map_allows(c->map->spec.kind, param_of(c->helper->args[arg_index(c->helper, ARG_MAP_HANDLE)])))
+		return reject(v, REJECT_MAP_MISMATCH, "expected prog array map for tail call");
 	if (!reg_is_const(r) || r->v.bits.value >= c->map->spec.max_entries) {
 		aux->key_state = KEY_VARIES;
 	} else {

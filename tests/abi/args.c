@@ -271,7 +271,7 @@ static void first_place(u32 id, const struct helper_proto *row, struct where *w)
 			struct where one = {.type = &types[i], .attach = attach, .sleepable = types[i].flags & PT_SLEEPABLE_ONLY};
 
 			if (!(types[i].avail & row->avail) || types[i].flags & PT_ATTACH_BTF || !worth(&types[i], attach) ||
-			    !helper_hook_ok(row, types[i].avail, attach, NULL) || helper_proto_for(id, types[i].avail) != row)
+			    !helper_hook_ok(row, types[i].avail, attach, NULL, NULL) || helper_proto_for(id, types[i].avail) != row)
 				continue;
 			if (row->effects & EFFECT_SLEEPS) {
 				if (!progtype_sleepable_ok(&types[i], attach))
@@ -286,7 +286,7 @@ static void first_place(u32 id, const struct helper_proto *row, struct where *w)
 		s32 type = btf_find(&vmlinux, targets[i].name, targets[i].kind);
 		struct where one = {.type = t, .attach = targets[i].attach, .btf_id = (u32)type, .target = targets[i].hook};
 
-		if (type > 0 && t->avail & row->avail && helper_hook_ok(row, t->avail, one.attach, one.target) && loads(&one))
+		if (type > 0 && t->avail & row->avail && helper_hook_ok(row, t->avail, one.attach, one.target, NULL) && loads(&one))
 			*w = one;
 	}
 }

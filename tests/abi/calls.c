@@ -15,7 +15,7 @@ static void compare_helpers(const struct where *w)
 {
 	for (u32 id = 1; id <= LAST_HELPER; id++) {
 		const struct helper_proto *p = helper_proto_for(id, w->type->avail);
-		bool hook = p && helper_hook_ok(p, w->type->avail, w->attach, w->target);
+		bool hook = p && helper_hook_ok(p, w->type->avail, w->attach, w->target, NULL);
 		bool unknown, not_here;
 		char name[96];
 
@@ -70,7 +70,7 @@ static void compare_perfmon(const struct where *w)
 	for (u32 id = 1; id <= LAST_HELPER; id++) {
 		const struct helper_proto *p = helper_proto_for(id, w->type->avail);
 
-		if (!p || !helper_hook_ok(p, w->type->avail, w->attach, w->target) || left_out(id))
+		if (!p || !helper_hook_ok(p, w->type->avail, w->attach, w->target, NULL) || left_out(id))
 			continue;
 		load_call(w, (s32)id, 0, "GPL");
 		if (said("cannot use helper") != ((p->effects & EFFECT_PERFMON) != 0))

@@ -138,17 +138,20 @@ TEST(conditions_of_helpers)
 {
 	const struct helper_proto *get = helper_by_name("bpf_getsockopt"), *path = helper_by_name("bpf_d_path");
 
-	CHECK(helper_hook_ok(get, FOR_SOCK_OPS, BPF_CGROUP_SOCK_OPS, NULL));
-	CHECK(helper_hook_ok(get, FOR_CGROUP_SOCKOPT, BPF_CGROUP_SETSOCKOPT, NULL));
-	CHECK(!helper_hook_ok(get, FOR_CGROUP_SOCKOPT, BPF_CGROUP_GETSOCKOPT, NULL));
-	CHECK(helper_hook_ok(get, FOR_LSM, BPF_LSM_CGROUP, "bpf_lsm_sock_graft"));
-	CHECK(!helper_hook_ok(get, FOR_LSM, BPF_LSM_CGROUP, "bpf_lsm_socket_bind"));
-	CHECK(!helper_hook_ok(get, FOR_LSM, BPF_LSM_MAC, "bpf_lsm_sock_graft"));
-	CHECK(helper_hook_ok(path, FOR_TRACE_BTF, BPF_TRACE_ITER, NULL));
-	CHECK(helper_hook_ok(path, FOR_TRACE_BTF, BPF_TRACE_FENTRY, "dentry_open"));
-	CHECK(!helper_hook_ok(path, FOR_TRACE_BTF, BPF_TRACE_FENTRY, "vfs_read"));
-	CHECK(helper_hook_ok(path, FOR_LSM, BPF_LSM_MAC, "bpf_lsm_file_open"));
-	CHECK(!helper_hook_ok(path, FOR_SYSCALL, 0, NULL));
+	CHECK(helper_hook_ok(get, FOR_SOCK_OPS, BPF_CGROUP_SOCK_OPS, NULL, NULL));
+	CHECK(helper_hook_ok(get, FOR_CGROUP_SOCKOPT, BPF_CGROUP_SETSOCKOPT, NULL, NULL));
+	CHECK(!helper_hook_ok(get, FOR_CGROUP_SOCKOPT, BPF_CGROUP_GETSOCKOPT, NULL, NULL));
+	CHECK(helper_hook_ok(get, FOR_LSM, BPF_LSM_CGROUP, "bpf_lsm_sock_graft", NULL));
+	CHECK(!helper_hook_ok(get, FOR_LSM, BPF_LSM_CGROUP, "bpf_lsm_socket_bind", NULL));
+	CHECK(!helper_hook_ok(get, FOR_LSM, BPF_LSM_MAC, "bpf_lsm_sock_graft", NULL));
+	CHECK(helper_hook_ok(path, FOR_TRACE_BTF, BPF_TRACE_ITER, NULL, NULL));
+	CHECK(helper_hook_ok(path, FOR_TRACE_BTF, BPF_TRACE_FENTRY, "dentry_open", NULL));
+	CHECK(!helper_hook_ok(path, FOR_TRACE_BTF, BPF_TRACE_FENTRY, "vfs_read", NULL));
+	CHECK(helper_hook_ok(path, FOR_LSM, BPF_LSM_MAC, "bpf_lsm_file_open", NULL));
+	CHECK(!helper_hook_ok(path, FOR_SYSCALL, 0, NULL, NULL));
+	CHECK(helper_hook_ok(get, FOR_STRUCT_OPS, 0, "tcp_congestion_ops", "init"));
+	CHECK(!helper_hook_ok(get, FOR_STRUCT_OPS, 0, "tcp_congestion_ops", "release"));
+	CHECK(!helper_hook_ok(get, FOR_STRUCT_OPS, 0, "bpf_dummy_ops", "test_1"));
 	CHECK(helper_needs_gpl(helper_by_name("bpf_get_func_ip"), FOR_KPROBE, 0));
 	CHECK(!helper_needs_gpl(helper_by_name("bpf_get_func_ip"), FOR_KPROBE, BPF_TRACE_KPROBE_MULTI));
 	CHECK(kfunc_hook_ok(kfunc_by_name("bpf_sock_destroy"), FOR_TRACE_BTF, BPF_TRACE_ITER, NULL));

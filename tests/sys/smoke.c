@@ -156,6 +156,17 @@ TEST(printed_text_comes_out_of_the_trace_pipe)
 	close(prog);
 }
 
+/* What has a row and no body is verified; running it is refused. */
+TEST(a_program_that_needs_a_missing_helper_loads_and_does_not_run)
+{
+	struct skep_run run = {.size = sizeof(run)};
+	int prog = load(BPF_PROG_TYPE_RAW_TRACEPOINT, "call bpf_get_current_task#35\nr0 = 0\nexit", NULL, 0);
+
+	REQUIRE(prog >= 0);
+	CHECK_EQ(skep_run(engine, prog, &run), -EOPNOTSUPP);
+	close(prog);
+}
+
 int main(void)
 {
 	open_engine();
@@ -165,6 +176,7 @@ int main(void)
 	RUN(a_fault_names_instruction_and_place);
 	RUN(the_log_says_why_a_program_is_refused);
 	RUN(printed_text_comes_out_of_the_trace_pipe);
+	RUN(a_program_that_needs_a_missing_helper_loads_and_does_not_run);
 	skep_close(engine);
 	return test_end();
 }
