@@ -263,6 +263,8 @@ static int map_param(struct verifier *v, struct call *c, const struct param *p)
 	const struct reg *r = reg_of(v, p->regno);
 	const struct btf_record *f;
 
+	if (reg_base(r->type) == R_BTF)
+		return 0; /* a struct bpf_map of the kernel's */
 	if (r->type != R_MAP)
 		return reject(v, REJECT_KFUNC_ARG, "pointer in R%u isn't map pointer", p->regno);
 	f = &r->map->record;
