@@ -469,6 +469,13 @@ struct iter_arg {
 };
 const struct iter_arg *iter_args(const char *iter, u32 *n); /* NULL: Linux has no such iterator */
 
+enum member_rule {
+	MEMBER_OPEN,
+	MEMBER_NO_SLEEP, /* to programs that do not sleep */
+	MEMBER_UNSUPPORTED,
+};
+enum member_rule member_rule(const char *type, const char *member); /* of struct `type`, which programs implement */
+
 /* ---- sections.def: ELF section names of programs, and what they mean ---- */
 struct section {
 	const char *name; /* in libbpf's notation: "tcx/ingress"; "kprobe.session+": "kprobe.session" or "kprobe.session/..." */

@@ -11,18 +11,32 @@ static const struct named func_rows[] = {
 #define FUNC(name, flags) {#name, flags},
 #define PREFIX(name, flags)
 #define ITER(name, arg, kind, flags, type)
+#define MEMBER(type, member, rule)
 #include "abi/targets.def"
 };
 static const struct named prefix_rows[] = {
 #define FUNC(name, flags)
 #define PREFIX(name, flags) {#name, flags},
 #define ITER(name, arg, kind, flags, type)
+#define MEMBER(type, member, rule)
 #include "abi/targets.def"
 };
 static const struct iter_arg iter_rows[] = {
 #define FUNC(name, flags)
 #define PREFIX(name, flags)
 #define ITER(name, arg, kind, flags, type) {#name, arg, kind, flags, #type},
+#define MEMBER(type, member, rule)
+#include "abi/targets.def"
+};
+
+static const struct {
+	const char *type, *member;
+	enum member_rule rule;
+} member_rows[] = {
+#define FUNC(name, flags)
+#define PREFIX(name, flags)
+#define ITER(name, arg, kind, flags, type)
+#define MEMBER(type, member, rule) {#type, member, rule},
 #include "abi/targets.def"
 };
 
@@ -66,4 +80,12 @@ const struct iter_arg *iter_args(const char *iter, u32 *n)
 			++*n;
 		}
 	return first;
+}
+
+enum member_rule member_rule(const char *type, const char *member)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(member_rows); i++)
+		if (!strcmp(member_rows[i].type, type) && (!*member_rows[i].member || !strcmp(member_rows[i].member, member)))
+			return member_rows[i].rule;
+	return MEMBER_OPEN;
 }

@@ -180,6 +180,7 @@ static int take_member(struct load *l)
 	struct prog *p = l->p;
 	struct btf_struct_ops ops;
 	struct btf_arg_info *infos;
+	enum member_rule rule;
 	const char *name = "";
 	s32 n;
 
@@ -194,6 +195,9 @@ static int take_member(struct load *l)
 	p->attach_proto = btf_struct_ops_proto(&ops, p->attach_type, &name);
 	if (!p->attach_proto)
 		return load_refuse(l, -EINVAL, "attach to invalid member %s(@idx %u) of struct %s", name, p->attach_type, ops.name);
+	rule = member_rule(ops.name, name);
+	if (rule == MEMBER_UNSUPPORTED || (rule == MEMBER_NO_SLEEP && p->sleepable))
+		return load_refuse(l, rule == MEMBER_UNSUPPORTED ? -ENOTSUPP : -EINVAL, "attach to unsupported member %s of struct %s", name, ops.name);
 	infos = arena_array(&p->arena, BTF_MOST_ARGS, sizeof(*infos));
 	if (!infos)
 		return -ENOMEM;

@@ -413,12 +413,47 @@ TEST(iterators_are_those_of_linux)
 	btf_free(&b);
 }
 
+/* ---- structs of functions ---- */
+
+TEST(members_are_open_as_in_linux)
+{
+	struct skep_options o = {.size = sizeof(o), .kernel_btf = VMLINUX};
+	u32 compared = 0;
+	struct skep *k;
+	struct btf b;
+
+	if (!kernel_loads(BPF_PROG_TYPE_SOCKET_FILTER))
+		SKIP(KERNEL_MISSING);
+	if (btf_open_file(&b, &mem_libc, VMLINUX, NULL))
+		SKIP("the kernel has no BTF");
+	REQUIRE(skep_open(&k, &o) == 0);
+	for (u32 id = 1; id < btf_type_count(&b); id++) {
+		struct btf_struct_ops ops;
+
+		if (btf_struct_ops_find(&b, id, &ops))
+			continue;
+		for (u32 i = 0; i <= btf_vlen_of(ops.type) * 2 + 1; i++) {
+			struct load_case c = {.type = BPF_PROG_TYPE_STRUCT_OPS, .attach = i / 2, .flags = i & 1 ? SLEEPS : 0};
+			int theirs = load(&c, id, on_kernel, NULL, logs[0]), ours = load(&c, id, on_skep, k, logs[1]);
+
+			if (theirs != ours || (says(logs[0]) && strcmp(logs[0], logs[1])))
+				test_fail(__FILE__, __LINE__, "member %u of %s, flags %u: Linux %d \"%s\", skep %d \"%s\"", c.attach, ops.name, c.flags,
+					  theirs, logs[0], ours, logs[1]);
+			compared++;
+		}
+	}
+	printf("# %u loads compared\n", compared);
+	btf_free(&b);
+	skep_close(k);
+}
+
 TEST(rows_are_sorted)
 {
 	static const char *const names[] = {
 #define FUNC(name, flags) #name,
 #define PREFIX(name, flags)
 #define ITER(name, arg, kind, flags, type)
+#define MEMBER(type, member, rule)
 #include "abi/targets.def"
 	};
 
@@ -437,6 +472,7 @@ int main(void)
 	RUN(users_without_capabilities_load_filters_only);
 	RUN(packets_of_cgroup_programs_need_a_capability);
 	RUN(iterators_are_those_of_linux);
+	RUN(members_are_open_as_in_linux);
 	RUN(rows_are_sorted);
 	return test_end();
 }
