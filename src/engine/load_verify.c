@@ -41,6 +41,15 @@ static void take_options(struct load *l, struct verify_options *o)
 	};
 }
 
+/* All that must hold for the interpreter, which checks the rest as it goes. */
+static int frame_pointer_kept(struct load *l)
+{
+	for (u32 i = 0; i < l->p->n; i++)
+		if (insn_destination(&l->p->insns[i]) == 10)
+			return load_refuse(l, -EACCES, "%u: frame pointer is read only", i);
+	return 0;
+}
+
 int load_verify(struct load *l)
 {
 	struct verify_options o;
@@ -48,7 +57,7 @@ int load_verify(struct load *l)
 	int err;
 
 	if (l->k->options.unverified)
-		return 0;
+		return frame_pointer_kept(l);
 	take_options(l, &o);
 	if (l->check) { /* the kernel's verdict first: it is what the log shows then */
 		u64 started = os_clock_ns(1 /* CLOCK_MONOTONIC */);

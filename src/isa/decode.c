@@ -54,12 +54,10 @@ static u32 access_size(u8 code)
 	}
 }
 
-static int check_regs(struct decoder *d, const struct insn *i, bool writes_dst)
+static int check_regs(struct decoder *d, const struct insn *i)
 {
 	if (i->dst > REG_FP || i->src > REG_FP)
 		return refuse(d, "register r%u does not exist: r0 to r10", i->dst > REG_FP ? i->dst : i->src);
-	if (writes_dst && i->dst == REG_FP)
-		return refuse(d, "frame pointer is read only: r10 cannot be written");
 	return 0;
 }
 
@@ -84,7 +82,7 @@ static int decode_byteswap(struct decoder *d, const struct raw_insn *r, struct i
 	i->op = alu64 ? OP_BSWAP : r->code & SRC_X ? OP_BE : OP_LE;
 	i->width = (u8)r->imm;
 	i->imm_src = true;
-	return check_regs(d, i, true);
+	return check_regs(d, i);
 }
 
 static int decode_cast(struct decoder *d, const struct raw_insn *r, struct insn *i)
@@ -92,7 +90,7 @@ static int decode_cast(struct decoder *d, const struct raw_insn *r, struct insn 
 	if (r->imm != 1 && r->imm != 1 << 16)
 		return refuse(d, "addr_space_cast insn can only convert between address space 1 and 0");
 	i->op = OP_ADDR_SPACE_CAST;
-	return check_regs(d, i, true);
+	return check_regs(d, i);
 }
 
 static int decode_alu(struct decoder *d, const struct raw_insn *r, struct insn *i)
@@ -115,7 +113,7 @@ static int decode_alu(struct decoder *d, const struct raw_insn *r, struct insn *
 		return reserved(d, "a negation");
 	if (op_table[i->op].code == 0xb0 && r->off && (i->imm_src || (r->off == 32 && !wide)))
 		return reserved(d, "a sign-extending move");
-	return check_regs(d, i, true);
+	return check_regs(d, i);
 }
 
 static int set_target(struct decoder *d, struct insn *i, s64 delta)
@@ -179,7 +177,7 @@ static int decode_jump(struct decoder *d, const struct raw_insn *r, struct insn 
 		return unknown(d);
 	if (i->imm_src ? i->src != 0 : r->imm != 0)
 		return reserved(d, "a conditional jump");
-	if (check_regs(d, i, false))
+	if (check_regs(d, i))
 		return -EINVAL;
 	return set_target(d, i, r->off);
 }
@@ -198,8 +196,8 @@ static int decode_imm64(struct decoder *d, const struct raw_insn *r, struct insn
 	if (r[1].imm && (i->pseudo == PSEUDO_MAP_FD || i->pseudo == PSEUDO_MAP_IDX))
 		return refuse(d, "unrecognized bpf_ld_imm64 insn: the second slot of a map load must be zero; a value's offset "
 				 "needs src %u", i->pseudo + 1u);
-	d->out[d->at + 1] = (struct insn){.op = OP_PAD};
-	return check_regs(d, i, true);
+	d->out[d->at + 1] = (struct insn){.op = OP_PAD, .target = -1};
+	return check_regs(d, i);
 }
 
 static int decode_load(struct decoder *d, const struct raw_insn *r, struct insn *i)
@@ -221,13 +219,13 @@ static int decode_load(struct decoder *d, const struct raw_insn *r, struct insn 
 		i->op = (r->code & 0xe0) == MODE_ABS ? OP_LD_ABS : OP_LD_IND;
 		if (i->dst || r->off || (i->op == OP_LD_ABS && i->src))
 			return reserved(d, "a packet load");
-		return check_regs(d, i, false);
+		return check_regs(d, i);
 	case MODE_MEM:
 	case MODE_MEMSX:
 		i->op = (r->code & 0xe0) == MODE_MEM ? OP_LDX : OP_LDXS;
 		if (packet || (i->op == OP_LDXS && i->width == 8))
 			return unknown(d);
-		return r->imm ? reserved(d, "a load") : check_regs(d, i, true);
+		return r->imm ? reserved(d, "a load") : check_regs(d, i);
 	}
 	return unknown(d);
 }
@@ -248,9 +246,7 @@ static int decode_atomic(struct decoder *d, const struct raw_insn *r, struct ins
 		return refuse(d, "BPF_ATOMIC uses invalid atomic opcode %02x", (u32)r->imm);
 	if (i->width < 4 && i->op != OP_LOAD_ACQ && i->op != OP_STORE_REL)
 		return refuse(d, "invalid atomic operand size: atomics are of 4 or 8 bytes, not %u", i->width);
-	if (op_table[i->op].flags & OPF_FETCH && i->src == REG_FP)
-		return refuse(d, "frame pointer is read only: r10 cannot receive the old value");
-	return check_regs(d, i, i->op == OP_LOAD_ACQ);
+	return check_regs(d, i);
 }
 
 static int decode_store(struct decoder *d, const struct raw_insn *r, struct insn *i)
@@ -267,7 +263,7 @@ static int decode_store(struct decoder *d, const struct raw_insn *r, struct insn
 	i->op = constant ? OP_ST : OP_STX;
 	if (constant ? i->src != 0 : r->imm != 0)
 		return reserved(d, "a store");
-	return check_regs(d, i, false);
+	return check_regs(d, i);
 }
 
 static int decode_one(struct decoder *d)
@@ -323,4 +319,29 @@ int insns_decode(const struct raw_insn *raw, u32 n, struct insn *out, struct ins
 			d.at++;
 	}
 	return check_targets(&d);
+}
+
+s32 insn_destination(const struct insn *i)
+{
+	switch (op_table[i->op].class) {
+	case OPS_ALU: return i->dst;
+	case OPS_JMP: return -1;
+	case OPS_ATOMIC: return op_table[i->op].flags & OPF_FETCH ? i->src : -1;
+	default: break;
+	}
+	switch ((enum op)i->op) {
+	case OP_LE:
+	case OP_BE:
+	case OP_BSWAP:
+	case OP_ADDR_SPACE_CAST:
+	case OP_LDX:
+	case OP_LDXS:
+	case OP_LOAD_ACQ:
+	case OP_LD_IMM64: return i->dst;
+	case OP_CMPXCHG:
+	case OP_LD_ABS:
+	case OP_LD_IND:
+	case OP_CALL: return 0;
+	default: return -1;
+	}
 }

@@ -69,6 +69,8 @@ struct insn_error {
 /* decode.c: all n slots. 0, -EINVAL with *err set. Checks everything that can be known without a program:
  * opcodes, registers, reserved fields, jump targets inside the program and not into a PAD. */
 int insns_decode(const struct raw_insn *raw, u32 n, struct insn *out, struct insn_error *err);
+/* The register that it writes, -1: none. R10, the frame pointer, may not be: whoever runs the program sees to that. */
+s32 insn_destination(const struct insn *insn);
 /* encode.c: the inverse; insn_encode writes one slot, or two for LD_IMM64. Returns the number written. */
 u32 insn_encode(const struct insn *insn, u32 at, struct raw_insn out[2]);
 

@@ -78,9 +78,9 @@ static void log_pointer_parts(struct verifier *v, const struct reg *r)
 		struct text t;
 
 		text_open(&t, v->log->mem);
-		scalar_text(&t, &r->v);
-		if (t.len > 2) /* without its parentheses */
-			log_add(v, "%s%.*s", sep, (int)t.len - 2, text_str(&t) + 1);
+		scalar_ranges_text(&t, &r->v, sep);
+		if (t.len)
+			log_add(v, "%s", text_str(&t));
 		text_close(&t);
 	} else if (r->v.bits.value) {
 		log_add(v, "%simm=", sep);

@@ -36,13 +36,6 @@ static const struct refusal refusals[] = {
 	{{I(0x7b, 1, 13, 0, 0), EXIT}, 2, 0, "register r13 does not exist"},
 	{{I(0x1d, 1, 11, 0, 0), EXIT}, 2, 0, "register r11 does not exist"},
 	{{I(0x48, 0, 11, 0, 0), EXIT}, 2, 0, "register r11 does not exist"},
-	{{I(0xb7, 10, 0, 0, 0), EXIT}, 2, 0, "frame pointer is read only"},
-	{{I(0x07, 10, 0, 0, 8), EXIT}, 2, 0, "frame pointer is read only"},
-	{{I(0x79, 10, 1, 0, 0), EXIT}, 2, 0, "frame pointer is read only"},
-	{{I(0x18, 10, 0, 0, 0), {0}, EXIT}, 3, 0, "frame pointer is read only"},
-	{{I(0xd7, 10, 0, 0, 16), EXIT}, 2, 0, "frame pointer is read only"},
-	{{I(0xdb, 1, 10, 0, 1), EXIT}, 2, 0, "r10 cannot receive the old value"},
-	{{I(0xdb, 10, 1, 0, 0x100), EXIT}, 2, 0, "frame pointer is read only"},
 	/* arithmetic */
 	{{I(0x07, 1, 2, 0, 5), EXIT}, 2, 0, "reserved field of an arithmetic instruction"},
 	{{I(0x0f, 1, 2, 0, 5), EXIT}, 2, 0, "reserved field of an arithmetic instruction"},

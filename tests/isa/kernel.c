@@ -16,7 +16,7 @@ static char text_of_log[65536];
 static bool blames_encoding(const char *text)
 {
 	static const char *const words[] = {"reserved field", "unknown opcode", "invalid BPF_", "invalid bpf_ld_imm64", "unrecognized bpf_ld_imm64",
-					    "out of range", "frame pointer is read only", "invalid atomic", "is invalid", "incorrect"};
+					    "out of range", "invalid atomic", "is invalid", "incorrect"};
 
 	for (u32 k = 0; k < ARRAY_SIZE(words); k++)
 		if (strstr(text, words[k]))
