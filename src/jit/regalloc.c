@@ -383,7 +383,7 @@ static void constraints(struct alloc *a)
 			for (u32 k = 0; k < ins->n; k++) {
 				u32 dst = m->list[ins->list + 2 * k], src = m->list[ins->list + 2 * k + 1];
 
-				if (src < m->ir->n_nodes && ir_is_const(m->ir, src))
+				if (src == dst || (src < m->ir->n_nodes && ir_is_const(m->ir, src)))
 					continue;
 				root(a, dst)->hint = src;
 				if (!root(a, src)->hint)

@@ -92,7 +92,7 @@ static void share_uses(struct promote *p, u32 v)
 {
 	struct ir *f = p->f;
 	const struct ir_node *n = &f->node[v];
-	s64 from, to;
+	s64 from, to, exact;
 
 	if (n->op == IR_CALL) {
 		share_call(p, &f->call[n->imm]);
@@ -104,7 +104,7 @@ static void share_uses(struct promote *p, u32 v)
 			return;
 		if (!bounded(p, n->arg[0], &from, &to))
 			share(p, -FRAME, 0);
-		else if (from != to || n->op == IR_ATOMIC)
+		else if (n->op == IR_ATOMIC || !opt_frame_offset(f, n->arg[0], &exact))
 			share(p, from + n->imm, to + n->imm + n->width);
 	} else if (n->op == IR_RETURN || n->op == IR_TAIL) {
 		if (f->kinds[n->arg[0]] & PTR_STACK)

@@ -550,7 +550,7 @@ static void moves(struct select *s, u32 b)
 	ir_each(f, v, to) {
 		if (f->node[v].op != IR_PHI)
 			break;
-		n += s->uses[v] && ir_phi_args(f, v)[p] != v;
+		n += s->uses[v] > 0; /* also one that keeps its value: it must live on */
 	}
 	if (!n)
 		return;
@@ -566,7 +566,7 @@ static void moves(struct select *s, u32 b)
 		if (f->node[v].op != IR_PHI)
 			break;
 		x = ir_phi_args(f, v)[p];
-		if (!s->uses[v] || x == v)
+		if (!s->uses[v])
 			continue;
 		s->m->list[list + 2 * k] = v;
 		s->m->list[list + 2 * k++ + 1] = x;
