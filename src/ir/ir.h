@@ -106,6 +106,7 @@ struct ir {
 	u32 *consts, n_consts, cap_consts; /* hash of CONST nodes */
 	u32 *rpo, n_rpo; /* blocks that can be reached, in reverse postorder */
 	u32 frame_size; /* bytes of stack below r10 that accesses may touch */
+	u64 clear; /* bit i: the eight bytes at r10 - 8 * (i + 1) are cleared on entry */
 	u32 params[6]; /* nodes; 0: not used */
 	u32 frame;
 	u8 *kinds; /* per node: what it may point to; opt/memory.c */

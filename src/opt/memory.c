@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What addresses point to, contexts, and the size of the frame.
+ * What addresses point to, and contexts.
  *
  * The memory model. Private are the part of the frame that no other code is given an address of, the packet's bytes, and the run's
  * own state: ordinary alias rules. Every other load or store is a relaxed atomic: it happens exactly once, and is never
@@ -281,33 +281,4 @@ bool opt_frame_offset(const struct ir *f, u32 v, s64 *off)
 
 	*off = strip(f, v, &base);
 	return base == f->frame;
-}
-
-/* Constant offsets say how deep the frame is used; an offset that is not constant may reach all of it. */
-void opt_frame(struct ir *f)
-{
-	s64 deepest = 0;
-
-	ir_each_rpo(f, i, b)
-		ir_each(f, v, b) {
-			const struct ir_node *n = &f->node[v];
-			u32 use[IR_USES], k = n->op == IR_PHI ? 0 : ir_uses(f, v, use);
-			bool access = n->op == IR_LOAD || n->op == IR_LOADS || n->op == IR_STORE || n->op == IR_ATOMIC;
-			s64 off;
-
-			for (u32 a = 0; n->op == IR_PHI && a < f->block[b].n_pred; a++)
-				if (f->kinds[ir_phi_args(f, v)[a]] & PTR_STACK)
-					deepest = -RUN_STACK;
-			while (k--) {
-				if (!opt_frame_offset(f, use[k], &off))
-					continue;
-				if (n->op == OP_ADD && n->width == 64 && ir_is_const(f, n->arg[1]))
-					continue;
-				deepest = access && k == 0 ? MIN(deepest, off + n->imm) : n->op == IR_CALL ? MIN(deepest, off) : -RUN_STACK;
-				if (n->op == IR_CALL && f->call[n->imm].kind == IRC_SUBPROG)
-					deepest = -RUN_STACK;
-				deepest = MAX(deepest, -RUN_STACK);
-			}
-		}
-	f->frame_size = (u32)-deepest;
 }

@@ -9,7 +9,9 @@
 bool opt_kinds_of_program(struct ir *f, u32 n); /* false: out of memory */
 void opt_kinds(struct ir *f); /* f->kinds, and every access's */
 void opt_context(struct ir *f); /* context fields that load as addresses; always runs */
-void opt_frame(struct ir *f); /* how much stack remains; always runs */
+/* frame.c */
+void opt_frame(struct ir *f); /* how much stack remains, and what is cleared on entry; always runs */
+/* memory.c */
 bool opt_frame_offset(const struct ir *f, u32 v, s64 *off); /* is v r10 plus a constant? */
 
 /* bits.c: per node, bits that may be one; with room for more nodes. NULL: out of memory */

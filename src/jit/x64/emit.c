@@ -450,6 +450,32 @@ static void push(struct mach *m, u32 reg, u32 opcode)
 	x64_byte(m, opcode | (reg & 7));
 }
 
+/* Neither register that this uses holds a parameter. */
+static void clear_frame(struct emit *e)
+{
+	struct mach *m = e->m;
+	u64 clear = m->ir->clear;
+	u32 n = (u32)__builtin_popcountll(clear), again;
+
+	if (!n)
+		return;
+	x64_movi(m, RAX, 0, false);
+	if (n > 12) { /* all that lies between */
+		u32 last = 64 - (u32)__builtin_clzll(clear), first = (u32)__builtin_ctzll(clear);
+
+		x64_movi(m, R10, last - first, false);
+		again = m->size;
+		x64_rm(m, 0x89, true, RAX, (struct x64_mem){RSP, R10, 8, (s32)e->fp - (s32)last * 8 - 8}, 0, false, 0);
+		x64_alui(m, ALU_SUB, false, R10, 1);
+		x64_byte(m, 0x75);
+		x64_byte(m, (u8)(again - m->size - 1));
+		return;
+	}
+	for (u32 i = 0; i < 64; i++)
+		if (clear >> i & 1)
+			x64_rm(m, 0x89, true, RAX, (struct x64_mem){RSP, NO_REG, 1, (s32)e->fp - 8 * (s32)(i + 1)}, 0, false, 0);
+}
+
 static void prologue(struct emit *e)
 {
 	struct mach *m = e->m;
@@ -467,6 +493,7 @@ static void prologue(struct emit *e)
 		e->frame += 8; /* the return address: calls are made with an aligned stack */
 	if (e->frame)
 		x64_alui(m, ALU_SUB, true, RSP, (s32)e->frame);
+	clear_frame(e);
 }
 
 static void epilogue(struct emit *e)

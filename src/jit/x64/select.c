@@ -108,7 +108,7 @@ static struct address match(const struct select *s, u32 v, s64 disp, bool first)
 			y = strip_constant(s, y, &a);
 		a.base = x;
 		set_index(s, &a, y);
-		if (s->f->node[a.base].op == IR_CONST) { /* an address that needs a register */
+		if (ir_is_const(s->f, a.base) || ir_is_const(s->f, a.index)) { /* an address that needs a register */
 			return (struct address){.base = v, .scale = 1, .disp = (s32)disp};
 		}
 	}
