@@ -452,7 +452,7 @@ static void result_map_value(struct verifier *v, const struct call *c, struct re
 	reg_set_pointer(r0, R_MAP_VALUE | flags);
 	r0->map = c->map;
 	r0->map_uid = c->map_uid;
-	if (!(c->helper->ret & RET_NULLABLE) && btf_record_has(special_fields(r0), BTF_SPIN_LOCK | BTF_RES_SPIN_LOCK))
+	if (!(flags & R_NULLABLE) && btf_record_has(special_fields(r0), BTF_SPIN_LOCK | BTF_RES_SPIN_LOCK))
 		r0->id = new_id(v);
 }
 

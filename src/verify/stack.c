@@ -333,7 +333,7 @@ int stack_read(struct verifier *v, struct reg *ptr, u32 regno, s32 off, u32 size
 
 int stack_bounds(struct verifier *v, u32 regno, const struct reg *ptr, s32 off, s64 size, u32 use)
 {
-	const char *how = !(use & MEM_DIRECT) ? " indirect access to" : use & MEM_READ ? " read from" : " write to";
+	const char *how = use & MEM_WRITE ? " write to" : " read from";
 	struct frame *f = v->cur->frame[ptr->frame];
 	bool grows = use & MEM_WRITE || v->allow_uninit_stack;
 	s64 min, max, lowest = grows ? -STACK_BYTES : -(s64)f->n_slots * SLOT_BYTES;
@@ -369,7 +369,7 @@ int stack_bounds(struct verifier *v, u32 regno, const struct reg *ptr, s32 off, 
 
 /* ---- memory arguments ---- */
 
-/* A call may write anything there. */
+/* A call that writes may write anything there. */
 static void clobber(struct verifier *v, struct stack_slot *s, u8 *kind)
 {
 	if (stack_is_spill(s)) {
@@ -392,38 +392,36 @@ static int raw_area(struct verifier *v, u32 regno, struct frame *f, s32 min, s32
 	return 0;
 }
 
-static int area_uninitialised(struct verifier *v, u32 regno, const struct reg *ptr, const char *how, s32 min, s32 i, u64 size)
+static int area_uninitialised(struct verifier *v, u32 regno, const struct reg *ptr, s32 min, s32 i, u64 size)
 {
 	char bits[48];
 
 	if (scalar_is_const(&ptr->v))
-		reject(v, REJECT_STACK_UNINITIALISED, "invalid%s read from stack R%u off %d+%d size %llu", how, regno, min, i - min,
+		reject(v, REJECT_STACK_UNINITIALISED, "invalid read from stack R%u off %d+%d size %llu", regno, min, i - min,
 		       (unsigned long long)size);
 	else
-		reject(v, REJECT_STACK_UNINITIALISED, "invalid%s read from stack R%u var_off %s+%d size %llu", how, regno,
+		reject(v, REJECT_STACK_UNINITIALISED, "invalid read from stack R%u var_off %s+%d size %llu", regno,
 		       tnum_text(bits, sizeof(bits), ptr->v.bits), i - min, (unsigned long long)size);
 	return v->why->err;
 }
 
 int stack_range(struct verifier *v, u32 regno, struct reg *ptr, s32 off, u64 size, bool zero_size, u32 use)
 {
-	const char *how = use & MEM_DIRECT ? "" : " indirect";
 	struct frame *f = v->cur->frame[ptr->frame];
-	bool direct = use & MEM_DIRECT;
 	char bits[48];
 	s32 min, max;
 	int err;
 
 	if (size == 0 && !zero_size)
 		return reject(v, REJECT_SIZE_ZERO, "invalid zero-sized read");
-	err = stack_bounds(v, regno, ptr, off, (s64)size, direct ? use : MEM_WRITE);
+	err = stack_bounds(v, regno, ptr, off, (s64)size, use);
 	if (err)
 		return err;
 	if (scalar_is_const(&ptr->v)) {
 		min = max = (s32)ptr->v.bits.value + off;
 	} else {
 		if (!v->bypass_spec_v1)
-			return reject(v, REJECT_STACK_VARIABLE, "R%u%s variable offset stack access prohibited for !root, var_off=%s", regno, how,
+			return reject(v, REJECT_STACK_VARIABLE, "R%u variable offset stack access prohibited for !root, var_off=%s", regno,
 				      tnum_text(bits, sizeof(bits), ptr->v.bits));
 		use &= ~(u32)MEM_RAW;
 		min = (s32)ptr->v.smin + off;
@@ -438,8 +436,8 @@ int stack_range(struct verifier *v, u32 regno, struct reg *ptr, s32 off, u64 siz
 		bool plain = *kind == S_MISC || *kind == S_ZERO || (*kind == S_NONE && v->allow_uninit_stack);
 
 		if (!plain && !(spilled && !special_kind(*kind)))
-			return area_uninitialised(v, regno, ptr, how, min, i, size);
-		if (!direct && *kind != S_MISC)
+			return area_uninitialised(v, regno, ptr, min, i, size);
+		if (use & MEM_WRITE && *kind != S_MISC)
 			clobber(v, s, kind);
 		note_read(v, f, slot_of(i));
 	}
