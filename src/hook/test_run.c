@@ -285,6 +285,8 @@ int hook_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 	case RUN_OWN: return flat_test_run(k, p, a);
 	case RUN_NONE: break;
 	}
+	if (!(p->kind->flags & PT_TEST_RUN))
+		return -ENOTSUPP;
 	log_line(k, "PROG_TEST_RUN: programs of type %s cannot be run by skep %s: they are verified only", p->kind->name, skep_version());
 	return -EOPNOTSUPP;
 }
