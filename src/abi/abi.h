@@ -330,6 +330,9 @@ bool kfunc_hook_ok(const struct kfunc *f, u64 avail, u32 attach_type, const char
 /* map_allows(), and for sockmaps the types of program that may update them: else "cannot update sockmap in this context" comes first */
 bool map_use_ok(u32 kind, enum map_use use, u64 avail, u32 attach_type);
 
+/* values.def: why a program of this type may not use the map at all, in Linux's words; NULL: it may. */
+const char *map_refusal(const struct map *m, u64 avail, bool sleepable);
+
 /* ---- fields.def, tp_args.def: how far pointers in kernel objects and in tracepoints' arguments are to be trusted ---- */
 enum field_safety {
 	SAFE_NOT,

@@ -145,6 +145,29 @@ bool map_use_ok(u32 kind, enum map_use use, u64 avail, u32 attach_type)
 	return avail & updating || (avail & FOR_SOCK_OPS && use == MAP_USE_remove);
 }
 
+static const struct {
+	u32 fields;
+	u64 types;
+	const char *text;
+} value_rules[] = {
+#define VALUE_RULE(fields, types, text) {fields, types, text},
+#include "abi/values.def"
+};
+
+const char *map_refusal(const struct map *m, u64 avail, bool sleepable)
+{
+	const struct map_rules *r = map_rules(m->spec.kind);
+
+	for (u32 i = 0; i < ARRAY_SIZE(value_rules); i++)
+		if (m->record.kinds & value_rules[i].fields && value_rules[i].types & avail)
+			return value_rules[i].text;
+	if (!r->uses)
+		return "bpf_struct_ops map cannot be used in prog";
+	if (sleepable && !r->sleepable)
+		return "Sleepable programs can only use array, hash, ringbuf and local storage maps";
+	return NULL;
+}
+
 /* ---- fields, arguments of tracepoints ---- */
 
 static const struct {

@@ -231,6 +231,23 @@ static int find_functions(struct load *l)
 
 /* ---- what pseudo loads and calls name ---- */
 
+/* May a program of this type use the map, beside those that it has? */
+static int map_fits(struct load *l, const struct map *m)
+{
+	const struct prog *p = l->p;
+	const char *why = map_refusal(m, p->kind->avail, p->sleepable);
+
+	if (why)
+		return load_refuse(l, -EINVAL, "%s", why);
+	for (u32 i = 0; i < p->n_maps; i++) {
+		if (m->ops->traits & KIND_ARENA && p->maps[i]->ops->traits & KIND_ARENA)
+			return load_refuse(l, -EBUSY, "Only one arena per program");
+		if (m->spec.kind == p->maps[i]->spec.kind && map_allows(m->spec.kind, MAP_USE_cgroup_local))
+			return load_refuse(l, -EBUSY, "only one cgroup storage of each type is allowed");
+	}
+	return 0;
+}
+
 /* The map becomes one of the program's, once. */
 static int use_map(struct load *l, u32 insn, int fd, struct map **out)
 {
@@ -246,6 +263,11 @@ static int use_map(struct load *l, u32 insn, int fd, struct map **out)
 			obj_put(o);
 			return 0;
 		}
+	err = map_fits(l, *out);
+	if (err) {
+		obj_put(o);
+		return err;
+	}
 	if (p->n_maps == PROG_MAX_MAPS) {
 		obj_put(o);
 		return refuse_insn(l, insn, -E2BIG, "The total number of maps per program has reached the limit of %d", PROG_MAX_MAPS);

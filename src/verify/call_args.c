@@ -17,7 +17,7 @@ static const u32 any_socket[] = {R_SOCK_COMMON, R_SOCKET, R_TCP_SOCK, R_XDP_SOCK
 static const u32 objects[] = {R_BTF, R_BTF | R_TRUSTED, R_BTF | R_RCU, R_NONE};
 static const u32 per_cpu[] = {R_BTF | R_PERCPU, R_BTF | R_PERCPU | R_RCU, R_BTF | R_PERCPU | R_TRUSTED, R_NONE};
 static const u32 lock_owner[] = {R_MAP_VALUE, R_BTF | R_ALLOC, R_NONE};
-static const u32 kptr_owner[] = {R_MAP_VALUE, R_BTF | R_ALLOC, R_BTF | R_ALLOC | R_NON_OWNING, R_BTF | R_ALLOC | R_NON_OWNING | R_RCU, R_NONE};
+static const u32 kptr_owner[] = {R_MAP_VALUE, R_BTF | R_ALLOC, R_NONE};
 static const u32 dynptrs[] = {R_STACK, R_DYNPTR, R_NONE};
 static const u32 number[] = {R_SCALAR, R_NONE};
 static const u32 context[] = {R_CTX, R_NONE};
@@ -540,6 +540,8 @@ int helper_arg(struct verifier *v, struct call *c, u32 i)
 		if (err)
 			return err;
 	}
+	if ((kind == ARG_VALUE || kind == ARG_VALUE_OUT) && arg != ARG_VALUE && c->map && map_rules(c->map->spec.kind)->gives == GIVES_SOCKET)
+		return reject(v, REJECT_MAP_MISMATCH, "invalid arg_type for sockmap/sockhash");
 	arg = value_arg(c, arg);
 	kind = kind_of(arg);
 	null_passed = arg & ARG_NULLABLE && reg_is_null(r);

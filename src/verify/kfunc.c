@@ -28,6 +28,8 @@ static int resolve_one(struct verifier *v, u32 i)
 	if (!btf_func_proto(v->vmlinux, (u32)in->imm))
 		return reject(v, REJECT_KFUNC_UNKNOWN, "kernel function btf_id %u does not have a valid func_proto", (u32)in->imm);
 	v->aux[i].kfunc = kfunc_by_name(btf_name_of(v->vmlinux, t));
+	if (v->aux[i].kfunc && v->aux[i].kfunc->role == KROLE_DEVICE) /* no program of an engine is bound to a device */
+		return reject(v, REJECT_KFUNC_NOT_ALLOWED, "metadata kfuncs require device-bound program");
 	return 0;
 }
 

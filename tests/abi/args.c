@@ -14,6 +14,40 @@ enum { MOST = 64, AREA = 64, KINDS = 34, WORD = 8 };
 
 static int maps[KINDS], constant_map, value_map, inner_map;
 
+/* Maps are made in both; a descriptor of the kernel's stands for the pair. */
+static int pairs[64][2];
+static u32 n_pairs;
+
+static s32 pair_of(s32 fd)
+{
+	for (u32 i = 0; i < n_pairs; i++)
+		if (pairs[i][0] == fd)
+			return pairs[i][1];
+	return -1;
+}
+
+static int both(int cmd, union bpf_attr *a, u32 size, u32 *fd)
+{
+	int kernel = kernel_bpf(cmd, a, size);
+	u32 theirs = fd ? *fd : 0;
+
+	if (!engine)
+		return kernel;
+	if (fd)
+		*fd = (u32)pair_of((s32)*fd);
+	if (cmd == BPF_MAP_CREATE) {
+		a->btf_fd = a->btf_fd ? (u32)our_btf : 0;
+		a->inner_map_fd = a->inner_map_fd ? (u32)pair_of((s32)a->inner_map_fd) : 0;
+		pairs[n_pairs][1] = skep_bpf(engine, cmd, a, size);
+		pairs[n_pairs++][0] = kernel;
+	} else {
+		skep_bpf(engine, cmd, a, size);
+	}
+	if (fd)
+		*fd = theirs;
+	return kernel;
+}
+
 static int map_new(u32 kind, u32 key, u32 value, u32 entries, u32 flags, bool types)
 {
 	union bpf_attr a = {.map_type = kind, .key_size = key, .value_size = value, .max_entries = entries, .map_flags = flags};
@@ -26,7 +60,7 @@ static int map_new(u32 kind, u32 key, u32 value, u32 entries, u32 flags, bool ty
 		a.inner_map_fd = (u32)inner_map;
 	if (kind == UAPI_MAP_ARENA)
 		a.map_extra = 1ull << 44; /* where clients map it */
-	return kernel_bpf(BPF_MAP_CREATE, &a, sizeof(a));
+	return both(BPF_MAP_CREATE, &a, sizeof(a), NULL);
 }
 
 static void open_maps(void)
@@ -56,10 +90,10 @@ static void open_maps(void)
 	a.map_fd = (u32)constant_map;
 	a.key = (u64)(uintptr_t)&zero;
 	a.value = (u64)(uintptr_t)&text;
-	kernel_bpf(BPF_MAP_UPDATE_ELEM, &a, sizeof(a));
+	both(BPF_MAP_UPDATE_ELEM, &a, sizeof(a), &a.map_fd);
 	memset(&a, 0, sizeof(a));
 	a.map_fd = (u32)constant_map;
-	kernel_bpf(BPF_MAP_FREEZE, &a, sizeof(a));
+	both(BPF_MAP_FREEZE, &a, sizeof(a), &a.map_fd);
 }
 
 /* int; int ()(void); static functions "main" and "callback" of it */
@@ -80,6 +114,7 @@ static int open_btf(void)
 
 	memcpy(b.types, types, sizeof(types));
 	memcpy(b.names, names, sizeof(names));
+	our_btf = engine ? skep_bpf(engine, BPF_BTF_LOAD, &a, sizeof(a)) : -1;
 	return kernel_bpf(BPF_BTF_LOAD, &a, sizeof(a));
 }
 
@@ -494,9 +529,21 @@ TEST(maps_of_sleepable_programs)
 	CHECK(seen > 28);
 }
 
+TEST(the_engine_judged_as_the_kernel)
+{
+	if (!engine)
+		SKIP(KERNEL_MISSING);
+	for (u32 i = 0; i < n_pairs; i++)
+		CHECK_EQ(pairs[i][1] >= 0, pairs[i][0] >= 0);
+	CHECK_EQ(close_engine(), 0);
+	CHECK(loads_compared > 1500);
+}
+
 int main(void)
 {
 	(void)!btf_open_file(&vmlinux, &mem_libc, "/sys/kernel/btf/vmlinux", NULL);
+	open_engine();
+	our_map = pair_of;
 	program_btf = open_btf();
 	open_maps();
 	RUN(arguments_of_every_helper);
@@ -504,6 +551,7 @@ int main(void)
 	RUN(kinds_of_maps_of_every_helper);
 	RUN(updates_of_sockmaps_by_program_type);
 	RUN(maps_of_sleepable_programs);
+	RUN(the_engine_judged_as_the_kernel);
 	if (vmlinux.n_types)
 		btf_free(&vmlinux);
 	return test_end();

@@ -158,12 +158,23 @@ TEST(kernel_functions_are_complete)
 	CHECK(seen > 100);
 }
 
+/* Every program of the two tests above went to an engine with the kernel's types, too: same verdict, same reason. */
+TEST(the_engine_judged_as_the_kernel)
+{
+	if (!engine)
+		SKIP(KERNEL_MISSING);
+	CHECK_EQ(close_engine(), 0);
+	CHECK(loads_compared > 20000);
+}
+
 int main(void)
 {
 	(void)!btf_open_file(&vmlinux, &mem_libc, "/sys/kernel/btf/vmlinux", NULL);
+	open_engine();
 	RUN(helpers_by_program_type);
-	RUN(helpers_that_need_cap_perfmon);
 	RUN(kernel_functions_by_program_type);
+	RUN(the_engine_judged_as_the_kernel);
+	RUN(helpers_that_need_cap_perfmon);
 	RUN(kernel_functions_are_complete);
 	if (vmlinux.n_types)
 		btf_free(&vmlinux);

@@ -6,13 +6,18 @@
 #include "abi/abi.h"
 #include "btf/btf.h"
 #include "isa/isa.h"
+#include "skep/skep.h"
 
 #include "../kernel.h"
 #include "../test.h"
 
-enum { LAST_HELPER = 211, MOST_DIFFERENCES = 30, LAST_ATTACH = 57, LOG_SIZE = 65536 };
+enum { LAST_HELPER = 211, MOST_DIFFERENCES = 60, LAST_ATTACH = 57, LOG_SIZE = 65536 };
 
-static char log_text[LOG_SIZE];
+static char log_text[LOG_SIZE], our_log[LOG_SIZE];
+static struct skep *engine; /* with the running kernel's types: loads the same; NULL: not compared */
+static s32 (*our_map)(s32 fd); /* the engine's map for a map of the kernel */
+static int our_btf;
+static u32 loads_compared, loads_differ;
 static struct btf vmlinux;
 static u32 shown;
 static int program_btf; /* of the programs that load() loads; 0: none */
@@ -33,6 +38,99 @@ static inline struct raw_insn insn(u8 op, u32 dst, u32 src, s32 imm)
 	return (struct raw_insn){.code = op, .regs = (u8)(dst | src << 4), .imm = imm};
 }
 
+/* What a kernel leaves out by its configuration or when it is locked down. */
+static inline bool left_out(u32 id)
+{
+	return id == BPF_FUNC_probe_write_user || id == BPF_FUNC_override_return;
+}
+
+/* The line that says why: what a log has before its last, which counts. */
+static inline void reason(char *out, size_t n, const char *log)
+{
+	const char *end = strstr(log, "processed "), *at;
+
+	if (!end)
+		end = log + strlen(log);
+	at = end;
+	while (at > log && at[-1] != '\n')
+		at--;
+	if (at == end) {
+		end = at > log ? at - 1 : at;
+		for (at = end; at > log && at[-1] != '\n';)
+			at--;
+	}
+	snprintf(out, n, "%.*s", (int)(end - at), at);
+}
+
+/* Each pair of reasons once. */
+static inline bool new_difference(const char *kernel, const char *ours)
+{
+	static char seen[MOST_DIFFERENCES][2][256];
+	static u32 n;
+
+	for (u32 i = 0; i < n; i++)
+		if (!strcmp(seen[i][0], kernel) && !strcmp(seen[i][1], ours))
+			return false;
+	if (n == MOST_DIFFERENCES)
+		return false;
+	snprintf(seen[n][0], sizeof(seen[n][0]), "%s", kernel);
+	snprintf(seen[n++][1], sizeof(seen[n][1]), "%s", ours);
+	return true;
+}
+
+/* The same program in the engine; says where the two differ. */
+static inline void compare_engine(const union bpf_attr *a, const struct raw_insn *code, u32 n, int fd)
+{
+	struct raw_insn copy[128];
+	union bpf_attr b = *a;
+	char kernel[256], ours[256];
+	int got;
+
+	if (!engine || n > ARRAY_SIZE(copy) || left_out((u32)code[n > 2 ? n - 3 : 0].imm) || a->prog_type == BPF_PROG_TYPE_LIRC_MODE2)
+		return; /* what this kernel was built without, */
+	if (fd < 0 && !log_text[0])
+		return; /* or cannot attach: it has not looked at the program */
+	memcpy(copy, code, n * sizeof(*copy));
+	for (u32 i = 0; i < n; i++)
+		if (copy[i].code == 0x18 && (copy[i].regs >> 4 == 1 || copy[i].regs >> 4 == 2))
+			copy[i].imm = our_map(copy[i].imm);
+	b.insns = (u64)(uintptr_t)copy;
+	b.log_buf = (u64)(uintptr_t)our_log;
+	if (b.func_info_cnt)
+		b.prog_btf_fd = (u32)our_btf;
+	our_log[0] = 0;
+	got = skep_bpf(engine, BPF_PROG_LOAD, &b, sizeof(b));
+	if (got >= 0)
+		close(got);
+	loads_compared++;
+	reason(kernel, sizeof(kernel), log_text);
+	reason(ours, sizeof(ours), our_log);
+	if (fd < 0 && !kernel[0])
+		return; /* no fault of the program: a map is bound to programs of another type, which loaded before */
+	if ((got >= 0) == (fd >= 0) && (fd >= 0 || !strcmp(kernel, ours)))
+		return;
+	loads_differ++;
+	if (new_difference(kernel, ours))
+		printf("# %s/%u call %d: kernel %d %s; skep %d %s\n", progtype(a->prog_type)->name, a->expected_attach_type, n > 2 ? code[n - 3].imm : 0, fd, kernel, got, ours);
+}
+
+static inline void open_engine(void)
+{
+	struct skep_options o = {.size = sizeof(o), .kernel_btf = "/sys/kernel/btf/vmlinux"};
+
+	if (kernel_loads(BPF_PROG_TYPE_SOCKET_FILTER) && skep_open(&engine, &o))
+		engine = NULL;
+}
+
+static inline u32 close_engine(void)
+{
+	if (engine)
+		skep_close(engine);
+	engine = NULL;
+	printf("# %u programs loaded into the engine as well, %u judged otherwise\n", loads_compared, loads_differ);
+	return loads_differ;
+}
+
 static inline int load(const struct where *w, const struct raw_insn *code, u32 n, const char *license)
 {
 	union bpf_attr a = {.prog_type = w->type->id, .insns = (u64)(uintptr_t)code, .insn_cnt = n, .license = (u64)(uintptr_t)license,
@@ -50,6 +148,7 @@ static inline int load(const struct where *w, const struct raw_insn *code, u32 n
 	fd = kernel_bpf(BPF_PROG_LOAD, &a, sizeof(a));
 	if (fd >= 0)
 		close(fd);
+	compare_engine(&a, code, n, fd);
 	return fd;
 }
 
@@ -156,12 +255,6 @@ static inline u32 visit_all(void (*visit)(const struct where *))
 						      .target = targets[i].hook}, visit);
 	}
 	return n;
-}
-
-/* What a kernel leaves out by its configuration or when it is locked down. */
-static inline bool left_out(u32 id)
-{
-	return id == BPF_FUNC_probe_write_user || id == BPF_FUNC_override_return;
 }
 
 #endif
