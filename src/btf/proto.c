@@ -178,7 +178,7 @@ static s64 passed_size(const struct btf *b, u32 id, const struct btf_type **t)
 		return id ? -EINVAL : 0;
 	if (btf_is_ptr(*t))
 		return 8;
-	return btf_is_scalar(*t) || btf_kind_of(*t) == BTF_KIND_STRUCT ? (s64)(*t)->size : -EINVAL;
+	return btf_is_scalar(*t) || btf_is_struct(*t) ? (s64)(*t)->size : -EINVAL;
 }
 
 int btf_func_model(const struct btf *b, const struct btf_type *proto, const char *name, struct btf_model *out, struct text *log)
@@ -194,7 +194,7 @@ int btf_func_model(const struct btf *b, const struct btf_type *proto, const char
 	if (out->n > BTF_MOST_ARGS)
 		return refuse(log, "The function %s has %u arguments. Too many.", name, out->n);
 	size = passed_size(b, proto->type, &t);
-	if (size < 0 || btf_kind_of(t) == BTF_KIND_STRUCT)
+	if (size < 0 || btf_is_struct(t))
 		return refuse(log, "The function %s return type %s is unsupported.", name, btf_kind_name(btf_kind_of(t)));
 	out->ret_size = (u32)size;
 	for (u32 i = 0; i < out->n; i++) {

@@ -263,7 +263,7 @@ bool btf_ctx_access(const struct btf_target *t, const struct btf_arg_info *infos
 		p = btf_params_of(t->proto) + t->skip_args + arg;
 		type = btf_skip_modifiers(t->btf, p->type, NULL);
 	}
-	if (btf_is_small_int(type) || btf_is_enum_any(type) || btf_kind_of(type) == BTF_KIND_STRUCT)
+	if (btf_is_small_int(type) || btf_is_enum_any(type) || btf_is_struct(type))
 		return true;
 	if (!btf_is_ptr(type)) {
 		refuse(log, 0, "func '%s' arg%u '%s' has type %s. Only pointer access is allowed", t->name, arg,
