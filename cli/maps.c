@@ -41,7 +41,7 @@ struct entries {
 
 static void entries_open(struct entries *e, struct bpf_map *m)
 {
-	*e = (struct entries){.map = m, .step = value_step(m), .n_values = per_cpu(m) ? (u32)libbpf_num_possible_cpus() : 1};
+	*e = (struct entries){.map = m, .step = value_step(m), .n_values = per_cpu(m) ? possible_cpus() : 1};
 	e->key = cli_alloc(bpf_map__key_size(m));
 	e->next = cli_alloc(bpf_map__key_size(m));
 	e->value = cli_alloc((size_t)e->step * e->n_values);
@@ -196,7 +196,7 @@ void maps_json(struct target *t, struct json *j)
 static int fill_line(struct target *t, struct bpf_map *m, const char *line, const char *file, unsigned number)
 {
 	const struct btf *b = bpf_object__btf(t->obj);
-	u8 *key = cli_alloc(bpf_map__key_size(m)), *value = cli_alloc((size_t)value_step(m) * (size_t)libbpf_num_possible_cpus());
+	u8 *key = cli_alloc(bpf_map__key_size(m)), *value = cli_alloc((size_t)value_step(m) * possible_cpus());
 	struct map_types types = types_of(t, m);
 	char why[256];
 	const char *p = line;
@@ -213,7 +213,7 @@ static int fill_line(struct target *t, struct bpf_map *m, const char *line, cons
 		snprintf(why, sizeof(why), "\"%s\" is left over: the value has fewer members", p);
 		ok = false;
 	}
-	for (int cpu = 1; ok && per_cpu(m) && cpu < libbpf_num_possible_cpus(); cpu++)
+	for (u32 cpu = 1; ok && per_cpu(m) && cpu < possible_cpus(); cpu++)
 		memcpy(value + (size_t)cpu * value_step(m), value, bpf_map__value_size(m));
 	if (ok && bpf_map_update_elem(bpf_map__fd(m), key, value, BPF_ANY)) {
 		snprintf(why, sizeof(why), "%s", strerror(errno));

@@ -265,16 +265,12 @@ TEST(a_creation_without_memory_leaves_nothing)
 	REQUIRE(fixture_create(&f, &inner, MAP_KIND_ARRAY, 4, 8, 1, 0) == 0);
 	kinds = map_kinds(&n);
 	for (u32 k = 0; k < n; k++) {
-		struct map_spec s = {.kind = kinds[k].id, .key_size = 4, .value_size = 4, .max_entries = 4};
+		struct map_spec s = fixture_spec(kinds[k].id);
 		size_t before = f.window.hint;
 		int err = -ENOMEM;
 
-		if (!kinds[k].ops->lookup && !kinds[k].ops->entry && !kinds[k].ops->event)
-			s.key_size = 0;
-		if (kinds[k].id == MAP_KIND_RINGBUF)
-			s.value_size = 0, s.max_entries = PAGE;
-		if (kinds[k].id == MAP_KIND_LPM_TRIE)
-			s.key_size = 8, s.flags = BPF_F_NO_PREALLOC;
+		if (kinds[k].ops->traits & KIND_KERNEL_TYPE)
+			continue;
 		for (u32 allowed = 0; err == -ENOMEM && allowed < 20; allowed++) {
 			struct stingy stingy = {allowed, 0};
 			struct mem mem = {stingy_fn, &stingy};

@@ -75,4 +75,71 @@ static inline int fixture_create(struct fixture *f, struct map *m, u32 kind, u32
 	return map_create(m, &spec);
 }
 
+/* What the kinds can be created with. */
+static inline struct map_spec fixture_spec(u32 kind)
+{
+	struct map_spec s = {.kind = kind, .key_size = 4, .value_size = 12, .max_entries = 50, .name = "pinned"};
+
+	switch (kind) {
+	case MAP_KIND_LPM_TRIE:
+		s.key_size = 8;
+		s.flags = BPF_F_NO_PREALLOC;
+		break;
+	case MAP_KIND_QUEUE:
+	case MAP_KIND_STACK:
+	case MAP_KIND_BLOOM_FILTER:
+		s.key_size = 0;
+		break;
+	case MAP_KIND_RINGBUF:
+		s.key_size = s.value_size = 0;
+		s.max_entries = 4096;
+		break;
+	case MAP_KIND_ARRAY:
+		s.flags = BPF_F_MMAPABLE;
+		break;
+	case MAP_KIND_PROG_ARRAY:
+	case MAP_KIND_PERF_EVENT_ARRAY:
+	case MAP_KIND_ARRAY_OF_MAPS:
+	case MAP_KIND_HASH_OF_MAPS:
+	case MAP_KIND_CGROUP_ARRAY:
+	case MAP_KIND_XSKMAP:
+	case MAP_KIND_DEVMAP:
+	case MAP_KIND_DEVMAP_HASH:
+	case MAP_KIND_CPUMAP:
+	case MAP_KIND_SOCKMAP:
+	case MAP_KIND_SOCKHASH:
+	case MAP_KIND_REUSEPORT_SOCKARRAY:
+		s.value_size = 4;
+		break;
+	case MAP_KIND_STACK_TRACE:
+		s.value_size = 64;
+		break;
+	case MAP_KIND_SK_STORAGE:
+	case MAP_KIND_INODE_STORAGE:
+	case MAP_KIND_TASK_STORAGE:
+	case MAP_KIND_CGRP_STORAGE:
+		s.flags = BPF_F_NO_PREALLOC;
+		s.max_entries = 0;
+		s.btf_key_type_id = s.btf_value_type_id = 1;
+		break;
+	case MAP_KIND_CGROUP_STORAGE:
+	case MAP_KIND_PERCPU_CGROUP_STORAGE:
+		s.key_size = 8;
+		s.max_entries = 0;
+		break;
+	case MAP_KIND_USER_RINGBUF:
+		s.key_size = s.value_size = 0;
+		s.max_entries = 4096;
+		break;
+	case MAP_KIND_ARENA:
+		s.key_size = s.value_size = 0;
+		s.flags = BPF_F_MMAPABLE;
+		s.max_entries = 4;
+		break;
+	default:
+		break;
+	}
+	return s;
+}
+
 #endif

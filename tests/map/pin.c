@@ -44,72 +44,6 @@ static int reopen(int fd)
 	return open(path, O_RDWR | O_CLOEXEC);
 }
 
-static struct map_spec usual(u32 kind)
-{
-	struct map_spec s = {.kind = kind, .key_size = 4, .value_size = 12, .max_entries = 50, .name = "pinned"};
-
-	switch (kind) {
-	case MAP_KIND_LPM_TRIE:
-		s.key_size = 8;
-		s.flags = BPF_F_NO_PREALLOC;
-		break;
-	case MAP_KIND_QUEUE:
-	case MAP_KIND_STACK:
-	case MAP_KIND_BLOOM_FILTER:
-		s.key_size = 0;
-		break;
-	case MAP_KIND_RINGBUF:
-		s.key_size = s.value_size = 0;
-		s.max_entries = 4096;
-		break;
-	case MAP_KIND_ARRAY:
-		s.flags = BPF_F_MMAPABLE;
-		break;
-	case MAP_KIND_PROG_ARRAY:
-	case MAP_KIND_PERF_EVENT_ARRAY:
-	case MAP_KIND_ARRAY_OF_MAPS:
-	case MAP_KIND_HASH_OF_MAPS:
-	case MAP_KIND_CGROUP_ARRAY:
-	case MAP_KIND_XSKMAP:
-	case MAP_KIND_DEVMAP:
-	case MAP_KIND_DEVMAP_HASH:
-	case MAP_KIND_CPUMAP:
-	case MAP_KIND_SOCKMAP:
-	case MAP_KIND_SOCKHASH:
-	case MAP_KIND_REUSEPORT_SOCKARRAY:
-		s.value_size = 4;
-		break;
-	case MAP_KIND_STACK_TRACE:
-		s.value_size = 64;
-		break;
-	case MAP_KIND_SK_STORAGE:
-	case MAP_KIND_INODE_STORAGE:
-	case MAP_KIND_TASK_STORAGE:
-	case MAP_KIND_CGRP_STORAGE:
-		s.flags = BPF_F_NO_PREALLOC;
-		s.max_entries = 0;
-		s.btf_key_type_id = s.btf_value_type_id = 1;
-		break;
-	case MAP_KIND_CGROUP_STORAGE:
-	case MAP_KIND_PERCPU_CGROUP_STORAGE:
-		s.key_size = 8;
-		s.max_entries = 0;
-		break;
-	case MAP_KIND_USER_RINGBUF:
-		s.key_size = s.value_size = 0;
-		s.max_entries = 4096;
-		break;
-	case MAP_KIND_ARENA:
-		s.key_size = s.value_size = 0;
-		s.flags = BPF_F_MMAPABLE;
-		s.max_entries = 4;
-		break;
-	default:
-		break;
-	}
-	return s;
-}
-
 /* A few of everything that a kind can do, with random keys. */
 static void mix(struct map *m, const struct hold *h, u32 steps)
 {
@@ -220,7 +154,7 @@ static void keeps_contents(u32 kind)
 {
 	static struct engine a, b;
 	static u8 before[ROOM], after[ROOM];
-	struct map_spec spec = usual(kind), kept;
+	struct map_spec spec = fixture_spec(kind), kept;
 	struct map m, n;
 	struct hold h;
 	int fd = new_file(), again;
@@ -388,7 +322,7 @@ TEST(engines_with_the_same_slots_share_a_pin)
 
 static int pinned(struct engine *e, u32 kind, int fd)
 {
-	struct map_spec spec = usual(kind);
+	struct map_spec spec = fixture_spec(kind);
 	struct hold h;
 	struct map m;
 	int err;
