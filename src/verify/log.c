@@ -225,10 +225,9 @@ void log_source(struct verifier *v, u32 insn)
 static const char *helper_text(void *ud, s64 id)
 {
 	const struct helper_proto *p = id > 0 && id <= UINT32_MAX ? helper_proto((u32)id) : NULL;
-	struct verifier *v = ud;
 
-	snprintf(v->type_name, sizeof(v->type_name), "bpf_%s", p ? p->name : "unknown");
-	return p ? v->type_name : NULL;
+	(void)ud;
+	return p ? p->name : NULL;
 }
 
 static const char *label_text(void *ud, s32 target)

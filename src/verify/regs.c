@@ -113,6 +113,7 @@ int reg_check_read(struct verifier *v, u32 regno)
 {
 	const struct reg *r = reg_of(v, regno);
 
+	v->scratched_regs |= 1u << regno; /* the log shows what was read, too */
 	if (likely(r->type != R_NONE))
 		return 0;
 	reject(v, REJECT_REG_UNINITIALISED, "R%u !read_ok", regno);
