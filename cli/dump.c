@@ -128,7 +128,7 @@ static const struct dump_line *line_at(const struct dump_section *s, u32 slot)
 
 static void insn_line(struct text *t, struct listing *l, u32 at)
 {
-	const struct disasm_names names = {l, helper_name, label};
+	const struct disasm_names names = {l, helper_name, false, label};
 	const struct dump_reloc *r = reloc_at(l->s, at);
 	char name[200];
 

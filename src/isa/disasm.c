@@ -12,9 +12,11 @@ static const char *signed_type(u32 bytes)
 	return bytes == 1 ? "s8" : bytes == 2 ? "s16" : "s32";
 }
 
-static void number(struct text *t, s64 x)
+static void number(struct text *t, s64 x, const struct disasm_names *names)
 {
-	if (x > 9 || x < -9)
+	if (names && names->kernel)
+		text_addf(t, "%d", (s32)x);
+	else if (x > 9 || x < -9)
 		text_addf(t, x < 0 ? "-0x%llx" : "0x%llx", (unsigned long long)(x < 0 ? 0 - (u64)x : (u64)x));
 	else
 		text_addf(t, "%lld", (long long)x);
@@ -30,7 +32,7 @@ static void target(struct text *t, const struct insn *i, u32 at, const struct di
 		text_addf(t, "%s%+d", prefix, i->target - (s32)at - 1);
 }
 
-static void alu(struct text *t, const struct insn *i)
+static void alu(struct text *t, const struct insn *i, const struct disasm_names *names)
 {
 	const struct op_info *op = &op_table[i->op];
 	char r = i->width == 64 ? 'r' : 'w';
@@ -44,7 +46,7 @@ static void alu(struct text *t, const struct insn *i)
 		text_addf(t, op->off && op->flags & OPF_COPY ? "%c%u" : " %c%u", r, i->src);
 	else {
 		text_add(t, " ");
-		number(t, i->width == 64 ? i->imm : (s32)i->imm);
+		number(t, i->width == 64 ? i->imm : (s32)i->imm, names);
 	}
 }
 
@@ -55,8 +57,10 @@ static void jump(struct text *t, const struct insn *i, u32 at, const struct disa
 	text_addf(t, "if %c%u %s ", r, i->dst, op_table[i->op].text);
 	if (!i->imm_src)
 		text_addf(t, "%c%u", r, i->src);
+	else if (names && names->kernel)
+		text_addf(t, "0x%x", (u32)i->imm);
 	else
-		number(t, i->width == 64 ? i->imm : (s32)i->imm);
+		number(t, i->width == 64 ? i->imm : (s32)i->imm, names);
 	text_add(t, " goto ");
 	target(t, i, at, names, "");
 }
@@ -74,13 +78,13 @@ static void atomic(struct text *t, const struct insn *i)
 			  r, i->src);
 }
 
-static void imm64(struct text *t, const struct insn *i)
+static void imm64(struct text *t, const struct insn *i, const struct disasm_names *names)
 {
 	u32 low = (u32)(u64)i->imm, high = (u32)((u64)i->imm >> 32);
 
 	text_addf(t, "r%u = ", i->dst);
 	switch ((enum pseudo)i->pseudo) {
-	case PSEUDO_CONST: text_addf(t, "0x%llx ll", (unsigned long long)i->imm); break;
+	case PSEUDO_CONST: text_addf(t, names && names->kernel ? "0x%llx" : "0x%llx ll", (unsigned long long)i->imm); break;
 	case PSEUDO_MAP_FD: text_addf(t, "map[fd:%u]", low); break;
 	case PSEUDO_MAP_VALUE: text_addf(t, "map[fd:%u]+%u", low, high); break;
 	case PSEUDO_BTF_ID: text_addf(t, "btf[id:%u", low), text_addf(t, high ? ",fd:%u]" : "]", high); break;
@@ -139,13 +143,16 @@ static void other(struct text *t, const struct insn *i, u32 at, const struct dis
 	case OP_STX: text_addf(t, "*(%s *)(r%u %+d) = r%u", type, i->dst, i->off, i->src); break;
 	case OP_ST:
 		text_addf(t, "*(%s *)(r%u %+d) = ", type, i->dst, i->off);
-		number(t, i->imm);
+		number(t, i->imm, names);
 		break;
-	case OP_LD_IMM64: imm64(t, i); break;
+	case OP_LD_IMM64: imm64(t, i, names); break;
 	case OP_LD_ABS: text_addf(t, "r0 = *(%s *)skb[%lld]", type, (long long)i->imm); break;
 	case OP_LD_IND:
 		text_addf(t, "r0 = *(%s *)skb[r%u", type, i->src);
-		text_addf(t, i->imm ? " %+lld]" : "]", (long long)i->imm);
+		if (names && names->kernel)
+			text_addf(t, " + %d]", (s32)i->imm);
+		else
+			text_addf(t, i->imm ? " %+lld]" : "]", (long long)i->imm);
 		break;
 	case OP_JA: text_add(t, i->width == 64 ? "goto " : "gotol "), target(t, i, at, names, ""); break;
 	case OP_MAY_GOTO: text_add(t, "may_goto "), target(t, i, at, names, ""); break;
@@ -162,7 +169,7 @@ static void other(struct text *t, const struct insn *i, u32 at, const struct dis
 void insn_text(struct text *t, const struct insn *insn, u32 at, const struct disasm_names *names)
 {
 	switch ((enum op_class)op_table[insn->op].class) {
-	case OPS_ALU: alu(t, insn); break;
+	case OPS_ALU: alu(t, insn, names); break;
 	case OPS_JMP: jump(t, insn, at, names); break;
 	case OPS_ATOMIC: atomic(t, insn); break;
 	default: other(t, insn, at, names); break;

@@ -78,6 +78,7 @@ u32 insn_encode(const struct insn *insn, u32 at, struct raw_insn out[2]);
 struct disasm_names {
 	void *ud; /* all may be NULL: then numbers are printed */
 	const char *(*helper)(void *ud, s64 id);
+	bool kernel; /* numbers as in the kernel's log: decimal, compared ones "0x%x" */
 	const char *(*label)(void *ud, s32 target); /* text for a jump or call target, or NULL for "+3" */
 };
 void insn_text(struct text *t, const struct insn *insn, u32 at, const struct disasm_names *names);

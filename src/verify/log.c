@@ -240,7 +240,7 @@ static const char *label_text(void *ud, s32 target)
 
 void log_insn_text(struct verifier *v, u32 insn)
 {
-	struct disasm_names names = {v, helper_text, label_text};
+	struct disasm_names names = {v, helper_text, true, label_text};
 	const struct insn *in = &v->insns[insn];
 
 	v->log_at = insn;
