@@ -50,6 +50,19 @@ const struct helper_proto *helper_by_name(const char *name)
 	return NULL;
 }
 
+/* ---- writes ---- */
+
+static const struct kernel_write writes[] = {
+#define KERNEL_WRITE(by, type, member) {#by, #type, member},
+#include "abi/writes.def"
+};
+
+const struct kernel_write *kernel_writes(u32 *n)
+{
+	*n = ARRAY_SIZE(writes);
+	return writes;
+}
+
 /* ---- kernel types, callbacks ---- */
 
 static const char *const ktypes[KTYPE_COUNT] = {

@@ -345,6 +345,13 @@ enum field_safety field_safety(const char *type, const char *field);
 enum { TP_NULL = 1, TP_ERR = 2 };
 u32 tp_arg_may_be(const char *tracepoint, u32 arg); /* TP_NULL: may be NULL; TP_ERR: may be an errno: a number to the program */
 
+/* ---- writes.def: members of kernel structs that some programs may write ---- */
+struct kernel_write {
+	const char *by; /* struct whose member the program implements, or its type */
+	const char *type, *member;
+};
+const struct kernel_write *kernel_writes(u32 *n);
+
 /* ---- ctx.def, skb.def: contexts, as programs see them, and the structs that their pointer fields lead to ---- */
 enum ctx_kind {
 	CTX_PLAIN, /* bytes of the context itself */
@@ -421,6 +428,8 @@ enum progtype_flags {
 	PT_GPL = 1 << 12, /* GPL-compatible programs only */
 	PT_LINK_HEADER = 1 << 13, /* the packet begins with its link-layer header */
 	PT_TEST_RUN = 1 << 14, /* Linux runs such programs by PROG_TEST_RUN */
+	PT_TRACING = 1 << 18, /* runs anywhere in the kernel: no locks, timers, lists or trees in maps */
+	PT_NO_LOCKS = 1 << 19, /* no spin locks in maps */
 	PT_VOID_TARGET = 1 << 15, /* R0 need not be set if the target's prototype is void, unless results.def says what it must be */
 	PT_ATTACH_MEMBER = 1 << 17, /* attach_btf_id is a struct of functions, expected_attach_type a member of it */
 	PT_RESULT_ERRNO = 1 << 16, /* where results.def has no row the target's own results hold: an errno, or 0 or 1 (HOOK_lsm_bool) */

@@ -296,6 +296,12 @@ static int map_operand(struct load *l, u32 i)
 		*operand = map_handle(m);
 		return off ? refuse_insn(l, i, -EINVAL, "unrecognized bpf_ld_imm64 insn") : 0;
 	}
+	if (m->ops->traits & KIND_ARENA) {
+		if (off >= (u64)m->spec.max_entries * 4096)
+			return refuse_insn(l, i, -ERANGE, "invalid direct value offset %u, the arena has %u pages", off, m->spec.max_entries);
+		*operand = (u64)(uintptr_t)m->client.base + off;
+		return 0;
+	}
 	/* Direct addresses are of arrays with one element: global data. */
 	if (!(m->ops->traits & KIND_STEADY) || m->spec.max_entries != 1 || !m->values)
 		return refuse_insn(l, i, -ENOTSUP, "no direct value access support for this map type");

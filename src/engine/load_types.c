@@ -86,6 +86,35 @@ static int take_functions(struct load *l)
 	return 0;
 }
 
+/* The function that handles exceptions: named by a tag of the main function, found among the records. */
+static int take_exception_callback(struct load *l)
+{
+	struct prog *p = l->p;
+	u32 n = 0;
+	const char *name = p->n_func_info ? btf_tag_value(p->btf, ((const struct bpf_func_info *)p->func_info)[0].type_id, -1, "exception_callback:", &n) : NULL;
+	s32 id;
+
+	if (n > 1)
+		return refuse(l, -EEXIST, "multiple exception callback tags for main subprog\n");
+	if (!name)
+		return 0;
+	id = btf_find(p->btf, name, BTF_KIND_FUNC);
+	if (id < 0)
+		return refuse(l, id, "exception callback '%s' could not be found in BTF\n", name);
+	if (btf_func_linkage(p->btf, (u32)id) != BTF_FUNC_GLOBAL)
+		return refuse(l, -EINVAL, "exception callback '%s' must have global linkage\n", name);
+	for (u32 i = 0; i < p->n_func_info; i++) {
+		const struct bpf_func_info *f = (const struct bpf_func_info *)p->func_info + i;
+
+		if (f->type_id != (u32)id)
+			continue;
+		if (f->insn_off == 0)
+			return refuse(l, -EINVAL, "invalid exception callback insn_off in func_info: 0\n");
+		p->exception_start = f->insn_off;
+	}
+	return p->exception_start ? 0 : refuse(l, -EINVAL, "exception callback type id not found in func_info\n");
+}
+
 int take_types(struct load *l)
 {
 	const struct attr_prog_load *a = l->attr;
@@ -99,7 +128,8 @@ int take_types(struct load *l)
 		return err;
 	p->btf = p->btf_owner->body;
 	p->btf_id = p->btf_owner->id;
-	return p->btf->kernel ? -EACCES : take_functions(l);
+	err = p->btf->kernel ? -EACCES : take_functions(l);
+	return err ? err : take_exception_callback(l);
 }
 
 /* Loads from the packet and tail calls end the program from within a function: what it gives its caller then must be a number. */

@@ -31,6 +31,10 @@ static int mark_starts(const struct prog *p, u8 *start, u32 *count, struct insn_
 {
 	start[0] = 1;
 	*count = 1;
+	if (p->exception_start && p->exception_start < p->n && p->insns[p->exception_start].op != OP_PAD) {
+		start[p->exception_start] = 1;
+		++*count;
+	}
 	for (u32 i = 0; i < p->n; i++) {
 		s64 at = function_named(p->insns, i);
 		bool named = at != -1 || (p->insns[i].op == OP_LD_IMM64 && p->insns[i].pseudo == PSEUDO_FUNC);
@@ -85,6 +89,8 @@ int subprogs_find(struct prog *p, struct insn_error *err)
 			f[at++] = (struct subprog){.start = i};
 	for (u32 i = 0; i < count; i++) {
 		f[i].end = i + 1 < count ? f[i + 1].start : p->n;
+		if (p->exception_start && f[i].start == p->exception_start)
+			p->exception_callback = i;
 		f[i].name = i ? arena_text(&p->arena, "func_%u", i) : "main";
 		if (!f[i].name)
 			return -ENOMEM;

@@ -67,7 +67,7 @@ struct prog {
 	struct obj *target_owner, *attach_btf_owner;
 	bool traces_tracing; /* a tracing program on a tracing program */
 
-	u32 exception_callback; /* function that handles bpf_throw(); 0: none */
+	u32 exception_start, exception_callback; /* the function that handles bpf_throw(): its first slot, its number; 0: none */
 	const void *func_info, *line_info; /* packed as loaded, known record sizes */
 	u32 n_func_info, n_line_info;
 

@@ -318,7 +318,7 @@ int result_ok(struct verifier *v, u32 regno, const char *name)
 			return reject(v, REJECT_RESULT_TYPE, "At subprogram exit the register R%u is not a scalar value (%s)", regno,
 				      reg_type_name(v, r->type));
 		return 0;
-	} else if (!result_wanted(v, &min, &max, &low32)) {
+	} else if (v->replaces || !result_wanted(v, &min, &max, &low32)) {
 		return 0;
 	}
 	if (r->type != R_SCALAR)
@@ -482,7 +482,7 @@ int walk_function(struct verifier *v, u32 subprog)
 	f = frame_push(v, s, UINT32_MAX, subprog);
 	if (!f)
 		return v->why->err;
-	if (subprog || v->prog->kind->flags & PT_AS_TARGET) {
+	if (subprog || v->replaces) {
 		log_add(v, "Validating %s() func#%u...\n", v->prog->subprogs[subprog].name, subprog);
 		err = entry_args(v, f, subprog);
 	} else {

@@ -61,7 +61,16 @@ static int ctx_of_target(struct verifier *v, const struct access *a)
 	if (!dst)
 		return 0;
 	switch (arg.kind) {
-	case BTF_CTX_PTR: set_object(v, dst, R_BTF | flags_of(arg.flags), arg.btf, arg.id); break;
+	case BTF_CTX_PTR:
+		set_object(v, dst, R_BTF | flags_of(arg.flags), arg.btf, arg.id);
+		if (hook_in(HOOK_tcp_congestion, hook_name(v)) && !strcmp(btf_name_of(arg.btf, btf_type(arg.btf, arg.id)), "sock")) {
+			s32 id = kernel_type(v, KTYPE_tcp_sock); /* it is always one */
+
+			if (id < 0)
+				return id;
+			dst->btf_id = (u32)id;
+		}
+		break;
 	case BTF_CTX_PROG_CTX: set_object(v, dst, R_CTX, NULL, 0); break;
 	case BTF_CTX_BUF: set_object(v, dst, R_BUFFER | flags_of(arg.flags), NULL, 0); break;
 	default:
@@ -209,6 +218,59 @@ static u32 loaded_flags(struct verifier *v, const struct reg *r, const char *in,
 	return flags & (R_PERCPU | R_USER) ? flags : flags & ~(u32)(R_TRUSTED | R_RCU);
 }
 
+/* Where a member lies, also one inside of another: "scx.slice". -ENOENT */
+static s64 member_at(const struct btf *b, u32 id, const char *path, u32 *size)
+{
+	char name[64];
+	s64 at = 0;
+
+	while (*path) {
+		size_t n = strcspn(path, ".");
+		u32 type;
+		s64 off;
+
+		if (n >= sizeof(name))
+			return -ENOENT;
+		memcpy(name, path, n);
+		name[n] = 0;
+		off = btf_member_find(b, id, name, &type);
+		if (off < 0)
+			return off;
+		at += off;
+		btf_skip_modifiers(b, type, &id);
+		path += n + (path[n] == '.');
+	}
+	*size = (u32)MAX(btf_size(b, id), 0);
+	return at;
+}
+
+/* Kernel structs that some programs may change parts of. */
+static int kernel_store(struct verifier *v, const struct reg *r, const char *name, s32 off, u32 size)
+{
+	const char *by = v->prog->attach_struct ? v->prog->attach_struct : v->kind->name;
+	bool some = false;
+	u32 n;
+	const struct kernel_write *w = kernel_writes(&n);
+
+	for (u32 i = 0; i < n; i++) {
+		u32 length = 0;
+		s64 at;
+
+		if (strcmp(w[i].by, by) || strcmp(w[i].type, name))
+			continue;
+		some = true;
+		at = member_at(r->btf, r->btf_id, w[i].member, &length);
+		if (at < 0 || off < at || (u64)off >= (u64)at + length || (off != at && length <= 8))
+			continue;
+		if ((u64)off + size > (u64)at + length)
+			return reject(v, REJECT_BTF_ACCESS, "write access at off %d with size %u beyond the member of %s ended at %llu", off, size, name,
+				      (unsigned long long)at + length);
+		return 0;
+	}
+	return some ? reject(v, REJECT_BTF_ACCESS, "no write support to %s at off %d", name, off)
+		    : reject(v, REJECT_BTF_ACCESS, "only read is supported");
+}
+
 int btf_pointer_access(struct verifier *v, struct reg *r, u32 regno, s32 off, u32 size, u32 use, s32 dst)
 {
 	const struct btf_type *t = btf_type(r->btf, r->btf_id);
@@ -222,7 +284,7 @@ int btf_pointer_access(struct verifier *v, struct reg *r, u32 regno, s32 off, u3
 	if (err)
 		return err;
 	if (write && !alloc)
-		return reject(v, REJECT_BTF_ACCESS, "only read is supported");
+		return kernel_store(v, r, name, off, size);
 	if (alloc && !(r->type & (R_NON_OWNING | R_RCU)) && !r->ref)
 		return bug(v, "an allocated object without a reference");
 	text_open(&log, v->log->mem);

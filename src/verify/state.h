@@ -295,6 +295,7 @@ struct verifier {
 	/* what is known of the kernel's types */
 	const struct btf *vmlinux; /* NULL: none */
 	u32 ktype_ids[KTYPE_COUNT]; /* resolved at first use */
+	bool replaces; /* a program extension: its arguments are those of the function that it replaces, its result is that one's */
 	const struct btf_type *attach_proto; /* of what it attaches to; NULL: none */
 	u32 arg_refs[16]; /* references that the hook's arguments carry */
 	struct map *arena_of; /* the program's arena map */
@@ -461,6 +462,9 @@ void prune_forget(struct verifier *v); /* all checkpoints, between functions tha
 /* ---- walk.c ---- */
 int note_pointer_kind(struct verifier *v, u32 type, bool trust_may_differ); /* the instruction accesses memory through that kind */
 int walk(struct verifier *v); /* all paths from v->cur at v->insn on */
+
+/* ---- maps.c ---- */
+int maps_allowed(struct verifier *v);
 
 /* ---- cfg.c ---- */
 int cfg_check(struct verifier *v); /* reachable, no fall-through of a function, back edges; prune points, cycles */

@@ -36,9 +36,10 @@ static struct map *map_named(const struct prog *p, u64 operand, bool value)
 {
 	for (u32 i = 0; i < p->n_maps; i++) {
 		const struct map *m = p->maps[i];
-		u64 start = (u64)(uintptr_t)(value ? m->values : m->meta.base);
+		bool arena = m->ops->traits & KIND_ARENA;
+		u64 start = (u64)(uintptr_t)(!value ? m->meta.base : arena ? m->client.base : m->values), size = arena ? m->client.size : MAX(m->spec.value_size, 1u);
 
-		if (value ? operand - start < MAX(m->spec.value_size, 1u) && m->values : operand == start)
+		if (value ? start && operand - start < size : operand == start)
 			return p->maps[i];
 	}
 	return NULL;
@@ -121,7 +122,8 @@ static int note_program(struct verifier *v)
 {
 	v->exception_callback = v->prog->exception_callback;
 	if (v->exception_callback)
-		v->subs[v->exception_callback].is_exception_callback = true;
+		v->subs[v->exception_callback].is_exception_callback = v->subs[v->exception_callback].is_callback =
+			v->subs[v->exception_callback].is_async_callback = true;
 	note_functions(v);
 	return note_operands(v);
 }
@@ -179,6 +181,7 @@ int verify_program(struct prog *p, const struct verify_options *opts, struct tex
 		open_tables,
 		note_program,	 /* functions, maps, kernel variables */
 		kfuncs_resolve,	 /* kernel functions */
+		maps_allowed,	 /* for this type of program */
 		cfg_check,	 /* all of it can be reached; where states are kept */
 		live_registers,	 /* which registers are read later */
 		live_cycles,	 /* which states can be complete only together */
@@ -205,6 +208,7 @@ int verify_program(struct prog *p, const struct verify_options *opts, struct tex
 	v->kind = p->kind->flags & PT_AS_TARGET && p->target ? p->target->kind : p->kind;
 	v->attach_type = p->kind->flags & PT_AS_TARGET && p->target ? p->target->attach_type : p->attach_type;
 	v->attach_proto = p->attach_proto;
+	v->replaces = progtype(p->type) && progtype(p->type)->flags & PT_AS_TARGET;
 	arena_open(&v->arena, p->mem);
 	take_rights(v);
 	for (u32 i = 0; i < ARRAY_SIZE(steps) && !err; i++)
