@@ -81,7 +81,8 @@ static void load_only(struct target *t)
 
 static int engine_open(struct target *t)
 {
-	struct skep_options opts = {.size = sizeof(opts), .log = engine_log, .unverified = t->args->insns != NULL};
+	struct skep_options opts = {.size = sizeof(opts), .log = engine_log, .unverified = t->args->insns != NULL,
+				    .engine = t->args->engine};
 	int err = skep_open(&t->k, &opts);
 
 	if (err)

@@ -20,7 +20,7 @@ static const struct opt opts[] = {
 	TEXT(struct run_args, set, 0, "set", "MAP=FILE", "fill a map first: lines of \"key = value\", members in the order of their struct; several with commas"),
 	TEXT(struct run_args, events, 0, "events", "STRUCT", "print the records of ring buffers as this struct of the object's BTF"),
 	NUMBER(struct run_args, repeat, 'n', "repeat", "N", 1, UINT32_MAX, "run N times; a capture is read as often"),
-	CHOICE(struct run_args, engine, 0, "engine", "auto|interp|jit", "what executes it; this build has the interpreter"),
+	CHOICE(struct run_args, engine, 0, "engine", "auto|interp|jit", "what executes it: machine code where it can be compiled (auto, jit: or fail), or the interpreter, which checks every access"),
 	FLAG(struct run_args, maps, 'm', "maps", "print the contents of the object's maps afterwards"),
 	FLAG(struct run_args, stats, 's', "stats", "print time and instructions"),
 	FLAG(struct run_args, json, 'j', "json", "one JSON object: program, type, engine, runs, ns_per_run, retval, retval_counts, data_out, maps"),
@@ -140,8 +140,9 @@ static void print_verdicts(struct target *t, struct outcome *o)
 	if (o->skipped)
 		printf("%llu packets were too short or too long to be frames\n", (unsigned long long)o->skipped);
 	if (o->runs)
-		printf("\n%llu packets, %llu bytes: %.0f ns per packet, %.2f million packets/s (interpreter)\n", (unsigned long long)o->runs,
-		       (unsigned long long)o->bytes, (double)o->ns / (double)o->runs, (double)o->runs * 1000.0 / (double)MAX(o->ns, (u64)1));
+		printf("\n%llu packets, %llu bytes: %.0f ns per packet, %.2f million packets/s (%s)\n", (unsigned long long)o->runs,
+		       (unsigned long long)o->bytes, (double)o->ns / (double)o->runs, (double)o->runs * 1000.0 / (double)MAX(o->ns, (u64)1),
+		       t->code.bytes ? "compiled" : "interpreter");
 }
 
 static void print_text(struct target *t, struct outcome *o)
@@ -155,7 +156,12 @@ static void print_text(struct target *t, struct outcome *o)
 	else
 		printf("%s\n", verdict_name(t->type, o->result, buf, sizeof(buf)));
 	if (t->args->stats && !t->args->pcap)
-		printf("%llu runs, %.0f ns per run (interpreter)\n", (unsigned long long)o->runs, (double)o->ns / (double)o->runs);
+		printf("%llu runs, %.0f ns per run (%s)\n", (unsigned long long)o->runs, (double)o->ns / (double)o->runs,
+		       t->code.bytes ? "compiled" : "interpreter");
+	if (t->args->stats && t->code.bytes)
+		printf("compiled in %u us to %u bytes\n", t->code.compile_us, t->code.bytes);
+	else if (t->args->stats)
+		printf("interpreted: %s\n", t->code.reason);
 	trace_print(t);
 	if (t->args->maps && t->obj)
 		maps_print(t);
@@ -172,7 +178,7 @@ static void print_json(struct target *t, struct outcome *o)
 	json_object(&j, NULL);
 	json_text(&j, "program", t->name);
 	json_text(&j, "type", t->obj ? libbpf_bpf_prog_type_str((enum bpf_prog_type)t->type) : "bare");
-	json_text(&j, "engine", "interp");
+	json_text(&j, "engine", t->code.bytes ? "jit" : "interp");
 	json_unsigned(&j, "runs", o->runs);
 	json_real(&j, "ns_per_run", o->runs ? (double)o->ns / (double)o->runs : 0);
 	json_unsigned(&j, "retval", o->result);
@@ -196,8 +202,6 @@ static int check_usage(struct cli *c, const struct run_args *a)
 {
 	if (!c->n_operands == !a->insns)
 		return cli_usage(c, c->n_operands ? "give an object or --insns, not both" : "give an object, or bare bytecode with --insns");
-	if (a->engine == 2)
-		return cli_error(c, "--engine jit: this build has no compiler; use auto or interp"), STATUS_USAGE;
 	if (a->pcap && (a->data || a->ctx || a->insns))
 		return cli_usage(c, "--pcap goes with neither --data nor --ctx nor --insns");
 	if (a->write && !a->pcap)
@@ -242,13 +246,15 @@ static int check_runs(const struct target *t)
 static int run(struct cli *c)
 {
 	const struct run_args *a = c->args;
-	struct target t = {.c = c, .args = a};
+	struct target t = {.c = c, .args = a, .code = {.size = sizeof(t.code)}};
 	struct outcome o = {0};
 	int status = check_usage(c, a);
 
 	if (status)
 		return status;
 	status = target_open(&t, c->n_operands ? c->operands[0] : NULL);
+	if (!status)
+		skep_prog_code(t.k, t.fd, &t.code);
 	if (!status && a->set)
 		status = t.obj ? maps_fill(&t) : cli_usage(c, "--set needs an object");
 	if (!status)

@@ -30,6 +30,7 @@ struct target {
 	int fd;
 	const char *name;
 	u32 type; /* enum bpf_prog_type */
+	struct skep_code code; /* how it is executed */
 };
 
 /* run.c: what bpf_trace_printk() printed since the last time; on stderr when stdout is for JSON. */

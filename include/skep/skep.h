@@ -55,6 +55,14 @@ struct skep_options {
 	const char *kernel_btf;
 	/** Not 0: programs are not verified when they are loaded, and the interpreter checks every access: for tests, and for bare bytecode. */
 	int unverified;
+	/** What executes programs: enum skep_engine. With max_insns set, compiled programs count as well. */
+	uint32_t engine;
+};
+
+enum skep_engine {
+	SKEP_ENGINE_AUTO, /* machine code where the program can be compiled, else the interpreter */
+	SKEP_ENGINE_INTERP, /* the interpreter, which checks every access */
+	SKEP_ENGINE_JIT, /* machine code; a program that cannot be compiled is refused with -ENOTSUP and the reason in its log */
 };
 
 /** Creates an engine. -EINVAL: options of an unknown shape; -ENOMEM; -EMFILE. */
@@ -163,7 +171,7 @@ struct skep_run {
 	const _Bool *stop;
 	/* results */
 	uint64_t result; /* R0 */
-	uint64_t insns; /* instructions executed */
+	uint64_t insns; /* instructions executed; compiled programs count only in an engine with max_insns, and then in passes of loops */
 	struct skep_fault fault; /* when the call gave -EFAULT */
 };
 
@@ -185,6 +193,16 @@ struct skep_packet {
  * -EFAULT: packets[*done] made it fault (fault may be NULL). -EINVAL: its size. -ENOSPC: no room for it in out. */
 SKEP_API int skep_run_packets(struct skep *k, int prog_fd, struct skep_packet *packets, unsigned int n, unsigned int *done,
 			      struct skep_fault *fault);
+
+/** How a program is executed. */
+struct skep_code {
+	size_t size; /* sizeof(struct skep_code) */
+	uint32_t bytes; /* of machine code; 0: the interpreter runs it */
+	uint32_t compile_us; /* time that compilation took */
+	char reason[96]; /* why the interpreter runs it */
+};
+/** -EBADF: not a program of the engine. */
+SKEP_API int skep_prog_code(struct skep *k, int prog_fd, struct skep_code *code);
 
 /** Reads what bpf_trace_printk() printed: bytes copied, 0 when there is none. Lines as in Linux's trace_pipe. */
 SKEP_API size_t skep_trace_read(struct skep *k, char *buf, size_t size);

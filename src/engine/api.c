@@ -9,6 +9,28 @@ enum { OWN_HELPERS_FROM = 0x10000, OWN_TYPES_FROM = 0x10000 };
 
 /* ---- running ---- */
 
+int skep_prog_code(struct skep *k, int prog_fd, struct skep_code *in)
+{
+	struct skep_code c;
+	const struct prog *p;
+	struct obj *o;
+	int err = options_copy(&c, sizeof(c), in);
+
+	if (err || !in)
+		return -EINVAL;
+	err = obj_by_fd(k, prog_fd, OBJ_PROG, 0, &o);
+	if (err)
+		return err;
+	p = o->body;
+	c.bytes = p->code ? p->code->size : 0;
+	c.compile_us = p->code ? (u32)((p->code->compile_ns + 500) / 1000) : 0;
+	if (!p->code)
+		snprintf(c.reason, sizeof(c.reason), "%s", p->interpreted_for ? p->interpreted_for : "");
+	obj_put(o);
+	memcpy(in, &c, MIN(c.size, sizeof(c)));
+	return 0;
+}
+
 static void tell_fault(struct skep_fault *to, const struct run *r)
 {
 	if (!to)

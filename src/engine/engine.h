@@ -36,6 +36,8 @@ int match_types(struct load *l);
 int find_attach_target(struct load *l);
 /* load_verify.c */
 int load_verify(struct load *l);
+/* load_compile.c */
+int load_compile(struct load *l);
 
 /* check.c: both verdicts of a load that ended before the verifier decided; l->p still exists */
 void check_undecided(struct load *l, int err);

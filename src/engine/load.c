@@ -6,6 +6,7 @@
  * The verifier decides; what it accepts runs in the checking interpreter or compiled.
  */
 #include "engine/engine.h"
+#include "jit/jit.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -387,6 +388,7 @@ static int prog_load(struct load *l)
 		resolve_calls,	 /* helpers */
 		load_verify,	 /* the proof that it may run */
 		compute_tag,
+		load_compile,	 /* machine code */
 	};
 	int err = 0;
 
@@ -408,6 +410,7 @@ static struct prog *prog_new(struct skep *k)
 
 void prog_free(struct skep *k, struct prog *p)
 {
+	jit_free(p);
 	for (u32 i = 0; i < p->n_maps; i++)
 		obj_put(p->map_owners[i]);
 	for (u32 i = 0; i < p->n_bound; i++)

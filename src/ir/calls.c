@@ -368,6 +368,11 @@ static void helper(struct builder *b)
 	}
 	for (u32 i = 0; i < 5 && h.proto->args[i] != ARG_NONE; i++)
 		convert(b, &h, i);
+	/* the values that it prints lie in the registers behind its arguments, unchecked and not followed but as strings */
+	for (; h.proto->id == HELPER_trace_printk && h.n < 5; h.n++) {
+		h.arg[h.n] = reg(b, h.n + 1u);
+		h.size[h.n] = IR_TO_TOP;
+	}
 	v = inlined(b, &h);
 	d = h.map ? find_direct(h.proto->id) : NULL;
 	if (!v && d)

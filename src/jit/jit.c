@@ -5,6 +5,7 @@
  */
 #include "jit/jit.h"
 
+#include <setjmp.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -17,6 +18,9 @@ struct unit {
 	struct ir *f; /* per function */
 	const char *why;
 	u32 nodes, slots;
+	u64 started;
+	struct mem mem;
+	jmp_buf out_of_memory;
 };
 
 static int lower(struct unit *u, struct ir *f)
@@ -97,6 +101,7 @@ static int install(struct unit *u)
 		entry[i] = (helper_fn *)(uintptr_t)(c->region.base + u->start[i]);
 	c->entry = entry;
 	c->size = u->m.size;
+	c->polls = u->o->poll;
 	p->code = c;
 	return 0;
 }
@@ -121,25 +126,45 @@ static int compile(struct unit *u)
 	return err ? err : install(u);
 }
 
+/* Everything lies in one arena, so that running out of memory anywhere is one jump. */
+static void *allocate(void *ud, void *ptr, size_t old_size, size_t new_size)
+{
+	struct unit *u = ud;
+	void *p = u->p->mem->fn(u->p->mem->ud, ptr, old_size, new_size);
+
+	if (!p && new_size)
+		longjmp(u->out_of_memory, 1);
+	return p;
+}
+
 int jit_compile(struct prog *p, const struct jit_options *o, struct jit_stats *stats, const char **why)
 {
-	struct unit u = {.p = p, .o = o};
-	u64 start = os_clock_ns(CLOCK_MONOTONIC);
-	int err;
+	struct unit *u;
+	volatile int err = -ENOMEM;
 
 #ifndef __x86_64__
 	*why = "no compiler for this machine";
 	return -ENOTSUP;
 #endif
-	arena_open(&u.arena, p->mem);
-	err = compile(&u);
-	*why = u.why;
+	u = mem_alloc(p->mem, sizeof(*u));
+	if (!u)
+		return -ENOMEM;
+	u->p = p;
+	u->o = o;
+	u->started = os_clock_ns(CLOCK_MONOTONIC);
+	u->mem = (struct mem){allocate, u};
+	arena_open(&u->arena, &u->mem);
+	if (!setjmp(u->out_of_memory))
+		err = compile(u);
+	*why = u->why ? arena_text(&p->arena, "%s", u->why) : NULL;
+	u->started = os_clock_ns(CLOCK_MONOTONIC) - u->started;
 	if (stats)
-		*stats = (struct jit_stats){os_clock_ns(CLOCK_MONOTONIC) - start, u.m.size, u.nodes, u.slots};
-	if (!err)
-		((struct prog_code *)(uintptr_t)p->code)->compile_ns = os_clock_ns(CLOCK_MONOTONIC) - start;
-	arena_close(&u.arena);
-	return err;
+		*stats = (struct jit_stats){u->started, u->m.size, u->nodes, u->slots};
+	if (p->code)
+		((struct prog_code *)(uintptr_t)p->code)->compile_ns = u->started;
+	arena_close(&u->arena);
+	mem_free(p->mem, u, sizeof(*u));
+	return p->code ? 0 : err;
 }
 
 void jit_free(struct prog *p)

@@ -79,6 +79,7 @@ struct prog {
 
 	/* Compiled form; NULL: interpreted. entry: code of every function, called with the run and R1 to R5. */
 	const struct prog_code *code;
+	const char *interpreted_for; /* why there is none; NULL: there is */
 };
 
 struct run;
@@ -87,6 +88,7 @@ struct prog_code {
 	struct region region;
 	u32 size; /* bytes */
 	u64 compile_ns;
+	bool polls; /* looks at budget and stop */
 };
 
 /* From calls and function pointers. -EINVAL: a jump leaves its function, or one runs off its end; -E2BIG: too many. */

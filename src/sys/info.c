@@ -115,11 +115,13 @@ static int prog_info(struct skep *k, struct obj *o, struct attr_info *a)
 		.xlated_prog_insns = in.xlated_prog_insns, .xlated_prog_len = in.xlated_prog_len, .map_ids = in.map_ids,
 		.nr_map_ids = in.nr_map_ids, .func_info = in.func_info, .nr_func_info = in.nr_func_info,
 		.line_info = in.line_info, .nr_line_info = in.nr_line_info,
+		.jited_prog_insns = in.jited_prog_insns, .jited_prog_len = in.jited_prog_len,
 		.func_info_rec_size = sizeof(struct bpf_func_info), .line_info_rec_size = sizeof(struct bpf_line_info),
 	};
 	memcpy(info.name, p->name, sizeof(info.name));
 	memcpy(info.tag, p->tag, sizeof(info.tag));
 	give_insns(p, info.xlated_prog_insns, &info.xlated_prog_len);
+	give_array(info.jited_prog_insns, &info.jited_prog_len, p->code ? p->code->region.base : NULL, p->code ? p->code->size : 0, 1);
 	give_array(info.map_ids, &info.nr_map_ids, ids, n_ids, sizeof(*ids));
 	give_array(info.func_info, &info.nr_func_info, p->func_info, p->n_func_info, sizeof(struct bpf_func_info));
 	give_array(info.line_info, &info.nr_line_info, p->line_info, p->n_line_info, sizeof(struct bpf_line_info));

@@ -557,7 +557,7 @@ int vm_run(struct run *r, u64 *result)
 	r->insns = 0;
 	r->tail_calls = r->n_records = r->n_inner = 0;
 	r->lock_held = NULL;
-	if (first->code && !r->interpreted && !r->coverage) {
+	if (first->code && !r->interpreted && !r->coverage && (!r->stop || first->code->polls)) {
 		static const _Atomic bool never;
 
 		if (!r->stop)
