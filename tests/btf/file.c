@@ -175,10 +175,12 @@ TEST(spoiled_files_are_refused_or_harmless)
 {
 	static struct build build;
 	static uint8_t bytes[sizeof(build.bytes)];
-	uint32_t accepted = 0;
+	uint32_t accepted = 0, loaded = 0;
 	uint64_t sum = 0;
+	struct text log;
 	struct btf b;
 
+	text_open(&log, &mem_libc);
 	everything(&build);
 	REQUIRE(open_bytes(&b, &mem_libc, build.bytes, build.size, NULL) == 0);
 	sum += ask_everything(&b);
@@ -190,13 +192,24 @@ TEST(spoiled_files_are_refused_or_harmless)
 				bytes[sizeof(struct btf_header) + rnd(build.n) * 4] = (uint8_t)rnd(34);
 			else
 				bytes[rnd(build.size)] = (uint8_t)rnd(256);
+		log.len = 0;
+		if (!btf_parse(&b, &mem_libc, bytes, build.size, 2, &log)) { /* the same through BTF_LOAD */
+			const struct btf_kernel kernel = {itself, &b};
+
+			loaded++;
+			if (!btf_metas_parse(&b, &kernel))
+				sum += ask_everything(&b);
+			btf_free(&b);
+		}
 		if (open_bytes(&b, &mem_libc, bytes, build.size - (rnd(10) ? 0 : rnd(40)), NULL))
 			continue;
 		accepted++;
 		sum += ask_everything(&b);
 		btf_free(&b);
 	}
-	printf("# %u of %u accepted, %llu\n", accepted, rounds, (unsigned long long)sum);
+	printf("# %u of %u accepted, %u loaded, %llu\n", accepted, rounds, loaded, (unsigned long long)sum);
+	text_close(&log);
+	CHECK(loaded > rounds / 50);
 	CHECK(accepted > rounds / 50);
 }
 
