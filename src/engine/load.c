@@ -368,6 +368,14 @@ static int resolve_calls(struct load *l)
 	return 0;
 }
 
+static int join_maps(struct load *l)
+{
+	for (u32 i = 0; i < l->p->n_maps; i++)
+		if (!map_takes_program(l->k, l->p->maps[i], l->p))
+			return -EINVAL;
+	return 0;
+}
+
 /* ---- the pipeline ---- */
 
 static int compute_tag(struct load *l)
@@ -387,6 +395,7 @@ static int prog_load(struct load *l)
 		resolve_loads,	 /* maps, values, functions that pseudo loads name */
 		resolve_calls,	 /* helpers */
 		load_verify,	 /* the proof that it may run */
+		join_maps,	 /* maps of programs: all of one type */
 		compute_tag,
 		load_compile,	 /* machine code */
 	};

@@ -113,7 +113,7 @@ const struct map_ops prog_array_ops = {
 	.get = fd_array_get,
 	.set = fd_array_set,
 	.next_key = fd_array_next_key,
-	.traits = KIND_FD_VALUES,
+	.traits = KIND_FD_VALUES | KIND_PROGRAMS,
 	.refused = EINVAL,
 };
 

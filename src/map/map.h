@@ -47,6 +47,7 @@ enum kind_traits {
 	KIND_NO_TYPES = 1 << 15, /* BTF for keys and values is refused: -ENOTSUPP */
 	KIND_KERNEL_TYPE = 1 << 16, /* the value is a kernel's struct: m->kernel_type */
 	KIND_INDEXED = 1 << 17, /* a lookup is values + index * elem_size (KIND_PER_CPU: + CPU * cpu_stride), index < max_entries */
+	KIND_PROGRAMS = 1 << 18, /* its elements are or carry programs: all of one type, which use and fill it */
 	KIND_ARENA = 1 << 19, /* memory of its own, which programs address directly */
 	KIND_BATCH_GET_SET = KIND_BATCH_GET | KIND_BATCH_SET,
 	KIND_BATCH_ALL = KIND_BATCH_GET_SET | KIND_BATCH_DELETE | KIND_BATCH_TAKE,
@@ -122,6 +123,13 @@ struct map_footer {
 	u32 btf_size, reserved[1];
 };
 
+/* KIND_PROGRAMS: what the first program was that used the map or went into it. All others are like it, as one may go on in another. */
+struct map_owner {
+	bool set, frags;
+	u32 type, attach_type;
+	const void *proto; /* of what it attaches to; NULL: nothing */
+};
+
 struct map {
 	const struct map_ops *ops;
 	const struct map_kind_info *info;
@@ -140,6 +148,7 @@ struct map {
 	int pin_fd; /* the file behind the regions once the map is pinned, else 0 */
 	bool adopting; /* while create() runs on regions that came from a file */
 	bool alone; /* while adopting: no other engine has the file open, so state of former owners can be cleared */
+	struct map_owner owner;
 	bool frozen; /* BPF_MAP_FREEZE: bpf(2) may not write */
 	u8 *values; /* array kinds: element 0 (of CPU 0); compiled code reads it */
 	u64 cpu_stride; /* per-CPU arrays: bytes from one CPU's values to the next one's */

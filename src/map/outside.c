@@ -149,7 +149,7 @@ const struct map_ops dev_map_ops = {
 	.get = no_element,
 	.set = dev_set,
 	.next_key = index_next_key,
-	.traits = KIND_INNER | KIND_NO_TYPES | KIND_NET_ADMIN,
+	.traits = KIND_PROGRAMS | KIND_INNER | KIND_NO_TYPES | KIND_NET_ADMIN,
 };
 
 const struct map_ops dev_hash_ops = {
@@ -196,7 +196,7 @@ const struct map_ops cpu_map_ops = {
 	.get = no_element,
 	.set = cpu_set,
 	.next_key = index_next_key,
-	.traits = KIND_INNER | KIND_NO_TYPES | KIND_PRIVILEGED,
+	.traits = KIND_PROGRAMS | KIND_INNER | KIND_NO_TYPES | KIND_PRIVILEGED,
 };
 
 /* ---- XSKMAP: AF_XDP sockets ---- */

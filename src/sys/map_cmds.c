@@ -16,6 +16,24 @@ static enum obj_type element_type(const struct map *m)
 	return map_has(m, entry) ? OBJ_PROG : map_has(m, event) ? OBJ_PERF : OBJ_MAP;
 }
 
+bool map_takes_program(struct skep *k, struct map *m, const struct prog *p)
+{
+	const struct progtype *loaded_as = progtype(p->type);
+	struct map_owner own = {.set = true, .frags = p->flags & BPF_F_XDP_HAS_FRAGS, .type = p->kind->id, .attach_type = p->attach_type,
+				.proto = loaded_as && loaded_as->flags & PT_ATTACH_BTF ? p->attach_proto : NULL};
+	bool fits;
+
+	if (!(m->ops->traits & KIND_PROGRAMS))
+		return true;
+	plain_lock_take(&k->lock);
+	if (!m->owner.set)
+		m->owner = own;
+	fits = m->owner.type == own.type && m->owner.frags == own.frags && m->owner.proto == own.proto &&
+	       (m->owner.attach_type == own.attach_type || !map_has(m, entry));
+	plain_lock_drop(&k->lock);
+	return fits;
+}
+
 static int host_get(void *ud, struct map *m, u32 fd, u32 *id)
 {
 	struct obj *o;
@@ -23,6 +41,10 @@ static int host_get(void *ud, struct map *m, u32 fd, u32 *id)
 
 	if (err)
 		return err;
+	if (element_type(m) == OBJ_PROG && !map_takes_program(ud, m, o->body)) {
+		obj_put(o);
+		return -EINVAL;
+	}
 	*id = o->id;
 	return 0;
 }

@@ -133,6 +133,7 @@ void map_object_free(struct skep *k, struct map_obj *m);
 int map_check_types(struct skep *k, struct map_obj *m); /* map_types.c: of a map that was made */
 int map_find_record(struct skep *k, const struct btf *b, struct map *m); /* special fields of an adopted map's values */
 extern const struct map_host map_host_ops;
+bool map_takes_program(struct skep *k, struct map *m, const struct prog *p); /* KIND_PROGRAMS: is it like those that have it? */
 
 /* ---- kernel_btf.c: the types of the kernel that skep_options.kernel_btf names; opened at first need, then shared ---- */
 const struct btf *kernel_btf(struct skep *k); /* NULL: none, or it cannot be read */

@@ -172,6 +172,81 @@ TEST(maps_by_program_type)
 	CHECK(refused > 100);
 }
 
+/* ---- maps of programs belong to programs of one type ---- */
+
+enum { MOST_PLACES = 128 };
+
+static struct where places[MOST_PLACES];
+static u32 n_places;
+
+static void note_place(const struct where *w)
+{
+	struct raw_insn code[] = {insn(0xb7, 0, 0, 0), insn(0x95, 0, 0, 0)};
+
+	if (n_places < MOST_PLACES && load(w, code, 2, "GPL") >= 0)
+		places[n_places++] = *w;
+}
+
+static int one_prog(int cmd(int, union bpf_attr *, u32), const struct where *w, int map)
+{
+	struct raw_insn with[] = {insn(0x18, 1, 1, map), insn(0, 0, 0, 0), insn(0xb7, 0, 0, 0), insn(0x95, 0, 0, 0)};
+	union bpf_attr a = {.prog_type = w->type->id, .insns = (u64)(uintptr_t)(map < 0 ? with + 2 : with), .insn_cnt = map < 0 ? 2 : 4,
+			    .license = (u64)(uintptr_t)"GPL", .expected_attach_type = w->attach, .attach_btf_id = w->btf_id,
+			    .prog_flags = w->sleepable ? BPF_F_SLEEPABLE : 0};
+
+	return cmd(BPF_PROG_LOAD, &a, sizeof(a));
+}
+
+/* A program of the first place uses a new map, one of the second goes into it: what each gave, as two bits. */
+static u32 share(int cmd(int, union bpf_attr *, u32), u32 kind, const struct where *first, const struct where *second)
+{
+	union bpf_attr a = {.map_type = kind, .key_size = 4, .value_size = 4, .max_entries = 1};
+	int map = cmd(BPF_MAP_CREATE, &a, sizeof(a)), one = one_prog(cmd, first, map), two = one_prog(cmd, second, map), element = -1;
+	u32 key = 0, value, gave = (two >= 0 ? 1u : 0) | (one >= 0 ? 4u : 0);
+
+	if (kind == BPF_MAP_TYPE_PROG_ARRAY) {
+		element = one_prog(cmd, second, -1);
+		value = (u32)element;
+		memset(&a, 0, sizeof(a));
+		a.map_fd = (u32)map;
+		a.key = (u64)(uintptr_t)&key;
+		a.value = (u64)(uintptr_t)&value;
+		gave |= cmd(BPF_MAP_UPDATE_ELEM, &a, sizeof(a)) ? 0 : 2u;
+	}
+	close(map);
+	if (one >= 0)
+		close(one);
+	if (two >= 0)
+		close(two);
+	if (element >= 0)
+		close(element);
+	return gave;
+}
+
+TEST(maps_of_programs_belong_to_one_type)
+{
+	static const u32 kinds[] = {BPF_MAP_TYPE_PROG_ARRAY, BPF_MAP_TYPE_DEVMAP, BPF_MAP_TYPE_DEVMAP_HASH, BPF_MAP_TYPE_CPUMAP};
+	u32 different = 0, apart = 0;
+
+	if (!engine)
+		SKIP(KERNEL_MISSING);
+	visit_all(note_place);
+	for (u32 i = 0; i < n_places; i++)
+		for (u32 j = 0; j < n_places; j++)
+			for (u32 k = 0; k < (i % 5 == j % 5 ? ARRAY_SIZE(kinds) : 1); k++) {
+				u32 kernel = share(kernel_cmd, kinds[k], &places[i], &places[j]);
+				u32 ours = share(our_cmd, kinds[k], &places[i], &places[j]);
+
+				apart += kernel != 7 && kinds[k] == BPF_MAP_TYPE_PROG_ARRAY;
+				if (kernel != ours && different++ < 10)
+					test_fail(__FILE__, __LINE__, "%s of %s/%u%s, then %s/%u%s: kernel %u, engine %u", map_rules(kinds[k])->name,
+						  places[i].type->name, places[i].attach, places[i].sleepable ? " sleepable" : "", places[j].type->name,
+						  places[j].attach, places[j].sleepable ? " sleepable" : "", kernel, ours);
+			}
+	CHECK_EQ(different, 0);
+	CHECK(apart > 500);
+}
+
 TEST(the_engine_judged_as_the_kernel)
 {
 	if (!engine)
@@ -191,6 +266,7 @@ int main(void)
 	}
 	RUN(maps_are_made_in_both);
 	RUN(maps_by_program_type);
+	RUN(maps_of_programs_belong_to_one_type);
 	RUN(the_engine_judged_as_the_kernel);
 	if (vmlinux.n_types)
 		btf_free(&vmlinux);

@@ -46,6 +46,7 @@ static const struct {
 	{KIND_NO_TYPES, "takes no BTF"},
 	{KIND_KERNEL_TYPE, "the value is a kernel's struct"},
 	{KIND_INDEXED, "a lookup is an index"},
+	{KIND_PROGRAMS, "all programs that use or fill it are of one type"},
 	{KIND_ARENA, "memory that programs address directly"},
 };
 
