@@ -10,6 +10,8 @@ bool seen_is(int cmd, const union bpf_attr *attr)
 {
 	if (cmd != BPF_PROG_LOAD)
 		return false;
+	if (seen.every)
+		return true;
 	/* Relocation moves instructions: the pointer is compared at the time of the call. */
 	if (seen.program && (const void *)(uintptr_t)attr->insns == bpf_program__insns(seen.program))
 		return true;
@@ -26,7 +28,7 @@ uint64_t seen_clock(void)
 
 void seen_result(const union bpf_attr *attr, int result, uint64_t ns)
 {
-	seen.result = result < 0 ? result : 0;
+	seen.result = seen.safe = result < 0 ? result : 0;
 	seen.insn_cnt = attr->insn_cnt;
 	seen.ns = ns;
 	seen.calls++;

@@ -15,8 +15,12 @@
 struct seen_load {
 	const struct bpf_program *program; /* in: whose PROG_LOAD is meant; NULL: none */
 	const char *name; /* in: or the program's name, where the loader copies its instructions; NULL: none */
+	bool every; /* in: all programs are meant */
 	unsigned calls; /* how often it was tried */
-	int result; /* of the last try: 0 or -errno */
+	int result; /* of the last try, as Linux judges: 0 or -errno */
+	int safe; /* and as skep itself does; on the running kernel the same */
+	char message[256]; /* why Linux refuses it, where a backend knows without a log */
+	bool plain; /* in: PROG_LOAD alone, which has skep's own verdict only */
 	uint32_t insn_cnt;
 	uint64_t ns; /* of the last try */
 };

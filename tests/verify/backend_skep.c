@@ -5,8 +5,8 @@
 #include "client/skep-bpf.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,31 +18,29 @@ static struct skep *engine;
 static int load_seen(struct skep *k, union bpf_attr *attr, unsigned int size)
 {
 	struct skep_check check = {.size = sizeof(check)};
-	int ret = skep_prog_check(k, attr, size, &check);
+	uint64_t start = seen_clock();
+	int ret = seen.plain ? skep_bpf(k, BPF_PROG_LOAD, attr, size) : skep_prog_check(k, attr, size, &check);
 
-	if (check.decided && check.safe.error == 0 && check.as_linux.error == 0)
+	seen_result(attr, ret, seen_clock() - start);
+	if (!check.decided)
 		return ret;
-	if (check.decided && check.as_linux.error) {
-		if (ret >= 0)
-			close(ret);
-		return check.as_linux.error;
+	seen.safe = check.safe.error;
+	seen.result = check.as_linux.error;
+	memcpy(seen.message, check.as_linux.message, sizeof(seen.message));
+	if (ret >= 0 && seen.result) {
+		close(ret);
+		return seen.result;
 	}
 	return ret;
 }
 
 static int watch(void *ud, struct skep *k, int cmd, union bpf_attr *attr, unsigned int size)
 {
-	uint64_t start = seen_clock();
-	bool looked_at = seen_is(cmd, attr);
-	int ret = looked_at ? load_seen(k, attr, size) : skep_bpf(k, cmd, attr, size);
+	int ret = seen_is(cmd, attr) ? load_seen(k, attr, size) : skep_bpf(k, cmd, attr, size);
 
 	(void)ud;
 	/* "Not by this build" is for a test the same as "not by Linux": there is no result. */
-	if (cmd == BPF_PROG_TEST_RUN && ret == -EOPNOTSUPP)
-		ret = -524 /* ENOTSUPP */;
-	if (looked_at)
-		seen_result(attr, ret, seen_clock() - start);
-	return ret;
+	return cmd == BPF_PROG_TEST_RUN && ret == -EOPNOTSUPP ? -524 /* ENOTSUPP */ : ret;
 }
 
 static int engine_open(void)

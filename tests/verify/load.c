@@ -2,14 +2,11 @@
 /*
  * load: each program of an object, loaded alone, and what came of it. One line per program and mode:
  *
- *     result  PROGRAM  priv|unpriv  VERDICT  ERRNO  MESSAGES  RETVAL  INSNS  PROCESSED  MICROSECONDS  LAST
- * LINE OF THE LOG
+ *     result PROGRAM priv|unpriv VERDICT SAFE ERRNO MESSAGES RETVAL INSNS PROCESSED MICROSECONDS LAST-LINE-OF-THE-LOG
  *
- * separated by tabs. VERDICT is accept, reject, or prefail when the loader gave up before PROG_LOAD saw the
- * program. MESSAGES is
- * "-" (none expected), "ok" or "missing: TEXT"; RETVAL "-" (not run), "ok" or "GOT!=EXPECTED". "begin PROGRAM
- * MODE" comes before, so that whoever reads knows what a crash was about, and can go on behind it with
- * --from.
+ * separated by tabs. VERDICT is accept, reject, or prefail when the loader gave up before PROG_LOAD saw the program; SAFE is skep's
+ * own verdict beside it. MESSAGES is "-" (none expected), "ok" or "missing: TEXT"; RETVAL "-" (not run), "ok" or "GOT!=EXPECTED".
+ * "begin PROGRAM MODE" comes before, so that whoever reads knows what a crash was about, and can go on behind it with --from.
  */
 #include "backend.h"
 #include "spec.h"
@@ -29,7 +26,7 @@ static struct {
 	const char *btf;
 	int log; /* -1: as the program says */
 	unsigned from, repeat;
-	bool priv, unpriv, show, show_libbpf, run;
+	bool priv, unpriv, plain, show, show_libbpf, run;
 } opt = {.log = -1, .repeat = 1, .priv = true, .unpriv = true, .run = true, .btf = "/sys/kernel/btf/vmlinux"};
 static char *log_buf;
 
@@ -258,7 +255,10 @@ static void report(const struct spec *s, const struct bpf_program *p, int mode, 
 	if (s->annotated && seen.calls)
 		missing = spec_missing(m, log_buf);
 	last_line(log_buf, last, sizeof(last));
-	printf("result\t%s\t%s\t%s\t%d\t", bpf_program__name(p), mode ? "unpriv" : "priv", verdict, err);
+	if (!last[0] && seen.result)
+		snprintf(last, sizeof(last), "%s", seen.message);
+	printf("result\t%s\t%s\t%s\t%s\t%d\t", bpf_program__name(p), mode ? "unpriv" : "priv", verdict,
+	       !seen.calls ? "-" : seen.safe ? "reject" : "accept", err);
 	printf("%s%s\t%s\t", !m->n ? "-" : missing ? "missing: " : "ok", missing ? missing : "", retval);
 	printf("%u\t%ld\t%llu\t%s\n", seen.insn_cnt, count ? atol(count) : 0L, (unsigned long long)us, last);
 	fflush(stdout);
@@ -350,7 +350,7 @@ static void try_repeatedly(const char *name, const struct spec *s, int mode)
 {
 	uint64_t us = UINT64_MAX;
 
-	memset(&seen, 0, sizeof(seen));
+	seen = (struct seen_load){.plain = opt.plain};
 	printf("begin\t%s\t%s\n", name, mode ? "unpriv" : "priv");
 	fflush(stdout);
 	for (unsigned i = 0; i < opt.repeat; i++)
@@ -393,7 +393,7 @@ static int each_program(void)
 static int usage(void)
 {
 	fprintf(stderr, "usage: load [--prog NAME] [--log LEVEL] [--show] [--libbpf] [--mode priv|unpriv] "
-			"[--from N] [--repeat N] [--no-run]\n"
+			"[--from N] [--repeat N] [--no-run] [--plain]\n"
 			"            [--btf FILE] OBJECT\n");
 	return 2;
 }
@@ -403,7 +403,7 @@ int main(int argc, char **argv)
 	static const struct option longs[] = {{"prog", 1, NULL, 'p'},	{"log", 1, NULL, 'l'},
 					      {"show", 0, NULL, 's'},	{"libbpf", 0, NULL, 'L'},
 					      {"mode", 1, NULL, 'm'},	{"from", 1, NULL, 'f'},
-					      {"no-run", 0, NULL, 'n'}, {"repeat", 1, NULL, 'r'},
+					      {"no-run", 0, NULL, 'n'}, {"plain", 0, NULL, 'P'}, {"repeat", 1, NULL, 'r'},
 					      {"btf", 1, NULL, 'b'},	{NULL, 0, NULL, 0}};
 	int c, err;
 
@@ -433,6 +433,9 @@ int main(int argc, char **argv)
 			break;
 		case 'n':
 			opt.run = false;
+			break;
+		case 'P':
+			opt.plain = true;
 			break;
 		case 'b':
 			opt.btf = optarg;

@@ -27,6 +27,7 @@ int get_xlated_program(int fd, struct bpf_insn **buf, __u32 *count);
 
 __attribute__((constructor)) static void open_backend(void)
 {
+	seen.every = true;
 	setvbuf(stdout, NULL, _IOLBF, 0); /* what a crash was about is known then */
 	if (backend_open("/sys/kernel/btf/vmlinux")) {
 		fprintf(stderr, "%s: cannot open\n", backend_name);
