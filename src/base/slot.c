@@ -372,7 +372,7 @@ static int wait_for_slot(struct domain *d, struct hold *h, u64 me, u32 home)
 			return -EBUSY;
 		if (tries % LOOK_FOR_DEAD == LOOK_FOR_DEAD - 1)
 			reclaim_dead(d);
-		if (tries < 1024)
+		if (tries < 64)
 			os_yield();
 		else
 			nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);

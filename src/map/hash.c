@@ -359,13 +359,20 @@ static _Atomic u32 *place_of(const struct hash *t, struct hash_bucket *b, u32 no
 	return NULL;
 }
 
+/* Only eviction asks; elsewhere a node that is given up is not written to. */
+static void set_live(const struct hash *t, struct hash_node *n, u8 live)
+{
+	if (t->lru)
+		atomic_store_explicit(&n->live, live, memory_order_release);
+}
+
 void hash_link(struct map *m, struct hash_slot *s, struct hash_bucket *b, struct hash_node *n)
 {
 	struct hash *t = hash_of(m);
 	u32 node = index_of(t, n), first = atomic_load_explicit(&b->head, memory_order_relaxed);
 
 	atomic_store_explicit(&n->next, first ? first : HASH_END | (u32)(b - t->buckets), memory_order_relaxed);
-	atomic_store_explicit(&n->live, 1, memory_order_release);
+	set_live(t, n, 1);
 	poke(&s->replaces, 0);
 	poke(&b->head, node + 1);
 	poke(&s->intent_new, 0);
@@ -383,7 +390,7 @@ static void unlink_old(struct map *m, const struct hold *h, struct hash_slot *s,
 {
 	u32 node = index_of(hash_of(m), old);
 
-	atomic_store_explicit(&old->live, 0, memory_order_release);
+	set_live(hash_of(m), old, 0);
 	if (removed)
 		count(s, -1, node);
 	retire(m, h, s, node);
@@ -401,7 +408,7 @@ void hash_replace(struct map *m, const struct hold *h, struct hash_slot *s, stru
 		return;
 	}
 	atomic_store_explicit(&n->next, atomic_load_explicit(&old->next, memory_order_relaxed), memory_order_relaxed);
-	atomic_store_explicit(&n->live, 1, memory_order_release);
+	set_live(t, n, 1);
 	poke(&s->replaces, 1);
 	intend_old(t, s, index_of(t, old));
 	poke(place, node + 1);
@@ -457,7 +464,7 @@ static void repair_new(struct map *m, const struct hold *h, struct hash_slot *s,
 		return; /* it never had it; or it is linked, and was counted before */
 	if (counted(dead, false, node))
 		count(dead, -1, node);
-	atomic_store_explicit(&n->live, 0, memory_order_release);
+	set_live(t, n, 0);
 	if (!has_place(m, h, node, claim))
 		hash_give_node(m, h, s, n);
 }
@@ -472,7 +479,7 @@ static void repair_old(struct map *m, const struct hold *h, struct hash_slot *s,
 		count(dead, -1, node);
 	if (has_place(m, h, node, peek(&dead->old_uses)))
 		return;
-	atomic_store_explicit(&hash_node_at(t, node)->live, 0, memory_order_release);
+	set_live(t, hash_node_at(t, node), 0);
 	retire(m, h, s, node);
 }
 

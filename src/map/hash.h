@@ -15,7 +15,7 @@
 #ifdef SKEP_HOSTILE
 enum { HASH_CACHE = 2, HASH_BATCH = 1 };
 #else
-enum { HASH_CACHE = 32, HASH_BATCH = 64 };
+enum { HASH_CACHE = 128, HASH_BATCH = 64 };
 #endif
 enum { HASH_SPARE = HASH_CACHE + 2 * HASH_BATCH }; /* nodes that one slot may keep to itself */
 

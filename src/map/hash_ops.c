@@ -263,6 +263,7 @@ static int update(struct map *m, const struct hold *h, const void *key, const vo
 
 	if (err || (t->percpu && flags & BPF_F_LOCK))
 		return err ? err : -EINVAL;
+	__builtin_prefetch(&t->buckets[hash & t->mask], 1);
 	err = hash_begin(m, h, &s);
 	if (err)
 		return err;
