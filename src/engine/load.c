@@ -305,9 +305,11 @@ static int map_operand(struct load *l, u32 i)
 	}
 	/* Direct addresses are of arrays with one element: global data. */
 	if (!(m->ops->traits & KIND_STEADY) || m->spec.max_entries != 1 || !m->values)
-		return refuse_insn(l, i, -ENOTSUP, "no direct value access support for this map type");
+		return refuse_insn(l, i, -EINVAL, "no direct value access support for this map type");
+	if (off >= 1u << 29)
+		return refuse_insn(l, i, -EINVAL, "direct value offset of %u is not allowed", off);
 	if (off >= m->spec.value_size)
-		return refuse_insn(l, i, -EINVAL, "invalid direct value offset %u, map value size is %u", off, m->spec.value_size);
+		return refuse_insn(l, i, -EINVAL, "invalid access to map value pointer, value_size=%u off=%u", m->spec.value_size, off);
 	*operand = (u64)(uintptr_t)m->values + off;
 	return 0;
 }

@@ -35,7 +35,7 @@ static int reserved(struct decoder *d, const char *what)
 {
 	const struct raw_insn *r = &d->raw[d->at];
 
-	return refuse(d, "reserved field of %s is not zero (code 0x%02x, dst %u, src %u, off %d, imm %d)", what, r->code,
+	return refuse(d, "%s uses reserved fields (code 0x%02x, dst %u, src %u, off %d, imm %d)", what, r->code,
 		      r->regs & 15u, r->regs >> 4, r->off, r->imm);
 }
 
@@ -57,7 +57,7 @@ static u32 access_size(u8 code)
 static int check_regs(struct decoder *d, const struct insn *i)
 {
 	if (i->dst > REG_FP || i->src > REG_FP)
-		return refuse(d, "register r%u does not exist: r0 to r10", i->dst > REG_FP ? i->dst : i->src);
+		return refuse(d, "R%u is invalid: registers are r0 to r10", i->dst > REG_FP ? i->dst : i->src);
 	return 0;
 }
 
@@ -74,9 +74,9 @@ static int decode_byteswap(struct decoder *d, const struct raw_insn *r, struct i
 	bool alu64 = (r->code & 7) == CLASS_ALU64;
 
 	if (alu64 && r->code & SRC_X)
-		return reserved(d, "a byte swap");
+		return reserved(d, "BPF_END");
 	if (r->off || i->src)
-		return reserved(d, "a byte swap");
+		return reserved(d, "BPF_END");
 	if (r->imm != 16 && r->imm != 32 && r->imm != 64)
 		return refuse(d, "a byte swap is of 16, 32 or 64 bits, not %d", r->imm);
 	i->op = alu64 ? OP_BSWAP : r->code & SRC_X ? OP_BE : OP_LE;
@@ -106,13 +106,13 @@ static int decode_alu(struct decoder *d, const struct raw_insn *r, struct insn *
 		return decode_cast(d, r, i);
 	i->op = (u8)find_alu(r->code, r->off);
 	if (i->op == OP_INVALID)
-		return find_alu(r->code, 0) == OP_INVALID ? unknown(d) : reserved(d, "an arithmetic instruction");
+		return find_alu(r->code, 0) == OP_INVALID ? unknown(d) : reserved(d, "BPF_ALU");
 	if (i->imm_src ? i->src != 0 : r->imm != 0)
-		return reserved(d, "an arithmetic instruction");
+		return reserved(d, "BPF_ALU");
 	if (op_table[i->op].flags & OPF_UNARY && (!i->imm_src || r->imm))
-		return reserved(d, "a negation");
+		return reserved(d, "BPF_NEG");
 	if (op_table[i->op].code == 0xb0 && r->off && (i->imm_src || (r->off == 32 && !wide)))
-		return reserved(d, "a sign-extending move");
+		return reserved(d, "BPF_MOV");
 	return check_regs(d, i);
 }
 
@@ -132,11 +132,15 @@ static int decode_call(struct decoder *d, const struct raw_insn *r, struct insn 
 	i->pseudo = i->src;
 	i->imm = r->imm;
 	if (r->code != 0x85)
-		return r->code == 0x8d ? refuse(d, "calls through a register are not supported; call a function") : unknown(d);
+		return r->code == 0x8d ? refuse(d, "unknown opcode 8d: calls through a register are not supported; call a function") : unknown(d);
 	if (i->dst || i->src > CALL_KFUNC || (r->off && i->src != CALL_KFUNC))
-		return reserved(d, "a call");
+		return reserved(d, "BPF_CALL");
 	i->off = r->off;
-	return i->src == CALL_SUBPROG ? set_target(d, i, r->imm) : 0;
+	if (i->src != CALL_SUBPROG)
+		return 0;
+	if ((s64)d->at + 1 + r->imm < 0 || (s64)d->at + 1 + r->imm >= (s64)d->n)
+		return refuse(d, "call to invalid destination: %lld of %u", (long long)d->at + 1 + r->imm, d->n);
+	return set_target(d, i, r->imm);
 }
 
 static int decode_jump(struct decoder *d, const struct raw_insn *r, struct insn *i)
@@ -153,13 +157,13 @@ static int decode_jump(struct decoder *d, const struct raw_insn *r, struct insn 
 		if (r->code != 0x95)
 			return unknown(d);
 		i->off = r->off; /* which Linux does not look at */
-		return i->dst || i->src || r->imm ? reserved(d, "an exit") : 0;
+		return i->dst || i->src || r->imm ? reserved(d, "BPF_EXIT") : 0;
 	case 0x00:
 		i->op = OP_JA;
 		if (!i->imm_src)
 			return unknown(d);
 		if (i->dst || i->src || (wide ? r->imm : r->off))
-			return reserved(d, "a jump");
+			return reserved(d, "BPF_JA");
 		i->imm = 0;
 		return set_target(d, i, wide ? r->off : r->imm);
 	case 0xe0:
@@ -176,7 +180,7 @@ static int decode_jump(struct decoder *d, const struct raw_insn *r, struct insn 
 	if (i->op == OP_INVALID)
 		return unknown(d);
 	if (i->imm_src ? i->src != 0 : r->imm != 0)
-		return reserved(d, "a conditional jump");
+		return reserved(d, "BPF_JMP/JMP32");
 	if (check_regs(d, i))
 		return -EINVAL;
 	return set_target(d, i, r->off);
@@ -187,7 +191,7 @@ static int decode_imm64(struct decoder *d, const struct raw_insn *r, struct insn
 	if (d->at + 1 >= d->n)
 		return refuse(d, "incomplete 64-bit load: its second slot is missing");
 	if (r->off || i->src > PSEUDO_MAP_IDX_VALUE)
-		return reserved(d, "a 64-bit load");
+		return reserved(d, "BPF_LD_IMM64");
 	if (r[1].code || r[1].regs || r[1].off)
 		return refuse(d, "invalid bpf_ld_imm64 insn: the second slot holds only an immediate");
 	i->op = OP_LD_IMM64;
@@ -211,21 +215,23 @@ static int decode_load(struct decoder *d, const struct raw_insn *r, struct insn 
 	case MODE_IMM:
 		if (r->code == 0x18)
 			return decode_imm64(d, r, i);
-		return r->code == 0 ? refuse(d, "second slot of a 64-bit load, or a zero instruction") : unknown(d);
+		if (r->code == 0)
+			return refuse(d, "unknown opcode 00: a zero instruction, or the second slot of a 64-bit load");
+		return packet ? unknown(d) : reserved(d, "BPF_LDX");
 	case MODE_ABS:
 	case MODE_IND:
 		if (!packet || i->width == 8)
 			return unknown(d);
 		i->op = (r->code & 0xe0) == MODE_ABS ? OP_LD_ABS : OP_LD_IND;
 		if (i->dst || r->off || (i->op == OP_LD_ABS && i->src))
-			return reserved(d, "a packet load");
+			return reserved(d, "BPF_LD_[ABS|IND]");
 		return check_regs(d, i);
 	case MODE_MEM:
 	case MODE_MEMSX:
 		i->op = (r->code & 0xe0) == MODE_MEM ? OP_LDX : OP_LDXS;
 		if (packet || (i->op == OP_LDXS && i->width == 8))
 			return unknown(d);
-		return r->imm ? reserved(d, "a load") : check_regs(d, i);
+		return r->imm ? reserved(d, "BPF_LDX") : check_regs(d, i);
 	}
 	return unknown(d);
 }
@@ -262,7 +268,7 @@ static int decode_store(struct decoder *d, const struct raw_insn *r, struct insn
 		return unknown(d);
 	i->op = constant ? OP_ST : OP_STX;
 	if (constant ? i->src != 0 : r->imm != 0)
-		return reserved(d, "a store");
+		return reserved(d, constant ? "BPF_ST" : "BPF_STX");
 	return check_regs(d, i);
 }
 
@@ -292,14 +298,16 @@ static int check_targets(struct decoder *d)
 		const struct insn *i = &d->out[d->at];
 		s64 function = (s64)d->at + 1 + (s32)(u32)(u64)i->imm;
 
+		if (i->op == OP_CALL && i->target >= 0 && d->out[i->target].op == OP_PAD)
+			return refuse(d, "last insn is not an exit or jmp: the call goes into the middle of ldimm64 insn %d", i->target - 1);
 		if (i->target >= 0 && d->out[i->target].op == OP_PAD)
 			return refuse(d, "jump into the middle of ldimm64 insn %d", i->target - 1);
 		if (i->op != OP_LD_IMM64 || i->pseudo != PSEUDO_FUNC)
 			continue;
 		if (function < 0 || function >= (s64)d->n)
-			return refuse(d, "function out of range: %lld of %u", (long long)function, d->n);
+			return refuse(d, "call to invalid destination: %lld of %u", (long long)function, d->n);
 		if (d->out[function].op == OP_PAD)
-			return refuse(d, "function in the middle of ldimm64 insn %lld", (long long)function - 1);
+			return refuse(d, "last insn is not an exit or jmp: the function begins in the middle of ldimm64 insn %lld", (long long)function - 1);
 	}
 	return 0;
 }

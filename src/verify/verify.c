@@ -118,6 +118,34 @@ static int note_operands(struct verifier *v)
 	return 0;
 }
 
+/* Other functions, the program's or the kernel's, are for those who have CAP_BPF. */
+static int calls_allowed(struct verifier *v)
+{
+	for (u32 i = 0; !v->priv && i < v->n; i++) {
+		const struct insn *in = &v->insns[i];
+		bool calls = in->op == OP_CALL && in->pseudo != CALL_HELPER, names = in->op == OP_LD_IMM64 && in->pseudo == PSEUDO_FUNC;
+
+		v->insn = i;
+		if (calls || names)
+			return reject_err(v, REJECT_CALL_UNPRIVILEGED, EPERM,
+					  "loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN");
+	}
+	return 0;
+}
+
+/* Where speculation counts, a tail call's index is masked by its map's size: there must be one map only. */
+static int tail_calls_masked(struct verifier *v)
+{
+	for (u32 i = 0; !v->priv && i < v->n; i++) {
+		const struct helper_proto *h = v->insns[i].op == OP_CALL && v->insns[i].pseudo == CALL_HELPER ? helper_at(v, i) : NULL;
+
+		v->insn = i;
+		if (h && h->effects & EFFECT_TAIL_CALL && v->aux[i].map == MAP_MANY)
+			return reject(v, REJECT_TAIL_CALL_MAPS, "tail_call abusing map_ptr");
+	}
+	return 0;
+}
+
 static int note_program(struct verifier *v)
 {
 	v->exception_callback = v->prog->exception_callback;
@@ -179,6 +207,7 @@ int verify_program(struct prog *p, const struct verify_options *opts, struct tex
 {
 	static int (*const steps[])(struct verifier *v) = {
 		open_tables,
+		calls_allowed,	 /* unprivileged programs have one function */
 		note_program,	 /* functions, maps, kernel variables */
 		kfuncs_resolve,	 /* kernel functions */
 		maps_allowed,	 /* for this type of program */
@@ -188,6 +217,7 @@ int verify_program(struct prog *p, const struct verify_options *opts, struct tex
 		walk_main,	 /* every path of the main function */
 		walk_globals,	 /* and of each global function that is called */
 		cfg_stack_depth, /* the stack of every chain of calls */
+		tail_calls_masked,
 	};
 	struct verifier *v = mem_alloc(p->mem, sizeof(*v));
 	u64 started = os_clock_ns(CLOCK_MONOTONIC);

@@ -11,7 +11,7 @@ struct wrong {
 
 static const struct wrong wrongs[] = {
 	{"r1 = 5\nfoo r1\nexit", 2, 1, "unknown instruction \"foo\""},
-	{"exit\n  r11 = 5", 2, 3, "register r11 does not exist"},
+	{"exit\n  r11 = 5", 2, 3, "R11 is invalid"},
 	{"r16 = 5", 1, 1, "register r16 does not exist"},
 	{"r1 = r99999999999", 1, 6, "register r"},
 	{"r1 + 5", 1, 4, "expected = or an operator"},
