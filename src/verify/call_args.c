@@ -511,9 +511,9 @@ static u32 value_arg(const struct call *c, u32 arg)
 
 static int packet_arg(struct verifier *v, const struct call *c)
 {
-	if (v->prog->type == BPF_PROG_TYPE_CGROUP_SOCKOPT)
+	if (v->kind->flags & PT_PACKET_ANY_HELPER)
 		return 0;
-	if (v->prog->kind->flags & PT_PACKET_READ && c->helper->effects & EFFECT_PACKET_ARGS)
+	if (v->kind->flags & PT_PACKET_READ && c->helper->effects & EFFECT_PACKET_ARGS)
 		return 0;
 	return reject(v, REJECT_ARG_PACKET, "helper access to the packet is not allowed");
 }
