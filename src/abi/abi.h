@@ -428,8 +428,6 @@ enum progtype_flags {
 	PT_GPL = 1 << 12, /* GPL-compatible programs only */
 	PT_LINK_HEADER = 1 << 13, /* the packet begins with its link-layer header */
 	PT_TEST_RUN = 1 << 14, /* Linux runs such programs by PROG_TEST_RUN */
-	PT_TRACING = 1 << 18, /* runs anywhere in the kernel: no locks, timers, lists or trees in maps */
-	PT_NO_LOCKS = 1 << 19, /* no spin locks in maps */
 	PT_VOID_TARGET = 1 << 15, /* R0 need not be set if the target's prototype is void, unless results.def says what it must be */
 	PT_ATTACH_MEMBER = 1 << 17, /* attach_btf_id is a struct of functions, expected_attach_type a member of it */
 	PT_RESULT_ERRNO = 1 << 16, /* where results.def has no row the target's own results hold: an errno, or 0 or 1 (HOOK_lsm_bool) */

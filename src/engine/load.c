@@ -240,6 +240,8 @@ static int map_fits(struct load *l, const struct map *m)
 
 	if (why)
 		return load_refuse(l, -EINVAL, "%s", why);
+	if (m->ops->traits & KIND_ARENA && atomic_load(&l->k->unprivileged))
+		return load_refuse(l, -EPERM, "CAP_BPF and CAP_PERFMON are required to use arena");
 	for (u32 i = 0; i < p->n_maps; i++) {
 		if (m->ops->traits & KIND_ARENA && p->maps[i]->ops->traits & KIND_ARENA)
 			return load_refuse(l, -EBUSY, "Only one arena per program");

@@ -463,9 +463,6 @@ void prune_forget(struct verifier *v); /* all checkpoints, between functions tha
 int note_pointer_kind(struct verifier *v, u32 type, bool trust_may_differ); /* the instruction accesses memory through that kind */
 int walk(struct verifier *v); /* all paths from v->cur at v->insn on */
 
-/* ---- maps.c ---- */
-int maps_allowed(struct verifier *v);
-
 /* ---- cfg.c ---- */
 int cfg_check(struct verifier *v); /* reachable, no fall-through of a function, back edges; prune points, cycles */
 int cfg_stack_depth(struct verifier *v); /* combined stack of call chains, recursion */

@@ -210,7 +210,6 @@ int verify_program(struct prog *p, const struct verify_options *opts, struct tex
 		calls_allowed,	 /* unprivileged programs have one function */
 		note_program,	 /* functions, maps, kernel variables */
 		kfuncs_resolve,	 /* kernel functions */
-		maps_allowed,	 /* for this type of program */
 		cfg_check,	 /* all of it can be reached; where states are kept */
 		live_registers,	 /* which registers are read later */
 		live_cycles,	 /* which states can be complete only together */
