@@ -300,8 +300,8 @@ static void alu(struct builder *b, const struct insn *i)
 
 static void access_kinds(struct builder *b, u32 v)
 {
-	if (b->f->facts && b->f->facts->access)
-		b->f->node[v].kinds = b->f->facts->access[b->pc];
+	if (b->f->facts && b->f->facts->access && b->f->facts->access[b->pc])
+		ir_set_kinds(b->f, v, b->f->facts->access[b->pc]);
 }
 
 static void atomic(struct builder *b, const struct insn *i)

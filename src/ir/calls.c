@@ -27,7 +27,7 @@ static u32 run_load(struct builder *b, s64 off, u32 size, u32 flags)
 {
 	u32 v = build_load(b, b->f->params[0], off, size, flags | IRF_PRIVATE);
 
-	b->f->node[v].kinds = PTR_RUN;
+	ir_set_kinds(b->f, v, PTR_RUN);
 	return v;
 }
 
@@ -40,7 +40,7 @@ static u32 load_cpu(struct builder *b)
 {
 	u32 v = build_load(b, load_hold(b), (s64)offsetof(struct hold, index), 4, IRF_INVARIANT | IRF_PRIVATE);
 
-	b->f->node[v].kinds = PTR_RUN;
+	ir_set_kinds(b->f, v, PTR_RUN);
 	return v;
 }
 
@@ -79,7 +79,7 @@ void build_poll(struct builder *b, u32 cost)
 	n = build_add(b, (enum ir_op)OP_ADD, 64, n, ir_const(b->f, cost));
 	v = build_add(b, IR_STORE, 8, b->f->params[0], n);
 	b->f->node[v].imm = RUN_FIELD(insns);
-	b->f->node[v].kinds = PTR_RUN;
+	ir_set_kinds(b->f, v, PTR_RUN);
 	slow = build_block(b);
 	look = build_block(b);
 	go = build_block(b);
@@ -87,7 +87,7 @@ void build_poll(struct builder *b, u32 cost)
 	build_branch(b, OP_JGT, 64, n, run_load(b, RUN_FIELD(budget), 8, IRF_INVARIANT), slow, look);
 	b->at = look;
 	stop = build_load(b, run_load(b, RUN_FIELD(stop), 8, IRF_INVARIANT), 0, 1, 0);
-	b->f->node[stop].kinds = PTR_OTHER;
+	ir_set_kinds(b->f, stop, PTR_OTHER);
 	build_branch(b, OP_JNE, 32, stop, ir_const(b->f, 0), slow, go);
 	b->at = slow;
 	v = build_call(b, (const void *)(uintptr_t)ir_runtime()->poll, 0, NULL);
@@ -291,7 +291,7 @@ static const void *body_of(struct builder *b, const struct helper_proto *proto)
 	fn = host->own_body(host->ud, &dummy, proto);
 	v = build_add(b, IR_STORE, 8, b->f->params[0], ir_const(b->f, (u64)(uintptr_t)proto));
 	b->f->node[v].imm = RUN_FIELD(own);
-	b->f->node[v].kinds = PTR_RUN;
+	ir_set_kinds(b->f, v, PTR_RUN);
 	return (const void *)(uintptr_t)fn;
 }
 
@@ -307,7 +307,7 @@ static u32 call_body(struct builder *b, const struct helper_call *h)
 	if (h->calls_back) { /* callbacks are functions of the program that run->prog says */
 		v = build_add(b, IR_STORE, 8, b->f->params[0], ir_const(b->f, (u64)(uintptr_t)b->f->prog));
 		b->f->node[v].imm = RUN_FIELD(prog);
-		b->f->node[v].kinds = PTR_RUN;
+		ir_set_kinds(b->f, v, PTR_RUN);
 	}
 	v = emit(b, h, fn, (u32[]){b->f->params[0]}, 1, 0, h->n);
 	if ((h->proto->ret & RET_KIND_MASK) == RET_RECORD) {
@@ -391,7 +391,7 @@ static void subprog(struct builder *b, const struct insn *i)
 
 	call->kind = IRC_SUBPROG;
 	call->subprog = (u32)(subprog_at(b->f->prog, (u32)i->target) - b->f->prog->subprogs);
-	call->ret_kinds = PTR_ANY;
+	call->ret_kinds = PTR_LOADED;
 	call->n_args = 6;
 	call->args[0] = b->f->params[0];
 	for (u32 r = 1; r <= 5; r++) {

@@ -51,7 +51,7 @@ struct ir_node {
 	u8 flags;
 	u8 kinds; /* accesses: enum ptr_kinds of the address */
 	u8 n; /* operands in arg[] */
-	u16 mark; /* passes' own */
+	bool known; /* kinds were stated, not found by analysis */
 	u32 arg[4]; /* PHI: arg[0] is the start of its arguments in pool */
 	s64 imm;
 	u32 block, prev, next;
@@ -133,6 +133,11 @@ void ir_rewrite(struct ir *f, u32 *to); /* every operand v becomes to[v] (follow
 void ir_split_edges(struct ir *f); /* no edge from a block with several successors to one with several predecessors */
 enum { IR_USES = 8 };
 
+static inline void ir_set_kinds(struct ir *f, u32 v, u32 kinds)
+{
+	f->node[v].kinds = (u8)kinds;
+	f->node[v].known = true;
+}
 static inline bool ir_is_const(const struct ir *f, u32 v)
 {
 	return f->node[v].op == IR_CONST;

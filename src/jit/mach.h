@@ -34,6 +34,7 @@ enum mach_op {
 	M_ATOMIC, /* aux: enum op; c: expected */
 	M_CALL, /* call */
 	M_SELECT, /* cc of a, b or imm: c, else d */
+	M_SETCC, /* cc of a, b or imm: 1, else 0; sign: the other way round */
 	M_BRANCH, /* cc of a, b or imm: to[0], else to[1] */
 	M_JUMP, /* to[0] */
 	M_SWITCH, /* a: index; table; dst: scratch */

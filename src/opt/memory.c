@@ -54,7 +54,7 @@ static const struct ctx_field *field_of(const struct ir *f, const struct ir_node
 
 static u8 kinds_of_load(const struct ir *f, const struct ir_node *n)
 {
-	u8 from = n->kinds ? n->kinds : f->kinds[n->arg[0]];
+	u8 from = n->known ? n->kinds : f->kinds[n->arg[0]];
 
 	if (from == PTR_RUN)
 		return n->aux;
@@ -62,7 +62,7 @@ static u8 kinds_of_load(const struct ir *f, const struct ir_node *n)
 		return is_address_field(field_of(f, n)) ? PTR_PACKET : 0;
 	if (n->width < 8)
 		return from & PTR_CTX && n->width == 4 ? PTR_PACKET : 0;
-	return !from || from & (PTR_STACK | PTR_CALLER) ? PTR_ANY : PTR_OTHER | PTR_MAP;
+	return !from || from & (PTR_STACK | PTR_CALLER) ? PTR_LOADED : PTR_OTHER | PTR_MAP;
 }
 
 static u8 kinds_of(struct ir *f, u32 v, u32 b)
@@ -123,10 +123,12 @@ void opt_kinds(struct ir *f)
 
 			if (n->op != IR_LOAD && n->op != IR_LOADS && n->op != IR_STORE && n->op != IR_ATOMIC)
 				continue;
-			if (!n->kinds)
+			if (!n->known)
 				n->kinds = f->kinds[n->arg[0]] ? f->kinds[n->arg[0]] : PTR_ANY;
 			if ((n->kinds == PTR_PACKET || n->kinds == PTR_RUN) && n->op != IR_ATOMIC)
 				n->flags |= IRF_PRIVATE;
+			else if (!n->known)
+				n->flags &= (u8)~IRF_PRIVATE;
 		}
 }
 
@@ -154,8 +156,8 @@ static bool pass_on(struct ir *all, struct ir *f)
 			if (c->kind != IRC_SUBPROG && !c->subprog) { /* a function that is not known: every one */
 				for (u32 k = 1; k < f->prog->n_subprogs; k++)
 					for (u32 a = 1; a <= 5; a++) {
-						changed |= (all[k].param_kinds[a] | PTR_ANY) != all[k].param_kinds[a];
-						all[k].param_kinds[a] = PTR_ANY;
+						changed |= (all[k].param_kinds[a] | PTR_LOADED) != all[k].param_kinds[a];
+						all[k].param_kinds[a] = PTR_LOADED;
 					}
 				continue;
 			}
@@ -179,7 +181,7 @@ bool opt_kinds_of_program(struct ir *f, u32 n)
 		changed = false;
 		for (u32 i = 0; i < n; i++) {
 			if (round > 6)
-				memset(f[i].param_kinds + 1, PTR_ANY, 5);
+				memset(f[i].param_kinds + 1, PTR_LOADED, 5);
 			if (!values(&f[i]))
 				return false;
 			changed |= round <= 6 && pass_on(f, &f[i]);
@@ -212,6 +214,7 @@ static void load_packet_address(struct ir *f, u32 v, u32 kind)
 	n->imm = (s64)offsetof(struct run, ctx.packet);
 	n->flags = IRF_PRIVATE | IRF_INVARIANT;
 	n->kinds = n->aux = PTR_RUN;
+	n->known = true;
 	n = &f->node[v];
 	n->op = IR_LOAD;
 	n->width = 8;
@@ -219,6 +222,7 @@ static void load_packet_address(struct ir *f, u32 v, u32 kind)
 	n->imm = (s64)at;
 	n->flags = IRF_PRIVATE;
 	n->kinds = PTR_RUN;
+	n->known = true;
 	n->aux = PTR_PACKET;
 }
 

@@ -35,9 +35,10 @@ static int one(struct ir *f, u32 without, bool check, struct text *dump, const c
 		enum opt_pass pass;
 		void (*run)(struct ir *f);
 	} passes[] = {
-		{OPT_COUNT, opt_context},
+		{OPT_COUNT, opt_kinds},
 		{OPT_promote, opt_promote},
 		{OPT_simplify, opt_simplify},
+		{OPT_COUNT, opt_context},
 		{OPT_gvn, opt_gvn},
 		{OPT_straighten, opt_straighten},
 		{OPT_thread, opt_thread},
@@ -57,7 +58,7 @@ static int one(struct ir *f, u32 without, bool check, struct text *dump, const c
 		if (passes[i].pass != OPT_COUNT && without >> passes[i].pass & 1)
 			continue;
 		passes[i].run(f);
-		err = look(f, passes[i].pass == OPT_COUNT ? "context" : opt_name(passes[i].pass), check, dump, why);
+		err = look(f, passes[i].pass == OPT_COUNT ? "kinds" : opt_name(passes[i].pass), check, dump, why);
 	}
 	if (!err)
 		opt_frame(f);

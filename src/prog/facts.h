@@ -20,6 +20,8 @@ enum ptr_kinds {
 	PTR_CALLER = 32, /* a frame of a caller */
 	PTR_RUN = 64, /* the compiler's own: the run's state, which programs cannot name */
 	PTR_ANY = 63,
+	/* What was loaded, or came from other code: this function's frame only if its address was given away, which is seen where that happens. */
+	PTR_LOADED = PTR_ANY & ~PTR_STACK,
 };
 
 struct prog_facts {

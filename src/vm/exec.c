@@ -560,7 +560,7 @@ int vm_run(struct run *r, u64 *result)
 	if (first->code && !r->interpreted && !r->coverage && (!r->stop || first->code->polls)) {
 		static const _Atomic bool never;
 
-		if (!r->stop)
+		if (first->code->polls && !r->stop)
 			r->stop = &never;
 		r->vm = NULL;
 		r->stack_top = (u64)(uintptr_t)__builtin_frame_address(0);

@@ -376,16 +376,21 @@ static void jump(struct emit *e, u32 cc, u32 to)
 
 static void emit_branch(struct emit *e, const struct mach_ins *i)
 {
-	u32 cc = condition(i->cc);
+	u32 cc = condition(i->cc), yes = e->alias[i->to[0]], no = e->alias[i->to[1]];
 
-	emit_compare(e, i);
-	if (i->to[0] == e->block + 1) {
-		jump(e, cc ^ 1, i->to[1]);
+	if (yes == no) {
+		if (yes != e->next)
+			jump(e, 16, yes);
 		return;
 	}
-	jump(e, cc, i->to[0]);
-	if (i->to[1] != e->block + 1)
-		jump(e, 16, i->to[1]);
+	emit_compare(e, i);
+	if (yes == e->next) {
+		jump(e, cc ^ 1, no);
+		return;
+	}
+	jump(e, cc, yes);
+	if (no != e->next)
+		jump(e, 16, no);
 }
 
 static void emit_select(struct emit *e, const struct mach_ins *i)
@@ -395,6 +400,16 @@ static void emit_select(struct emit *e, const struct mach_ins *i)
 	emit_compare(e, i);
 	x64_into(e, t, i->d, true);
 	with_operand(e, 0x0f40 | condition(i->cc), true, t, i->c, R11);
+	x64_finish(e, i->dst, t);
+}
+
+static void emit_setcc(struct emit *e, const struct mach_ins *i)
+{
+	u32 t = result_reg(e, i->dst);
+
+	emit_compare(e, i);
+	x64_rr(e->m, 0x0f90 | (condition(i->cc) ^ i->sign), false, 0, t, true);
+	x64_rr(e->m, 0x0fb6, false, t, t, true);
 	x64_finish(e, i->dst, t);
 }
 
@@ -571,10 +586,11 @@ static void emit_one(struct emit *e, const struct mach_ins *i)
 	case M_ATOMIC: emit_atomic(e, i); break;
 	case M_CALL: emit_call(e, i); break;
 	case M_SELECT: emit_select(e, i); break;
+	case M_SETCC: emit_setcc(e, i); break;
 	case M_BRANCH: emit_branch(e, i); break;
 	case M_JUMP:
-		if (i->to[0] != e->block + 1)
-			jump(e, 16, i->to[0]);
+		if (e->alias[i->to[0]] != e->next)
+			jump(e, 16, e->alias[i->to[0]]);
 		break;
 	case M_SWITCH: emit_switch(e, i); break;
 	case M_RETURN: emit_return(e, i); break;
@@ -616,12 +632,52 @@ static void emit_tables(struct emit *e)
 		memcpy(m->code + e->table[k].at, &d, 4);
 		for (u32 i = 0; i < b->n_succ; i++) {
 			mach_site(m, m->size, UINT32_MAX);
-			x64_u64(m, e->start[m->block_of[b->table[i]]]);
+			x64_u64(m, e->start[e->alias[m->block_of[b->table[i]]]]);
 		}
 	}
 }
 
-/* short_jumps: those whose targets were near in the round before. */
+/* Does the block only lead on? Then others go where it leads. */
+static bool only_jumps(const struct emit *e, u32 block)
+{
+	const struct mach *m = e->m;
+
+	for (u32 i = m->block[block].first; i < m->block[block].end; i++) {
+		const struct mach_ins *ins = &m->ins[i];
+
+		if (ins->op == M_JUMP)
+			return true;
+		if (ins->op != M_MOVES)
+			return false;
+		for (u32 k = 0; k < ins->n; k++) {
+			u32 dst = m->list[ins->list + 2 * k], src = m->list[ins->list + 2 * k + 1];
+
+			if (src < m->ir->n_nodes && ir_is_const(m->ir, src))
+				return false;
+			if (m->value[dst].reg != m->value[src].reg || m->value[dst].slot != m->value[src].slot || m->value[src].constant)
+				return false;
+		}
+	}
+	return false;
+}
+
+static void find_aliases(struct emit *e)
+{
+	struct mach *m = e->m;
+
+	for (u32 b = 0; b < m->n_blocks; b++)
+		e->alias[b] = b && only_jumps(e, b) ? m->ins[m->block[b].end - 1].to[0] : b;
+	for (u32 b = 0; b < m->n_blocks; b++)
+		for (u32 n = 0; e->alias[e->alias[b]] != e->alias[b]; n++) {
+			e->alias[b] = e->alias[e->alias[b]];
+			if (n > m->n_blocks) { /* a loop of nothing */
+				e->alias[b] = b;
+				break;
+			}
+		}
+}
+
+/* guess: where blocks were in the round before; jumps to near ones are short. */
 static bool round_of(struct emit *e, u32 from)
 {
 	struct mach *m = e->m;
@@ -632,6 +688,11 @@ static bool round_of(struct emit *e, u32 from)
 	for (e->block = 0; e->block < m->n_blocks && !m->failed; e->block++) {
 		const struct mach_block *b = &m->block[e->block];
 
+		if (e->block && e->alias[e->block] != e->block)
+			continue;
+		e->next = e->block + 1;
+		while (e->next < m->n_blocks && e->alias[e->next] != e->next)
+			e->next++;
 		if (b->header && !b->cold)
 			x64_nops(m, (16 - m->size % 16) % 16);
 		e->start[e->block] = m->size;
@@ -655,8 +716,10 @@ int x64_emit(struct mach *m)
 	for (u32 i = 0; i < m->n_ins; i++)
 		tables += m->ins[i].op == M_SWITCH;
 	e.table = arena_array(m->arena, tables + 1, sizeof(*e.table));
-	if (!guess || !e.start || !e.table)
+	e.alias = arena_array(m->arena, m->n_blocks + 1, sizeof(u32));
+	if (!guess || !e.start || !e.table || !e.alias)
 		return -ENOMEM;
+	find_aliases(&e);
 	if (!round_of(&e, from))
 		return -ENOMEM;
 	memcpy(guess, e.start, m->n_blocks * sizeof(u32));

@@ -17,6 +17,8 @@ struct emit {
 	u32 saved; /* set of registers */
 	u32 frame, fp; /* bytes below the saved registers; r10 = stack pointer + fp */
 	u32 *start; /* of blocks */
+	u32 *alias; /* of blocks: where one that only leads on leads to */
+	u32 next; /* block that is emitted next */
 	const u32 *guess; /* of blocks, from an earlier round; NULL: none */
 	struct fixup *fixup;
 	u32 n_fixups, cap_fixups;

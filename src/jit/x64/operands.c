@@ -112,6 +112,7 @@ void x64_operands(const struct mach *m, const struct mach_ins *i, struct mach_op
 		use(o, i->c, true, -1);
 		o->tied = i->d;
 		break;
+	case M_SETCC:
 	case M_BRANCH:
 		use(o, i->a, false, -1);
 		use(o, i->b, false, -1);

@@ -18,6 +18,7 @@ struct select {
 	struct address *address; /* per node that has one */
 	u32 *hoisted; /* per CONST node: value that holds it for the whole function */
 	u32 *hoist, n_hoist;
+	u32 anchor[8], n_anchors; /* CONST nodes that addresses near to them count from */
 	u32 depth, pc;
 };
 
@@ -85,7 +86,24 @@ static bool is_scaled(const struct select *s, u32 v)
 	return n->op == OP_LSH && n->width == 64 && is_const(s, n->arg[1], &by) && by >= 1 && by <= 3;
 }
 
-static struct address match(const struct select *s, u32 v, s64 disp, bool first)
+/* An address that is a constant counts from another one nearby, so that one register serves both. */
+static void use_anchor(struct select *s, struct address *a)
+{
+	s64 x = s->f->node[a->base].imm;
+
+	for (u32 i = 0; i < s->n_anchors; i++) {
+		s64 d = (s64)((u64)x - (u64)s->f->node[s->anchor[i]].imm);
+
+		if (d > -(1 << 29) && d < 1 << 29 && add_disp(a, d)) {
+			a->base = s->anchor[i];
+			return;
+		}
+	}
+	if (s->n_anchors < ARRAY_SIZE(s->anchor))
+		s->anchor[s->n_anchors++] = a->base;
+}
+
+static struct address match(struct select *s, u32 v, s64 disp, bool first)
 {
 	struct address a = {.base = v, .scale = 1, .disp = (s32)disp};
 	const struct ir_node *n;
@@ -93,11 +111,11 @@ static struct address match(const struct select *s, u32 v, s64 disp, bool first)
 	v = strip_constant(s, v, &a);
 	n = &s->f->node[v];
 	a.base = v;
-	if (n->op == OP_ADD && n->width == 64 && folds(s, v, first) && n->arg[0] != n->arg[1] && !ir_is_const(s->f, n->arg[0]) &&
-	    !ir_is_const(s->f, n->arg[1])) {
+	if (n->op == OP_ADD && n->width == 64 && (folds(s, v, first) || ir_is_const(s->f, n->arg[1])) && n->arg[0] != n->arg[1] &&
+	    !ir_is_const(s->f, n->arg[0]) && (!ir_is_const(s->f, n->arg[1]) || !fits32(s->f->node[n->arg[1]].imm))) {
 		u32 x = n->arg[0], y = n->arg[1];
 
-		if (is_scaled(s, x) || s->f->node[y].op == IR_FRAME) {
+		if (is_scaled(s, x) || s->f->node[y].op == IR_FRAME || ir_is_const(s->f, y)) {
 			u32 t = x;
 
 			x = y;
@@ -108,12 +126,14 @@ static struct address match(const struct select *s, u32 v, s64 disp, bool first)
 			y = strip_constant(s, y, &a);
 		a.base = x;
 		set_index(s, &a, y);
-		if (ir_is_const(s->f, a.base) || ir_is_const(s->f, a.index)) { /* an address that needs a register */
+		if (ir_is_const(s->f, a.index)) { /* an address that needs a register */
 			return (struct address){.base = v, .scale = 1, .disp = (s32)disp};
 		}
 	}
 	if (s->f->node[a.base].op == IR_FRAME)
 		a.base = MACH_FRAME;
+	else if (ir_is_const(s->f, a.base) && !fits32(s->f->node[a.base].imm))
+		use_anchor(s, &a);
 	return a;
 }
 
@@ -505,10 +525,16 @@ static void select_select(struct select *s, u32 v)
 {
 	const struct ir_node n = s->f->node[v];
 	u32 a, b, c, d, i;
-	s64 x = 0;
+	s64 x = 0, one, zero;
 	bool imm;
 
 	compare(s, &n, &a, &b, &x, &imm);
+	if (is_const(s, n.arg[2], &one) && is_const(s, n.arg[3], &zero) && ((one == 1 && zero == 0) || (one == 0 && zero == 1))) {
+		i = add(s, M_SETCC, n.width);
+		s->m->ins[i] = (struct mach_ins){.op = M_SETCC, .width = n.width, .cc = n.aux, .a = a, .b = b, .imm = x, .has_imm = imm, .dst = v,
+						 .sign = zero == 1, .pc = s->pc};
+		return;
+	}
 	c = operand(s, n.arg[2]);
 	d = operand(s, n.arg[3]);
 	i = add(s, M_SELECT, n.width);
