@@ -68,7 +68,7 @@ struct mach_value {
 	s8 reg; /* -1: none */
 	u8 want; /* register + 1 that would save a move; 0 none */
 	bool constant; /* M_MOVI: made anew instead of being kept in a slot */
-	u32 hint; /* value whose register would save a move */
+	u32 hint, next; /* values whose register would save a move: made from, made into */
 	s32 slot; /* on the stack, -1 none */
 	s64 imm;
 	float weight;

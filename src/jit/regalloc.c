@@ -286,6 +286,8 @@ static void join(struct alloc *a, u32 x, u32 y)
 		m->value[x].want = m->value[y].want;
 	if (!m->value[x].hint)
 		m->value[x].hint = m->value[y].hint;
+	if (!m->value[x].next)
+		m->value[x].next = m->value[y].next;
 	m->value[y].parent = x;
 }
 
@@ -386,8 +388,8 @@ static void constraints(struct alloc *a)
 				if (src == dst || (src < m->ir->n_nodes && ir_is_const(m->ir, src)))
 					continue;
 				root(a, dst)->hint = src;
-				if (!root(a, src)->hint)
-					root(a, src)->hint = dst;
+				if (!root(a, src)->next)
+					root(a, src)->next = dst;
 			}
 			continue;
 		}
@@ -403,8 +405,8 @@ static void constraints(struct alloc *a)
 		if (o.def && o.tied) {
 			if (!root(a, o.def)->hint)
 				root(a, o.def)->hint = o.tied;
-			if (!root(a, o.tied)->hint)
-				root(a, o.tied)->hint = o.def;
+			if (!root(a, o.tied)->next)
+				root(a, o.tied)->next = o.def;
 		}
 	}
 }
@@ -442,25 +444,57 @@ static u32 length(const struct alloc *a, u32 v)
 	return n;
 }
 
+/* The register of a value that v could share one with, if v fits there. */
+static bool share(struct alloc *a, u32 v, u32 with, u32 allowed)
+{
+	s8 reg = with && with != v ? a->m->value[with].reg : -1;
+
+	if (reg < 0 || !(allowed >> reg & 1) || !fits(a, v, (u32)reg))
+		return false;
+	take(a, v, (u32)reg);
+	return true;
+}
+
+/* One that is free for both, so that the other one can share it later. */
+static bool share_later(struct alloc *a, u32 v, u32 with, u32 allowed)
+{
+	const struct target *t = a->m->target;
+
+	if (!with || with == v || a->m->value[with].reg >= 0 || a->m->value[with].slot >= 0 || overlap(a, v, with))
+		return false;
+	for (u32 i = 0; i < t->n_registers; i++) {
+		u32 reg = t->preference[i];
+
+		if (reg < 32 && allowed >> reg & 1 && fits(a, v, reg) && fits(a, with, reg)) {
+			take(a, v, reg);
+			return true;
+		}
+	}
+	return false;
+}
+
 static void place(struct alloc *a, u32 v, u32 allowed)
 {
 	struct mach *m = a->m;
 	struct mach_value *x = &m->value[v];
-	u32 hint = x->hint ? mach_root(m, x->hint) : 0;
+	u32 hint = x->hint ? mach_root(m, x->hint) : 0, next = x->next ? mach_root(m, x->next) : 0;
 
-	if (hint && m->value[hint].reg >= 0 && allowed >> m->value[hint].reg & 1 && fits(a, v, (u32)m->value[hint].reg)) {
-		take(a, v, (u32)m->value[hint].reg);
+	if (share(a, v, hint, allowed) || share(a, v, next, allowed))
 		return;
-	}
 	if (x->want && allowed >> (x->want - 1) & 1 && fits(a, v, x->want - 1u)) {
 		take(a, v, x->want - 1u);
 		return;
 	}
-	if (hint && m->value[hint].reg < 0 && m->value[hint].want && allowed >> (m->value[hint].want - 1) & 1 &&
-	    fits(a, v, m->value[hint].want - 1u)) {
-		take(a, v, m->value[hint].want - 1u);
-		return;
+	for (u32 k = 0; k < 2; k++) {
+		u32 other = k ? next : hint, want = other ? m->value[other].want : 0;
+
+		if (want && m->value[other].reg < 0 && allowed >> (want - 1) & 1 && fits(a, v, want - 1)) {
+			take(a, v, want - 1);
+			return;
+		}
 	}
+	if (share_later(a, v, next, allowed) || share_later(a, v, hint, allowed))
+		return;
 	for (u32 i = 0; i < m->target->n_registers; i++) {
 		u32 reg = m->target->preference[i];
 

@@ -568,6 +568,12 @@ static void emit_one(struct emit *e, const struct mach_ins *i)
 		x64_finish(e, i->dst, t);
 		break;
 	case M_SHIFT:
+		if (i->aux == SHIFT_ROL && i->imm && reg_of(e, i->a) >= 0 && (u32)reg_of(e, i->a) != t && x64_has_bmi2(m)) { /* rorx */
+			x64_vex(m, 3, 3, 0xf0, i->width == 64, t, 0, (u32)reg_of(e, i->a));
+			x64_byte(m, i->width - (u32)i->imm);
+			x64_finish(e, i->dst, t);
+			break;
+		}
 		x64_into(e, t, i->a, true);
 		if (i->imm)
 			x64_shifti(m, i->aux, i->width == 64, t, (u32)i->imm);
