@@ -321,7 +321,7 @@ static void loops(struct ir *f)
 		return;
 	}
 	for (u32 b = 0; b < f->n_blocks; b++) {
-		f->block[b].header = UINT32_MAX;
+		f->block[b].header = f->block[b].outer = UINT32_MAX;
 		f->block[b].depth = 0;
 	}
 	for (u32 i = 0; i < f->n_rpo; i++) {
@@ -337,6 +337,7 @@ static void loops(struct ir *f)
 		}
 		if (!n)
 			continue;
+		f->block[h].outer = f->block[h].header;
 		if (seen[h] != i + 1) {
 			seen[h] = i + 1;
 			f->block[h].header = h;
@@ -354,6 +355,15 @@ static void loops(struct ir *f)
 				}
 		}
 	}
+}
+
+bool ir_in_loop(const struct ir *f, u32 b, u32 header)
+{
+	u32 h = f->block[b].header;
+
+	while (h != UINT32_MAX && h != header)
+		h = f->block[h].outer;
+	return h == header;
 }
 
 void ir_order(struct ir *f)

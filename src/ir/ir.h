@@ -80,6 +80,7 @@ struct ir_block {
 	u32 succ[2], n_succ; /* SWITCH: table */
 	u32 *table;
 	u32 order, idom, depth, header; /* ir_order() */
+	u32 outer; /* of a header: the header of the loop around it, UINT32_MAX: none */
 	u32 dom, dom_size; /* number in the dominator tree, and of blocks below it */
 	u32 pc;
 	bool reachable, cold;
@@ -128,6 +129,7 @@ void ir_cut(struct ir *f, u32 from, u32 to); /* removes one, with its phi argume
 u32 *ir_phi_args(struct ir *f, u32 phi);
 void ir_order(struct ir *f); /* rpo, idom, depth */
 bool ir_dominates(const struct ir *f, u32 a, u32 b); /* blocks */
+bool ir_in_loop(const struct ir *f, u32 b, u32 header);
 u32 ir_uses(struct ir *f, u32 node, u32 *out); /* operands of a node, in out[IR_USES] or, for a phi, its own; count */
 void ir_rewrite(struct ir *f, u32 *to); /* every operand v becomes to[v] (followed to its end) where that is not 0 */
 void ir_split_edges(struct ir *f); /* no edge from a block with several successors to one with several predecessors */

@@ -68,21 +68,16 @@ void mach_site(struct mach *m, u32 at, u32 subprog)
 
 /* ---- order of emission ---- */
 
-static bool inside(const struct ir *f, u32 b, u32 header)
-{
-	return f->block[b].header != UINT32_MAX && f->block[b].depth >= f->block[header].depth && ir_dominates(f, header, b);
-}
-
 /* Moves what belongs to the loop next to its header; what lies between comes behind it. */
 static void gather(const struct ir *f, u32 *order, u32 n, u32 at, u32 *spare)
 {
 	u32 header = order[at], last = at, out = at, rest = 0;
 
 	for (u32 i = at; i < n; i++)
-		if (inside(f, order[i], header))
+		if (ir_in_loop(f, order[i], header))
 			last = i;
 	for (u32 i = at; i <= last; i++)
-		if (inside(f, order[i], header))
+		if (ir_in_loop(f, order[i], header))
 			order[out++] = order[i];
 		else
 			spare[rest++] = order[i];

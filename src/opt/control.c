@@ -249,7 +249,42 @@ static void hoist(struct ir *f, u32 a, u32 b)
 	}
 }
 
-static bool convert(struct ir *f, u32 a)
+/* Values that addresses of loads are made from, a few steps back. A selection there would make a load wait for the comparison, which a
+ * predicted branch does not. */
+static void mark_addresses(struct ir *f, u8 *steps)
+{
+	enum { MOST = 9 };
+	u32 *work = arena_array(f->arena, f->n_nodes, sizeof(u32)), n, use[IR_USES];
+
+	if (!work)
+		return;
+	ir_each_rpo(f, i, b)
+		ir_each(f, v, b)
+			if ((f->node[v].op == IR_LOAD || f->node[v].op == IR_LOADS) && steps[f->node[v].arg[0]] < MOST)
+				steps[f->node[v].arg[0]] = MOST;
+	for (u32 round = MOST; round > 1; round--) {
+		n = 0;
+		for (u32 v = 1; v < f->n_nodes; v++)
+			if (steps[v] == round)
+				work[n++] = v;
+		while (n--) {
+			const struct ir_node *k = &f->node[work[n]];
+			u32 count = k->op == IR_PHI ? f->block[k->block].n_pred : 0;
+
+			if (!ir_is_alu(f, work[n]) && k->op != IR_SELECT && k->op != IR_PHI)
+				continue;
+			while (count--) {
+				u32 x = ir_phi_args(f, work[n])[count];
+
+				steps[x] = (u8)MAX(steps[x], round - 1);
+			}
+			for (count = k->op == IR_PHI ? 0 : ir_uses(f, work[n], use); count--;)
+				steps[use[count]] = (u8)MAX(steps[use[count]], round - 1);
+		}
+	}
+}
+
+static bool convert(struct ir *f, u32 a, const u8 *steps)
 {
 	enum { MOST_NODES = 3, MOST_SELECTS = 2 };
 	struct ir_block *k = &f->block[a];
@@ -273,7 +308,11 @@ static bool convert(struct ir *f, u32 a)
 	ir_each(f, v, c) {
 		if (f->node[v].op != IR_PHI)
 			break;
-		selects += ir_phi_args(f, v)[from[0]] != ir_phi_args(f, v)[from[1]];
+		if (ir_phi_args(f, v)[from[0]] == ir_phi_args(f, v)[from[1]])
+			continue;
+		if (steps[v] && f->block[a].depth)
+			return false;
+		selects++;
 	}
 	if (count > MOST_NODES || selects > MOST_SELECTS || !selects || c == a)
 		return false;
@@ -324,11 +363,16 @@ static bool convert(struct ir *f, u32 a)
 
 void opt_convert(struct ir *f)
 {
+	u8 *steps = arena_alloc(f->arena, f->n_nodes * 2 + 64);
+	u32 room = f->n_nodes * 2;
 	bool any = false;
 
-	for (u32 i = f->n_rpo; i-- > 0;)
+	if (!steps)
+		return;
+	mark_addresses(f, steps);
+	for (u32 i = f->n_rpo; i-- > 0 && f->n_nodes < room;)
 		if (f->block[f->rpo[i]].reachable)
-			any |= convert(f, f->rpo[i]);
+			any |= convert(f, f->rpo[i], steps);
 	if (any)
 		ir_order(f);
 }

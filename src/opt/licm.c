@@ -16,11 +16,6 @@ static bool moves(const struct ir *f, u32 v, u32 header)
 	return n->op == IR_LOAD && n->flags & IRF_INVARIANT && n->block == header;
 }
 
-static bool inside(const struct ir *f, u32 b, u32 header)
-{
-	return f->block[b].header != UINT32_MAX && f->block[b].depth >= f->block[header].depth && ir_dominates(f, header, b);
-}
-
 /* The block that leads into the loop and nowhere else; UINT32_MAX: there is none. */
 static u32 preheader(const struct ir *f, u32 header)
 {
@@ -42,7 +37,7 @@ static bool invariant(struct ir *f, u32 v, u32 header)
 	u32 use[IR_USES];
 
 	for (u32 k = ir_uses(f, v, use); k--;)
-		if (!ir_is_const(f, use[k]) && inside(f, f->node[use[k]].block, header))
+		if (!ir_is_const(f, use[k]) && ir_in_loop(f, f->node[use[k]].block, header))
 			return false;
 	return true;
 }
@@ -64,7 +59,7 @@ void opt_licm(struct ir *f)
 		for (u32 k = i; k < f->n_rpo; k++) {
 			u32 b = f->rpo[k];
 
-			if (!inside(f, b, h))
+			if (!ir_in_loop(f, b, h))
 				continue;
 			for (u32 v = f->block[b].first, next; v; v = next) {
 				next = f->node[v].next;

@@ -18,7 +18,7 @@ struct select {
 	struct address *address; /* per node that has one */
 	u32 *hoisted; /* per CONST node: value that holds it for the whole function */
 	u32 *hoist, n_hoist;
-	u32 anchor[8], n_anchors; /* CONST nodes that addresses near to them count from */
+	u32 anchor[8], anchor_uses[8], n_anchors; /* CONST nodes that addresses near to them count from */
 	u32 depth, pc;
 };
 
@@ -96,11 +96,14 @@ static void use_anchor(struct select *s, struct address *a)
 
 		if (d > -(1 << 29) && d < 1 << 29 && add_disp(a, d)) {
 			a->base = s->anchor[i];
+			s->anchor_uses[i]++;
 			return;
 		}
 	}
-	if (s->n_anchors < ARRAY_SIZE(s->anchor))
+	if (s->n_anchors < ARRAY_SIZE(s->anchor)) {
+		s->anchor_uses[s->n_anchors] = 1;
 		s->anchor[s->n_anchors++] = a->base;
+	}
 }
 
 static struct address match(struct select *s, u32 v, s64 disp, bool first)
@@ -216,12 +219,20 @@ static u32 new_value(struct select *s)
 	return s->m->n_values++;
 }
 
+static bool used_often(const struct select *s, u32 v)
+{
+	for (u32 i = 0; i < s->n_anchors; i++)
+		if (s->anchor[i] == v)
+			return s->anchor_uses[i] > 2;
+	return false;
+}
+
 static u32 constant(struct select *s, u32 v)
 {
 	u64 x = (u64)s->f->node[v].imm;
 	u32 i, r;
 
-	if (s->depth && x != (u32)x && !fits32((s64)x)) {
+	if ((s->depth || used_often(s, v)) && x != (u32)x && !fits32((s64)x)) {
 		if (!s->hoisted[v]) {
 			s->hoisted[v] = new_value(s);
 			s->hoist[s->n_hoist++] = v;
@@ -682,18 +693,16 @@ static void entry(struct select *s)
 		}
 }
 
-/* Constants that loops use are made once, before the entry block ends. */
+/* Constants that loops use, or many accesses, are made once, behind the parameters. */
 static void place_hoisted(struct select *s)
 {
 	struct mach *m = s->m;
-	u32 at = m->block[0].end - 1;
+	u32 at = m->block[0].first + 1;
 
 	for (u32 k = 0; k < s->n_hoist; k++)
 		mach_add(m, M_NONE, 64);
 	if (m->failed || !s->n_hoist)
 		return;
-	while (at > m->block[0].first && m->ins[at - 1].op == M_MOVES)
-		at--;
 	memmove(m->ins + at + s->n_hoist, m->ins + at, (m->n_ins - s->n_hoist - at) * sizeof(*m->ins));
 	for (u32 k = 0; k < s->n_hoist; k++)
 		m->ins[at + k] = (struct mach_ins){.op = M_MOVI, .width = 64, .dst = s->hoisted[s->hoist[k]], .imm = s->f->node[s->hoist[k]].imm};
