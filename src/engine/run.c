@@ -77,6 +77,7 @@ void run_prepare(struct skep *k, struct run *r, struct prog *p)
 	memset(r, 0, sizeof(*r));
 	r->prog = p;
 	r->host = &k->run_host;
+	r->watch = k->run_host.watch;
 	r->budget = k->options.max_insns ? k->options.max_insns : 1000000000;
 }
 

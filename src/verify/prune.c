@@ -274,7 +274,9 @@ static int checkpoint_add(struct verifier *v, u32 insn)
 	stats->peak_states = MAX(stats->peak_states, v->live_states);
 	v->prev_jumps_processed = v->jumps_processed;
 	v->prev_insns_processed = v->insns_processed;
-	if (v->priv && !(v->opts->switches & VERIFY_ALL_PRECISE))
+	if (v->opts->switches & VERIFY_ALL_PRECISE)
+		make_all_precise(cur);
+	else if (v->priv)
 		forget_precision(cur);
 	cur->n_hist = 0;
 	if (state_copy(v, s, cur))

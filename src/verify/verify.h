@@ -26,6 +26,7 @@ enum verify_switch {
 };
 
 struct btf;
+struct verifier;
 
 struct verify_options {
 	enum verify_mode mode;
@@ -36,6 +37,9 @@ struct verify_options {
 	bool strict_alignment, any_alignment, test_state_freq, test_rnd_hi32, reg_invariants; /* PROG_LOAD's flags */
 	u64 max_insns, max_jumps; /* 0: the mode's own */
 	const struct btf *kernel_btf; /* types of the kernel; NULL: none */
+	/* Optional: is shown the current state before each instruction that is walked (verify/state.h); it changes nothing. */
+	void (*visit)(void *ud, const struct verifier *v);
+	void *visit_ud;
 };
 
 /* A rejection as data: text is made from errors.def. */

@@ -352,6 +352,8 @@ int walk(struct verifier *v)
 		if (v->log_level & 3)
 			log_insn(v, v->insn);
 		v->aux[v->insn].facts |= FACT_SEEN;
+		if (v->opts->visit)
+			v->opts->visit(v->opts->visit_ud, v);
 		err = walk_insn(v, in, &next, &done);
 		if (err)
 			return err;

@@ -317,6 +317,7 @@ static int exec(struct vm *vm, const struct prog *prog, u32 pc, const u64 args[5
 	memcpy(reg + 1, args, 5 * sizeof(u64));
 	written |= ((1u << n_args) - 1) << 1;
 	reg[FP] = frame.fp;
+	frame.reg = reg;
 	for (;; pc++) {
 		const struct insn *i = &prog->insns[pc];
 
@@ -324,6 +325,8 @@ static int exec(struct vm *vm, const struct prog *prog, u32 pc, const u64 args[5
 		r->insns++;
 		if (unlikely(r->coverage != NULL))
 			atomic_store_explicit(&r->coverage[pc], 1, memory_order_relaxed);
+		if (unlikely(r->watch != NULL))
+			r->watch->step(r->watch->ud, r);
 		switch ((enum op)i->op) {
 #define ALU(name, code, off, text, meaning, flags)                                                               \
 	case OP_##name:                                                                                          \
@@ -557,7 +560,7 @@ int vm_run(struct run *r, u64 *result)
 	r->insns = 0;
 	r->tail_calls = r->n_records = r->n_inner = 0;
 	r->lock_held = NULL;
-	if (first->code && !r->interpreted && !r->coverage && (!r->stop || first->code->polls)) {
+	if (first->code && !r->interpreted && !r->coverage && !r->watch && (!r->stop || first->code->polls)) {
 		static const _Atomic bool never;
 
 		if (first->code->polls && !r->stop)

@@ -12,6 +12,7 @@ struct vm_frame {
 	struct vm_frame *caller;
 	const struct prog *prog;
 	u64 fp; /* r10 */
+	const u64 *reg; /* R0 to R10 */
 };
 
 struct vm {

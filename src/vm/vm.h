@@ -64,6 +64,12 @@ struct run_task {
 	char comm[16];
 };
 
+/* Sees every instruction before it is executed; runs are interpreted then. vm/state.h has what it may look at. */
+struct run_watch {
+	void (*step)(void *ud, const struct run *r);
+	void *ud;
+};
+
 /* What the engine does for a run. */
 struct run_host {
 	void *ud;
@@ -75,6 +81,7 @@ struct run_host {
 	u32 n_bodies;
 	helper_fn *(*own_body)(void *ud, struct run *r, const struct helper_proto *proto); /* an embedder's helper; may be NULL */
 	const struct window *window;
+	const struct run_watch *watch; /* of all runs; NULL: none */
 	int (*output_packet)(void *ud, struct run *r, struct packet *p, u32 ifindex, u64 flags); /* clone_redirect; NULL: none */
 };
 
@@ -110,6 +117,7 @@ struct run {
 	u32 n_inner;
 	void *lock_held; /* the bpf_spin_lock that the program holds */
 	_Atomic u8 *coverage; /* optional: one byte per slot, set to 1 when executed */
+	const struct run_watch *watch; /* optional */
 	void *vm; /* the interpreter's private state for this run; NULL: compiled code runs */
 	bool interpreted; /* compiled code is not used */
 	u64 stack_top; /* compiled code's frames lie below */

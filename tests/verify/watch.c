@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "watch.h"
+
+#include "engine/engine.h"
+#include "verify/state.h"
+#include "vm/state.h"
+
+#include <linux/bpf.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SNAPS_MOST = 60000, PROGRAMS_MOST = 64, INSNS_MOST = 200000 };
+
+struct snap_frame {
+	struct reg regs[REGS];
+	u32 live, n_slots;
+	struct stack_slot *stack;
+};
+
+struct snap {
+	struct snap *next; /* same instruction */
+	u32 n_frames;
+	struct snap_frame frame[];
+};
+
+struct ways {
+	const char *name;
+	enum verify_mode mode;
+	u32 switches;
+	bool all; /* numbers and the stack as well */
+};
+static const struct ways ways[] = {
+    {"linux", VERIFY_LINUX, 0, false},
+    {"linux, all precise", VERIFY_LINUX, VERIFY_ALL_PRECISE | VERIFY_NO_STACK_LIVENESS, true},
+    {"safe", VERIFY_SAFE, 0, false},
+    {"safe, all precise", VERIFY_SAFE, VERIFY_ALL_PRECISE | VERIFY_NO_STACK_LIVENESS, true},
+};
+enum { WAYS = ARRAY_SIZE(ways) };
+
+struct kept {
+	const struct prog *prog;
+	struct snap **at[WAYS]; /* by instruction; NULL: not kept */
+	struct arena arena;
+};
+
+struct watch {
+	struct skep *k;
+	struct run_watch hook;
+	struct kept programs[PROGRAMS_MOST];
+	u32 n;
+	struct watch_stats stats;
+	char text[512];
+	/* while a verification runs */
+	struct kept *to;
+	u32 way;
+	u64 snaps;
+};
+
+/* ---- keeping ---- */
+
+static void visit(void *ud, const struct verifier *v)
+{
+	struct watch *w = ud;
+	const struct state *s = v->cur;
+	struct snap *snap;
+
+	if (s->speculative || w->snaps >= SNAPS_MOST)
+		return;
+	w->snaps++;
+	snap = arena_alloc(&w->to->arena, sizeof(*snap) + s->n_frames * sizeof(snap->frame[0]));
+	if (!snap) {
+		w->snaps = SNAPS_MOST;
+		return;
+	}
+	snap->n_frames = s->n_frames;
+	for (u32 i = 0; i < s->n_frames; i++) {
+		const struct frame *f = s->frame[i];
+		struct snap_frame *to = &snap->frame[i];
+
+		memcpy(to->regs, f->regs, sizeof(to->regs));
+		to->live = v->aux[i + 1 < s->n_frames ? s->frame[i + 1]->callsite : v->insn].live_in;
+		to->n_slots = f->n_slots;
+		to->stack = f->n_slots ? arena_array(&w->to->arena, f->n_slots, sizeof(*to->stack)) : NULL;
+		if (f->n_slots && !to->stack) {
+			w->snaps = SNAPS_MOST;
+			return;
+		}
+		if (f->n_slots)
+			memcpy(to->stack, f->stack, f->n_slots * sizeof(*to->stack));
+	}
+	snap->next = w->to->at[w->way][v->insn];
+	w->to->at[w->way][v->insn] = snap;
+	w->stats.states++;
+}
+
+static void keep(struct watch *w, struct kept *to, u32 way)
+{
+	u32 flags = to->prog->flags;
+	bool privileged = !atomic_load(&w->k->unprivileged);
+	struct verify_options o = {
+	    .mode = ways[way].mode,
+	    .switches = ways[way].switches,
+	    .cap_bpf = privileged,
+	    .cap_perfmon = privileged,
+	    .cap_net_admin = privileged,
+	    .strict_alignment = flags & BPF_F_STRICT_ALIGNMENT,
+	    .any_alignment = flags & BPF_F_ANY_ALIGNMENT,
+	    .test_state_freq = flags & BPF_F_TEST_STATE_FREQ,
+	    .max_insns = INSNS_MOST,
+	    .kernel_btf = kernel_btf(w->k),
+	    .visit = visit,
+	    .visit_ud = w,
+	};
+	struct verify_result result;
+	struct text log;
+	int err;
+
+	to->at[way] = arena_array(&to->arena, to->prog->n, sizeof(*to->at[way]));
+	if (!to->at[way])
+		return;
+	w->to = to;
+	w->way = way;
+	w->snaps = 0;
+	text_open(&log, &mem_libc);
+	err = verify_program((struct prog *)to->prog, &o, &log, &result);
+	text_close(&log);
+	if (err || w->snaps >= SNAPS_MOST) {
+		to->at[way] = NULL;
+		w->stats.skipped++;
+	}
+}
+
+void watch_program(struct watch *w, int fd)
+{
+	struct kept *to = &w->programs[w->n];
+	struct obj *o;
+
+	if (w->n == PROGRAMS_MOST || obj_by_fd(w->k, fd, OBJ_PROG, 0, &o))
+		return;
+	*to = (struct kept){.prog = o->body};
+	arena_open(&to->arena, &mem_libc);
+	w->n++;
+	w->stats.programs++;
+	for (u32 i = 0; i < WAYS; i++)
+		keep(w, to, i);
+	obj_put(o);
+}
+
+void watch_forget(struct watch *w)
+{
+	while (w->n)
+		arena_close(&w->programs[--w->n].arena);
+}
+
+/* ---- comparing ---- */
+
+struct compared {
+	struct watch *w;
+	const struct run *run;
+	const struct vm_frame *frames[FRAMES]; /* as the state numbers them */
+	bool all;
+	const char *what; /* that does not fit */
+	u32 frame, reg;
+	u64 value;
+};
+
+static bool in_map(const struct run *r, const struct reg *reg, u64 value)
+{
+	const struct map *m = reg->map;
+	u64 base = value - (u64)(s64)reg->off;
+
+	if (reg->map_uid || m->inner)
+		return true; /* the template of inner maps, another map each time */
+	if (m->values && !m->cpu_stride) {
+		for (u64 i = 0; i < m->spec.max_entries && i < 1024; i++)
+			if (scalar_has(&reg->v, base - (u64)(uintptr_t)m->values - i * m->elem_size))
+				return true;
+		return m->spec.max_entries > 1024;
+	}
+	return !scalar_is_const(&reg->v) ||
+	       window_find(r->host->window, (void *)(uintptr_t)(base - reg->v.bits.value)) == m;
+}
+
+static bool in_record(const struct run *r, const struct reg *reg, u64 value)
+{
+	for (u32 i = 0; i < r->n_records; i++)
+		if (scalar_has(&reg->v, value - (u64)(s64)reg->off - (u64)(uintptr_t)r->records[i].at))
+			return true;
+	return r->n_records == RUN_RECORDS;
+}
+
+static bool in_packet(const struct packet *p, const struct reg *reg, u64 value, const u8 *start,
+		      const u8 *end)
+{
+	u64 base = value - (u64)(s64)reg->off;
+
+	if (!p)
+		return true;
+	if (!scalar_has(&reg->v, base - (u64)(uintptr_t)start))
+		return false;
+	return reg->range <= 0 || base + (u64)reg->range <= (u64)(uintptr_t)end;
+}
+
+static bool pointer_holds(struct compared *c, const struct reg *reg, u64 value)
+{
+	const struct run *r = c->run;
+	const struct packet *p = r->ctx.packet;
+	u64 base = value - (u64)(s64)reg->off;
+
+	if (reg->type & R_NULLABLE && value == 0)
+		return true;
+	switch (reg_base(reg->type)) {
+	case R_CTX:
+		return scalar_has(&reg->v, base - (u64)(uintptr_t)r->ctx.bytes);
+	case R_STACK:
+		return scalar_has(&reg->v, base - c->frames[reg->frame]->fp);
+	case R_MAP:
+		return reg->map_uid || reg->map->inner_spec.kind ||
+		       window_find(r->host->window, (void *)(uintptr_t)value) != NULL;
+	case R_MAP_VALUE:
+		return in_map(r, reg, value);
+	case R_MEM:
+		return reg->type & R_RINGBUF ? in_record(r, reg, value) : value != 0;
+	case R_PACKET:
+		return in_packet(p, reg, value, p ? p->data : NULL, p ? p->tail : NULL);
+	case R_PACKET_META:
+		return in_packet(p, reg, value, p ? p->meta : NULL, p ? p->data : NULL);
+	case R_PACKET_END:
+		return !p || base == (u64)(uintptr_t)p->tail;
+	case R_MAP_KEY:
+		return value != 0;
+	default:
+		return true; /* kernel objects: what is behind them is the engine's */
+	}
+}
+
+static bool reg_holds(struct compared *c, const struct reg *reg, u64 value)
+{
+	if (reg->type == R_NONE || (reg->type == R_SCALAR && !c->all && !reg->precise))
+		return true;
+	c->w->stats.compared++;
+	return reg->type == R_SCALAR ? scalar_has(&reg->v, value) : pointer_holds(c, reg, value);
+}
+
+/* Scalars of one id differ by what the state says. */
+static bool links_hold(const struct snap_frame *f, const u64 *value)
+{
+	for (u32 a = 0; a < REG_FP; a++) {
+		const struct reg *x = &f->regs[a];
+
+		if (x->type != R_SCALAR || !x->id || !(f->live >> a & 1))
+			continue;
+		for (u32 b = a + 1; b < REG_FP; b++) {
+			const struct reg *y = &f->regs[b];
+			s64 dx = x->id & ID_DELTA ? x->delta : 0, dy = y->id & ID_DELTA ? y->delta : 0;
+
+			if (y->type == R_SCALAR && (x->id & ~ID_DELTA) == (y->id & ~ID_DELTA) &&
+			    f->live >> b & 1 && value[a] - (u64)dx != value[b] - (u64)dy)
+				return false;
+		}
+	}
+	return true;
+}
+
+static bool slot_holds(struct compared *c, const struct stack_slot *s, const u8 *at)
+{
+	u32 spilled = 0;
+	u64 value = 0;
+
+	while (spilled < SLOT_BYTES && s->kind[SLOT_BYTES - 1 - spilled] == S_SPILL)
+		spilled++;
+	for (u32 i = spilled; i < SLOT_BYTES; i++) {
+		if (s->kind[SLOT_BYTES - 1 - i] != S_ZERO)
+			continue;
+		c->w->stats.compared++;
+		if (at[i])
+			return false;
+	}
+	if (!spilled)
+		return true;
+	memcpy(&value, at, spilled);
+	if (spilled == SLOT_BYTES)
+		return reg_holds(c, &s->reg, value);
+	if (s->reg.type == R_SCALAR) {
+		struct scalar low = s->reg.v;
+
+		scalar_zext(&low, spilled);
+		c->w->stats.compared++;
+		return scalar_has(&low, value);
+	}
+	return true;
+}
+
+static bool frame_holds(struct compared *c, const struct snap *snap, u32 n)
+{
+	const struct snap_frame *f = &snap->frame[n];
+	const struct vm_frame *vf = c->frames[n];
+
+	c->frame = n;
+	for (u32 live = f->live & ((1u << REG_FP) - 1); live; live &= live - 1) {
+		u32 i = (u32)__builtin_ctz(live);
+
+		c->reg = i;
+		c->value = vf->reg[i];
+		c->what = "register";
+		if (!reg_holds(c, &f->regs[i], vf->reg[i]))
+			return false;
+	}
+	if (!c->all)
+		return true;
+	c->what = "link of scalars";
+	if (n + 1 == snap->n_frames && !links_hold(f, vf->reg))
+		return false;
+	for (u32 i = 0; i < f->n_slots; i++) {
+		const u8 *at = (const u8 *)(uintptr_t)(vf->fp - (i + 1) * SLOT_BYTES);
+
+		c->what = "stack slot";
+		c->reg = i;
+		memcpy(&c->value, at, sizeof(c->value));
+		if (!slot_holds(c, &f->stack[i], at))
+			return false;
+	}
+	return true;
+}
+
+static bool snap_holds(struct compared *c, const struct snap *snap, const struct vm *vm)
+{
+	const struct vm_frame *f = vm->frame;
+
+	c->what = "depth of calls";
+	for (u32 i = snap->n_frames; i-- > 0; f = f->caller) {
+		if (!f)
+			return false;
+		c->frames[i] = f;
+	}
+	for (u32 i = 0; i < snap->n_frames; i++)
+		if (!frame_holds(c, snap, i))
+			return false;
+	return true;
+}
+
+static void tell(struct watch *w, const struct compared *c, u32 way, u32 insn, const struct snap *first)
+{
+	struct text t;
+
+	if (w->stats.violations++)
+		return;
+	text_open(&t, &mem_libc);
+	if (first && c->what[0] == 'r' && first->frame[c->frame].regs[c->reg].type == R_SCALAR)
+		scalar_text(&t, &first->frame[c->frame].regs[c->reg].v);
+	snprintf(w->text, sizeof(w->text),
+		 "%s: insn %u: %s%s %u of frame %u holds 0x%llx, which lies in no state explored there; the "
+		 "last one tried says %s",
+		 ways[way].name, insn, first ? "" : "no state at all; ", first ? c->what : "nothing", c->reg,
+		 c->frame, (unsigned long long)c->value, text_str(&t));
+	text_close(&t);
+}
+
+static void step(void *ud, const struct run *r)
+{
+	struct watch *w = ud;
+	const struct vm *vm = r->vm;
+	struct kept *k = NULL;
+
+	for (u32 i = 0; i < w->n && !k; i++)
+		if (w->programs[i].prog == vm->frame->prog)
+			k = &w->programs[i];
+	if (!k)
+		return;
+	w->stats.steps++;
+	for (u32 way = 0; way < WAYS; way++) {
+		struct compared c = {.w = w, .run = r, .all = ways[way].all};
+		const struct snap *s = k->at[way] ? k->at[way][vm->pc] : NULL;
+		bool holds = false;
+
+		if (!k->at[way])
+			continue;
+		for (; s && !holds; s = s->next) {
+			holds = snap_holds(&c, s, vm);
+			if (!holds && !s->next)
+				break;
+		}
+		if (!holds)
+			tell(w, &c, way, vm->pc, s);
+	}
+}
+
+struct watch *watch_open(struct skep *k)
+{
+	struct watch *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->k = k;
+	w->hook = (struct run_watch){step, w};
+	k->run_host.watch = &w->hook;
+	return w;
+}
+
+void watch_close(struct watch *w)
+{
+	watch_forget(w);
+	w->k->run_host.watch = NULL;
+	free(w);
+}
+
+const struct watch_stats *watch_stats(const struct watch *w)
+{
+	return &w->stats;
+}
+
+const char *watch_text(const struct watch *w)
+{
+	return w->text;
+}
