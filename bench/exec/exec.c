@@ -336,7 +336,7 @@ static void measure(struct bench *b, struct bpf_program *theirs, struct prog *p,
 	int fd = bpf_program__fd(theirs);
 	native_fn *fn = b->native ? (native_fn *)(uintptr_t)dlsym(b->native, r->name) : NULL;
 	u8 out_k[PACKET], out_s[PACKET], out_n[PACKET];
-	u32 x, y, z = 0, repeat;
+	u32 x = 0, y, z = 0, repeat;
 	double one;
 
 	reset(b);

@@ -68,6 +68,7 @@ static u32 walk(const struct tree *t, u64 x, u32 *from)
 {
 	u32 b = t->root;
 
+	*from = b;
 	while (t->seen[b] == t->stamp) {
 		const struct ir_node *n = &t->f->node[t->f->block[b].last];
 

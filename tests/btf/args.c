@@ -80,7 +80,7 @@ static uint32_t types(struct build *b, uint32_t *main_func)
 	*main_func = build_type(b, "main_prog", BTF_KIND_FUNC, 1, 0, main_proto);
 	proto = build_type(b, "", BTF_KIND_FUNC_PROTO, n, 0, rnd(12) ? 1 + rnd(4) : pool[rnd(pool_n)]);
 	for (uint32_t i = 0; i < n; i++)
-		build_param(b, "abcdef" + i, pool[rnd(3) ? 5 + rnd(pool_n - 5) : rnd(pool_n)]);
+		build_param(b, &"abcdef"[i], pool[rnd(3) ? 5 + rnd(pool_n - 5) : rnd(pool_n)]);
 	f = build_type(b, "func", BTF_KIND_FUNC, 1, 0, proto);
 	for (uint32_t i = 0; i < n; i++)
 		for (uint32_t k = rnd(3) ? rnd(2) : 2; k; k--)

@@ -80,7 +80,7 @@ static void some_type(struct build *b, uint32_t n)
 		third = rnd(20) == 0;
 	if (kind == BTF_KIND_TYPEDEF || kind == BTF_KIND_FUNC || kind == BTF_KIND_VAR || kind == BTF_KIND_FWD || kind == BTF_KIND_DATASEC ||
 	    kind == BTF_KIND_TYPE_TAG || kind == BTF_KIND_DECL_TAG)
-		name = rnd(20) ? "foo" + rnd(3) : name;
+		name = rnd(20) ? &"foo"[rnd(3)] : name;
 	else if (kind == BTF_KIND_PTR || (kind >= BTF_KIND_VOLATILE && kind <= BTF_KIND_RESTRICT) || kind == BTF_KIND_ARRAY || kind == BTF_KIND_FUNC_PROTO)
 		name = rnd(30) ? "" : name;
 	build_type(b, name, kind, vlen, flag, third);

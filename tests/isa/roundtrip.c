@@ -42,7 +42,7 @@ static const struct row rows[] = {
 	{"w1 ^= 0xf", "a40100000f000000", {"xor32 r1, 15"}},
 	{"r1 = r2", "bf21000000000000", {"mov r1, r2"}},
 	{"w1 = w2", "bc21000000000000", {"mov32 r1, r2"}},
-	{"r10 = r1", NULL, {NULL}},
+	{"r10 = r1", "bf1a000000000000", {NULL}},
 	{"r1 = 0x2a", "b70100002a000000", {"mov r1, 42", "mov %r1, 0x2a", "r1 = 42"}},
 	{"r1 = -1", "b7010000ffffffff", {"mov r1, -1"}},
 	{"r1 = 0xffffffff", NULL, {NULL}},
