@@ -41,6 +41,13 @@ static int index_remove(struct map *m, const struct hold *h, const void *key)
 	return beyond(m, key) ? -EINVAL : 0;
 }
 
+/* Program side: there is never anything to find. */
+static void *no_value(struct map *m, const struct hold *h, const void *key)
+{
+	(void)m, (void)h, (void)key;
+	return NULL;
+}
+
 static int no_element(struct map *m, const struct hold *h, const void *key, void *value, u64 flags)
 {
 	(void)m, (void)h, (void)key, (void)value, (void)flags;
@@ -145,6 +152,7 @@ static int dev_hash_set(struct map *m, const struct hold *h, const void *key, co
 
 const struct map_ops dev_map_ops = {
 	.create = dev_create,
+	.lookup = no_value,
 	.remove = index_remove,
 	.get = no_element,
 	.set = dev_set,
@@ -154,6 +162,7 @@ const struct map_ops dev_map_ops = {
 
 const struct map_ops dev_hash_ops = {
 	.create = dev_create,
+	.lookup = no_value,
 	.remove = no_key,
 	.get = no_element,
 	.set = dev_hash_set,
@@ -226,6 +235,7 @@ static int xsk_set(struct map *m, const struct hold *h, const void *key, const v
 
 const struct map_ops xsk_map_ops = {
 	.create = xsk_create,
+	.lookup = no_value,
 	.remove = index_remove,
 	.get = xsk_get,
 	.set = xsk_set,
@@ -265,6 +275,13 @@ static int sock_set(struct map *m, const struct hold *h, const void *key, const 
 	return refuse_socket(m, value);
 }
 
+/* The value is a socket of the program's: an engine has none that could be kept. */
+static int sock_update(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
+{
+	(void)m, (void)h, (void)key, (void)value, (void)flags;
+	return -EOPNOTSUPP;
+}
+
 static int sock_remove(struct map *m, const struct hold *h, const void *key)
 {
 	(void)m, (void)h, (void)key;
@@ -273,6 +290,8 @@ static int sock_remove(struct map *m, const struct hold *h, const void *key)
 
 const struct map_ops sock_map_ops = {
 	.create = sock_create,
+	.lookup = no_value,
+	.update = sock_update,
 	.remove = sock_remove,
 	.get = sock_get,
 	.set = sock_set,
@@ -282,6 +301,8 @@ const struct map_ops sock_map_ops = {
 
 const struct map_ops sock_hash_ops = {
 	.create = sock_create,
+	.lookup = no_value,
+	.update = sock_update,
 	.remove = no_key,
 	.get = sock_get,
 	.set = sock_set,
