@@ -232,8 +232,14 @@ static void lifetime(struct alloc *a, u32 v)
 		}
 	}
 	add_range(a, from, MAX(home_end, from + 1));
-	for (u32 k = 0; k < n_in; k++)
-		add_range(a, start_of(m, a->live_in[k]), a->block_end[a->live_in[k]]);
+	if (n_in > 32) { /* in order, which makes sorting cheap */
+		for (u32 b = 0; b < m->n_blocks; b++)
+			if (a->seen[b] == v)
+				add_range(a, start_of(m, b), a->block_end[b]);
+	} else {
+		for (u32 k = 0; k < n_in; k++)
+			add_range(a, start_of(m, a->live_in[k]), a->block_end[a->live_in[k]]);
+	}
 	if (m->failed)
 		return;
 	m->value[v].n_ranges = tidy(a->ranges + first, a->n_ranges - first);

@@ -166,7 +166,8 @@ static void redirect(struct ir *f, u32 p, u32 c, u32 t)
 	ir_cut(f, p, c);
 }
 
-static bool bypass(struct ir *f, u32 c)
+/* effort: nodes that may still be looked at; keeps the pass linear in large programs */
+static bool bypass(struct ir *f, u32 c, s64 *effort)
 {
 	const struct ir_node n = f->node[f->block[c].last];
 	u32 p = n.arg[0];
@@ -184,7 +185,8 @@ static bool bypass(struct ir *f, u32 c)
 			continue;
 		if (n.width == 64 && ((n.aux == OP_JEQ && yes) || (n.aux == OP_JNE && !yes)))
 			known = n.arg[1];
-		if (!uses_allow(f, c, t, other, p, known))
+		*effort -= f->n_nodes;
+		if (*effort < 0 || !uses_allow(f, c, t, other, p, known))
 			continue;
 		redirect(f, from, c, t);
 		return true;
@@ -194,16 +196,14 @@ static bool bypass(struct ir *f, u32 c)
 
 void opt_thread(struct ir *f)
 {
-	u32 left = 64;
+	s64 effort = 300000 + 2 * (s64)f->n_nodes;
 
-	for (u32 i = 0; i < f->n_rpo && left && !f->failed; i++) {
+	for (u32 i = 0; i < f->n_rpo && effort > 0 && !f->failed; i++) {
 		u32 c = f->rpo[i];
 
-		if (!is_decider(f, c) || !bypass(f, c))
-			continue;
-		ir_order(f);
-		left--;
-		i = 0;
+		while (is_decider(f, c) && bypass(f, c, &effort))
+			ir_order(f);
+		i = f->block[c].order;
 	}
 }
 
