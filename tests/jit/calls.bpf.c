@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Programs whose control flow leaves the function: tail calls, callbacks, functions with stacks, helpers that write to the stack. */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+typedef unsigned char u8;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+char terms[] SEC("license") = "GPL";
+
+struct bpf_map;
+struct state {
+	u64 steps, sum, values[16];
+};
+struct state d;
+
+#define MAP(name, kind, k, v, n)                                                                                                  \
+	struct {                                                                                                                   \
+		__uint(type, kind);                                                                                                \
+		__uint(max_entries, n);                                                                                            \
+		__type(key, k);                                                                                                    \
+		__type(value, v);                                                                                                  \
+	} name SEC(".maps")
+struct locked {
+	struct bpf_spin_lock lock;
+	u32 count;
+};
+MAP(hash, BPF_MAP_TYPE_HASH, u32, u64, 64);
+MAP(array, BPF_MAP_TYPE_ARRAY, u32, u64, 16);
+MAP(locks, BPF_MAP_TYPE_ARRAY, u32, struct locked, 4);
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 16);
+	__type(value, u64);
+} queue SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 16);
+} ring SEC(".maps");
+
+int tail_again(struct xdp_md *ctx);
+int tail_end(struct xdp_md *ctx);
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 4);
+	__uint(key_size, 4);
+	__array(values, int(void *));
+} programs SEC(".maps") = {.values = {[0] = (void *)&tail_again, [1] = (void *)&tail_end}};
+
+/* ---- tail calls ---- */
+
+SEC("xdp") int tail_again(struct xdp_md *ctx)
+{
+	d.steps++;
+	bpf_tail_call(ctx, &programs, 0);
+	return (int)d.steps; /* the chain has its limit */
+}
+
+SEC("xdp") int tail_end(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+
+	d.steps += 100;
+	return data + 4 > end ? 1 : *(u8 *)(data + 3);
+}
+
+SEC("xdp") int call_tail(struct xdp_md *ctx)
+{
+	u64 kept = d.steps * 3 + 1;
+
+	bpf_tail_call(ctx, &programs, 1);
+	return (int)kept;
+}
+
+SEC("xdp") int call_tail_missing(struct xdp_md *ctx)
+{
+	bpf_tail_call(ctx, &programs, 3);
+	bpf_tail_call(ctx, &programs, 77);
+	return 9;
+}
+
+static __attribute__((noinline)) int leave(struct xdp_md *ctx, u32 index)
+{
+	d.sum += index;
+	bpf_tail_call(ctx, &programs, index);
+	return 5;
+}
+
+SEC("xdp") int call_tail_in_function(struct xdp_md *ctx)
+{
+	u64 kept = d.steps;
+	int a = leave(ctx, 1), b = leave(ctx, 3);
+
+	return (int)(a * 1000 + b * 10 + kept);
+}
+
+/* ---- functions ---- */
+
+static __attribute__((noinline)) u64 fill(u64 *to, u32 n, u64 seed)
+{
+	u64 local[4] = {seed, seed + 1, seed * 3, seed ^ 5};
+
+	for (u32 i = 0; i < 4; i++)
+		if (i < n)
+			to[i] = local[(i + 1) & 3] + i;
+	return local[2];
+}
+
+static __attribute__((noinline)) u64 deeper(u64 a, u64 b, u64 c, u64 e, u64 f)
+{
+	u64 x[4] = {a, b, c, e};
+
+	return fill(x, 4, f) + x[0] * 3 + x[3];
+}
+
+SEC("xdp") int functions(struct xdp_md *ctx)
+{
+	u64 x[4] = {1, 2, 3, 4}, y = fill(x, 3, d.sum + 7);
+
+	y += deeper(x[0], x[1], x[2], x[3], y);
+	d.sum = y;
+	return (int)(y ^ y >> 32);
+}
+
+static long add(u32 i, void *ctx)
+{
+	struct state *s = ctx;
+
+	s->sum += i * s->steps;
+	s->values[i & 15] ^= s->sum;
+	return i == 77;
+}
+
+SEC("xdp") int loops(struct xdp_md *ctx)
+{
+	struct state s = {.steps = 3, .sum = d.sum};
+	long n = bpf_loop(50, add, &s, 0), m = bpf_loop(100, add, &s, 0), bad = bpf_loop(1, add, &s, 8), many = bpf_loop(1 << 24, add, &s, 0);
+
+	d.sum = s.sum;
+	d.values[3] = s.values[5];
+	return (int)(n * 10000 + m * 10 + bad + many);
+}
+
+static long each(struct bpf_map *map, u32 *key, u64 *value, struct state *s)
+{
+	s->sum += *value * (*key + 1);
+	*value += 1;
+	s->steps ^= s->sum;
+	return (s->sum & 0xff) == 0x40;
+}
+
+SEC("xdp") int elements(struct xdp_md *ctx)
+{
+	struct state s = {.steps = d.values[1], .sum = d.values[2]};
+	long n = bpf_for_each_map_elem(&array, each, &s, 0);
+
+	d.sum += s.sum;
+	return (int)(n * 100 + s.steps);
+}
+
+/* ---- helpers and memory ---- */
+
+SEC("xdp") int queues(struct xdp_md *ctx)
+{
+	u64 x = 5, y = 0, z = 0;
+	long a = bpf_map_push_elem(&queue, &x, 0), b, c;
+
+	x = 6;
+	a += bpf_map_push_elem(&queue, &x, BPF_EXIST);
+	b = bpf_map_peek_elem(&queue, &y);
+	c = bpf_map_pop_elem(&queue, &z);
+	return (int)(a * 7 + b * 5 + c * 3 + (long)(y * 100 + z));
+}
+
+SEC("xdp") int keys(struct xdp_md *ctx)
+{
+	u32 key = 3, found = 0;
+	u64 value = 11, *v;
+
+	bpf_map_update_elem(&hash, &key, &value, BPF_ANY);
+	value = 12;
+	found += bpf_map_update_elem(&hash, &key, &value, BPF_NOEXIST) == -17;
+	v = bpf_map_lookup_elem(&hash, &key);
+	if (v)
+		*v += value;
+	key = 60;
+	found += bpf_map_delete_elem(&hash, &key) == 0;
+	found += bpf_map_delete_elem(&hash, &key) == -2;
+	key = 3;
+	v = bpf_map_lookup_elem(&hash, &key);
+	return (int)(found * 1000 + (v ? *v : 0));
+}
+
+SEC("xdp") int locking(struct xdp_md *ctx)
+{
+	u32 key = 1;
+	struct locked *l = bpf_map_lookup_elem(&locks, &key);
+
+	if (!l)
+		return 1;
+	bpf_spin_lock(&l->lock);
+	l->count = 5 + (l->count & 3);
+	bpf_spin_unlock(&l->lock);
+	return (int)l->count & 7;
+}
+
+SEC("xdp") int records(struct xdp_md *ctx)
+{
+	u64 *a = bpf_ringbuf_reserve(&ring, 32, 0), *b;
+
+	if (!a)
+		return 1;
+	b = bpf_ringbuf_reserve(&ring, 16, 0);
+	if (!b) {
+		bpf_ringbuf_discard(a, 0);
+		return 2;
+	}
+	a[0] = b[1] = 7;
+	bpf_ringbuf_discard(a, 0);
+	bpf_ringbuf_submit(b, BPF_RB_NO_WAKEUP);
+	return (int)bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
+}
+
+SEC("xdp") int texts(struct xdp_md *ctx)
+{
+	char text[16] = "0x1f rest", out[24] = {0};
+	long x = 0, n = bpf_strtol(text, sizeof(text), 16, &x);
+	u64 args[2] = {(u64)x, 42};
+	long m = bpf_snprintf(out, sizeof(out), "%d and %u", args, sizeof(args));
+
+	return (int)(n * 1000 + m * 100 + x + out[0] + out[4]);
+}
+
+SEC("xdp") int grow(struct xdp_md *ctx)
+{
+	void *data, *end;
+
+	if (bpf_xdp_adjust_head(ctx, -8))
+		return 1;
+	data = (void *)(long)ctx->data;
+	end = (void *)(long)ctx->data_end;
+	if (data + 16 > end)
+		return 2;
+	*(u64 *)data = 0x1122334455667788ull;
+	return ((u8 *)data)[9];
+}
+
+/* ---- packet loads of classic programs ---- */
+
+unsigned long long load_byte(void *skb, unsigned long long off) asm("llvm.bpf.load.byte");
+unsigned long long load_half(void *skb, unsigned long long off) asm("llvm.bpf.load.half");
+unsigned long long load_word(void *skb, unsigned long long off) asm("llvm.bpf.load.word");
+
+SEC("socket") int loads(struct __sk_buff *skb)
+{
+	u64 n = load_byte(skb, 3) & 15;
+
+	return (int)(load_word(skb, 12) ^ load_half(skb, n) << 8 ^ load_byte(skb, n + 5));
+}
+
+SEC("socket") int loads_outside(struct __sk_buff *skb)
+{
+	d.steps++;
+	return (int)(load_word(skb, 100000) + 1);
+}
+
+SEC("tc") int fields(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+
+	skb->mark = skb->len * 3;
+	skb->cb[1] = skb->protocol;
+	if (data + 20 > end)
+		return 1;
+	return (int)(*(u32 *)(data + 16) ^ skb->mark ^ skb->cb[1]);
+}
