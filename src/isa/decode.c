@@ -74,7 +74,7 @@ static int decode_byteswap(struct decoder *d, const struct raw_insn *r, struct i
 	bool alu64 = (r->code & 7) == CLASS_ALU64;
 
 	if (alu64 && r->code & SRC_X)
-		return reserved(d, "BPF_END");
+		return unknown(d);
 	if (r->off || i->src)
 		return reserved(d, "BPF_END");
 	if (r->imm != 16 && r->imm != 32 && r->imm != 64)
@@ -190,10 +190,10 @@ static int decode_imm64(struct decoder *d, const struct raw_insn *r, struct insn
 {
 	if (d->at + 1 >= d->n)
 		return refuse(d, "incomplete 64-bit load: its second slot is missing");
-	if (r->off || i->src > PSEUDO_MAP_IDX_VALUE)
-		return reserved(d, "BPF_LD_IMM64");
 	if (r[1].code || r[1].regs || r[1].off)
 		return refuse(d, "invalid bpf_ld_imm64 insn: the second slot holds only an immediate");
+	if (r->off || i->src > PSEUDO_MAP_IDX_VALUE)
+		return reserved(d, "BPF_LD_IMM64");
 	i->op = OP_LD_IMM64;
 	i->pseudo = i->src;
 	i->imm = (s64)((u64)(u32)r->imm | (u64)(u32)r[1].imm << 32);

@@ -15,7 +15,7 @@ int access_leaks(struct verifier *v, const struct access *a, const char *where)
 const char *tnum_text(char *to, size_t size, struct tnum t)
 {
 	if (t.mask)
-		snprintf(to, size, "(%#llx; %#llx)", (unsigned long long)t.value, (unsigned long long)t.mask);
+		snprintf(to, size, "(0x%llx; 0x%llx)", (unsigned long long)t.value, (unsigned long long)t.mask);
 	else
 		snprintf(to, size, t.value <= UINT16_MAX ? "%llu" : "%#llx", (unsigned long long)t.value);
 	return to;

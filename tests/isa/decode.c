@@ -48,7 +48,7 @@ static const struct refusal refusals[] = {
 	{{I(0xbc, 1, 2, 32, 0), EXIT}, 2, 0, "BPF_MOV uses reserved fields"},
 	{{I(0xd4, 1, 0, 0, 8), EXIT}, 2, 0, "16, 32 or 64 bits, not 8"},
 	{{I(0xdc, 1, 0, 0, 0), EXIT}, 2, 0, "16, 32 or 64 bits, not 0"},
-	{{I(0xdf, 1, 0, 0, 16), EXIT}, 2, 0, "BPF_END uses reserved fields"},
+	{{I(0xdf, 1, 0, 0, 16), EXIT}, 2, 0, "unknown opcode df"},
 	{{I(0xd4, 1, 2, 0, 16), EXIT}, 2, 0, "BPF_END uses reserved fields"},
 	{{I(0xd7, 1, 0, 4, 16), EXIT}, 2, 0, "BPF_END uses reserved fields"},
 	{{I(0xbf, 1, 2, 1, 2), EXIT}, 2, 0, "between address space 1 and 0"},
