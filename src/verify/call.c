@@ -53,12 +53,8 @@ static void forget_matching(struct verifier *v, struct reg *r, void *ud)
 {
 	const struct matching *m = ud;
 
-	if (!m->match(r, m->what))
-		return;
-	if (v->allow_ptr_leaks)
-		reg_forget(v, r);
-	else
-		reg_set_none(r);
+	if (m->match(r, m->what))
+		reg_invalidate(v, r);
 }
 
 void each_matching(struct verifier *v, bool (*match)(const struct reg *, u32), u32 what)
@@ -274,10 +270,8 @@ static void exchange_reg(struct verifier *v, struct reg *r, void *ud)
 	if (x->rcu && r->type & R_ALLOC && r->type & R_PERCPU) {
 		r->ref = 0;
 		r->type = (r->type & ~(u32)R_ALLOC) | R_RCU;
-	} else if (v->allow_ptr_leaks) {
-		reg_forget(v, r);
 	} else {
-		reg_set_none(r);
+		reg_invalidate(v, r);
 	}
 }
 

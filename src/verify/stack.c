@@ -443,17 +443,3 @@ int stack_range(struct verifier *v, u32 regno, struct reg *ptr, s32 off, u64 siz
 	}
 	return 0;
 }
-
-s32 slot_special(struct verifier *v, struct reg *ptr, const char *what)
-{
-	s32 off;
-
-	if (!scalar_is_const(&ptr->v))
-		return reject(v, REJECT_STACK_VARIABLE, "%s has to be at a constant offset", what);
-	off = ptr->off + (s32)ptr->v.bits.value;
-	if (off % SLOT_BYTES)
-		return reject(v, REJECT_STACK_ALIGN, "cannot pass in %s at an offset=%d", what, off);
-	if (off >= 0 || off < -STACK_BYTES)
-		return reject(v, REJECT_STACK_BOUNDS, "cannot pass in %s at an offset=%d", what, off);
-	return (s32)slot_of(off);
-}

@@ -396,7 +396,6 @@ enum mem_use { MEM_READ = 1, MEM_WRITE = 2, MEM_RAW = 4 /* written by a call, wh
 int stack_range(struct verifier *v, u32 regno, struct reg *ptr, s32 off, u64 size, bool zero_size, u32 use);
 bool stack_is_spill(const struct stack_slot *s); /* a register, whole or narrow */
 u32 slot_of(s32 off); /* of a fixed offset below 0 */
-s32 slot_special(struct verifier *v, struct reg *ptr, const char *what); /* slot of a dynptr, iterator or flag argument: -EINVAL when its offset is not fixed or not aligned */
 
 /* ---- mem.c ---- */
 /* One load or store by the program. value_reg: stores, atomics: the register stored, or -1. */
