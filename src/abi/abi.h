@@ -318,6 +318,7 @@ enum hook_list {
 	HOOK_lsm_disabled, /* programs cannot attach to it */
 	HOOK_lsm_bool, /* its result is 0 or 1 */
 	HOOK_lsm_sockopt, /* LSM_CGROUP programs may get and set socket options */
+	HOOK_iter_sockopt, /* iterators over sockets whose options may be got and set */
 	HOOK_tcp_congestion, /* struct_ops of that type */
 };
 /* name: the kernel function (LSM: "bpf_lsm_file_open"), or the struct of a struct_ops program; NULL is in no list */
