@@ -252,21 +252,25 @@ void log_insn_text(struct verifier *v, u32 insn)
 	log_add(v, "\n");
 }
 
+void log_changes(struct verifier *v, u32 insn)
+{
+	if (v->log_mark && v->log_mark == v->log->len) {
+		u32 pos = v->log_insn_len, pad = ALIGN_UP(MAX(pos + COLUMN_STEP / 2, (u32)COLUMN), (u32)COLUMN_STEP) - pos - 1;
+
+		v->log->len--;
+		log_add(v, "%*c;", (int)pad, ' ');
+	} else {
+		log_add(v, "%u:", insn);
+	}
+	log_state(v, v->cur, v->cur->n_frames - 1, false);
+}
+
 void log_insn(struct verifier *v, u32 insn)
 {
 	u32 at;
 
-	if (v->scratched_regs || v->scratched_slots) {
-		if (v->log_mark && v->log_mark == v->log->len) {
-			u32 pos = v->log_insn_len, pad = ALIGN_UP(MAX(pos + COLUMN_STEP / 2, (u32)COLUMN), (u32)COLUMN_STEP) - pos - 1;
-
-			v->log->len--;
-			log_add(v, "%*c;", (int)pad, ' ');
-		} else {
-			log_add(v, "%u:", insn);
-		}
-		log_state(v, v->cur, v->cur->n_frames - 1, false);
-	}
+	if (v->scratched_regs || v->scratched_slots)
+		log_changes(v, insn);
 	log_source(v, insn);
 	at = (u32)v->log->len;
 	log_add(v, "%u: ", insn);

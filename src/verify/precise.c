@@ -434,6 +434,22 @@ int mark_precise_slot(struct verifier *v, u32 frame, u32 slot)
 	return walk_back(v, v->cur, v->insn, -1, &w, true, &changed);
 }
 
+static void log_propagated(struct verifier *v, const struct wanted *w)
+{
+	for (s32 f = w->frame; v->log_level & 2 && f >= 0; f--) {
+		const char *sep = "";
+
+		if (!w->regs[f] && !w->slots[f])
+			continue;
+		log_add(v, "frame %d: propagating ", f);
+		for (u32 m = w->regs[f]; m; m &= m - 1, sep = ",")
+			log_add(v, "%sr%d", sep, __builtin_ctz(m));
+		for (u64 m = w->slots[f]; m; m &= m - 1, sep = ",")
+			log_add(v, "%sfp-%d", sep, (__builtin_ctzll(m) + 1) * SLOT_BYTES);
+		log_add(v, "\n");
+	}
+}
+
 int propagate_precision(struct verifier *v, const struct state *old, struct state *cur, bool *changed)
 {
 	struct wanted w = {.frame = (s32)old->n_frames - 1};
@@ -456,6 +472,7 @@ int propagate_precision(struct verifier *v, const struct state *old, struct stat
 	}
 	if (nothing_wanted(&w))
 		return 0;
+	log_propagated(v, &w);
 	return walk_back(v, cur, cur->last_insn, old->insn, &w, false, changed ? changed : &ignored);
 }
 

@@ -88,11 +88,6 @@ void reg_set_pointer(struct reg *r, u32 type)
 	scalar_set_const(&r->v, 0);
 }
 
-void reg_zero_var(struct reg *r)
-{
-	scalar_set_const(&r->v, 0);
-}
-
 void unlink_scalar(struct reg *r)
 {
 	r->id = 0;

@@ -344,7 +344,6 @@ void reg_set_const(struct reg *r, u64 value);
 void reg_set_unknown(struct verifier *v, struct reg *r);
 void reg_set_none(struct reg *r);
 void reg_set_pointer(struct reg *r, u32 type); /* offset 0, no id, no reference */
-void reg_zero_var(struct reg *r); /* variable offset 0 */
 struct reg *reg_of(struct verifier *v, u32 regno); /* of the current frame */
 u32 new_id(struct verifier *v);
 void unlink_scalar(struct reg *r); /* id and delta away */
@@ -410,7 +409,6 @@ int mem_bounds(struct verifier *v, u32 regno, s32 off, s64 size, u32 mem_size, b
 int mem_map_value(struct verifier *v, u32 regno, s32 off, s32 size, bool zero_size, u32 use);
 int mem_fixed_pointer(struct verifier *v, const struct reg *r, u32 regno, bool fixed_off_ok); /* no variable offset, no negative one */
 int mem_aligned(struct verifier *v, u32 regno, s32 off, u32 size, bool strict); /* is the pointer, as far as its kind asks for it? */
-int mem_ctx_fixed(struct verifier *v, const struct reg *r, u32 regno);
 
 /* ---- alu.c, branch.c ---- */
 int walk_alu(struct verifier *v, const struct insn *in);
@@ -473,6 +471,7 @@ int live_cycles(struct verifier *v); /* aux.scc */
 
 /* ---- log.c ---- */
 void log_state(struct verifier *v, const struct state *s, u32 frame, bool all);
+void log_changes(struct verifier *v, u32 insn); /* what the latest instruction changed, behind its text where nothing came between */
 void log_insn(struct verifier *v, u32 insn); /* with what the instruction before it changed */
 void log_source(struct verifier *v, u32 insn); /* "; source @ file:line", when it is another than before */
 void log_insn_text(struct verifier *v, u32 insn); /* "(b7) r0 = 0" and a newline */

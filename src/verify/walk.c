@@ -211,7 +211,15 @@ static int walk_insn(struct verifier *v, const struct insn *in, u32 *next, bool 
 {
 	switch (op_table[in->op].class) {
 	case OPS_ALU: return walk_alu(v, in);
-	case OPS_JMP: v->jumps_processed++; return walk_jump(v, in, next);
+	case OPS_JMP: {
+		int err;
+
+		v->jumps_processed++;
+		err = walk_jump(v, in, next);
+		if (!err && v->log_level & 3)
+			log_changes(v, v->insn);
+		return err;
+	}
 	case OPS_ATOMIC: return mem_atomic(v, in);
 	default: break;
 	}
