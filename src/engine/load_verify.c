@@ -50,6 +50,15 @@ static int frame_pointer_kept(struct load *l)
 	return 0;
 }
 
+/* What is verified need not be runnable. */
+static int note_lacking(struct load *l, const struct verify_result *result)
+{
+	if (!result->lacks_kind || l->p->needs)
+		return 0;
+	l->p->needs = arena_text(&l->p->arena, "maps of kind %s", result->lacks_kind);
+	return l->p->needs ? 0 : -ENOMEM;
+}
+
 int load_verify(struct load *l)
 {
 	struct verify_options o;
@@ -76,10 +85,10 @@ int load_verify(struct load *l)
 		l->check->insns = l->p->n;
 		l->check->decided = 1;
 		l->refused_insn = result.why.insn;
-		return err;
+		return err ? err : note_lacking(l, &result);
 	}
 	err = verify_program(l->p, &o, &l->log.text, &result);
 	if (err)
 		l->refused_insn = result.why.insn;
-	return err;
+	return err ? err : note_lacking(l, &result);
 }

@@ -555,6 +555,8 @@ static int map_compatible(struct verifier *v, const struct call *c)
 		use = param_of(c->helper->args[i]);
 	else
 		use = arg_index(c->helper, ARG_KPTR) >= 0 ? MAP_USE_kptr : MAP_USE_timer;
+	if (!map_can(c->map, use))
+		v->result->lacks_kind = c->map->info->name;
 	if (map_use_ok(c->map->spec.kind, use, v->kind->avail, v->prog->attach_type))
 		return 0;
 	if (map_allows(c->map->spec.kind, use))

@@ -62,6 +62,7 @@ struct verify_result {
 	int verdict; /* 0: accepted; -EINVAL, -EACCES, -E2BIG, ...; -ENOMEM: skep's own trouble */
 	struct rejection why;
 	struct verify_stats stats;
+	const char *lacks_kind; /* a kind of map that the program uses in a way which this build cannot run; NULL: none */
 };
 
 /* What the optimizer takes: per instruction. */
