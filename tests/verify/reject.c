@@ -1,0 +1,558 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Refusals: the programs of reject/, each with the rule that refuses it. Every code of src/verify/errors.def
+ * must be provoked by one of them, or be named by an "open" line, which in turn must not be provoked. Where
+ * bpf() answers, the running kernel gets the same program: its errno must be the same, and its log must hold
+ * the same line.
+ *
+ *     -- case NAME
+ *     -- type TYPE               socket (the default), xdp, tc, tracepoint, kprobe, syscall, raw_tp
+ *     -- flags N                 of PROG_LOAD
+ *     -- license TEXT            GPL is the default
+ *     -- unprivileged            not compared with the kernel
+ *     -- map TYPE KEY VALUE ENTRIES [FLAGS [special]]    map[fd:N] in the program is the Nth; special: VALUE
+ * is struct special (lock, timer, kptrs)
+ *     -- func NAME SLOT static|global [int|ctx|pointer]...    BTF of a function
+ *     -- asm                     then the program; kfunc:NAME is the id of a function of the kernel,
+ * type:NAME that of a struct
+ *     -- reject CODE @SLOT [ERRNO]
+ *     -- says TEXT               the kernel's line, the first if there are several
+ *     -- unlike REASON           Linux says something else, or nothing: why
+ *     -- open CODE REASON        no program here provokes it
+ */
+#include "engine/engine.h"
+#include "isa/isa.h"
+#include "verify/state.h"
+
+#include "../btf/build.h"
+#include "../kernel.h"
+#include "../test.h"
+
+#include "skep/skep.h"
+
+#include <stdlib.h>
+
+enum { MAPS_MOST = 4, FUNCS_MOST = 8, TEXT_BYTES = 8192, LOG_BYTES = 1 << 20 };
+
+struct test_case {
+	char name[96], text[TEXT_BYTES], license[32], code[48], says[256], unlike[160];
+	u32 type, flags, n_maps, n_funcs;
+	bool unprivileged, wants;
+	struct {
+		u32 type, key, value, entries, flags;
+		bool special;
+	} map[MAPS_MOST];
+	struct {
+		char name[32];
+		u32 slot, n_args, args[5];
+		bool global;
+	} func[FUNCS_MOST];
+	u32 at;
+	int err;
+	int line;
+};
+
+static const char *const *files;
+static u32 n_files;
+static struct skep *k;
+static bool kernel, show;
+static bool provoked[REJECT_CODES], open_code[REJECT_CODES];
+static u32 cases, compared;
+static char *log_text;
+
+static u32 code_by_name(const char *name)
+{
+	for (u32 i = 1; i < REJECT_CODES; i++)
+		if (!strcmp(reject_name(i), name))
+			return i;
+	return 0;
+}
+
+static int errno_by_name(const char *s)
+{
+	static const struct {
+		const char *name;
+		int err;
+	} names[] = {{"EINVAL", EINVAL}, {"EACCES", EACCES},	    {"E2BIG", E2BIG},	{"EPERM", EPERM},
+		     {"EFAULT", EFAULT}, {"ENOTSUPP", 524},	    {"ENOENT", ENOENT}, {"EBUSY", EBUSY},
+		     {"ENOMEM", ENOMEM}, {"EOPNOTSUPP", EOPNOTSUPP}};
+
+	for (u32 i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(names[i].name, s))
+			return names[i].err;
+	return 0;
+}
+
+static u32 type_by_name(const char *s)
+{
+	static const struct {
+		const char *name;
+		u32 type;
+	} names[] = {{"socket", BPF_PROG_TYPE_SOCKET_FILTER},
+		     {"xdp", BPF_PROG_TYPE_XDP},
+		     {"tc", BPF_PROG_TYPE_SCHED_CLS},
+		     {"tracepoint", BPF_PROG_TYPE_TRACEPOINT},
+		     {"kprobe", BPF_PROG_TYPE_KPROBE},
+		     {"syscall", BPF_PROG_TYPE_SYSCALL},
+		     {"raw_tp", BPF_PROG_TYPE_RAW_TRACEPOINT},
+		     {"cgroup_skb", BPF_PROG_TYPE_CGROUP_SKB},
+		     {"sock_ops", BPF_PROG_TYPE_SOCK_OPS},
+		     {"raw_tp_writable", BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE},
+		     {"flow_dissector", BPF_PROG_TYPE_FLOW_DISSECTOR},
+		     {"sysctl", BPF_PROG_TYPE_CGROUP_SYSCTL},
+		     {"perf_event", BPF_PROG_TYPE_PERF_EVENT}};
+
+	for (u32 i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(names[i].name, s))
+			return names[i].type;
+	return UINT32_MAX;
+}
+
+static u32 map_by_name(const char *s)
+{
+	static const struct {
+		const char *name;
+		u32 type;
+	} names[] = {{"hash", BPF_MAP_TYPE_HASH},
+		     {"array", BPF_MAP_TYPE_ARRAY},
+		     {"prog_array", BPF_MAP_TYPE_PROG_ARRAY},
+		     {"ringbuf", BPF_MAP_TYPE_RINGBUF},
+		     {"queue", BPF_MAP_TYPE_QUEUE},
+		     {"percpu_array", BPF_MAP_TYPE_PERCPU_ARRAY},
+		     {"perf", BPF_MAP_TYPE_PERF_EVENT_ARRAY}};
+
+	for (u32 i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(names[i].name, s))
+			return names[i].type;
+	return UINT32_MAX;
+}
+
+/* ---- BTF: struct special, functions ---- */
+
+enum {
+	T_INT = 1,
+	T_VOID_PTR,
+	T_SKB,
+	T_SKB_PTR,
+	T_LOCK,
+	T_TIMER,
+	T_U64,
+	T_TASK,
+	T_UNTRUSTED,
+	T_PTR_UNTRUSTED,
+	T_KPTR,
+	T_PTR_KPTR,
+	T_SPECIAL,
+	T_FUNCS
+};
+enum { SPECIAL_BYTES = 64 };
+
+static void types_of(const struct test_case *t, struct build *b, struct bpf_func_info *info)
+{
+	build_open(b);
+	build_int(b, "int", 4);
+	build_type(b, "", BTF_KIND_PTR, 0, 0, 0);
+	build_type(b, "__sk_buff", BTF_KIND_STRUCT, 1, 0, 4);
+	build_member(b, "len", T_INT, 0);
+	build_type(b, "", BTF_KIND_PTR, 0, 0, T_SKB);
+	build_type(b, "bpf_spin_lock", BTF_KIND_STRUCT, 1, 0, 4);
+	build_member(b, "val", T_INT, 0);
+	build_type(b, "bpf_timer", BTF_KIND_STRUCT, 2, 0, 16);
+	build_member(b, "a", T_U64, 0);
+	build_member(b, "b", T_U64, 64);
+	build_int(b, "long", 8);
+	build_type(b, "task_struct", BTF_KIND_STRUCT, 0, 0, 4);
+	build_type(b, "kptr_untrusted", BTF_KIND_TYPE_TAG, 0, 0, T_TASK);
+	build_type(b, "", BTF_KIND_PTR, 0, 0, T_UNTRUSTED);
+	build_type(b, "kptr", BTF_KIND_TYPE_TAG, 0, 0, T_TASK);
+	build_type(b, "", BTF_KIND_PTR, 0, 0, T_KPTR);
+	build_type(b, "special", BTF_KIND_STRUCT, 5, 0, SPECIAL_BYTES);
+	build_member(b, "lock", T_LOCK, 0);
+	build_member(b, "timer", T_TIMER, 64);
+	build_member(b, "loose", T_PTR_UNTRUSTED, 24 * 8);
+	build_member(b, "kptr", T_PTR_KPTR, 32 * 8);
+	build_member(b, "data", T_U64, 40 * 8);
+	for (u32 i = 0; i < t->n_funcs; i++) {
+		u32 proto = build_type(b, "", BTF_KIND_FUNC_PROTO, t->func[i].n_args, 0, T_INT);
+		char arg[8];
+
+		for (u32 j = 0; j < t->func[i].n_args; j++) {
+			snprintf(arg, sizeof(arg), "a%u", j);
+			build_param(b, arg, t->func[i].args[j]);
+		}
+		info[i].insn_off = t->func[i].slot;
+		info[i].type_id = build_type(b, t->func[i].name, BTF_KIND_FUNC,
+					     t->func[i].global ? BTF_FUNC_GLOBAL : BTF_FUNC_STATIC, 0, proto);
+	}
+	build_close(b);
+}
+
+/* ---- one side: an engine, or the running kernel ---- */
+
+static int side_bpf(bool ours, int cmd, union bpf_attr *a)
+{
+	return ours ? skep_bpf(k, cmd, a, sizeof(*a)) : kernel_bpf(cmd, a, sizeof(*a));
+}
+
+struct loaded {
+	int err; /* 0 or -errno */
+	struct skep_check check;
+};
+
+static int open_maps(const struct test_case *t, bool ours, int btf, int *fd)
+{
+	for (u32 i = 0; i < t->n_maps; i++) {
+		union bpf_attr a;
+
+		memset(&a, 0, sizeof(a));
+		a.map_type = t->map[i].type;
+		a.key_size = t->map[i].key;
+		a.value_size = t->map[i].value;
+		a.max_entries = t->map[i].entries;
+		a.map_flags = t->map[i].flags;
+		if (t->map[i].special) {
+			a.btf_fd = (u32)btf;
+			a.btf_key_type_id = T_INT;
+			a.btf_value_type_id = T_SPECIAL;
+		}
+		fd[i] = side_bpf(ours, BPF_MAP_CREATE, &a);
+		if (fd[i] < 0)
+			return fd[i];
+	}
+	return 0;
+}
+
+static struct loaded load(const struct test_case *t, const struct raw_insn *raw, u32 n, bool ours)
+{
+	static struct build b;
+	struct raw_insn insns[4096];
+	struct bpf_func_info info[FUNCS_MOST];
+	int fd[MAPS_MOST] = {-1, -1, -1, -1}, btf = -1, err;
+	struct loaded out = {.check = {.size = sizeof(out.check)}};
+	union bpf_attr a;
+
+	types_of(t, &b, info);
+	log_text[0] = 0;
+	memset(&a, 0, sizeof(a));
+	a.btf = (u64)(uintptr_t)b.bytes;
+	a.btf_size = b.size;
+	a.btf_log_buf = (u64)(uintptr_t)log_text;
+	a.btf_log_size = LOG_BYTES;
+	a.btf_log_level = 1;
+	btf = side_bpf(ours, BPF_BTF_LOAD, &a);
+	err = btf < 0 ? btf : open_maps(t, ours, btf, fd);
+	if (err)
+		test_fail(__FILE__, __LINE__, "%s: %s: no maps or types: %d: %s", t->name,
+			  ours ? "skep" : "linux", err, log_text);
+	memcpy(insns, raw, n * sizeof(*raw));
+	for (u32 i = 0; i < n; i++)
+		if (insns[i].code == 0x18 &&
+		    (insns[i].regs >> 4 == BPF_PSEUDO_MAP_FD || insns[i].regs >> 4 == BPF_PSEUDO_MAP_VALUE))
+			insns[i].imm = fd[insns[i].imm & (MAPS_MOST - 1)];
+	memset(&a, 0, sizeof(a));
+	a.prog_type = t->type;
+	a.insns = (u64)(uintptr_t)insns;
+	a.insn_cnt = n;
+	a.license = (u64)(uintptr_t)t->license;
+	a.prog_flags = t->flags;
+	if (t->n_funcs) {
+		a.prog_btf_fd = (u32)btf;
+		a.func_info = (u64)(uintptr_t)info;
+		a.func_info_cnt = t->n_funcs;
+		a.func_info_rec_size = sizeof(info[0]);
+	}
+	log_text[0] = 0;
+	a.log_level = 1;
+	a.log_buf = (u64)(uintptr_t)log_text;
+	a.log_size = LOG_BYTES;
+	if (ours) {
+		skep_set_unprivileged(k, t->unprivileged);
+		out.err = skep_prog_check(k, &a, sizeof(a), &out.check);
+		skep_set_unprivileged(k, 0);
+	} else {
+		out.err = kernel_bpf(BPF_PROG_LOAD, &a, sizeof(a));
+		if (out.err == -ENOSPC) { /* too much to say: the end of the log is what remains */
+			a.log_level = a.log_size = 0;
+			a.log_buf = 0;
+			out.err = kernel_bpf(BPF_PROG_LOAD, &a, sizeof(a));
+		}
+	}
+	if (out.err >= 0) {
+		close(out.err);
+		out.err = 0;
+	}
+	for (u32 i = 0; i < t->n_maps; i++)
+		if (fd[i] >= 0)
+			close(fd[i]);
+	if (btf >= 0)
+		close(btf);
+	return out;
+}
+
+/* ---- one case ---- */
+
+/* kfunc:NAME and type:NAME become ids. */
+static bool expand(const struct test_case *t, char *out, size_t size)
+{
+	const char *p = t->text;
+	size_t n = 0;
+
+	while (*p && n + 32 < size) {
+		u32 kind = !strncmp(p, "kfunc:", 6)  ? BTF_KIND_FUNC
+			   : !strncmp(p, "type:", 5) ? BTF_KIND_STRUCT
+						     : 0;
+		char name[64];
+		size_t len;
+		s32 id;
+
+		if (!kind) {
+			out[n++] = *p++;
+			continue;
+		}
+		p = strchr(p, ':') + 1;
+		len = strspn(p, "abcdefghijklmnopqrstuvwxyz_0123456789");
+		snprintf(name, sizeof(name), "%.*s", (int)len, p);
+		p += len;
+		id = kernel_btf(k) ? btf_find(kernel_btf(k), name, kind) : -1;
+		if (id < 0)
+			return false;
+		n += (size_t)snprintf(out + n, size - n, "%d", id);
+	}
+	out[n] = 0;
+	return true;
+}
+
+static bool log_has_line(const char *line)
+{
+	size_t len = strlen(line);
+
+	for (const char *p = log_text; (p = strstr(p, line)); p++)
+		if (p[len] == '\n')
+			return true;
+	return false;
+}
+
+static void compare(const struct test_case *t, const struct raw_insn *raw, u32 n, int err,
+		    const char *message)
+{
+	struct loaded theirs;
+
+	if (!kernel || t->unprivileged)
+		return;
+	compared++;
+	theirs = load(t, raw, n, false);
+	if (t->unlike[0]) {
+		if (theirs.err == err && log_has_line(message))
+			test_fail(__FILE__, __LINE__, "%s: said to be unlike Linux, and is like it", t->name);
+		return;
+	}
+	if (theirs.err != err)
+		test_fail(__FILE__, __LINE__, "%s: Linux gives %d, skep %d; Linux's log:\n# %s", t->name,
+			  theirs.err, err, log_text);
+	else if (!log_has_line(message))
+		test_fail(__FILE__, __LINE__, "%s: Linux does not say \"%s\" but\n# %s", t->name, message,
+			  log_text);
+}
+
+static void check(const struct test_case *t)
+{
+	static char text[TEXT_BYTES + 512];
+	struct arena arena;
+	struct asm_error bad;
+	struct raw_insn *raw;
+	struct loaded ours;
+	u32 n, code = code_by_name(t->code);
+
+	cases++;
+	if (!expand(t, text, sizeof(text))) {
+		printf("# %s: needs the running kernel's types\n", t->name);
+		provoked[code] = true; /* not on this machine */
+		return;
+	}
+	arena_open(&arena, &mem_libc);
+	if (asm_parse(&arena, text, (u32)strlen(text), &raw, &n, &bad)) {
+		test_fail(__FILE__, __LINE__, "%s: line %u: %s", t->name, bad.line, bad.text);
+		arena_close(&arena);
+		return;
+	}
+	ours = load(t, raw, n, true);
+	if (show)
+		printf("# %s: %d %s @%u says %s\n", t->name, ours.check.as_linux.error,
+		       ours.check.as_linux.code, ours.check.as_linux.insn, ours.check.as_linux.message);
+	if (!code || strcmp(ours.check.as_linux.code, t->code))
+		test_fail(__FILE__, __LINE__, "%s: code \"%s\", expected %s (error %d, decided %d: %s)",
+			  t->name, ours.check.as_linux.code, t->code, ours.check.as_linux.error,
+			  ours.check.decided,
+			  ours.check.as_linux.message[0] ? ours.check.as_linux.message : log_text);
+	else
+		provoked[code] = true;
+	if (ours.check.as_linux.insn != t->at)
+		test_fail(__FILE__, __LINE__, "%s: at %d, expected %d", t->name,
+			  (s32)ours.check.as_linux.insn, (s32)t->at);
+	if (strncmp(ours.check.as_linux.message, t->says, strcspn(ours.check.as_linux.message, "\n")) ||
+	    strlen(t->says) != strcspn(ours.check.as_linux.message, "\n"))
+		test_fail(__FILE__, __LINE__, "%s: says \"%s\", expected \"%s\"", t->name,
+			  ours.check.as_linux.message, t->says);
+	if (ours.check.as_linux.error != -t->err || ours.check.safe.error != -t->err)
+		test_fail(__FILE__, __LINE__, "%s: error %d, safe %d, expected %d", t->name,
+			  ours.check.as_linux.error, ours.check.safe.error, -t->err);
+	compare(t, raw, n, ours.check.as_linux.error, ours.check.as_linux.message);
+	arena_close(&arena);
+}
+
+/* ---- files ---- */
+
+static void parse_map(struct test_case *t, const char *p, const char *at)
+{
+	char type[32], special[16] = "";
+	u32 i = t->n_maps;
+
+	if (i == MAPS_MOST || sscanf(p, "%31s %u %u %u %i %15s", type, &t->map[i].key, &t->map[i].value,
+				     &t->map[i].entries, (int *)&t->map[i].flags, special) < 4) {
+		test_fail(at, t->line, "bad map");
+		return;
+	}
+	t->map[i].type = map_by_name(type);
+	t->map[i].special = !strcmp(special, "special");
+	t->n_maps++;
+}
+
+static void parse_func(struct test_case *t, const char *p, const char *at)
+{
+	char name[32], linkage[16], arg[16];
+	u32 i = t->n_funcs;
+	int used = 0;
+
+	if (i == FUNCS_MOST || sscanf(p, "%31s %u %15s%n", name, &t->func[i].slot, linkage, &used) != 3) {
+		test_fail(at, t->line, "bad func");
+		return;
+	}
+	memcpy(t->func[i].name, name, sizeof(name));
+	t->func[i].global = !strcmp(linkage, "global");
+	for (p += used; sscanf(p, "%15s%n", arg, &used) == 1 && t->func[i].n_args < 5; p += used)
+		t->func[i].args[t->func[i].n_args++] = !strcmp(arg, "int")   ? T_INT
+						       : !strcmp(arg, "ctx") ? T_SKB_PTR
+									     : T_VOID_PTR;
+	t->n_funcs++;
+}
+
+static void parse_line(struct test_case *t, const char *p, const char *file)
+{
+	char word[48], err[16] = "";
+	int used = 0, at = -1;
+
+	if (sscanf(p, "%47s %n", word, &used) != 1)
+		return;
+	if (!strcmp(word, "type"))
+		t->type = type_by_name(p + used);
+	else if (!strcmp(word, "flags"))
+		t->flags = (u32)strtoul(p + used, NULL, 0);
+	else if (!strcmp(word, "license"))
+		snprintf(t->license, sizeof(t->license), "%s", p + used);
+	else if (!strcmp(word, "unprivileged"))
+		t->unprivileged = true;
+	else if (!strcmp(word, "map"))
+		parse_map(t, p + used, file);
+	else if (!strcmp(word, "func"))
+		parse_func(t, p + used, file);
+	else if (!strcmp(word, "says"))
+		snprintf(t->says, sizeof(t->says), "%s", p + used);
+	else if (!strcmp(word, "unlike"))
+		snprintf(t->unlike, sizeof(t->unlike), "%s", p + used);
+	else if (!strcmp(word, "reject") && sscanf(p + used, "%47s @%d %15s", t->code, &at, err) >= 1) {
+		t->at = (u32)at;
+		t->err = errno_by_name(err[0] ? err : "EINVAL");
+		t->wants = true;
+	} else if (!strcmp(word, "open") && sscanf(p + used, "%47s", word) == 1 && code_by_name(word))
+		open_code[code_by_name(word)] = true;
+	else if (strcmp(word, "asm"))
+		test_fail(file, t->line, "unknown directive \"%s\"", p);
+}
+
+static void fresh(struct test_case *t, const char *name)
+{
+	memset(t, 0, sizeof(*t));
+	t->type = BPF_PROG_TYPE_SOCKET_FILTER;
+	snprintf(t->license, sizeof(t->license), "GPL");
+	snprintf(t->name, sizeof(t->name), "%.90s", name);
+}
+
+static void read_file(const char *path)
+{
+	static struct test_case t;
+	char line[512];
+	int number = 0;
+	bool in_asm = false;
+	FILE *f = fopen(path, "r");
+
+	REQUIRE(f != NULL);
+	fresh(&t, "");
+	while (fgets(line, sizeof(line), f)) {
+		size_t len = strlen(t.text);
+
+		number++;
+		line[strcspn(line, "\n")] = 0;
+		if (!strncmp(line, "-- case ", 8)) {
+			if (t.wants)
+				check(&t);
+			fresh(&t, line + 8);
+			t.line = number;
+			in_asm = false;
+		} else if (!strncmp(line, "-- ", 3)) {
+			in_asm = !strcmp(line, "-- asm");
+			parse_line(&t, line + 3, path);
+		} else if (in_asm && line[0] != '#') {
+			snprintf(t.text + len, sizeof(t.text) - len, "%s\n", line);
+		}
+	}
+	if (t.wants)
+		check(&t);
+	fclose(f);
+}
+
+TEST(programs_are_refused_by_their_rule)
+{
+	for (u32 i = 0; i < n_files; i++)
+		read_file(files[i]);
+	printf("# %u programs, %u of them compared with the running kernel\n", cases, compared);
+	CHECK(cases > 50);
+}
+
+TEST(every_code_is_provoked)
+{
+	u32 n = 0, waiting = 0;
+
+	for (u32 i = 1; i < REJECT_CODES; i++) {
+		n += provoked[i];
+		waiting += !provoked[i] && open_code[i];
+		if (!provoked[i] && !open_code[i])
+			test_fail(__FILE__, __LINE__, "no program provokes %s", reject_name(i));
+		if (provoked[i] && open_code[i])
+			test_fail(__FILE__, __LINE__, "%s is provoked and yet said to be open",
+				  reject_name(i));
+	}
+	printf("# %u of %u codes provoked, %u open\n", n, REJECT_CODES - 1, waiting);
+}
+
+int main(int argc, char **argv)
+{
+	static const char btf[] = "/sys/kernel/btf/vmlinux";
+	struct skep_options opts = {.size = sizeof(opts), .kernel_btf = access(btf, R_OK) ? NULL : btf};
+	int first = 1;
+
+	if (argc > 1 && !strcmp(argv[1], "--show"))
+		show = true, first = 2;
+	files = (const char *const *)argv + first;
+	n_files = (u32)(argc - first);
+	log_text = calloc(1, LOG_BYTES);
+	if (!log_text || skep_open(&k, &opts)) {
+		printf("Bail out! no engine\n");
+		return 1;
+	}
+	kernel = kernel_loads(BPF_PROG_TYPE_SOCKET_FILTER);
+	RUN(programs_are_refused_by_their_rule);
+	RUN(every_code_is_provoked);
+	skep_close(k);
+	free(log_text);
+	return test_end();
+}
