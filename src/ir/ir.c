@@ -450,7 +450,8 @@ void ir_split_edges(struct ir *f)
 		for (u32 i = 0; f->block[b].reachable && f->block[b].n_succ > 1 && i < f->block[b].n_succ && !f->failed; i++) {
 			u32 n, to = successors(f, b, &n)[i];
 
-			if (f->block[to].n_pred > 1 && f->block[to].first && f->node[f->block[to].first].op == IR_PHI)
+			/* also with one predecessor: a phi may be left with one argument */
+			if (f->block[to].first && f->node[f->block[to].first].op == IR_PHI)
 				split_edge(f, b, to);
 		}
 }

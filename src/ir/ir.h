@@ -132,7 +132,7 @@ bool ir_dominates(const struct ir *f, u32 a, u32 b); /* blocks */
 bool ir_in_loop(const struct ir *f, u32 b, u32 header);
 u32 ir_uses(struct ir *f, u32 node, u32 *out); /* operands of a node, in out[IR_USES] or, for a phi, its own; count */
 void ir_rewrite(struct ir *f, u32 *to); /* every operand v becomes to[v] (followed to its end) where that is not 0 */
-void ir_split_edges(struct ir *f); /* no edge from a block with several successors to one with several predecessors */
+void ir_split_edges(struct ir *f); /* no edge from a block with several successors to one with phis */
 enum { IR_USES = 8 };
 
 static inline void ir_set_kinds(struct ir *f, u32 v, u32 kinds)

@@ -36,7 +36,7 @@ static s64 strip(const struct ir *f, u32 v, u32 *base)
 	s64 off = 0;
 
 	while (f->node[v].op == OP_ADD && f->node[v].width == 64 && ir_is_const(f, f->node[v].arg[1])) {
-		off += f->node[f->node[v].arg[1]].imm;
+		off = (s64)((u64)off + (u64)f->node[f->node[v].arg[1]].imm);
 		v = f->node[v].arg[0];
 	}
 	*base = v;
@@ -47,8 +47,11 @@ static const struct ctx_field *field_of(const struct ir *f, const struct ir_node
 {
 	const struct ctx_type *t = ctx_type(f);
 	u32 base;
-	s64 off = strip(f, n->arg[0], &base) + n->imm;
+	s64 off = strip(f, n->arg[0], &base);
 
+	if (off < -(1 << 29) || off > 1 << 29)
+		return NULL;
+	off += n->imm;
 	return t ? ctx_access(t, f->prog->attach_type, off, n->width, false, true) : NULL;
 }
 
@@ -284,5 +287,5 @@ bool opt_frame_offset(const struct ir *f, u32 v, s64 *off)
 	u32 base;
 
 	*off = strip(f, v, &base);
-	return base == f->frame;
+	return base == f->frame && *off > -(1 << 29) && *off < 1 << 29;
 }

@@ -54,7 +54,7 @@ static bool bounded(const struct promote *p, u32 v, s64 *from, s64 *to)
 		u32 x = f->node[v].arg[0], y = f->node[v].arg[1];
 
 		if (ir_is_const(f, y)) {
-			off += f->node[y].imm;
+			off = (s64)((u64)off + (u64)f->node[y].imm);
 			v = x;
 			continue;
 		}
@@ -69,6 +69,8 @@ static bool bounded(const struct promote *p, u32 v, s64 *from, s64 *to)
 		reach += (s64)p->may[y];
 		v = x;
 	}
+	if (off < -(1 << 29) || off > 1 << 29)
+		return false;
 	*from = off;
 	*to = off + reach;
 	return v == f->frame;

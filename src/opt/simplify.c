@@ -560,7 +560,7 @@ static void access(struct simplify *s, u32 v)
 	const struct ir_node *in = &s->f->node[n->arg[0]];
 	u64 c;
 
-	while (in->op == OP_ADD && in->width == 64 && constant(s, in->arg[1], &c) && n->imm + (s64)c == (s32)(n->imm + (s64)c)) {
+	while (in->op == OP_ADD && in->width == 64 && constant(s, in->arg[1], &c) && (s64)c == (s32)c && n->imm + (s64)c == (s32)(n->imm + (s64)c)) {
 		n->imm += (s64)c;
 		n->arg[0] = in->arg[0];
 		in = &s->f->node[n->arg[0]];

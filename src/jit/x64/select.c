@@ -39,7 +39,7 @@ static bool fits32(s64 x)
 
 static bool add_disp(struct address *a, s64 x)
 {
-	s64 sum = a->disp + x;
+	s64 sum = (s64)((u64)(s64)a->disp + (u64)x);
 
 	if (!fits32(sum) || !fits32(sum + 65536) || !fits32(sum - 65536))
 		return false;
