@@ -7,8 +7,10 @@
  */
 #include "fixture.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -36,7 +38,7 @@ static void fill(u64 *v, u64 x)
 }
 
 /* Keys 0 .. KEYS - 1 belong to the victim. */
-static void victim(struct map *m, struct report *r, u64 seed)
+static void victim(struct fixture *mine, struct map *m, struct report *r, u64 seed)
 {
 	u64 v[WORDS];
 
@@ -46,7 +48,7 @@ static void victim(struct map *m, struct report *r, u64 seed)
 		struct hold h;
 		bool remove = x % 5 == 0;
 
-		if (hold_take(f.domain, &h))
+		if (hold_take(mine->domain, &h))
 			_exit(2);
 		atomic_store(&r->begun, (u64)key << 56 | (remove ? 0 : x));
 		if (remove) {
@@ -149,7 +151,7 @@ TEST(a_killed_process_takes_nothing_with_it)
 		atomic_store(&r->going, 0);
 		pid = fork();
 		if (pid == 0)
-			victim(&m, r, seed);
+			victim(&f, &m, r, seed);
 		while (!atomic_load(&r->going))
 			sched_yield();
 		random = random * 6364136223846793005ull + 1442695040888963407ull;
@@ -176,10 +178,119 @@ TEST(a_killed_process_takes_nothing_with_it)
 	munmap(r, sizeof(*r));
 }
 
+/* ---- a pinned map: each victim is an engine of its own that opens it; the survivor's engine ends, too, and a later one goes on ---- */
+
+static int slots_file, pin_file;
+
+static int again(int fd)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_RDWR | O_CLOEXEC);
+}
+
+static int open_pin(struct fixture *mine, struct map *m)
+{
+	int slots = again(slots_file), fd = again(pin_file), err;
+	void *btf;
+	u32 size;
+
+	fixture_open(mine);
+	err = domain_join(mine->domain, slots);
+	fixture_map(mine, m);
+	err = err ? err : map_adopt(m, fd, &btf, &size);
+	close(slots);
+	close(fd);
+	return err;
+}
+
+static void pin_victim(struct report *r, u64 seed)
+{
+	struct fixture mine;
+	struct map m;
+	int err = open_pin(&mine, &m);
+
+	if (err)
+		_exit(-err);
+	victim(&mine, &m, r, seed);
+}
+
+static int make_pin(struct map *m)
+{
+	char name[] = "/tmp/skep-crash-XXXXXX", slots[] = "/tmp/skep-slots-XXXXXX";
+	int err;
+
+	pin_file = mkstemp(name);
+	slots_file = mkstemp(slots);
+	if (pin_file < 0 || slots_file < 0)
+		return -errno;
+	unlink(name);
+	unlink(slots);
+	fixture_open(&f);
+	err = domain_join(f.domain, slots_file);
+	err = err ? err : fixture_create(&f, m, BPF_MAP_TYPE_HASH, 4, WORDS * 8, 2 * KEYS, 0);
+	return err ? err : map_pin_write(m, pin_file, NULL, 0);
+}
+
+TEST(a_pinned_map_outlives_who_opened_it)
+{
+	enum { ENGINE_LASTS = 50 };
+	struct report *r = mmap(NULL, sizeof(*r), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	u64 bad = 0, stuck = 0, died = 0, seed = 1, random = (u64)getpid();
+	struct map m;
+
+	REQUIRE(make_pin(&m) == 0);
+	for (u32 round = 0; round < KILLS && bad + stuck + died < 3; round++) {
+		pid_t pid;
+		int status;
+
+		if (round % ENGINE_LASTS == ENGINE_LASTS - 1) {
+			map_close(&m);
+			fixture_close(&f);
+			REQUIRE(open_pin(&f, &m) == 0);
+			bad += !check(&m, r);
+		}
+		atomic_store(&r->going, 0);
+		pid = fork();
+		if (pid == 0)
+			pin_victim(r, seed);
+		while (!atomic_load(&r->going) && !waitpid(pid, &status, WNOHANG))
+			sched_yield();
+		random = random * 6364136223846793005ull + 1442695040888963407ull;
+		for (u64 i = 0; i < (random >> 40) % 6; i++)
+			stuck += !work(&m, round + 1);
+		for (volatile u64 spin = (random >> 30) % 3000; spin; spin--)
+			;
+		kill(pid, SIGKILL);
+		stuck += !work(&m, round + 1);
+		if (waitpid(pid, &status, 0) == pid || !atomic_load(&r->going))
+			died += !WIFSIGNALED(status);
+		if (!WIFSIGNALED(status))
+			printf("# round %u: the victim got errno %d\n", round, WEXITSTATUS(status));
+		bad += !check(&m, r);
+		seed = (atomic_load(&r->begun) & 0xffffffffffffffull) + 1000;
+	}
+	CHECK_EQ(bad, 0);
+	CHECK_EQ(stuck, 0);
+	CHECK_EQ(died, 0);
+	map_close(&m);
+	fixture_close(&f);
+	REQUIRE(open_pin(&f, &m) == 0);
+	CHECK(check(&m, r));
+	CHECK_EQ(fill_all(&m), 2 * KEYS);
+	map_close(&m);
+	fixture_close(&f);
+	close(pin_file);
+	close(slots_file);
+	munmap(r, sizeof(*r));
+}
+
 int main(void)
 {
 	fixture_open(&f);
 	RUN(a_killed_process_takes_nothing_with_it);
 	fixture_close(&f);
+	RUN(a_pinned_map_outlives_who_opened_it);
 	return test_end();
 }
