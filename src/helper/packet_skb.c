@@ -195,6 +195,148 @@ u64 helper_skb_vlan_pop(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 	return 0;
 }
 
+/* ---- room for headers, or theirs taken out ---- */
+
+enum {
+	FIXED_GSO = 1 << 0, ENCAP_IPV4 = 1 << 1, ENCAP_IPV6 = 1 << 2, ENCAP_GRE = 1 << 3, ENCAP_UDP = 1 << 4, NO_CSUM_RESET = 1 << 5,
+	ENCAP_ETH = 1 << 6, DECAP_IPV4 = 1 << 7, DECAP_IPV6 = 1 << 8,
+	ENCAP_IP = ENCAP_IPV4 | ENCAP_IPV6, DECAP_IP = DECAP_IPV4 | DECAP_IPV6,
+	ROOM_KNOWN = FIXED_GSO | ENCAP_IP | ENCAP_GRE | ENCAP_UDP | NO_CSUM_RESET | ENCAP_ETH | DECAP_IP,
+	ENCAP_L2_SHIFT = 56, IPV4_BYTES = 20, IPV6_BYTES = 40,
+	MOST_CHANGE = 0xfff, MOST_GROWN = 16384 - 320 /* four pages less Linux's account of them */
+};
+
+static bool is_ipv4(const struct __sk_buff *skb)
+{
+	return skb->protocol == __builtin_bswap16(ETHERTYPE_IP);
+}
+
+static bool is_ipv6(const struct __sk_buff *skb)
+{
+	return skb->protocol == __builtin_bswap16(ETHERTYPE_IPV6);
+}
+
+static void become(struct __sk_buff *skb, bool ipv4, bool ipv6)
+{
+	if (ipv6 && is_ipv4(skb))
+		skb->protocol = __builtin_bswap16(ETHERTYPE_IPV6);
+	else if (ipv4 && is_ipv6(skb))
+		skb->protocol = __builtin_bswap16(ETHERTYPE_IP);
+}
+
+static s64 grow(struct run *r, u64 keep, u32 n, u64 flags)
+{
+	struct packet *p = r->ctx.packet;
+	u64 inner_link = flags >> ENCAP_L2_SHIFT;
+
+	if (flags & ENCAP_IP) {
+		if ((flags & ENCAP_IP) == ENCAP_IP || (flags & ENCAP_GRE && flags & ENCAP_UDP) || (flags & ENCAP_ETH && inner_link < ETH_HLEN))
+			return -EINVAL;
+		if (p->encapsulated)
+			return -EALREADY;
+		if (inner_link > n)
+			return -EINVAL;
+	}
+	if (n > (u64)(p->data - p->head))
+		return -ENOMEM;
+	memmove(p->data - n, p->data, keep);
+	p->data -= n;
+	memset(p->data + keep, 0, n);
+	p->meta = p->data;
+	p->mac -= n;
+	p->network -= n;
+	if (flags & ENCAP_IP) {
+		p->encapsulated = true;
+		become(skb_of(r), flags & ENCAP_IPV4, flags & ENCAP_IPV6);
+	}
+	return 0;
+}
+
+static s64 shrink(struct run *r, u64 keep, u32 n, u64 flags)
+{
+	struct packet *p = r->ctx.packet;
+
+	if (flags & ~(u64)(FIXED_GSO | DECAP_IP | NO_CSUM_RESET))
+		return -EINVAL;
+	if (keep + n > length(p))
+		return -ENOMEM;
+	memmove(p->data + n, p->data, keep);
+	p->data += n;
+	p->meta = p->data;
+	p->mac += n;
+	p->network += n;
+	become(skb_of(r), flags & DECAP_IPV4, flags & DECAP_IPV6);
+	return 0;
+}
+
+u64 helper_skb_adjust_room(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	struct packet *p = r->ctx.packet;
+	struct __sk_buff *skb = skb_of(r);
+	u32 header = is_ipv6(skb) ? IPV6_BYTES : IPV4_BYTES, least = header, mode = (u32)c;
+	s64 change = (s32)(u32)b, n = change < 0 ? -change : change, err;
+	u64 keep = (u64)(p->network - p->mac), behind = (u64)(p->tail - p->network);
+
+	(void)a, (void)e;
+	if (d & ~(ROOM_KNOWN | 0xffull << ENCAP_L2_SHIFT))
+		return RESULT(-EINVAL);
+	if (n > MOST_CHANGE)
+		return RESULT(-EFAULT);
+	if ((!is_ipv4(skb) && !is_ipv6(skb)) || mode > BPF_ADJ_ROOM_MAC)
+		return RESULT(-NOT_SUPPORTED);
+	if (mode == BPF_ADJ_ROOM_NET)
+		keep += header;
+	if (d & DECAP_IP) {
+		if (change >= 0 || (d & DECAP_IP) == DECAP_IP)
+			return RESULT(-EINVAL);
+		least = d & DECAP_IPV4 ? IPV4_BYTES : IPV6_BYTES;
+	}
+	if (change < 0 ? (u64)n >= behind || behind - (u64)n < least : length(p) + (u64)n > MOST_GROWN)
+		return RESULT(-NOT_SUPPORTED);
+	err = change < 0 ? shrink(r, keep, (u32)n, d) : grow(r, keep, (u32)n, d);
+	sync_length(r);
+	return RESULT(err);
+}
+
+/* ---- explicit congestion notification (RFC 3168): 0 when the sender knows nothing of it ---- */
+
+/* Behind all VLAN tags, in host order. */
+static u16 inner_protocol(struct run *r)
+{
+	const struct packet *p = r->ctx.packet;
+	u16 type = __builtin_bswap16((u16)skb_of(r)->protocol);
+
+	for (const u8 *at = p->network; (type == ETHERTYPE_VLAN || type == 0x88a8) && at + VLAN_BYTES <= p->tail; at += VLAN_BYTES)
+		type = __builtin_bswap16(LOAD_AS(u16, at + 2));
+	return type;
+}
+
+u64 helper_skb_ecn_set_ce(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	struct packet *p = r->ctx.packet;
+	u8 *ip = p->network;
+	u64 n = (u64)(p->tail - ip);
+	u16 family = inner_protocol(r);
+	u32 sum;
+
+	(void)a, (void)b, (void)c, (void)d, (void)e;
+	if (family == ETHERTYPE_IPV6 && n >= IPV6_BYTES) {
+		if (!(ip[1] & 0x30))
+			return 0;
+		ip[1] |= 0x30;
+		return 1;
+	}
+	if (family != ETHERTYPE_IP || n < IPV4_BYTES || !(ip[1] & 3))
+		return 0;
+	if ((ip[1] & 3) == 3)
+		return 1;
+	/* The word of the sum grows by as much as the type of service does. */
+	sum = (u32)(u16)~__builtin_bswap16(LOAD_AS(u16, ip + 10)) + (3u - (ip[1] & 3));
+	STORE_AS(u16, ip + 10, __builtin_bswap16((u16)~((sum & 0xffff) + (sum >> 16))));
+	ip[1] |= 3;
+	return 1;
+}
+
 /* ---- hash ---- */
 
 /* Of the flow: addresses, protocol and ports where they can be found. Never 0, which means "not computed". */

@@ -101,6 +101,27 @@ u64 helper_redirect(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 	return xdp ? XDP_REDIRECT : TC_ACT_REDIRECT;
 }
 
+static u64 redirect_plain(struct run *r, u64 ifindex, bool valid)
+{
+	if (!valid)
+		return TC_ACT_SHOT;
+	r->ctx.packet->redirect_ifindex = (u32)ifindex;
+	r->ctx.packet->redirect_flags = 0;
+	return TC_ACT_REDIRECT;
+}
+
+u64 helper_redirect_neigh(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)b, (void)e;
+	return redirect_plain(r, a, !((u32)c && (u32)c < sizeof(struct bpf_redir_neigh)) && !d);
+}
+
+u64 helper_redirect_peer(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)c, (void)d, (void)e;
+	return redirect_plain(r, a, !b);
+}
+
 u64 helper_clone_redirect(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
 	(void)a, (void)d, (void)e;
