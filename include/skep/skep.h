@@ -57,6 +57,18 @@ struct skep_options {
 	int unverified;
 	/** What executes programs: enum skep_engine. With max_insns set, compiled programs count as well. */
 	uint32_t engine;
+	/** Optimizations of the verifier to do without, for tests: a sum of enum skep_verify_off. Verdicts do not depend on them, only cost. */
+	uint32_t verify_off;
+	/** Bytes that one verification may take; 0: 2 GiB. Exceeding it refuses the program with -ENOMEM. */
+	uint64_t max_verify_bytes;
+};
+
+enum skep_verify_off {
+	SKEP_VERIFY_NO_PRUNE = 1, /* states are not compared: only for small programs */
+	SKEP_VERIFY_NO_REG_LIVENESS = 2,
+	SKEP_VERIFY_NO_STACK_LIVENESS = 4,
+	SKEP_VERIFY_NO_JOIN = 8, /* loops are walked turn by turn, as Linux does */
+	SKEP_VERIFY_ALL_PRECISE = 16,
 };
 
 enum skep_engine {

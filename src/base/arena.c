@@ -25,13 +25,17 @@ void *arena_alloc(struct arena *a, size_t size)
 
 	if (need < size)
 		return NULL;
+	if (a->limit && need > a->limit - a->used) {
+		a->full = true;
+		return NULL;
+	}
 	if (!c || c->size - c->used < need) {
 		size_t room = c ? MIN(c->size * 2, (size_t)1 << 24) : FIRST_CHUNK;
 
 		room = MAX(room, need);
 		if (room > SIZE_MAX - sizeof(*c))
 			return NULL;
-		c = mem_alloc(a->mem, sizeof(*c) + room);
+		c = a->mem->fn(a->mem->ud, NULL, 0, sizeof(*c) + room); /* what is not handed out is not touched */
 		if (!c)
 			return NULL;
 		*c = (struct arena_chunk){.next = a->chunks, .size = room};
@@ -40,7 +44,7 @@ void *arena_alloc(struct arena *a, size_t size)
 	p = (u8 *)(c + 1) + c->used;
 	c->used += need;
 	a->used += need;
-	return p;
+	return memset(p, 0, need);
 }
 
 void *arena_array(struct arena *a, size_t count, size_t each)

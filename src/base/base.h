@@ -89,6 +89,8 @@ struct arena {
 	const struct mem *mem;
 	struct arena_chunk *chunks;
 	size_t used; /* bytes handed out, for reports */
+	size_t limit; /* of used; 0: none */
+	bool full; /* the limit was met */
 };
 
 void arena_open(struct arena *a, const struct mem *mem);

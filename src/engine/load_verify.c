@@ -21,6 +21,11 @@ static void fill(struct load *l, struct skep_verdict *to, const struct verify_re
 	to->time_us = (os_clock_ns(1 /* CLOCK_MONOTONIC */) - started) / 1000;
 }
 
+_Static_assert((int)SKEP_VERIFY_NO_PRUNE == (int)VERIFY_NO_PRUNE && (int)SKEP_VERIFY_NO_REG_LIVENESS == (int)VERIFY_NO_REG_LIVENESS &&
+		       (int)SKEP_VERIFY_NO_STACK_LIVENESS == (int)VERIFY_NO_STACK_LIVENESS && (int)SKEP_VERIFY_NO_JOIN == (int)VERIFY_NO_JOIN &&
+		       (int)SKEP_VERIFY_ALL_PRECISE == (int)VERIFY_ALL_PRECISE,
+	       "the public names of the verifier's switches");
+
 static void take_options(struct load *l, struct verify_options *o)
 {
 	bool privileged = !atomic_load(&l->k->unprivileged);
@@ -38,6 +43,8 @@ static void take_options(struct load *l, struct verify_options *o)
 		.test_rnd_hi32 = flags & BPF_F_TEST_RND_HI32,
 		.reg_invariants = flags & UAPI_F_TEST_REG_INVARIANTS,
 		.kernel_btf = kernel_btf(l->k),
+		.switches = l->k->options.verify_off,
+		.max_bytes = l->k->options.max_verify_bytes,
 	};
 }
 

@@ -5,6 +5,7 @@
  * LOOSE: what nobody reads again, and bounds that nothing depended on, do not count. Only for checkpoints whose marks are complete.
  * RANGE: all of it counts, but ranges may be wider in the old state. For loops whose marks are still being gathered.
  * EXACT: the same state again.
+ * JOINED: all bounds count, as the old state has no marks to tell which matter; what it does not hold cannot be read behind it.
  */
 #include "verify/prune.h"
 
@@ -78,7 +79,7 @@ static bool reg_covers(struct verifier *v, const struct reg *old, const struct r
 {
 	if (how == EXACT)
 		return regs_exact(v, old, cur);
-	if (old->type == R_NONE && (how == LOOSE || cur->type == R_NONE))
+	if (old->type == R_NONE && (how == LOOSE || how == JOINED || cur->type == R_NONE))
 		return true;
 	if (old->type != cur->type)
 		return false;
@@ -160,7 +161,9 @@ static bool slot_covers(struct verifier *v, const struct stack_slot *old, const 
 	const struct reg *a, *b;
 	bool anything = false;
 
-	if (how != LOOSE && (!cur || memcmp(old->kind, cur->kind, SLOT_BYTES)))
+	if ((how == RANGE || how == EXACT) && (!cur || memcmp(old->kind, cur->kind, SLOT_BYTES)))
+		return false;
+	if (how == JOINED && cur && is_special(cur) != is_special(old))
 		return false;
 	for (u32 i = 0; i < SLOT_BYTES; i++)
 		anything |= old->kind[i] != S_NONE && !(old->kind[i] == S_MISC && v->allow_uninit_stack);

@@ -461,7 +461,7 @@ static int hook_references(struct verifier *v)
 	return 0;
 }
 
-int walk_function(struct verifier *v, u32 subprog)
+static int walk_once(struct verifier *v, u32 subprog)
 {
 	struct state *s = state_new(v);
 	struct frame *f;
@@ -490,6 +490,7 @@ int walk_function(struct verifier *v, u32 subprog)
 		err = hook_references(v);
 	}
 	err = err ? err : walk(v);
+	join_blame(v, err);
 	while (v->pending) {
 		struct pending *p = v->pending;
 
@@ -502,5 +503,17 @@ int walk_function(struct verifier *v, u32 subprog)
 	prune_forget(v);
 	if (!err && v->log_level && !(v->log_level & 2))
 		v->log->len = 0;
+	return err;
+}
+
+int walk_function(struct verifier *v, u32 subprog)
+{
+	int err = join_open(v);
+
+	if (err)
+		return err;
+	do
+		err = walk_once(v, subprog);
+	while (join_again(v, &err));
 	return err;
 }

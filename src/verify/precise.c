@@ -399,6 +399,8 @@ static int walk_back(struct verifier *v, struct state *start, u32 last, s64 next
 		s = s->parent;
 		if (!s)
 			break;
+		if (s->joined)
+			return 0; /* all of it is precise, or nothing is known */
 		mark_checkpoint(s, w, changed);
 		log_parent(v, s, w);
 		if (nothing_wanted(w))
@@ -474,6 +476,37 @@ int propagate_precision(struct verifier *v, const struct state *old, struct stat
 		return 0;
 	log_propagated(v, &w);
 	return walk_back(v, cur, cur->last_insn, old->insn, &w, false, changed ? changed : &ignored);
+}
+
+int mark_joined(struct verifier *v)
+{
+	struct state *s = v->cur;
+	struct wanted w = {.frame = (s32)s->n_frames - 1};
+	bool changed = false;
+
+	for (u32 f = 0; f < s->n_frames; f++) {
+		const struct frame *frame = s->frame[f];
+		u32 live = v->aux[f + 1 < s->n_frames ? s->frame[f + 1]->callsite : s->insn].live_in;
+
+		for (u32 i = 0; i < REG_FP; i++)
+			if (live >> i & 1 && frame->regs[i].type == R_SCALAR && !scalar_is_unknown(&frame->regs[i].v))
+				w.regs[f] |= 1u << i;
+		for (u32 i = 0; i < frame->n_slots; i++)
+			if (stack_is_spill(&frame->stack[i]) && frame->stack[i].reg.type == R_SCALAR && !scalar_is_unknown(&frame->stack[i].reg.v))
+				w.slots[f] |= 1ull << i;
+	}
+	return nothing_wanted(&w) ? 0 : walk_back(v, s, s->last_insn, s->insn, &w, false, &changed);
+}
+
+int mark_arrived(struct verifier *v, u32 regs, u64 slots)
+{
+	struct state *s = v->cur;
+	struct wanted w = {.frame = (s32)s->n_frames - 1};
+	bool changed = false;
+
+	w.regs[w.frame] = regs;
+	w.slots[w.frame] = slots;
+	return nothing_wanted(&w) ? 0 : walk_back(v, s, s->last_insn, s->insn, &w, false, &changed);
 }
 
 void forget_precision(struct state *s)

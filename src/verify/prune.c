@@ -238,7 +238,8 @@ static enum arrival arrive_unfinished(struct verifier *v, struct state *old, u32
 	if (aux->calls_callback)
 		return state_covers(v, old, cur, RANGE) ? HIT_LOOP : MISS_IN_LOOP;
 	if (state_maybe_looping(old, cur) && state_covers(v, old, cur, EXACT) && !iterators_moved(old, cur) &&
-	    old->may_goto_depth == cur->may_goto_depth && old->callback_unroll_depth == cur->callback_unroll_depth) {
+	    old->may_goto_depth == cur->may_goto_depth && old->callback_unroll_depth == cur->callback_unroll_depth &&
+	    !(v->joining && join_inside(v, cur))) {
 		log_source(v, insn);
 		reject(v, REJECT_INFINITE_LOOP, "infinite loop detected at insn %u", insn);
 		log_add(v, "cur state:");
@@ -288,7 +289,9 @@ static int checkpoint_add(struct verifier *v, u32 insn)
 	s->n_hist = n_hist;
 	s->cap_hist = cap;
 	s->insn = insn;
-	s->hits = s->misses = 0;
+	s->hits = s->misses = s->entry = s->joins = 0;
+	s->joined = false;
+	s->latest = NULL;
 	memset(s->stack_read, 0, sizeof(s->stack_read));
 	if (scc_visit_enter(v, s))
 		return v->why->err;
@@ -319,12 +322,24 @@ int prune_visit(struct verifier *v, u32 insn, bool *pruned)
 	bool force = v->test_state_freq || aux->force_checkpoint || cur->n_hist > HISTORY_MOST;
 	u32 jumps = v->jumps_processed - v->prev_jumps_processed, seen = 0;
 	u64 walked = v->insns_processed - v->prev_insns_processed;
-	bool add = force || (jumps >= 2 && walked >= 8);
+	bool add = force || (jumps >= 2 && walked >= 8), enters = false, made = false;
+	struct state *entry = NULL;
 
 	*pruned = false;
 	if (v->opts->switches & VERIFY_NO_PRUNE && !aux->force_checkpoint)
 		return 0;
 	cur->insn = insn;
+	if (v->joining && join_heads(v, insn)) {
+		int err = join_enter(v, insn, &enters);
+
+		if (err)
+			return err;
+		entry = enters ? NULL : join_entry(v, insn);
+		if (entry)
+			join_tighten(v, insn, entry);
+		force |= enters;
+		add |= enters;
+	}
 	while ((old = *link)) {
 		enum arrival a = MISS;
 
@@ -333,12 +348,14 @@ int prune_visit(struct verifier *v, u32 insn, bool *pruned)
 			continue;
 		}
 		seen++;
-		if (old->branches) {
+		if (old->branches && entry && old->joined && old->entry == entry->entry && state_covers(v, old, cur, JOINED)) {
+			a = HIT_LOOP; /* the same entry's turns, which are bounded */
+		} else if (old->branches) {
 			a = arrive_unfinished(v, old, insn);
 		} else {
 			bool loop = marks_incomplete(v, old);
 
-			if (state_covers(v, old, cur, loop ? RANGE : LOOSE))
+			if (state_covers(v, old, cur, !loop ? LOOSE : old->joined ? JOINED : RANGE))
 				a = loop ? HIT_LOOP : HIT;
 		}
 		if (a == FAILED)
@@ -350,14 +367,26 @@ int prune_visit(struct verifier *v, u32 insn, bool *pruned)
 		if (a == MISS_IN_LOOP && !force && jumps < 20 && walked < 100)
 			add = false;
 		old->misses += add;
-		if (old->misses > old->hits * (aux->force_checkpoint && old->branches ? MISSES_ALLOWED_FORCED : MISSES_ALLOWED) +
+		if (!old->joined && old->misses > old->hits * (aux->force_checkpoint && old->branches ? MISSES_ALLOWED_FORCED : MISSES_ALLOWED) +
 					  (aux->force_checkpoint && old->branches ? MISSES_ALLOWED_FORCED : MISSES_ALLOWED))
 			checkpoint_drop(v, link);
 		else
 			link = &old->next;
 	}
 	v->result->stats.max_states_per_insn = MAX(v->result->stats.max_states_per_insn, seen);
-	if (!add || (!v->priv && seen > STATES_UNPRIVILEGED))
+	if (entry) {
+		int err = join_make(v, insn, entry, &made);
+
+		if (err)
+			return err;
+	}
+	if (!made && (!add || (!v->priv && seen > STATES_UNPRIVILEGED)))
 		return 0;
-	return checkpoint_add(v, insn);
+	if (checkpoint_add(v, insn))
+		return v->why->err;
+	if (made)
+		join_made(v, cur->parent, entry);
+	else if (enters)
+		cur->parent->entry = ++v->entries;
+	return 0;
 }

@@ -5,7 +5,7 @@
 
 #include "verify/state.h"
 
-enum exactness { LOOSE, RANGE, EXACT };
+enum exactness { LOOSE, RANGE, EXACT, JOINED };
 
 bool state_covers(struct verifier *v, const struct state *old, const struct state *cur, enum exactness how);
 bool state_maybe_looping(const struct state *old, const struct state *cur); /* a cheap look at the registers */

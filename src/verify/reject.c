@@ -36,6 +36,8 @@ static int note(struct verifier *v, enum reject_code code, int err, const char *
 
 	*why = (struct rejection){.code = code, .err = -err, .insn = v->insn, .reg = -1, .lost_at = UINT32_MAX};
 	vsnprintf(why->text, sizeof(why->text), fmt, ap);
+	if (code == REJECT_MEMORY && v->arena.full)
+		snprintf(why->text, sizeof(why->text), "verifying takes more than %zu bytes of memory, which is the limit", v->arena.limit);
 	if (v->log_level) {
 		text_add(v->log, why->text);
 		text_add(v->log, "\n");

@@ -195,7 +195,8 @@ int stack_write(struct verifier *v, struct reg *ptr, u32 regno, s32 off, u32 siz
 	struct frame *f = v->cur->frame[ptr->frame];
 	const struct insn *in = &v->insns[insn];
 
-	(void)regno;
+	if (regno != REG_FP)
+		stack_indirect(v, f, (s32)ptr->v.smin + off, (s32)ptr->v.smax + off + (s32)size);
 	if (scalar_is_const(&ptr->v))
 		return write_fixed(v, f, off + (s32)ptr->v.bits.value, size, value_reg, in);
 	return write_variable(v, f, ptr, off, size, value_reg, in);
@@ -427,6 +428,8 @@ int stack_range(struct verifier *v, u32 regno, struct reg *ptr, s32 off, u64 siz
 		min = (s32)ptr->v.smin + off;
 		max = (s32)ptr->v.smax + off;
 	}
+	if (use & (MEM_WRITE | MEM_RAW))
+		stack_indirect(v, f, min, max + (s32)size);
 	if (use & MEM_RAW)
 		return raw_area(v, regno, f, min, max + (s32)size, size);
 	for (s32 i = min; i < max + (s32)size; i++) {

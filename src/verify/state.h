@@ -203,6 +203,10 @@ struct state {
 	struct state *next; /* checkpoints at the same instruction; free list */
 	/* checkpoints */
 	u32 misses, hits;
+	u32 entry; /* at a loop's head: number of the arrival from outside that it belongs to; 0: none */
+	bool joined; /* several turns in one: no history leads to it, and its scalars are precise */
+	struct state *latest; /* an arrival from outside: the joined state made from it last */
+	u32 joins; /* and how many there were */
 	struct state *equal; /* back edges: the checkpoint that covered it */
 };
 
@@ -217,6 +221,7 @@ struct insn_aux {
 	u8 facts; /* enum insn_facts */
 	u8 fastcall; /* part of a fastcall pattern (spill or fill); calls: number of pairs */
 	u16 live_in; /* registers that may be read from here on */
+	u32 loop; /* smallest loop around it, 0: none or not looked for */
 	u32 scc; /* cycle of the control flow that it belongs to, 0: none */
 	u32 ptr_type; /* loads, stores, atomics: pointer type of the access on every path; 0 not yet */
 	struct state *states; /* checkpoints */
@@ -236,6 +241,8 @@ struct subprog_info {
 	u32 stack_depth; /* bytes in use */
 	bool has_tail_call, tail_call_reachable, has_ld_abs, might_sleep, changes_pkt_data, might_throw;
 	bool is_callback, is_async_callback, is_exception_callback, is_global;
+	bool no_joins; /* a cycle without a single head */
+	u64 indirect_slots; /* stack slots that something wrote through another pointer than R10 */
 	bool called; /* global: by something that was walked, so it is verified as well */
 	bool args_ready; /* the prototype was read: args, or args_err */
 	int args_err;
@@ -299,6 +306,14 @@ struct verifier {
 	const struct btf_type *attach_proto; /* of what it attaches to; NULL: none */
 	u32 arg_refs[16]; /* references that the hook's arguments carry */
 	struct map *arena_of; /* the program's arena map */
+	/* loops: loop.c, join.c */
+	struct loop *loops; /* by number, 0 is none */
+	u32 n_loops, cap_loops, entries, join_attempts;
+	u64 join_after; /* instructions to walk before loops are looked for */
+	bool joining; /* this walk joins states */
+	bool join_restudy; /* a slot turned out to be written through a pointer: what turns do is looked at again */
+	u32 join_lost; /* loop whose joins made the walk fail */
+	struct join_snapshot *before_walk;
 	struct scc *sccs; /* prune.c: cycles, by number */
 	u32 n_sccs;
 	u32 n_ids_map;
@@ -381,6 +396,8 @@ static inline u32 hist_stack(u32 frame, u32 slot)
 int mark_precise(struct verifier *v, u32 regno); /* the register's bounds matter, from here back to where they came from */
 int mark_precise_slot(struct verifier *v, u32 frame, u32 slot); /* the same of a spilled scalar */
 int propagate_precision(struct verifier *v, const struct state *old, struct state *cur, bool *changed); /* what old needs, cur needs */
+int mark_joined(struct verifier *v); /* all bounds of the state that arrives at an instruction matter */
+int mark_arrived(struct verifier *v, u32 regs, u64 slots); /* those of the current frame */
 void forget_precision(struct state *s); /* all scalars of a state that begins a new segment */
 
 /* ---- stack masks (live.c) ---- */
@@ -455,6 +472,22 @@ void loop_widen(struct verifier *v, const struct state *old, struct state *cur);
 bool same_callsites(const struct state *a, const struct state *b);
 int prune_open(struct verifier *v);
 void prune_forget(struct verifier *v); /* all checkpoints, between functions that are verified on their own */
+
+/* ---- join.c ---- */
+enum { JOIN_RETRY = -EAGAIN }; /* no verdict: the function is walked again, see join_again() */
+int join_open(struct verifier *v); /* before a function is walked */
+bool join_due(struct verifier *v); /* the walk became long: again, with joins */
+void join_blame(struct verifier *v, int err); /* the walk failed: below a joined state? */
+bool join_again(struct verifier *v, int *err); /* whether the function is walked again; what the walk left is undone then */
+bool join_heads(const struct verifier *v, u32 insn); /* a loop begins there */
+int join_enter(struct verifier *v, u32 insn, bool *enters); /* at a loop's head: does the path come from outside? Then its turns are bounded */
+bool join_inside(const struct verifier *v, const struct state *s); /* the innermost loop around has joined states: it ends */
+struct state *join_entry(const struct verifier *v, u32 insn); /* the checkpoint at which this path entered the loop */
+/* Makes the current state hold all turns since the entry, with what is precise marked back on the path. *made: false when it cannot be. */
+int join_make(struct verifier *v, u32 insn, struct state *entry, bool *made);
+void join_tighten(struct verifier *v, u32 insn, const struct state *entry);
+void join_made(struct verifier *v, struct state *s, struct state *entry); /* s: the checkpoint of what join_make() gave */
+void stack_indirect(struct verifier *v, const struct frame *f, s32 min, s32 max); /* bytes [min, max) are written, not through R10 */
 
 /* ---- walk.c ---- */
 int note_pointer_kind(struct verifier *v, u32 type, bool trust_may_differ); /* the instruction accesses memory through that kind */

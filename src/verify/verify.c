@@ -7,7 +7,9 @@
 
 #include <time.h>
 
-enum { LINUX_INSNS = 1000000, LINUX_JUMPS = 8192, UNPRIVILEGED_INSNS = 1000000, SAFE_INSNS = 8000000, SAFE_JUMPS = 65536 };
+enum { LINUX_INSNS = 1000000, LINUX_JUMPS = 8192, UNPRIVILEGED_INSNS = 1000000, SAFE_INSNS = 4000000, SAFE_JUMPS = 65536 };
+
+static const u64 MEMORY_MOST = 2ull << 30;
 
 static void take_rights(struct verifier *v)
 {
@@ -239,6 +241,7 @@ int verify_program(struct prog *p, const struct verify_options *opts, struct tex
 	v->attach_proto = p->attach_proto;
 	v->replaces = progtype(p->type) && progtype(p->type)->flags & PT_AS_TARGET;
 	arena_open(&v->arena, p->mem);
+	v->arena.limit = opts->max_bytes ? opts->max_bytes : MEMORY_MOST;
 	take_rights(v);
 	for (u32 i = 0; i < ARRAY_SIZE(steps) && !err; i++)
 		err = steps[i](v);

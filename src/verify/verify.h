@@ -36,6 +36,7 @@ struct verify_options {
 	bool cap_bpf, cap_perfmon, cap_net_admin;
 	bool strict_alignment, any_alignment, test_state_freq, test_rnd_hi32, reg_invariants; /* PROG_LOAD's flags */
 	u64 max_insns, max_jumps; /* 0: the mode's own */
+	u64 max_bytes; /* of memory; 0: 2 GiB */
 	const struct btf *kernel_btf; /* types of the kernel; NULL: none */
 	/* Optional: is shown the current state before each instruction that is walked (verify/state.h); it changes nothing. */
 	void (*visit)(void *ud, const struct verifier *v);
@@ -53,9 +54,16 @@ struct rejection {
 	char text[256]; /* the kernel's line */
 };
 
+enum { VERIFY_BOUNDS = 32 };
 struct verify_stats {
 	u64 insns_processed, total_states, peak_states, max_states_per_insn, mark_read, time_ns, memory_peak;
 	u32 stack_depth[256];
+	/* loops whose turns were joined, and the proof of each that it ends */
+	u32 n_bounds;
+	struct verify_bound {
+		u32 head, test; /* instructions: where a turn begins, and the jump that bounds the turns */
+		u64 trips; /* at most that many */
+	} bounds[VERIFY_BOUNDS];
 };
 
 struct verify_result {

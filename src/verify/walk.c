@@ -314,6 +314,8 @@ static int arrive(struct verifier *v, bool fresh)
 		reject_err(v, REJECT_TOO_LARGE, E2BIG, "BPF program is too large. Processed %llu insn", (unsigned long long)v->insns_processed);
 		return v->why->err;
 	}
+	if (v->insns_processed > v->join_after && join_due(v))
+		return JOIN_RETRY;
 	v->cur->last_insn = v->prev_insn;
 	v->cur_hist = 0;
 	if (aux->prune_point) {

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Loops whose paths multiply, verified with states joined at their heads: what is accepted, by which bound, in how many instructions; that what is unsafe
+ * in some turn is refused; and that no switch of the verifier changes a verdict. r6 is a map's value of 1024 bytes, r0 to r9 as the prologue leaves them.
+ */
+#include "../sys/sys_test.h"
+
+enum { VALUE = 1024, LOG = 1 << 16, SMALL = 400 /* instructions processed: what VERIFY_NO_PRUNE can do */ };
+
+#define PROLOGUE                                                                                                                                     \
+	"r1 = 0\n*(u32 *)(r10 - 4) = r1\nr2 = r10\nr2 += -4\nr1 = map[fd:%d]\ncall bpf_map_lookup_elem#1\nif r0 == 0 goto out\nr6 = r0\n"
+#define EPILOGUE "out: r0 = 0\nexit\n"
+/* forks: both ways change r7, which is read in the end, so that each path is another one */
+#define FORK(n, m) "r1 = *(u8 *)(r6 + " n ")\nif r1 > " m " goto f" n "\nr7 += " m "\nr7 ^= r1\nf" n ":\n"
+#define FORKS      FORK("1", "3") FORK("2", "5") FORK("3", "9") FORK("4", "17")
+
+struct loop_case {
+	const char *name, *text;
+	bool accept; /* by skep */
+	bool linux_accepts; /* within its limits */
+	unsigned turns; /* the bound that is proved; 0: no state is joined */
+	unsigned processed; /* at most */
+};
+
+static const struct loop_case cases[] = {
+	{"tokenizer", /* a state of five values and a class of character, both unknown at each turn */
+	 "r8 = 0\nr7 = 0\nr9 = 0\n"
+	 "again: r1 = r6\nr1 += r9\nr1 = *(u8 *)(r1 + 0)\nif r8 == 3 goto string\nif r8 == 4 goto comment\nif r1 == 34 goto begin\n"
+	 "if r1 == 35 goto hash\nif r1 > 96 goto word\nif r1 > 47 goto number\nr8 = 0\ngoto next\n"
+	 "string: if r1 != 34 goto next\nr8 = 0\ngoto next\ncomment: if r1 != 10 goto next\nr8 = 0\ngoto next\n"
+	 "begin: r8 = 3\nr7 += 1\ngoto next\nhash: r8 = 4\ngoto next\nword: if r8 == 1 goto next\nr8 = 1\nr7 += 1\ngoto next\n"
+	 "number: if r8 != 0 goto next\nr8 = 2\nr7 += 1\nnext: r9 += 1\nif r9 != 512 goto again\n*(u32 *)(r6 + 1000) = r7\n",
+	 true, true, 511, 2500},
+	{"min, max and clamp",
+	 "r7 = -1\nr8 = 0\nr9 = 0\n"
+	 "again: r1 = r6\nr1 += r9\nr1 = *(u32 *)(r1 + 0)\nif r1 > r7 goto a\nr7 = r1\na: if r1 < r8 goto b\nr8 = r1\nb: if r1 < 5000 goto c\nr1 = 5000\n"
+	 "c: if r1 > 100 goto d\nr1 = 100\nd: r9 += 4\nif r9 != 96 goto again\nr7 ^= r8\nr7 ^= r1\n*(u32 *)(r6 + 1000) = r7\n",
+	 true, true, 23, 2500},
+	{"a counter that comes down, 32 bits", "r7 = 0\nw9 = 200\nagain:\n" FORKS "w9 += -1\nif w9 != 0 goto again\n*(u64 *)(r6 + 1000) = r7\n", true, true, 199,
+	 2500},
+	{"a signed limit", "r7 = 0\nr9 = -100\nagain:\n" FORKS "r9 += 1\nif r9 s< 100 goto again\n*(u64 *)(r6 + 1000) = r7\n", true, true, 199, 2500},
+	{"a counter in the stack", "r7 = 0\nr1 = 0\n*(u64 *)(r10 - 16) = r1\nagain:\n" FORKS "r1 = *(u64 *)(r10 - 16)\nr1 += 2\n*(u64 *)(r10 - 16) = r1\n"
+	 "if r1 < 400 goto again\n*(u64 *)(r6 + 1000) = r7\n", true, true, 199, 2500},
+	{"a limit that is read", "r7 = 0\nr9 = 0\nr8 = *(u8 *)(r6 + 0)\nagain: if r9 >= r8 goto out\n" FORKS "r9 += 1\ngoto again\n", true, true, 255, 2500},
+	{"a pointer that goes along", "r7 = 0\nr9 = 0\nr8 = r6\nagain:\n" FORKS "*(u32 *)(r8 + 0) = r7\nr8 += 4\nr9 += 1\nif r9 != 256 goto again\n", true, true, 255, 2500},
+	{"loops in one another", "r7 = 0\nr9 = 0\nouter: r8 = 0\ninner:\n" FORKS "r8 += 1\nif r8 != 50 goto inner\nr9 += 1\nif r9 != 50 goto outer\n"
+	 "*(u64 *)(r6 + 1000) = r7\n", true, false, 49, 4000},
+	{"a short loop", "r7 = 0\nr9 = 0\nagain: r7 += r9\nr9 += 1\nif r9 != 20 goto again\n", true, true, 0, 200},
+	/* what some turn does wrong */
+	{"past the end in the last turn", "r7 = 0\nr9 = 0\nr8 = r6\nagain:\n" FORKS "*(u32 *)(r8 + 0) = r7\nr8 += 4\nr9 += 1\nif r9 != 257 goto again\n", false, false, 0,
+	 4000001},
+	{"an index past the end in turn 300", "r7 = 0\nr9 = 0\nagain:\n" FORKS "if r9 != 300 goto fine\nr1 = r6\nr1 += r9\nr2 = *(u64 *)(r1 + 1000)\n"
+	 "fine: r9 += 1\nif r9 != 512 goto again\n", false, false, 0, 4000001},
+	{"a value that grows past the end", "r7 = 0\nr9 = 0\nr8 = 0\nagain: r1 = *(u8 *)(r6 + 0)\nif r1 > 8 goto low\nr8 += 3\nlow: r8 += 1\nr1 = r6\nr1 += r8\n"
+	 "r2 = *(u8 *)(r1 + 0)\nr9 += 1\nif r9 != 600 goto again\n", false, false, 0, 4000001},
+	{"a scratch register of the first turns only", "r7 = 0\nr9 = 0\nr8 = r6\nagain:\n" FORKS "if r9 < 200 goto fine\nr8 = r7\nfine: r2 = *(u8 *)(r8 + 0)\n"
+	 "r9 += 1\nif r9 != 300 goto again\n", false, false, 0, 4000001},
+	/* what need not end */
+	{"a counter that comes round", "r9 = 0\nagain: r9 += 1\nr9 &= 7\ncall bpf_get_prandom_u32#7\nif r0 != r9 goto again\n", false, false, 0, 4000001},
+	{"a counter that may pass its limit", "r7 = 0\nr9 = *(u8 *)(r6 + 0)\nagain:\n" FORKS "r9 += 1\nif r9 != 100 goto again\n", false, false, 0, 4000001},
+	{"a counter that jumps over its limit", "r7 = 0\nr9 = 0\nagain:\n" FORKS "r9 += 3\nif r9 != 100 goto again\n", false, false, 0, 4000001},
+	{"a bounded loop in an endless one", "r7 = 0\nouter: r9 = 0\nagain:\n" FORKS "r9 += 1\nif r9 != 100 goto again\ncall bpf_get_prandom_u32#7\n"
+	 "if r0 != 0 goto outer\n", false, false, 0, 4000001},
+	{"a test that some turns miss", "r7 = 0\nr9 = 0\nagain:\n" FORKS "call bpf_get_prandom_u32#7\nif r0 == 0 goto again\nr9 += 1\nif r9 != 100 goto again\n", false,
+	 false, 0, 4000001},
+};
+
+static struct skep *open_engine(uint32_t off)
+{
+	struct skep *k = NULL;
+
+	CHECK_EQ(skep_open(&k, &(struct skep_options){.size = sizeof(struct skep_options), .verify_off = off}), 0);
+	return k;
+}
+
+static struct skep_check check_case(struct skep *k, const struct loop_case *c, char *log)
+{
+	static char text[8192];
+	struct skep_check check = {.size = sizeof(check)};
+	struct asm_error err;
+	union bpf_attr attr;
+	struct raw_insn *raw;
+	struct arena a;
+	uint32_t n;
+	int fd, map;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.map_type = BPF_MAP_TYPE_ARRAY;
+	attr.key_size = 4;
+	attr.value_size = VALUE;
+	attr.max_entries = 1;
+	map = skep_bpf(k, BPF_MAP_CREATE, &attr, sizeof(attr));
+	CHECK(map >= 0);
+	n = (uint32_t)snprintf(text, sizeof(text), PROLOGUE, map);
+	snprintf(text + n, sizeof(text) - n, "%s" EPILOGUE, c->text);
+	arena_open(&a, &mem_libc);
+	if (asm_parse(&a, text, strlen(text), &raw, &n, &err)) {
+		test_fail(__FILE__, __LINE__, "%s: %u:%u: %s", c->name, err.line, err.column, err.text);
+		return check;
+	}
+	memset(&attr, 0, sizeof(attr));
+	attr.prog_type = BPF_PROG_TYPE_SCHED_CLS;
+	attr.insns = ADDRESS(raw);
+	attr.insn_cnt = n;
+	attr.license = ADDRESS("GPL");
+	if (log) {
+		attr.log_buf = ADDRESS(log);
+		attr.log_size = LOG;
+		attr.log_level = 2;
+		log[0] = 0;
+		fd = skep_bpf(k, BPF_PROG_LOAD, &attr, sizeof(attr));
+	} else {
+		fd = skep_prog_check(k, &attr, sizeof(attr), &check);
+	}
+	if (fd >= 0)
+		close(fd);
+	arena_close(&a);
+	close(map);
+	return check;
+}
+
+TEST(verdicts)
+{
+	struct skep *k = open_engine(0);
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct loop_case *c = &cases[i];
+		struct skep_check check = check_case(k, c, NULL);
+
+		if (!check.decided || !check.safe.error != c->accept || !check.as_linux.error != c->linux_accepts)
+			test_fail(__FILE__, __LINE__, "%s: safe %d (%s), as Linux %d (%s)", c->name, check.safe.error, check.safe.message,
+				  check.as_linux.error, check.as_linux.message);
+		if (check.safe.processed > c->processed)
+			test_fail(__FILE__, __LINE__, "%s: %llu instructions, expected at most %u", c->name, (unsigned long long)check.safe.processed,
+				  c->processed);
+	}
+	skep_close(k);
+}
+
+TEST(bounds)
+{
+	struct skep *k = open_engine(0);
+	static char log[LOG], want[64];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct loop_case *c = &cases[i];
+
+		if (!c->accept)
+			continue;
+		check_case(k, c, log);
+		snprintf(want, sizeof(want), ": at most %u turns, by the jump at ", c->turns);
+		if (c->turns ? !strstr(log, want) : strstr(log, "turns, by") != NULL)
+			test_fail(__FILE__, __LINE__, "%s: no bound of %u turns in the log, or one too many", c->name, c->turns);
+	}
+	skep_close(k);
+}
+
+TEST(switches)
+{
+	static const struct {
+		const char *name;
+		uint32_t off;
+	} off[] = {
+		{"no register liveness", SKEP_VERIFY_NO_REG_LIVENESS},
+		{"no stack liveness", SKEP_VERIFY_NO_STACK_LIVENESS},
+		{"all precise", SKEP_VERIFY_ALL_PRECISE},
+		{"no joins", SKEP_VERIFY_NO_JOIN},
+		{"no pruning", SKEP_VERIFY_NO_PRUNE},
+	};
+
+	for (size_t s = 0; s < sizeof(off) / sizeof(off[0]); s++) {
+		struct skep *k = open_engine(off[s].off);
+		unsigned compared = 0;
+
+		for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+			const struct loop_case *c = &cases[i];
+			struct skep_check check;
+
+			/* turn by turn, only what Linux accepts is within reach; without pruning, only what is short */
+			if (off[s].off & (SKEP_VERIFY_NO_JOIN | SKEP_VERIFY_NO_PRUNE) && !c->linux_accepts)
+				continue;
+			if (off[s].off & SKEP_VERIFY_NO_PRUNE && c->processed > SMALL)
+				continue;
+			check = check_case(k, c, NULL);
+			compared++;
+			if (!check.safe.error != c->accept)
+				test_fail(__FILE__, __LINE__, "%s, %s: %d (%s)", off[s].name, c->name, check.safe.error, check.safe.message);
+		}
+		CHECK(compared > 0);
+		skep_close(k);
+	}
+}
+
+TEST(memory_is_bounded)
+{
+	struct skep *k = NULL;
+	struct skep_check check;
+
+	CHECK_EQ(skep_open(&k, &(struct skep_options){.size = sizeof(struct skep_options), .max_verify_bytes = 1 << 20, .verify_off = SKEP_VERIFY_NO_JOIN}), 0);
+	check = check_case(k, &cases[1], NULL);
+	CHECK_EQ(check.safe.error, -ENOMEM);
+	CHECK_STR(check.safe.message, "verifying takes more than 1048576 bytes of memory, which is the limit");
+	CHECK(check.safe.peak_bytes <= 1 << 20);
+	skep_close(k);
+}
+
+int main(void)
+{
+	RUN(verdicts);
+	RUN(bounds);
+	RUN(switches);
+	RUN(memory_is_bounded);
+	return test_end();
+}
