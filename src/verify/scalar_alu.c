@@ -219,9 +219,8 @@ void scalar_alu(enum op op, u32 width, struct scalar *dst, const struct scalar *
 	transfers[op](width, dst, src);
 }
 
+/* Known bits move to where the operation puts them; what is cut off is 0. */
 void scalar_byteswap(enum op op, u32 width, struct scalar *dst)
 {
-	(void)op;
-	(void)width;
-	scalar_set_unknown(dst);
+	scalar_from_bits(dst, (struct tnum){op_byteswap(op, width, dst->bits.value), op_byteswap(op, width, dst->bits.mask)});
 }

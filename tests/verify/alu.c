@@ -155,10 +155,25 @@ TEST(shifts_by_too_much_are_unknown)
 
 TEST(byte_swaps)
 {
+	static const enum op ops[] = {OP_LE, OP_BE, OP_BSWAP};
+	struct rng r = {0x5ca1ab1e};
 	struct scalar s = constant(0x1234);
 
 	scalar_byteswap(OP_BE, 16, &s);
-	CHECK(scalar_has(&s, op_byteswap(OP_BE, 16, 0x1234)));
+	CHECK(scalar_is_const(&s) && scalar_has(&s, op_byteswap(OP_BE, 16, 0x1234)));
+	s = range(0, 255);
+	scalar_byteswap(OP_BSWAP, 16, &s);
+	CHECK(s.umax == 0xff00 && s.bits.mask == 0xff00);
+	for (u32 i = 0; i < 300000; i++) {
+		enum op op = ops[i % 3];
+		u32 width = 16u << (i / 3 % 3);
+		u64 x = rnd_number(&r);
+
+		s = rnd_around(&r, x);
+		scalar_sync(&s);
+		scalar_byteswap(op, width, &s);
+		CHECK(scalar_has(&s, op_byteswap(op, width, x)));
+	}
 }
 
 int main(void)
