@@ -18,7 +18,7 @@ demo: all
 	@examples/firewall/demo $(BUILD)
 
 test: all
-	@tools/deps test
+	@tools/deps test reference
 	@tools/run-tests $(BUILD)
 
 bench: all
