@@ -59,7 +59,7 @@ static bool scalar_covers(struct verifier *v, const struct reg *old, const struc
 {
 	if (v->explore_alu_limits)
 		return regs_same(old, cur) && scalar_ids_match(v, old->id, cur->id);
-	if (!old->precise && how == LOOSE)
+	if (!reg_precise(v, old) && how == LOOSE)
 		return true;
 	if (old->id & ID_DELTA && (!(cur->id & ID_DELTA) || old->delta != cur->delta))
 		return false;

@@ -90,7 +90,7 @@ static void log_pointer_parts(struct verifier *v, const struct reg *r)
 
 static void log_reg(struct verifier *v, const struct frame *f, const struct reg *r)
 {
-	if (r->type == R_SCALAR && r->precise)
+	if (r->type == R_SCALAR && reg_precise(v, r))
 		log_add(v, "P");
 	if (reg_is_const(r)) {
 		log_signed(v, (s64)r->v.bits.value);

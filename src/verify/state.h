@@ -324,6 +324,12 @@ struct verifier {
 	char type_name[96];
 };
 
+/* Do its bounds count? Without CAP_BPF nobody looks for what they were needed for: all of them do. */
+static inline bool reg_precise(const struct verifier *v, const struct reg *r)
+{
+	return r->precise || !v->priv || v->opts->switches & VERIFY_ALL_PRECISE;
+}
+
 /* The helper that an instruction calls; NULL: there is none for this type of program. */
 static inline const struct helper_proto *helper_at(const struct verifier *v, u32 insn)
 {
