@@ -10,7 +10,11 @@ struct arena_chunk {
 	u64 align_[1];
 };
 
-enum { FIRST_CHUNK = 4096 };
+#ifdef SKEP_HOSTILE
+enum { FIRST_CHUNK = 16, MOST_CHUNK = 16 }; /* an allocation for each, so that each may fail */
+#else
+enum { FIRST_CHUNK = 4096, MOST_CHUNK = 1 << 24 };
+#endif
 
 void arena_open(struct arena *a, const struct mem *mem)
 {
@@ -30,7 +34,7 @@ void *arena_alloc(struct arena *a, size_t size)
 		return NULL;
 	}
 	if (!c || c->size - c->used < need) {
-		size_t room = c ? MIN(c->size * 2, (size_t)1 << 24) : FIRST_CHUNK;
+		size_t room = c ? MIN(c->size * 2, (size_t)MOST_CHUNK) : FIRST_CHUNK;
 
 		room = MAX(room, need);
 		if (room > SIZE_MAX - sizeof(*c))

@@ -29,6 +29,9 @@ extern struct seen_load seen;
 extern const char backend_name[];
 int backend_open(const char *kernel_btf); /* kernel_btf: the file for an engine; the running kernel has its own */
 void backend_reset(void); /* a fresh engine */
+/* Runs of the program that is looked at are held against the states that the verifier explored (watch.h). -EOPNOTSUPP: not here. */
+int backend_watch(void);
+const char *backend_violation(uint64_t *steps); /* since the last reset: the first one, "" for none, and how many instructions were looked at */
 int backend_privileges(bool all); /* later calls as a user without CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_ADMIN; -errno */
 
 /* backend.c: what both do around a call */

@@ -44,6 +44,17 @@ int backend_open(const char *kernel_btf)
 
 void backend_reset(void) {}
 
+int backend_watch(void)
+{
+	return -EOPNOTSUPP;
+}
+
+const char *backend_violation(uint64_t *steps)
+{
+	*steps = 0;
+	return "";
+}
+
 int backend_privileges(bool all)
 {
 	static const uint64_t bits = 1ull << CAP_SYS_ADMIN | 1ull << CAP_NET_ADMIN | 1ull << CAP_PERFMON | 1ull << CAP_BPF;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Programs go to an engine of this process: libskep-bpf stands below libbpf. */
 #include "backend.h"
+#include "watch.h"
 
 #include "client/skep-bpf.h"
 
@@ -13,13 +14,17 @@
 const char backend_name[] = "skep";
 static const char *btf_file;
 static struct skep *engine;
+static bool watching;
+static struct watch *watched;
 
-/* Of the program that is looked at, the verdict by Linux's rules and limits counts; what only skep's own limits let through is refused. */
+/* Of the program that is looked at, the verdict by Linux's rules and limits counts; what only skep's own
+ * limits let through is refused. */
 static int load_seen(struct skep *k, union bpf_attr *attr, unsigned int size)
 {
 	struct skep_check check = {.size = sizeof(check)};
 	uint64_t start = seen_clock();
-	int ret = seen.plain ? skep_bpf(k, BPF_PROG_LOAD, attr, size) : skep_prog_check(k, attr, size, &check);
+	int ret =
+	    seen.plain ? skep_bpf(k, BPF_PROG_LOAD, attr, size) : skep_prog_check(k, attr, size, &check);
 
 	seen_result(attr, ret, seen_clock() - start);
 	if (!check.decided)
@@ -31,6 +36,8 @@ static int load_seen(struct skep *k, union bpf_attr *attr, unsigned int size)
 		close(ret);
 		return seen.result;
 	}
+	if (ret >= 0 && watched)
+		watch_program(watched, ret);
 	return ret;
 }
 
@@ -48,6 +55,7 @@ static int engine_open(void)
 	struct skep_options opts = {.size = sizeof(opts), .kernel_btf = btf_file};
 	int err = skep_open(&engine, &opts);
 
+	watched = watching && !err ? watch_open(engine) : NULL;
 	skep_bpf_use(err ? NULL : engine);
 	return err;
 }
@@ -65,6 +73,8 @@ int backend_open(const char *kernel_btf)
 
 void backend_reset(void)
 {
+	if (watched)
+		watch_close(watched);
 	skep_close(engine);
 	engine = NULL;
 	(void)engine_open();
@@ -74,4 +84,17 @@ int backend_privileges(bool all)
 {
 	skep_set_unprivileged(engine, !all);
 	return 0;
+}
+
+int backend_watch(void)
+{
+	watching = true;
+	backend_reset();
+	return watched ? 0 : -ENOMEM;
+}
+
+const char *backend_violation(uint64_t *steps)
+{
+	*steps = watched ? watch_stats(watched)->steps : 0;
+	return watched ? watch_text(watched) : "";
 }

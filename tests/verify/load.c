@@ -6,6 +6,7 @@
  *
  * separated by tabs. VERDICT is accept, reject, or prefail when the loader gave up before PROG_LOAD saw the program; SAFE is skep's
  * own verdict beside it. MESSAGES is "-" (none expected), "ok" or "missing: TEXT"; RETVAL "-" (not run), "ok" or "GOT!=EXPECTED".
+ * With --sound also "sound PROGRAM priv|unpriv STEPS ok", or the violation (watch.h), of programs that were run.
  * "begin PROGRAM MODE" comes before, so that whoever reads knows what a crash was about, and can go on behind it with --from.
  */
 #include "backend.h"
@@ -26,7 +27,7 @@ static struct {
 	const char *btf;
 	int log; /* -1: as the program says */
 	unsigned from, repeat;
-	bool priv, unpriv, plain, show, show_libbpf, run;
+	bool priv, unpriv, plain, show, show_libbpf, run, sound;
 } opt = {.log = -1, .repeat = 1, .priv = true, .unpriv = true, .run = true, .btf = "/sys/kernel/btf/vmlinux"};
 static char *log_buf;
 
@@ -339,6 +340,14 @@ static void try_program(const char *name, const struct spec *s, int mode, bool l
 	*us = took < *us ? took : *us;
 	if (last && seen.calls && !seen.result && opt.run && !err && m->runs && !m->failure)
 		test_run(m, obj, p, retval, sizeof(retval));
+	if (last && opt.sound) {
+		uint64_t steps;
+		const char *violation = backend_violation(&steps);
+
+		if (steps)
+			printf("sound\t%s\t%s\t%llu\t%s\n", name, mode ? "unpriv" : "priv", (unsigned long long)steps,
+			       *violation ? violation : "ok");
+	}
 	if (last && !seen.calls)
 		report(s, p, mode, "prefail", err, retval, 0);
 	else if (last)
@@ -393,7 +402,7 @@ static int each_program(void)
 static int usage(void)
 {
 	fprintf(stderr, "usage: load [--prog NAME] [--log LEVEL] [--show] [--libbpf] [--mode priv|unpriv] "
-			"[--from N] [--repeat N] [--no-run] [--plain]\n"
+			"[--from N] [--repeat N] [--no-run] [--plain] [--sound]\n"
 			"            [--btf FILE] OBJECT\n");
 	return 2;
 }
@@ -404,7 +413,7 @@ int main(int argc, char **argv)
 					      {"show", 0, NULL, 's'},	{"libbpf", 0, NULL, 'L'},
 					      {"mode", 1, NULL, 'm'},	{"from", 1, NULL, 'f'},
 					      {"no-run", 0, NULL, 'n'}, {"plain", 0, NULL, 'P'}, {"repeat", 1, NULL, 'r'},
-					      {"btf", 1, NULL, 'b'},	{NULL, 0, NULL, 0}};
+					      {"btf", 1, NULL, 'b'},	{"sound", 0, NULL, 'S'},	{NULL, 0, NULL, 0}};
 	int c, err;
 
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1)
@@ -434,6 +443,9 @@ int main(int argc, char **argv)
 		case 'n':
 			opt.run = false;
 			break;
+		case 'S':
+			opt.sound = true;
+			break;
 		case 'P':
 			opt.plain = true;
 			break;
@@ -453,6 +465,10 @@ int main(int argc, char **argv)
 	err = backend_open(opt.btf);
 	if (err) {
 		fprintf(stderr, "%s: cannot open: %s\n", backend_name, strerror(-err));
+		return 2;
+	}
+	if (opt.sound && (err = backend_watch())) {
+		fprintf(stderr, "%s: cannot watch runs: %s\n", backend_name, strerror(-err));
 		return 2;
 	}
 	err = each_program();
