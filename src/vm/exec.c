@@ -439,6 +439,7 @@ static int exec(struct vm *vm, const struct prog *prog, u32 pc, const u64 args[5
 				NEED(i->src);
 			if (!vm_packet_load(r, (s32)(u32)((i->op == OP_LD_IND ? reg[i->src] : 0) + (u64)i->imm), i->width, &reg[0])) {
 				*result = 0;
+				vm->returned = 1;
 				err = 0;
 				goto out;
 			}
@@ -453,7 +454,7 @@ static int exec(struct vm *vm, const struct prog *prog, u32 pc, const u64 args[5
 			if (i->pseudo == CALL_SUBPROG) {
 				if (exec(vm, prog, (u32)i->target, reg + 1, 5, &reg[0]))
 					goto out;
-				written = (written & ~0x3eu) | 1;
+				written = (written & ~0x3fu) | vm->returned;
 			} else if (i->pseudo == CALL_KFUNC) {
 				vm_fault(r, FAULT_KFUNC, 0, 0, "kernel function #%lld is not available", (long long)i->imm);
 				goto out;
@@ -488,7 +489,9 @@ static int exec(struct vm *vm, const struct prog *prog, u32 pc, const u64 args[5
 				goto out;
 			break;
 		case OP_EXIT:
-			NEED(0);
+			if (!frame.caller) /* a function may leave R0 alone, if its caller does as well */
+				NEED(0);
+			vm->returned = written & 1;
 			*result = reg[0];
 			err = 0;
 			goto out;
@@ -593,5 +596,7 @@ int vm_call(struct run *r, u32 insn, const u64 args[5], u64 *result)
 	err = exec(vm, vm->frame->prog, insn, args, 5, result);
 	if (!err)
 		vm->pc = pc;
+	if (!err && !vm->returned)
+		err = uninit(r, 0);
 	return err ? err : vm_stopped(r);
 }

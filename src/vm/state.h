@@ -20,6 +20,7 @@ struct vm {
 	struct vm_frame *frame; /* the innermost */
 	u32 pc; /* slot being executed */
 	u32 depth;
+	u32 returned; /* 1: the function that ended last left a value in R0; 0: it did not */
 	u8 stack[RUN_FRAMES * VM_STRIDE] __attribute__((aligned(16)));
 };
 
