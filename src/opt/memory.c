@@ -148,11 +148,11 @@ static bool pass_on(struct ir *all, struct ir *f)
 
 	ir_each_rpo(f, i, b)
 		ir_each(f, v, b) {
-			const struct ir_call *c = &f->call[f->node[v].imm];
+			const struct ir_call *c = f->node[v].op == IR_CALL ? &f->call[f->node[v].imm] : NULL;
 			u8 together = PTR_MAP | PTR_OTHER;
 			struct ir *to;
 
-			if (f->node[v].op != IR_CALL || (c->kind != IRC_SUBPROG && !c->calls_back))
+			if (!c || (c->kind != IRC_SUBPROG && !c->calls_back))
 				continue;
 			for (u32 a = 1; a < c->n_args; a++)
 				together |= outside(f->kinds[c->args[a]]);
