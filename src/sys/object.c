@@ -72,30 +72,41 @@ static void body_free(struct obj *o)
 	}
 }
 
-static void object_free(struct obj *o)
+static void shell_free(struct obj *o)
 {
 	struct skep *k = o->engine;
 
-	body_free(o);
 	if (o->fd >= 0)
 		close(o->fd);
 	mem_free(&k->mem, o, sizeof(*o));
 }
 
-/* Programs first: they hold references to maps, maps to programs and to each other. */
-void objects_close(struct skep *k)
+static void object_free(struct obj *o)
+{
+	body_free(o);
+	shell_free(o);
+}
+
+static void each_object(struct skep *k, void (*fn)(struct obj *o))
 {
 	static const u32 order[] = {OBJ_LINK, OBJ_PROG, OBJ_MAP, OBJ_PERF, OBJ_BTF};
 
-	objects_reap(k);
-	k->closing = true;
 	for (u32 i = 0; i < ARRAY_SIZE(order); i++) {
 		struct obj_table *t = &k->table[order[i]];
 
 		for (u32 id = 1; t->by_id && id <= t->last_id; id++)
 			if (t->by_id[id])
-				object_free(t->by_id[id]);
+				fn(t->by_id[id]);
 	}
+}
+
+/* Programs first: they hold references to maps, maps to programs and to each other. What they put must still be there, in whatever order. */
+void objects_close(struct skep *k)
+{
+	objects_reap(k);
+	k->closing = true;
+	each_object(k, body_free);
+	each_object(k, shell_free);
 	for (u32 i = 1; i < OBJ_TYPES; i++)
 		if (k->table[i].by_id)
 			munmap((void *)k->table[i].by_id, OBJ_IDS * sizeof(void *));

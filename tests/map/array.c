@@ -164,7 +164,8 @@ struct load {
 	struct fixture *f;
 	struct map *m;
 	_Atomic bool *stop;
-	u64 number, bad, ops;
+	u64 number, bad;
+	_Atomic u64 ops;
 	bool locked;
 };
 
@@ -206,7 +207,7 @@ static void under_threads(bool locked)
 		m.record = (struct btf_record){.spin_lock = 1, .n = 1, .fields = {{.size = 4}}};
 	atomic_store(&stop, false);
 	for (u32 i = 0; i < 4; i++) {
-		l[i] = (struct load){&f, &m, &stop, i, 0, 0, locked};
+		l[i] = (struct load){&f, &m, &stop, .number = i, .locked = locked};
 		pthread_create(&t[i], NULL, update_and_read, &l[i]);
 	}
 	for (u32 ms = 0, idle = 4; ms < 300 || (idle && ms < 60000); ms++) { /* a loaded machine takes its time */
