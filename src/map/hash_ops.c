@@ -254,7 +254,7 @@ static int update_locked(struct map *m, const struct hold *h, struct hash_slot *
 /* replaced: optional, gets the first word of the value whose place the new one took. */
 static int update(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags, enum side side, u32 *replaced)
 {
-	enum { TRIES = 16 };
+	enum { TRIES = 16, TRIES_LRU = 1024 }; /* an LRU map refuses only when nobody gets on: what one evicts, another may take first */
 	struct hash *t = hash_of(m);
 	u32 hash = hash_key_of(m, key), full = 0;
 	struct hash_bucket *b;
@@ -267,7 +267,7 @@ static int update(struct map *m, const struct hold *h, const void *key, const vo
 	err = hash_begin(m, h, &s);
 	if (err)
 		return err;
-	for (u32 tries = 0; tries < TRIES; tries++) {
+	for (u32 tries = 0; tries < (t->lru ? TRIES_LRU : TRIES); tries++) {
 		hash_prepare(m, h, s);
 		err = hash_lock(m, h, s, hash, &b);
 		if (err)
@@ -282,10 +282,12 @@ static int update(struct map *m, const struct hold *h, const void *key, const vo
 			break;
 		if (!full++)
 			hash_repair_all(m, h, s); /* what a dead owner removed may not be counted yet */
-		if (t->lru && !hash_evict(m, h, s)) {
-			err = -ENOMEM;
-			break;
-		}
+		if (!t->lru)
+			continue;
+		if (!hash_evict(m, h, s))
+			err = -ENOMEM; /* all that there is, others are about to link or to give back */
+		if (tries >= TRIES || err == -ENOMEM)
+			os_yield();
 	}
 	hash_end(s);
 	return err;
