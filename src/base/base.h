@@ -113,6 +113,8 @@ void text_bytes(struct text *t, const void *p, size_t n);
 void text_addf(struct text *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void text_addv(struct text *t, const char *fmt, va_list ap);
 const char *text_str(const struct text *t); /* never NULL */
+/* A line that says why: for functions that refuse. Gives err. t may be NULL. */
+int text_refuse(struct text *t, int err, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void text_clear(struct text *t);
 void text_close(struct text *t);
 

@@ -85,3 +85,16 @@ void text_close(struct text *t)
 	mem_free(t->mem, t->at, t->cap);
 	text_open(t, t->mem);
 }
+
+int text_refuse(struct text *t, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (t) {
+		va_start(ap, fmt);
+		text_addv(t, fmt, ap);
+		va_end(ap);
+		text_add(t, "\n");
+	}
+	return err;
+}

@@ -4,19 +4,6 @@
 
 #include <linux/bpf.h>
 
-PRINTF_LIKE(2, 3) static int refuse(struct text *log, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (log) {
-		va_start(ap, fmt);
-		text_addv(log, fmt, ap);
-		va_end(ap);
-		text_add(log, "\n");
-	}
-	return -EINVAL;
-}
-
 const char *btf_ctx_name(u32 prog_type, bool kernel)
 {
 	static const struct {
@@ -104,7 +91,7 @@ int btf_ctx_tag_check(const struct btf *b, const struct btf_type *t, u32 prog_ty
 	u32 id;
 
 	if (!btf_is_ptr(t))
-		return refuse(log, "arg#%u type isn't a pointer", arg);
+		return text_refuse(log, -EINVAL, "arg#%u type isn't a pointer", arg);
 	id = t->type;
 	if ((prog_type == BPF_PROG_TYPE_KPROBE || prog_type == BPF_PROG_TYPE_PERF_EVENT) && is_user_regs(b, id))
 		return 0;
@@ -112,12 +99,12 @@ int btf_ctx_tag_check(const struct btf *b, const struct btf_type *t, u32 prog_ty
 	if (!t) /* void * always will do */
 		return 0;
 	if (!*btf_name_of(b, t))
-		return refuse(log, "arg#%u type doesn't have a name", arg);
+		return text_refuse(log, -EINVAL, "arg#%u type doesn't have a name", arg);
 	if (also_ctx(b, t, prog_type, attach_type))
 		return 0;
 	if (!want || !*want)
-		return refuse(log, "arg#%u should be void pointer", arg);
+		return text_refuse(log, -EINVAL, "arg#%u should be void pointer", arg);
 	if (!struct_named(b, t, want))
-		return refuse(log, "arg#%u should be `struct %s *`", arg, want);
+		return text_refuse(log, -EINVAL, "arg#%u should be `struct %s *`", arg, want);
 	return 0;
 }

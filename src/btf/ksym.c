@@ -2,19 +2,6 @@
 /* Variables of the kernel that instructions name: which are there is in its BTF's sections. */
 #include "btf/btf.h"
 
-PRINTF_LIKE(3, 4) static int refuse(struct text *log, int err, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (log) {
-		va_start(ap, fmt);
-		text_addv(log, fmt, ap);
-		va_end(ap);
-		text_add(log, "\n");
-	}
-	return err;
-}
-
 static bool in_section(const struct btf *b, const char *section, u32 var)
 {
 	s32 id = btf_find(b, section, BTF_KIND_DATASEC);
@@ -34,9 +21,9 @@ int btf_ksym(const struct btf *b, u32 id, struct btf_ksym *out, struct text *log
 
 	*out = (struct btf_ksym){0};
 	if (!t)
-		return refuse(log, -ENOENT, "ldimm64 insn specifies invalid btf_id %d.", (s32)id);
+		return text_refuse(log, -ENOENT, "ldimm64 insn specifies invalid btf_id %d.", (s32)id);
 	if (btf_kind_of(t) != BTF_KIND_VAR && btf_kind_of(t) != BTF_KIND_FUNC)
-		return refuse(log, -EINVAL, "pseudo btf_id %d in ldimm64 isn't KIND_VAR or KIND_FUNC", (s32)id);
+		return text_refuse(log, -EINVAL, "pseudo btf_id %d in ldimm64 isn't KIND_VAR or KIND_FUNC", (s32)id);
 	out->name = btf_name_of(b, t);
 	out->is_func = btf_kind_of(t) == BTF_KIND_FUNC;
 	if (out->is_func)
@@ -48,7 +35,7 @@ int btf_ksym(const struct btf *b, u32 id, struct btf_ksym *out, struct text *log
 	if (out->percpu || out->is_struct)
 		return 0;
 	if (btf_extent_of(b, t->type, &e))
-		return refuse(log, -EINVAL, "ldimm64 unable to resolve the size of type '%s': %d", btf_name_of(b, to), -EINVAL);
+		return text_refuse(log, -EINVAL, "ldimm64 unable to resolve the size of type '%s': %d", btf_name_of(b, to), -EINVAL);
 	out->size = e.size;
 	return 0;
 }

@@ -2,19 +2,6 @@
 /* Are two types one? Kernel types by identity: two modules may name the same type of their common base. */
 #include "btf/btf.h"
 
-PRINTF_LIKE(2, 3) static int refuse(struct text *log, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (log) {
-		va_start(ap, fmt);
-		text_addv(log, fmt, ap);
-		va_end(ap);
-		text_add(log, "\n");
-	}
-	return -EINVAL;
-}
-
 bool btf_types_same(const struct btf *a, u32 a_id, const struct btf *b, u32 b_id)
 {
 	return a_id == b_id && (a == b || btf_type(a, a_id) == btf_type(b, b_id));
@@ -91,23 +78,23 @@ static int match_arg(const struct func *f, const struct func *g, u32 i, struct t
 	const char *xn, *yn;
 
 	if (!x || !y || x->info != y->info)
-		return refuse(log, "arg%u in %s() is %s while %s() has %s", i, f->name, kind_name(x), g->name, kind_name(y));
+		return text_refuse(log, -EINVAL, "arg%u in %s() is %s while %s() has %s", i, f->name, kind_name(x), g->name, kind_name(y));
 	if (has_size(x) && x->size != y->size)
-		return refuse(log, "arg%u in %s() has size %u while %s() has %u", i, f->name, x->size, g->name, y->size);
+		return text_refuse(log, -EINVAL, "arg%u in %s() has size %u while %s() has %u", i, f->name, x->size, g->name, y->size);
 	if (btf_is_scalar(x))
 		return 0;
 	if (!btf_is_ptr(x))
-		return refuse(log, "arg%u in %s() has unrecognized type", i, f->name);
+		return text_refuse(log, -EINVAL, "arg%u in %s() has unrecognized type", i, f->name);
 	x = btf_skip_modifiers(f->b, x->type, NULL);
 	y = btf_skip_modifiers(g->b, y->type, NULL);
 	if (!btf_is_struct(x))
-		return refuse(log, "arg%u in %s() is not a pointer to context", i, f->name);
+		return text_refuse(log, -EINVAL, "arg%u in %s() is not a pointer to context", i, f->name);
 	if (!btf_is_struct(y))
-		return refuse(log, "arg%u in %s() is not a pointer to context", i, g->name);
+		return text_refuse(log, -EINVAL, "arg%u in %s() is not a pointer to context", i, g->name);
 	xn = btf_name_of(f->b, x);
 	yn = btf_name_of(g->b, y);
 	if (strcmp(xn, yn))
-		return refuse(log, "arg%u %s(struct %s *) doesn't match %s(struct %s *)", i, f->name, xn, g->name, yn);
+		return text_refuse(log, -EINVAL, "arg%u %s(struct %s *) doesn't match %s(struct %s *)", i, f->name, xn, g->name, yn);
 	return 0;
 }
 
@@ -121,16 +108,16 @@ int btf_funcs_match(const struct btf *a, u32 a_id, const struct btf *b, u32 b_id
 	if (!f.proto || !g.proto)
 		return -EFAULT;
 	if (btf_func_linkage(a, a_id) != BTF_FUNC_GLOBAL)
-		return refuse(log, "%s() is not a global function", f.name);
+		return text_refuse(log, -EINVAL, "%s() is not a global function", f.name);
 	if (btf_func_linkage(b, b_id) != BTF_FUNC_GLOBAL)
-		return refuse(log, "%s() is not a global function", g.name);
+		return text_refuse(log, -EINVAL, "%s() is not a global function", g.name);
 	n = btf_vlen_of(f.proto);
 	if (n != btf_vlen_of(g.proto))
-		return refuse(log, "%s() has %u args while %s() has %u args", f.name, n, g.name, btf_vlen_of(g.proto));
+		return text_refuse(log, -EINVAL, "%s() has %u args while %s() has %u args", f.name, n, g.name, btf_vlen_of(g.proto));
 	x = btf_skip_modifiers(a, f.proto->type, NULL);
 	y = btf_skip_modifiers(b, g.proto->type, NULL);
 	if ((x ? x->info : 0) != (y ? y->info : 0))
-		return refuse(log, "Return type %s of %s() doesn't match type %s of %s()", kind_name(x), f.name, kind_name(y), g.name);
+		return text_refuse(log, -EINVAL, "Return type %s of %s() doesn't match type %s of %s()", kind_name(x), f.name, kind_name(y), g.name);
 	for (u32 i = 0; i < n; i++) {
 		int err = match_arg(&f, &g, i, log);
 

@@ -2,19 +2,6 @@
 /* Functions: prototypes, what parameters are, what their names say of them. */
 #include "btf/btf.h"
 
-PRINTF_LIKE(2, 3) static int refuse(struct text *log, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (log) {
-		va_start(ap, fmt);
-		text_addv(log, fmt, ap);
-		va_end(ap);
-		text_add(log, "\n");
-	}
-	return -EINVAL;
-}
-
 const struct btf_type *btf_func_proto(const struct btf *b, u32 func_id)
 {
 	const struct btf_type *t = btf_type(b, func_id);
@@ -145,7 +132,7 @@ static bool scalar_struct(const struct btf *b, const struct btf_type *t, u32 dep
 
 		if (btf_is_struct(m)) {
 			if (depth >= 3) {
-				refuse(log, "max struct nesting depth exceeded");
+				text_refuse(log, -EINVAL, "max struct nesting depth exceeded");
 				return false;
 			}
 			if (!scalar_struct(b, m, depth + 1, log))
@@ -192,21 +179,21 @@ int btf_func_model(const struct btf *b, const struct btf_type *proto, const char
 		return 0;
 	out->n = btf_vlen_of(proto);
 	if (out->n > BTF_MOST_ARGS)
-		return refuse(log, "The function %s has %u arguments. Too many.", name, out->n);
+		return text_refuse(log, -EINVAL, "The function %s has %u arguments. Too many.", name, out->n);
 	size = passed_size(b, proto->type, &t);
 	if (size < 0 || btf_is_struct(t))
-		return refuse(log, "The function %s return type %s is unsupported.", name, btf_kind_name(btf_kind_of(t)));
+		return text_refuse(log, -EINVAL, "The function %s return type %s is unsupported.", name, btf_kind_name(btf_kind_of(t)));
 	out->ret_size = (u32)size;
 	for (u32 i = 0; i < out->n; i++) {
 		u32 id = btf_params_of(proto)[i].type;
 
 		if (i == out->n - 1 && !id)
-			return refuse(log, "The function %s with variable args is unsupported.", name);
+			return text_refuse(log, -EINVAL, "The function %s with variable args is unsupported.", name);
 		size = passed_size(b, id, &t);
 		if (size < 0 || size > 16)
-			return refuse(log, "The function %s arg%u type %s is unsupported.", name, i, btf_kind_name(btf_kind_of(t)));
+			return text_refuse(log, -EINVAL, "The function %s arg%u type %s is unsupported.", name, i, btf_kind_name(btf_kind_of(t)));
 		if (!size)
-			return refuse(log, "The function %s has malformed void argument.", name);
+			return text_refuse(log, -EINVAL, "The function %s has malformed void argument.", name);
 		out->arg_size[i] = (u8)size;
 	}
 	return 0;

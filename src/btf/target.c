@@ -4,19 +4,6 @@
 
 #include <linux/bpf.h>
 
-PRINTF_LIKE(3, 4) static int refuse(struct text *log, int err, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (log) {
-		va_start(ap, fmt);
-		text_addv(log, fmt, ap);
-		va_end(ap);
-		text_add(log, "\n");
-	}
-	return err;
-}
-
 /* ---- attaching ---- */
 
 static const char raw_prefix[] = "btf_trace_";
@@ -30,9 +17,9 @@ static int raw_target(const struct btf *b, u32 id, struct btf_target *out, struc
 	s32 template;
 
 	if (btf_kind_of(t) != BTF_KIND_TYPEDEF)
-		return refuse(log, -EINVAL, "attach_btf_id %u is not a typedef", id);
+		return text_refuse(log, -EINVAL, "attach_btf_id %u is not a typedef", id);
 	if (strncmp(name, raw_prefix, sizeof(raw_prefix) - 1))
-		return refuse(log, -EINVAL, "attach_btf_id %u points to wrong type name %s", id, name);
+		return text_refuse(log, -EINVAL, "attach_btf_id %u points to wrong type name %s", id, name);
 	out->name = name + sizeof(raw_prefix) - 1;
 	out->skip_args = 1;
 	if (strlen(out->name) < sizeof(func) - strlen(func)) {
@@ -58,7 +45,7 @@ static int function_target(const struct btf *b, u32 id, const struct btf_attach 
 	int err;
 
 	if (btf_kind_of(btf_type(b, id)) != BTF_KIND_FUNC)
-		return refuse(log, -EINVAL, "attach_btf_id %u is not a function", id);
+		return text_refuse(log, -EINVAL, "attach_btf_id %u is not a function", id);
 	if (how->prog_type == BPF_PROG_TYPE_EXT && btf_funcs_match(how->own, how->own_id, b, id, log))
 		return -EINVAL;
 	out->proto = btf_func_proto(b, id);
@@ -68,8 +55,8 @@ static int function_target(const struct btf *b, u32 id, const struct btf_attach 
 		out->proto = NULL;
 	err = btf_func_model(b, out->proto, out->name, &model, log);
 	if (!err && how->attach_type != BPF_TRACE_ITER && model.ret_size > 8 && uses_result(how->attach_type))
-		return refuse(log, -EOPNOTSUPP,
-			      "Attach to function %s with a >8 byte return value is not supported for this attach type", out->name);
+		return text_refuse(log, -EOPNOTSUPP,
+				   "Attach to function %s with a >8 byte return value is not supported for this attach type", out->name);
 	return err;
 }
 
@@ -80,18 +67,18 @@ int btf_attach_target(const struct btf *b, u32 id, const struct btf_attach *how,
 	*out = (struct btf_target){.btf = b, .id = id, .attach_type = how->attach_type, .to_prog = how->to_prog, .prog_type = how->target_prog_type,
 				   .kernel = how->kernel};
 	if (!id)
-		return refuse(log, -EINVAL, "Tracing programs must provide btf_id");
+		return text_refuse(log, -EINVAL, "Tracing programs must provide btf_id");
 	if (!b)
-		return refuse(log, -EINVAL, "FENTRY/FEXIT program can only be attached to another program annotated with BTF");
+		return text_refuse(log, -EINVAL, "FENTRY/FEXIT program can only be attached to another program annotated with BTF");
 	if (!btf_type(b, id))
-		return refuse(log, -EINVAL, "attach_btf_id %u is invalid", id);
+		return text_refuse(log, -EINVAL, "attach_btf_id %u is invalid", id);
 	out->name = btf_name_of(b, btf_type(b, id));
 	if (extension && !how->to_prog)
-		return refuse(log, -EINVAL, "Cannot replace kernel functions");
+		return text_refuse(log, -EINVAL, "Cannot replace kernel functions");
 	switch (how->attach_type) {
 	case BPF_TRACE_RAW_TP:
 		if (how->to_prog)
-			return refuse(log, -EINVAL, "Only FENTRY/FEXIT progs are attachable to another BPF prog");
+			return text_refuse(log, -EINVAL, "Only FENTRY/FEXIT progs are attachable to another BPF prog");
 		out->trusted = true;
 		return raw_target(b, id, out, log);
 	case BPF_TRACE_ITER:
@@ -173,11 +160,11 @@ static const struct btf_type *result_type(const struct btf_target *t, u32 arg, s
 		r = t->proto ? btf_skip_modifiers(t->btf, t->proto->type, NULL) : NULL;
 		*ok = btf_is_small_int(r);
 		if (!*ok && t->proto)
-			refuse(log, 0, "ret type %s not allowed for fmod_ret", btf_kind_name(btf_kind_of(r)));
+			text_refuse(log, 0, "ret type %s not allowed for fmod_ret", btf_kind_name(btf_kind_of(r)));
 		return r;
 	default:
 		*ok = false;
-		refuse(log, 0, "func '%s' doesn't have %u-th argument", t->name, arg + 1);
+		text_refuse(log, 0, "func '%s' doesn't have %u-th argument", t->name, arg + 1);
 		return NULL;
 	}
 }
@@ -221,11 +208,11 @@ static bool to_struct(const struct btf_target *t, const struct btf_type *ptr, u3
 	out->btf = t->btf;
 	to = btf_skip_modifiers(t->btf, ptr->type, &out->id);
 	if (!btf_is_struct(to)) {
-		refuse(log, 0, "func '%s' arg%u type %s is not a struct", t->name, arg, btf_kind_name(btf_kind_of(to)));
+		text_refuse(log, 0, "func '%s' arg%u type %s is not a struct", t->name, arg, btf_kind_name(btf_kind_of(to)));
 		return false;
 	}
-	refuse(log, 0, "func '%s' arg%u has btf_id %u type %s '%s'", t->name, arg, out->id, btf_kind_name(btf_kind_of(to)),
-	       to->name_off ? btf_name_of(t->btf, to) : "(anon)");
+	text_refuse(log, 0, "func '%s' arg%u has btf_id %u type %s '%s'", t->name, arg, out->id, btf_kind_name(btf_kind_of(to)),
+		    to->name_off ? btf_name_of(t->btf, to) : "(anon)");
 	if (row && row->error >> arg & 1) {
 		if (log)
 			text_addf(log, "marking pointer arg%u as scalar as it may encode error", arg);
@@ -244,13 +231,13 @@ bool btf_ctx_access(const struct btf_target *t, const struct btf_arg_info *infos
 
 	*out = (struct btf_ctx_arg){.kind = BTF_CTX_SCALAR};
 	if (off % 8) {
-		refuse(log, 0, "func '%s' offset %d is not multiple of 8", t->name, off);
+		text_refuse(log, 0, "func '%s' offset %d is not multiple of 8", t->name, off);
 		return false;
 	}
 	/* As Linux has it: the unseen argument takes 8 bytes as the others do, so it is counted where they are. */
 	arg = arg_at(t, (u32)off, all);
 	if (arg > n) {
-		refuse(log, 0, "func '%s' doesn't have %u-th argument", t->name, arg + 1);
+		text_refuse(log, 0, "func '%s' doesn't have %u-th argument", t->name, arg + 1);
 		return false;
 	}
 	if (arg == n) {
@@ -266,12 +253,12 @@ bool btf_ctx_access(const struct btf_target *t, const struct btf_arg_info *infos
 	if (btf_is_small_int(type) || btf_is_enum_any(type) || btf_is_struct(type))
 		return true;
 	if (!btf_is_ptr(type)) {
-		refuse(log, 0, "func '%s' arg%u '%s' has type %s. Only pointer access is allowed", t->name, arg,
-		       type && type->name_off ? btf_name_of(t->btf, type) : "(anon)", btf_kind_name(btf_kind_of(type)));
+		text_refuse(log, 0, "func '%s' arg%u '%s' has type %s. Only pointer access is allowed", t->name, arg,
+			    type && type->name_off ? btf_name_of(t->btf, type) : "(anon)", btf_kind_name(btf_kind_of(type)));
 		return false;
 	}
 	if (size != 8) {
-		refuse(log, 0, "func '%s' size %u must be 8", t->name, size);
+		text_refuse(log, 0, "func '%s' size %u must be 8", t->name, size);
 		return false;
 	}
 	if (given(infos, n_infos, off, true, out))
@@ -282,7 +269,7 @@ bool btf_ctx_access(const struct btf_target *t, const struct btf_arg_info *infos
 	if (given(infos, n_infos, off, false, out)) {
 		if (out->id)
 			return true;
-		refuse(log, 0, "invalid btf_id for context argument offset %u", (u32)off);
+		text_refuse(log, 0, "invalid btf_id for context argument offset %u", (u32)off);
 		return false;
 	}
 	out->kind = BTF_CTX_PTR;

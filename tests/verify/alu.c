@@ -70,25 +70,6 @@ TEST(an_operand_may_be_the_destination)
 		}
 }
 
-static struct scalar range(u64 lo, u64 hi)
-{
-	struct scalar s;
-
-	scalar_set_unknown(&s);
-	s.umin = lo;
-	s.umax = hi;
-	scalar_sync(&s);
-	return s;
-}
-
-static struct scalar constant(u64 v)
-{
-	struct scalar s;
-
-	scalar_set_const(&s, v);
-	return s;
-}
-
 static struct scalar result(enum op op, u32 width, struct scalar a, struct scalar b)
 {
 	scalar_alu(op, width, &a, &b);

@@ -102,25 +102,6 @@ TEST(dead_edges_of_constants_are_empty)
 		}
 }
 
-static struct scalar range(u64 lo, u64 hi)
-{
-	struct scalar s;
-
-	scalar_set_unknown(&s);
-	s.umin = lo;
-	s.umax = hi;
-	scalar_sync(&s);
-	return s;
-}
-
-static struct scalar constant(u64 v)
-{
-	struct scalar s;
-
-	scalar_set_const(&s, v);
-	return s;
-}
-
 /* Holes that an abstract interpreter of BPF has had: a 32-bit comparison taken for one of 64 bits. */
 TEST(jmp32_says_nothing_of_the_upper_half)
 {

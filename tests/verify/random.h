@@ -9,6 +9,29 @@
 #include "verify/scalar.h"
 #include "test.h"
 
+/* ---- made on purpose ---- */
+
+static inline struct scalar range(u64 lo, u64 hi)
+{
+	struct scalar s;
+
+	scalar_set_unknown(&s);
+	s.umin = lo;
+	s.umax = hi;
+	scalar_sync(&s);
+	return s;
+}
+
+static inline struct scalar constant(u64 v)
+{
+	struct scalar s;
+
+	scalar_set_const(&s, v);
+	return s;
+}
+
+/* ---- random ---- */
+
 struct rng {
 	u64 state;
 };

@@ -35,14 +35,6 @@ static struct scalar low_word(u32 umin32, s32 smin32)
 	return s;
 }
 
-static struct scalar constant(u64 v)
-{
-	struct scalar s;
-
-	scalar_set_const(&s, v);
-	return s;
-}
-
 TEST(as_the_kernel_prints_them)
 {
 	const struct {
