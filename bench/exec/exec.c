@@ -7,6 +7,7 @@
  */
 #include "helper/helper.h"
 #include "jit/jit.h"
+#include "data.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -473,18 +474,6 @@ static void prepare_data(void)
 		image[i] = (u8)x;
 	}
 #define AT(member) (image + offsetof(struct data, member))
-	struct data {
-		u8 bytes[4096];
-		u16 halves[1024];
-		u32 words[1024];
-		u64 longs[512];
-		u8 text[1024], other[1024];
-		u32 sorted[1024];
-		u32 divisor, least, most;
-		u32 count[256];
-		u64 sum;
-		u8 out[4096];
-	};
 	image_size = sizeof(struct data);
 	for (u32 i = 0; i < 1024; i++) {
 		u32 v = i * 4194304u;

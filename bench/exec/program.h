@@ -13,18 +13,7 @@ typedef unsigned long long u64;
 typedef int s32;
 typedef long long s64;
 
-struct data {
-	u8 bytes[4096];
-	u16 halves[1024];
-	u32 words[1024];
-	u64 longs[512];
-	u8 text[1024], other[1024];
-	u32 sorted[1024];
-	u32 divisor, least, most;
-	u32 count[256];
-	u64 sum;
-	u8 out[4096];
-};
+#include "data.h"
 
 #ifdef NATIVE
 struct ctx {

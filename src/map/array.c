@@ -101,19 +101,6 @@ static int array_get(struct map *m, const struct hold *h, const void *key, void 
 	return 0;
 }
 
-static int array_next_key(struct map *m, const struct hold *h, const void *key, void *next)
-{
-	u32 i = key ? LOAD_AS(u32, key) : UINT32_MAX;
-
-	(void)h;
-	if (i >= m->spec.max_entries)
-		i = UINT32_MAX;
-	else if (i == m->spec.max_entries - 1)
-		return -ENOENT;
-	STORE_AS(u32, next, i + 1);
-	return 0;
-}
-
 static long array_for_each(struct map *m, const struct hold *h, map_visit *fn, void *ud)
 {
 	u32 i = 0;
@@ -156,7 +143,7 @@ const struct map_ops array_ops = {
 	.for_each = array_for_each,
 	.get = array_get,
 	.set = array_update,
-	.next_key = array_next_key,
+	.next_key = map_index_next_key,
 	.in_value = array_in_value,
 	.mmap = array_mmap,
 	.traits = KIND_STEADY | KIND_INDEXED | KIND_INNER | KIND_LOCKS | KIND_TIMERS | KIND_BATCH_GET_SET,
@@ -259,7 +246,7 @@ const struct map_ops percpu_array_ops = {
 	.for_each = array_for_each,
 	.get = percpu_array_get,
 	.set = percpu_array_set,
-	.next_key = array_next_key,
+	.next_key = map_index_next_key,
 	.in_value = percpu_array_in_value,
 	.traits = KIND_PER_CPU | KIND_INDEXED | KIND_INNER | KIND_BATCH_GET_SET,
 	.refused = EINVAL,

@@ -78,19 +78,6 @@ int fd_array_remove(struct map *m, const struct hold *h, const void *key)
 	return put(m, i, 0) ? 0 : -ENOENT;
 }
 
-int fd_array_next_key(struct map *m, const struct hold *h, const void *key, void *next)
-{
-	u32 i = key ? LOAD_AS(u32, key) : UINT32_MAX;
-
-	(void)h;
-	if (i >= m->spec.max_entries)
-		i = UINT32_MAX;
-	else if (i == m->spec.max_entries - 1)
-		return -ENOENT;
-	STORE_AS(u32, next, i + 1);
-	return 0;
-}
-
 static int prog_array_create(struct map *m)
 {
 	return fd_array_create(m, 0);
@@ -112,7 +99,7 @@ const struct map_ops prog_array_ops = {
 	.remove = fd_array_remove,
 	.get = fd_array_get,
 	.set = fd_array_set,
-	.next_key = fd_array_next_key,
+	.next_key = map_index_next_key,
 	.traits = KIND_FD_VALUES | KIND_PROGRAMS,
 	.refused = EINVAL,
 };
@@ -140,7 +127,7 @@ const struct map_ops array_of_maps_ops = {
 	.remove = fd_array_remove,
 	.get = fd_array_get,
 	.set = fd_array_set,
-	.next_key = fd_array_next_key,
+	.next_key = map_index_next_key,
 	.traits = KIND_FD_VALUES | KIND_OUTER | KIND_BATCH_GET_SET | KIND_NO_TYPES,
 	.refused = EINVAL,
 };

@@ -13,7 +13,6 @@ void fd_array_clear(struct map *m);
 int fd_array_get(struct map *m, const struct hold *h, const void *key, void *value, u64 flags);
 int fd_array_set(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags);
 int fd_array_remove(struct map *m, const struct hold *h, const void *key);
-int fd_array_next_key(struct map *m, const struct hold *h, const void *key, void *next);
 
 static inline u32 fd_array_id(const struct map *m, u32 index) /* 0: empty, or no such element */
 {

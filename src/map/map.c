@@ -270,6 +270,19 @@ int map_next_key(struct map *m, const struct hold *h, const void *key, void *nex
 	return m->ops->next_key ? m->ops->next_key(m, h, key, next) : refused(m);
 }
 
+int map_index_next_key(struct map *m, const struct hold *h, const void *key, void *next)
+{
+	u32 i = key ? LOAD_AS(u32, key) : UINT32_MAX;
+
+	(void)h;
+	if (i >= m->spec.max_entries)
+		i = UINT32_MAX;
+	else if (i == m->spec.max_entries - 1)
+		return -ENOENT;
+	STORE_AS(u32, next, i + 1);
+	return 0;
+}
+
 /* ---- map-in-map ---- */
 
 int map_inner_check(const struct map *inner)

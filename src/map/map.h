@@ -217,6 +217,7 @@ int map_set(struct map *m, const struct hold *h, const void *key, const void *va
 int map_delete(struct map *m, const struct hold *h, const void *key);
 int map_take(struct map *m, const struct hold *h, const void *key, void *value, u64 flags);
 int map_next_key(struct map *m, const struct hold *h, const void *key, void *next);
+int map_index_next_key(struct map *m, const struct hold *h, const void *key, void *next); /* slot of kinds with an index for a key */
 u64 map_value_bytes(const struct map *m); /* what those move: per-CPU kinds: all CPUs' values; descriptors: 4 */
 
 /* map.c: map-in-map */

@@ -22,19 +22,6 @@ static bool beyond(const struct map *m, const void *key)
 
 /* ---- what kinds with an index have in common ---- */
 
-static int index_next_key(struct map *m, const struct hold *h, const void *key, void *next)
-{
-	u32 i = key ? LOAD_AS(u32, key) : UINT32_MAX;
-
-	(void)h;
-	if (i >= m->spec.max_entries)
-		i = UINT32_MAX;
-	else if (i == m->spec.max_entries - 1)
-		return -ENOENT;
-	STORE_AS(u32, next, i + 1);
-	return 0;
-}
-
 static int index_remove(struct map *m, const struct hold *h, const void *key)
 {
 	(void)h;
@@ -110,7 +97,7 @@ const struct map_ops cgroup_array_ops = {
 	.create = cgroup_array_create,
 	.remove = cgroup_array_remove,
 	.set = cgroup_array_set,
-	.next_key = index_next_key,
+	.next_key = map_index_next_key,
 	.traits = KIND_FD_VALUES | KIND_INNER | KIND_NO_TYPES,
 };
 
@@ -156,7 +143,7 @@ const struct map_ops dev_map_ops = {
 	.remove = index_remove,
 	.get = no_element,
 	.set = dev_set,
-	.next_key = index_next_key,
+	.next_key = map_index_next_key,
 	.traits = KIND_PROGRAMS | KIND_INNER | KIND_NO_TYPES | KIND_NET_ADMIN,
 };
 
@@ -204,7 +191,7 @@ const struct map_ops cpu_map_ops = {
 	.remove = index_remove,
 	.get = no_element,
 	.set = cpu_set,
-	.next_key = index_next_key,
+	.next_key = map_index_next_key,
 	.traits = KIND_PROGRAMS | KIND_INNER | KIND_NO_TYPES | KIND_PRIVILEGED,
 };
 
@@ -239,7 +226,7 @@ const struct map_ops xsk_map_ops = {
 	.remove = index_remove,
 	.get = xsk_get,
 	.set = xsk_set,
-	.next_key = index_next_key,
+	.next_key = map_index_next_key,
 	.traits = KIND_INNER | KIND_NO_TYPES | KIND_NET_ADMIN,
 };
 
@@ -295,7 +282,7 @@ const struct map_ops sock_map_ops = {
 	.remove = sock_remove,
 	.get = sock_get,
 	.set = sock_set,
-	.next_key = index_next_key,
+	.next_key = map_index_next_key,
 	.traits = KIND_INNER | KIND_NO_TYPES | KIND_NET_ADMIN,
 };
 
@@ -341,6 +328,6 @@ const struct map_ops reuseport_array_ops = {
 	.remove = reuseport_remove,
 	.get = sock_get,
 	.set = reuseport_set,
-	.next_key = index_next_key,
+	.next_key = map_index_next_key,
 	.traits = KIND_INNER | KIND_PRIVILEGED,
 };

@@ -50,6 +50,6 @@ const struct map_ops perf_array_ops = {
 	.event = perf_array_event,
 	.remove = fd_array_remove,
 	.set = fd_array_set,
-	.next_key = fd_array_next_key,
+	.next_key = map_index_next_key,
 	.traits = KIND_FD_VALUES | KIND_INNER | KIND_NO_TYPES,
 };

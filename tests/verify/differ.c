@@ -114,16 +114,7 @@ static void load(struct side *s, const struct generated *g, u32 level, bool and_
 	union bpf_attr a;
 	long fd;
 
-	memset(&a, 0, sizeof(a));
-	memcpy(insns, g->insns, g->n * sizeof(*insns));
-	for (u32 i = 0; i < g->n; i++)
-		if (g->map[i] >= 0)
-			insns[i].imm = s->map[g->map[i]];
-	a.prog_type = g->type;
-	a.insns = (u64)(uintptr_t)insns;
-	a.insn_cnt = g->n;
-	a.license = (u64)(uintptr_t) "GPL";
-	a.prog_flags = g->flags;
+	generated_attr(g, s->map, insns, &a);
 	a.log_level = level;
 	s->log[0] = 0;
 	if (level) {

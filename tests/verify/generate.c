@@ -712,3 +712,17 @@ void generate(struct generated *out, uint64_t seed)
 	for (uint32_t n = chance(&g, 35) ? 1 + below(&g, 2) : 0; n; n--)
 		mutate(&g);
 }
+
+void generated_attr(const struct generated *g, const int map[GENERATED_MAPS], struct bpf_insn insns[GENERATED_MAX], union bpf_attr *a)
+{
+	memset(a, 0, sizeof(*a));
+	memcpy(insns, g->insns, g->n * sizeof(*insns));
+	for (uint32_t i = 0; i < g->n; i++)
+		if (g->map[i] >= 0)
+			insns[i].imm = map[g->map[i]];
+	a->prog_type = g->type;
+	a->insns = (uint64_t)(uintptr_t)insns;
+	a->insn_cnt = g->n;
+	a->license = (uint64_t)(uintptr_t) "GPL";
+	a->prog_flags = g->flags;
+}

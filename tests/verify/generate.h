@@ -26,4 +26,7 @@ struct generated {
 
 void generate(struct generated *g, uint64_t seed);
 
+/* Fills in *a to load g, in insns, with the descriptors of its maps. */
+void generated_attr(const struct generated *g, const int map[GENERATED_MAPS], struct bpf_insn insns[GENERATED_MAX], union bpf_attr *a);
+
 #endif

@@ -57,16 +57,7 @@ static int load(const struct generated *g, u32 log_level)
 	union bpf_attr a;
 	int fd;
 
-	memset(&a, 0, sizeof(a));
-	memcpy(insns, g->insns, g->n * sizeof(*insns));
-	for (u32 i = 0; i < g->n; i++)
-		if (g->map[i] >= 0)
-			insns[i].imm = map[g->map[i]];
-	a.prog_type = g->type;
-	a.insns = (u64)(uintptr_t)insns;
-	a.insn_cnt = g->n;
-	a.license = (u64)(uintptr_t) "GPL";
-	a.prog_flags = g->flags;
+	generated_attr(g, map, insns, &a);
 	if (log_level) {
 		a.log_level = log_level;
 		a.log_buf = (u64)(uintptr_t)log;

@@ -38,16 +38,7 @@ static int load(const struct generated *g)
 	struct bpf_insn insns[GENERATED_MAX];
 	union bpf_attr a;
 
-	memset(&a, 0, sizeof(a));
-	memcpy(insns, g->insns, g->n * sizeof(*insns));
-	for (u32 i = 0; i < g->n; i++)
-		if (g->map[i] >= 0)
-			insns[i].imm = map[g->map[i]];
-	a.prog_type = g->type;
-	a.insns = (u64)(uintptr_t)insns;
-	a.insn_cnt = g->n;
-	a.license = (u64)(uintptr_t) "GPL";
-	a.prog_flags = g->flags;
+	generated_attr(g, map, insns, &a);
 	return skep_bpf(k, BPF_PROG_LOAD, &a, sizeof(a));
 }
 
