@@ -526,7 +526,11 @@ int main(int argc, char **argv)
 	run_class("compute", argv + first, argc - first);
 	run_class("packet", argv + first, argc - first);
 	run_class("maps", argv + first, argc - first);
-	if (!json && n_results)
+	if (!n_results) {
+		fprintf(stderr, "bench-exec: nothing measured%s\n", first < argc ? ": no program has a name that was given" : "");
+		return 1;
+	}
+	if (!json)
 		summary();
 	return 0;
 }
