@@ -187,7 +187,8 @@ struct skep_run {
 	struct skep_fault fault; /* when the call gave -EFAULT */
 };
 
-/** 0: the program ended, run->result is R0. -EFAULT: it faulted, run->fault says where. -EBADF, -EINVAL: bad arguments.
+/** 0: the program ended, run->result is R0. -EFAULT: it faulted, run->fault says where. -EBADF, -EINVAL: bad arguments, a context
+ * shorter than what the program accesses among them.
  * A signal handler may call it: -EBUSY when it interrupted a call of this engine where it cannot, and what the program then finds
  * locked by its own thread gives -EBUSY too. */
 SKEP_API int skep_run(struct skep *k, int prog_fd, struct skep_run *run);

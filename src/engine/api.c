@@ -40,6 +40,38 @@ static void tell_fault(struct skep_fault *to, const struct run *r)
 	snprintf(to->text, sizeof(to->text), "%s", r->fault.text);
 }
 
+/* Can it run with a context alone? */
+static int runs_by_context(struct skep *k, const struct prog *p, const struct skep_run *s)
+{
+	bool flat = p->kind->ctx->flags & CTX_TYPE_FLAT;
+
+	switch ((enum progtype_runs)p->kind->runs) {
+	case RUN_NONE:
+		log_line(k, "programs of type %s cannot be run by skep %s: they are verified only", p->kind->name, skep_version());
+		return -EOPNOTSUPP;
+	case RUN_SKB:
+	case RUN_XDP: log_line(k, "programs of type %s run on packets: skep_run_packets()", p->kind->name); return -EINVAL;
+	case RUN_FLAT:
+	case RUN_OWN: break;
+	}
+	return (s->ctx_size && !s->ctx) || (!flat && s->ctx_size != p->kind->ctx->size) ? -EINVAL : 0;
+}
+
+/* What the verifier let it reach must be there. */
+static int brings_enough(struct skep *k, const struct run *r)
+{
+	const struct prog *p = r->prog;
+
+	if (vm_suits(r, p))
+		return 0;
+	if (p->reach[REACH_CTX] > r->ctx.size)
+		log_line(k, "%s: accesses %u bytes of its context, the run brings %u", prog_name(p), p->reach[REACH_CTX], r->ctx.size);
+	else
+		log_line(k, "%s: accesses %u bytes of the buffer that its context points to: name it, writable, in `memory`", prog_name(p),
+			 p->reach[REACH_BUFFER]);
+	return -EINVAL;
+}
+
 int skep_run(struct skep *k, int prog_fd, struct skep_run *in)
 {
 	struct hold hold, *held = NULL;
@@ -58,21 +90,17 @@ int skep_run(struct skep *k, int prog_fd, struct skep_run *in)
 	if (err)
 		return err;
 	p = o->body;
-	if (p->kind->runs == RUN_NONE) {
-		log_line(k, "programs of type %s cannot be run by skep %s: they are verified only", p->kind->name, skep_version());
-		err = -EOPNOTSUPP;
-	} else if (!(p->kind->ctx->flags & CTX_TYPE_FLAT) && (s.ctx_size != p->kind->ctx->size || !s.ctx)) {
-		err = -EINVAL;
-	}
+	run_prepare(k, &r, p);
+	r.stop = (const _Atomic bool *)s.stop;
+	r.ctx = (struct run_ctx){.type = p->kind->ctx, .bytes = s.ctx, .size = (u32)s.ctx_size, .has_second = s.pass_size,
+				 .second = s.ctx_size};
+	for (u32 i = 0; i < s.n_memory && i < RUN_SPANS; i++)
+		r.spans[r.n_spans++] = (struct run_span){(u64)(uintptr_t)s.memory[i].at, s.memory[i].size, s.memory[i].writable, "memory"};
+	err = runs_by_context(k, p, &s);
+	err = err ? err : brings_enough(k, &r);
 	err = err ? err : run_begin(k, p, &hold, &held);
 	if (!err) {
-		run_prepare(k, &r, p);
 		r.hold = held;
-		r.stop = (const _Atomic bool *)s.stop;
-		r.ctx = (struct run_ctx){.type = p->kind->ctx, .bytes = s.ctx, .size = (u32)s.ctx_size, .has_second = s.pass_size,
-					 .second = s.ctx_size};
-		for (u32 i = 0; i < s.n_memory && i < RUN_SPANS; i++)
-			r.spans[r.n_spans++] = (struct run_span){(u64)(uintptr_t)s.memory[i].at, s.memory[i].size, s.memory[i].writable, "memory"};
 		err = vm_run(&r, &result);
 		if (held)
 			hold_drop(held);
@@ -262,7 +290,7 @@ int skep_prog_type_register(struct skep *k, const struct skep_prog_type *in)
 	t->all = (struct ctx_field){.name = "", .size = s.ctx_size, .unit = 8, .kind = CTX_PLAIN, .access = own_rights(s.writable)};
 	t->ctx = (struct ctx_type){.name = t->name, .size = s.ctx_size, .fields = &t->all, .n_fields = 1,
 				   .flags = s.n_fields ? 0 : CTX_TYPE_FLAT | (s.writable ? CTX_TYPE_WRITABLE : 0)};
-	t->type = (struct progtype){.name = t->name, .ctx = &t->ctx, .avail = FOR_OWN, .runs = RUN_OWN, .since = "", .flags = PT_UNPRIVILEGED};
+	t->type = (struct progtype){.name = t->name, .ctx = &t->ctx, .avail = FOR_OWN, .runs = RUN_OWN, .since = "", .flags = PT_UNPRIVILEGED | PT_TEST_RUN};
 	err = s.n_fields ? copy_fields(k, t, &s) : 0;
 	if (!err) {
 		plain_lock_take(&k->lock);

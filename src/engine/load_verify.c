@@ -95,7 +95,10 @@ int load_verify(struct load *l)
 		return err ? err : note_lacking(l, &result);
 	}
 	err = verify_program(l->p, &o, &l->log.text, &result);
-	if (err)
+	if (err) {
 		l->refused_insn = result.why.insn;
-	return err ? err : note_lacking(l, &result);
+		return err;
+	}
+	memcpy(l->p->reach, result.reach, sizeof(l->p->reach));
+	return note_lacking(l, &result);
 }

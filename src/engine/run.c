@@ -87,7 +87,7 @@ int run_begin(struct skep *k, const struct prog *p, struct hold *h, struct hold 
 
 	*held = NULL;
 	if (p->needs) {
-		log_line(k, "%s: needs %s, which skep cannot run yet", p->name[0] ? p->name : "program", p->needs);
+		log_line(k, "%s: needs %s, which skep cannot run yet", prog_name(p), p->needs);
 		return -EOPNOTSUPP;
 	}
 	if (!p->needs_slot)

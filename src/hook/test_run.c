@@ -69,7 +69,7 @@ static int repeat_run(struct skep *k, struct prog *p, struct stage *s, struct at
 		hold_drop(held);
 	run_account(k, p, repeat, (u64)a->duration * repeat);
 	if (err)
-		log_line(k, "%s: %s", p->name[0] ? p->name : "program", r.fault.text);
+		log_line(k, "%s: %s", prog_name(p), r.fault.text);
 	return err;
 }
 
@@ -246,7 +246,7 @@ int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 	if (a->data_in || a->data_out || a->ctx_out || a->data_size_in || a->data_size_out || a->ctx_size_out || a->duration ||
 	    a->repeat || a->batch_size)
 		return -EINVAL;
-	if (a->ctx_size_in > most || (a->ctx_size_in && !a->ctx_in))
+	if (a->ctx_size_in > most || a->ctx_size_in < p->reach[REACH_CTX] || (a->ctx_size_in && !a->ctx_in))
 		return -EINVAL;
 	if (writable && a->flags)
 		return -EINVAL;
@@ -267,7 +267,7 @@ int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 			hold_drop(held);
 		run_account(k, p, 1, 0);
 		if (err)
-			log_line(k, "%s: %s", p->name[0] ? p->name : "program", r.fault.text);
+			log_line(k, "%s: %s", prog_name(p), r.fault.text);
 	}
 	a->retval = (u32)result;
 	if (!err && writable && a->ctx_size_in)
@@ -278,6 +278,8 @@ int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 
 int hook_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 {
+	if (!(p->kind->flags & PT_TEST_RUN))
+		return -ENOTSUPP;
 	switch (p->kind->id == p->type ? (enum progtype_runs)p->kind->runs : RUN_NONE) { /* an extension runs in its target */
 	case RUN_SKB:
 	case RUN_XDP: return packet_test_run(k, p, a);
@@ -285,8 +287,6 @@ int hook_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 	case RUN_OWN: return flat_test_run(k, p, a);
 	case RUN_NONE: break;
 	}
-	if (!(p->kind->flags & PT_TEST_RUN))
-		return -ENOTSUPP;
 	log_line(k, "PROG_TEST_RUN: programs of type %s cannot be run by skep %s: they are verified only", p->kind->name, skep_version());
 	return -EOPNOTSUPP;
 }

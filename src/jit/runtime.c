@@ -4,18 +4,11 @@
 
 static u64 run_tail_call(struct run *r, u64 map, u64 index, u64 c, u64 d, u64 e)
 {
-	struct map *m = (struct map *)(uintptr_t)map;
-	struct prog *next;
-	u32 id;
+	struct prog *next = vm_tail_call(r, (struct map *)(uintptr_t)map, (u32)index);
 
 	(void)c, (void)d, (void)e;
-	if (r->tail_calls >= RUN_TAIL_CALLS)
-		return 0;
-	id = m->ops->entry(m, r->hold, (u32)index);
-	next = id ? r->host->prog_at(r->host->ud, id) : NULL;
 	if (!next)
 		return 0;
-	r->tail_calls++;
 	r->prog = next;
 	return next->code ? (u64)(uintptr_t)next->code->entry[0] : (u64)(uintptr_t)vm_continue;
 }

@@ -24,6 +24,13 @@ struct subprog {
 	bool unreliable; /* its prototype does not say what it is called with */
 };
 
+/* Memory whose size the run says, not the program's type. */
+enum prog_reach {
+	REACH_CTX, /* a flat context */
+	REACH_BUFFER, /* what a tracepoint hands out to be written: the context's first word points to it */
+	PROG_REACHES
+};
+
 /* What LD_IMM64 puts into the register, per slot; 0 for all other slots. Values of maps, map handles, functions. */
 struct prog {
 	struct arena arena;
@@ -73,6 +80,7 @@ struct prog {
 
 	const struct progtype *kind; /* whose rules it obeys: its type's, an extension's target's */
 	const char *needs; /* what it calls and this build cannot run, "helper bpf_x": runs are refused; NULL: nothing */
+	u32 reach[PROG_REACHES]; /* bytes: how far its accesses go; a run brings as much */
 	bool needs_slot; /* uses per-CPU data, reclaimable objects or locks: a run takes a run slot */
 
 	_Atomic u64 run_count, run_ns;
@@ -81,6 +89,12 @@ struct prog {
 	const struct prog_code *code;
 	const char *interpreted_for; /* why there is none; NULL: there is */
 };
+
+/* For messages. */
+static inline const char *prog_name(const struct prog *p)
+{
+	return p->name[0] ? p->name : "program";
+}
 
 struct run;
 struct prog_code {

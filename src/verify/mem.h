@@ -31,6 +31,11 @@ static inline void access_unknown(struct verifier *v, const struct access *a)
 	if (!access_writes(a) && a->value_reg >= 0)
 		reg_set_unknown(v, reg_of(v, (u32)a->value_reg));
 }
+/* Bytes up to the access's end that a run must bring. */
+static inline void access_reaches(struct verifier *v, const struct access *a, enum prog_reach what)
+{
+	v->result->reach[what] = MAX(v->result->reach[what], (u32)a->off + a->size);
+}
 /* Stores: may the register's value get where others can see it? "R%d leaks addr into ..." */
 int access_leaks(struct verifier *v, const struct access *a, const char *where);
 

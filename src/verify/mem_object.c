@@ -118,6 +118,7 @@ int access_ctx(struct verifier *v, struct access *a)
 		log_source(v, a->insn);
 		return ctx_refused(v, a);
 	}
+	access_reaches(v, a, REACH_CTX);
 	if (access_writes(a) || a->value_reg < 0)
 		return 0;
 	switch ((enum ctx_kind)f->kind) {

@@ -288,9 +288,11 @@ int access_tp_buffer(struct verifier *v, struct access *a)
 {
 	int err = buffer_bounds(v, a->ptr, a->regno, a->off, a->size, "tracepoint");
 
-	if (!err)
-		access_unknown(v, a);
-	return err;
+	if (err)
+		return err;
+	access_reaches(v, a, REACH_BUFFER);
+	access_unknown(v, a);
+	return 0;
 }
 
 int access_arena(struct verifier *v, struct access *a)

@@ -70,6 +70,7 @@ struct verify_result {
 	int verdict; /* 0: accepted; -EINVAL, -EACCES, -E2BIG, ...; -ENOMEM: skep's own trouble */
 	struct rejection why;
 	struct verify_stats stats;
+	u32 reach[PROG_REACHES]; /* as struct prog has it */
 	const char *lacks_kind; /* a kind of map that the program uses in a way which this build cannot run; NULL: none */
 };
 

@@ -111,6 +111,21 @@ bool vm_readable(struct run *r, u64 addr, u64 size)
 	return size == 0 || find(r, addr, size) != NOWHERE;
 }
 
+bool vm_suits(const struct run *r, const struct prog *p)
+{
+	u64 buffer;
+
+	if (p->reach[REACH_CTX] > r->ctx.size)
+		return false;
+	if (!p->reach[REACH_BUFFER])
+		return true;
+	buffer = LOAD_AS(u64, r->ctx.bytes);
+	for (u32 i = 0; i < r->n_spans; i++)
+		if (r->spans[i].writable && inside(buffer, p->reach[REACH_BUFFER], (const void *)(uintptr_t)r->spans[i].start, r->spans[i].size))
+			return true;
+	return false;
+}
+
 /* What the address is nearest to, for people. */
 static const char *describe(struct run *r, u64 addr, char *buf, size_t n)
 {

@@ -229,6 +229,21 @@ static int call_helper(struct vm *vm, const struct prog *prog, const struct insn
 	return 0;
 }
 
+struct prog *vm_tail_call(struct run *r, struct map *map, u32 index)
+{
+	struct prog *next;
+	u32 id;
+
+	if (r->tail_calls >= RUN_TAIL_CALLS)
+		return NULL;
+	id = map->ops->entry(map, r->hold, index);
+	next = id ? r->host->prog_at(r->host->ud, id) : NULL;
+	if (!next || !vm_suits(r, next))
+		return NULL;
+	r->tail_calls++;
+	return next;
+}
+
 /* 1: goes on in *next; 0: there is none, the caller goes on; -EFAULT. */
 static int tail_call(struct vm *vm, const struct prog *prog, u64 *reg, u32 written, struct prog **next)
 {
@@ -236,19 +251,12 @@ static int tail_call(struct vm *vm, const struct prog *prog, u64 *reg, u32 writt
 	struct run *r = vm->run;
 	u64 arg[5], ignored;
 	struct map *map;
-	u32 id;
 
 	memcpy(arg, reg + 1, sizeof(arg));
 	if (vm_check_args(r, proto, arg, written, &map, &ignored))
 		return -EFAULT;
-	if (r->tail_calls >= RUN_TAIL_CALLS)
-		return 0;
-	id = map->ops->entry(map, r->hold, (u32)arg[2]);
-	*next = id ? r->host->prog_at(r->host->ud, id) : NULL;
-	if (!*next)
-		return 0;
-	r->tail_calls++;
-	return 1;
+	*next = vm_tail_call(r, map, (u32)arg[2]);
+	return *next != NULL;
 }
 
 static int uninit(struct run *r, u32 reg)

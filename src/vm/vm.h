@@ -132,6 +132,10 @@ struct run {
 int vm_run(struct run *r, u64 *result);
 /* From a helper: calls the program's function at slot `insn` with up to five arguments. 0 or -EFAULT. */
 int vm_call(struct run *r, u32 insn, const u64 args[5], u64 *result);
+/* Does the run bring all the memory that a verified program relies on? Its context and its buffer, see struct prog. */
+bool vm_suits(const struct run *r, const struct prog *p);
+/* A tail call: the program that goes on; NULL: none, the caller goes on. */
+struct prog *vm_tail_call(struct run *r, struct map *map, u32 index);
 /* For compiled code: goes on in r->prog, which is not compiled; a packet load, false outside of the packet; has the run used
  * up its budget, or been stopped? */
 helper_fn vm_continue;

@@ -16,12 +16,13 @@
 
 struct side {
 	struct skep *k; /* NULL: the kernel */
-	int hash, array, queue, ring, progs, rdonly, wronly, frozen, xdp, filter, raw, sys, btf, file;
+	int hash, array, queue, ring, progs, rdonly, wronly, frozen, xdp, filter, raw, sys, raw_reads, sys_reads, writable, btf, file;
 };
 
 #define INSN(op, dst, src, offset, number) {.code = op, .dst_reg = dst, .src_reg = src, .off = offset, .imm = number}
 #define EXIT INSN(0x95, 0, 0, 0, 0)
 static struct bpf_insn two[] = {INSN(0xb7, 0, 0, 0, 2), EXIT}, zero[] = {INSN(0xb7, 0, 0, 0, 0), EXIT},
+		       reads_arg[] = {INSN(0x79, 0, 1, 40, 0), INSN(0xb7, 0, 0, 0, 0), EXIT}, reads_far[] = {INSN(0x79, 0, 1, 0x2300, 0), INSN(0xb7, 0, 0, 0, 0), EXIT},
 		       open_end[] = {INSN(0xb7, 0, 0, 0, 0), INSN(0xb7, 0, 0, 0, 0)},
 		       unknown[] = {INSN(0xff, 0, 0, 0, 0), EXIT},
 		       no_map[] = {INSN(0x18, 1, 1, 0, -1), INSN(0, 0, 0, 0, 0), INSN(0xb7, 0, 0, 0, 0), EXIT},
@@ -88,7 +89,7 @@ static int map(const struct side *s, uint32_t type, uint32_t key_size, uint32_t 
 	return bpf(s, BPF_MAP_CREATE, a);
 }
 
-static int prog(const struct side *s, uint32_t type, struct bpf_insn *code, uint32_t flags)
+static int prog(const struct side *s, uint32_t type, struct bpf_insn *code, uint32_t n, uint32_t flags)
 {
 	struct wide w;
 	union bpf_attr *a = &w.attr;
@@ -96,7 +97,7 @@ static int prog(const struct side *s, uint32_t type, struct bpf_insn *code, uint
 	memset(&w, 0, sizeof(w));
 	a->prog_type = type;
 	a->insns = ADDRESS(code);
-	a->insn_cnt = 2;
+	a->insn_cnt = n;
 	a->license = ADDRESS("GPL");
 	a->prog_flags = flags;
 	return bpf(s, BPF_PROG_LOAD, a);
@@ -115,10 +116,13 @@ static bool set_up(struct side *s)
 	s->rdonly = map(s, BPF_MAP_TYPE_ARRAY, 4, 8, 2, BPF_F_RDONLY);
 	s->wronly = map(s, BPF_MAP_TYPE_ARRAY, 4, 8, 2, BPF_F_WRONLY);
 	s->frozen = map(s, BPF_MAP_TYPE_ARRAY, 4, 8, 2, 0);
-	s->xdp = prog(s, BPF_PROG_TYPE_XDP, two, 0);
-	s->filter = prog(s, BPF_PROG_TYPE_SOCKET_FILTER, zero, 0);
-	s->raw = prog(s, BPF_PROG_TYPE_RAW_TRACEPOINT, zero, 0);
-	s->sys = prog(s, BPF_PROG_TYPE_SYSCALL, zero, BPF_F_SLEEPABLE);
+	s->xdp = prog(s, BPF_PROG_TYPE_XDP, two, 2, 0);
+	s->filter = prog(s, BPF_PROG_TYPE_SOCKET_FILTER, zero, 2, 0);
+	s->raw = prog(s, BPF_PROG_TYPE_RAW_TRACEPOINT, zero, 2, 0);
+	s->sys = prog(s, BPF_PROG_TYPE_SYSCALL, zero, 2, BPF_F_SLEEPABLE);
+	s->raw_reads = prog(s, BPF_PROG_TYPE_RAW_TRACEPOINT, reads_arg, 3, 0);
+	s->sys_reads = prog(s, BPF_PROG_TYPE_SYSCALL, reads_far, 3, BPF_F_SLEEPABLE);
+	s->writable = prog(s, BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE, zero, 2, 0);
 	s->file = open("/dev/null", O_RDWR | O_CLOEXEC);
 	memset(&w, 0, sizeof(w));
 	a->btf = ADDRESS(&types);
@@ -127,7 +131,7 @@ static bool set_up(struct side *s)
 	memset(&w, 0, sizeof(w));
 	a->map_fd = (uint32_t)s->frozen;
 	return s->hash >= 0 && s->array >= 0 && s->queue >= 0 && s->ring >= 0 && s->progs >= 0 && s->rdonly >= 0 && s->wronly >= 0 &&
-	       s->xdp >= 0 && s->filter >= 0 && s->raw >= 0 && s->sys >= 0 && s->btf >= 0 && !bpf(s, BPF_MAP_FREEZE, a);
+	       s->xdp >= 0 && s->filter >= 0 && s->raw >= 0 && s->sys >= 0 && s->raw_reads >= 0 && s->sys_reads >= 0 && s->writable >= 0 && s->btf >= 0 && !bpf(s, BPF_MAP_FREEZE, a);
 }
 
 /* The errno, or 0. Commands that succeed may give descriptors. */

@@ -38,7 +38,8 @@ static int load(enum bpf_prog_type type, const char *text, char *log, size_t log
 	if (asm_parse(&a, text, strlen(text), &raw, &n, &err))
 		test_fail(__FILE__, __LINE__, "%u:%u: %s", err.line, err.column, err.text);
 	else
-		fd = skep_prog_load(engine, &(struct skep_prog){.size = sizeof(struct skep_prog), .type = type, .insns = raw, .n_insns = n, .license = "GPL"}, log, log_size);
+		fd = skep_prog_load(engine, &(struct skep_prog){.size = sizeof(struct skep_prog), .type = type, .insns = raw, .n_insns = n, .license = "GPL",
+					       .flags = type == BPF_PROG_TYPE_SYSCALL ? BPF_F_SLEEPABLE : 0}, log, log_size);
 	arena_close(&a);
 	return fd;
 }
@@ -167,6 +168,57 @@ TEST(a_program_that_needs_a_missing_helper_loads_and_does_not_run)
 	close(prog);
 }
 
+static int run_with(int prog, void *ctx, size_t size, void *memory, size_t lent)
+{
+	struct skep_memory m = {memory, lent, 1};
+	struct skep_run run = {.size = sizeof(run), .ctx = ctx, .ctx_size = size, .memory = &m, .n_memory = memory != NULL};
+
+	return skep_run(engine, prog, &run);
+}
+
+/* Compiled code checks no address: what the verifier let it reach must be there. */
+TEST(a_run_brings_all_that_its_program_reaches)
+{
+	uint64_t ctx[12] = {0}, buffer[2] = {0};
+	int args = load(BPF_PROG_TYPE_RAW_TRACEPOINT, "r0 = *(u64 *)(r1 +88)\nexit", NULL, 0);
+	int far = load(BPF_PROG_TYPE_SYSCALL, "r0 = *(u32 *)(r1 +8960)\nexit", NULL, 0);
+	int writes = load(BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE, "r2 = *(u64 *)(r1 +0)\nr3 = 7\n*(u64 *)(r2 +8) = r3\nr0 = 0\nexit", NULL, 0);
+	int xdp = load(BPF_PROG_TYPE_XDP, "r0 = 2\nexit", NULL, 0);
+
+	REQUIRE(args >= 0 && writes >= 0 && xdp >= 0);
+	CHECK_EQ(run_with(args, ctx, 88, NULL, 0), -EINVAL);
+	CHECK_EQ(run_with(args, ctx, 96, NULL, 0), 0);
+	CHECK_EQ(run_with(args, NULL, 96, NULL, 0), -EINVAL);
+	CHECK_EQ(run_with(far, ctx, sizeof(ctx), NULL, 0), -EINVAL);
+	ctx[0] = (uint64_t)(uintptr_t)buffer;
+	CHECK_EQ(run_with(writes, ctx, sizeof(ctx), NULL, 0), -EINVAL);
+	CHECK_EQ(run_with(writes, ctx, sizeof(ctx), buffer, 8), -EINVAL);
+	CHECK_EQ(run_with(writes, ctx, sizeof(ctx), buffer, 16), 0);
+	CHECK_EQ(buffer[1], 7);
+	CHECK_EQ(run_with(xdp, ctx, sizeof(struct xdp_md), NULL, 0), -EINVAL);
+	close(args), close(far), close(writes), close(xdp);
+}
+
+/* A tail call to a program that reaches further than the run's memory does not happen. */
+TEST(a_tail_call_needs_the_memory_of_its_target)
+{
+	char text[200];
+	uint64_t ctx[1] = {0};
+	uint32_t key = 0;
+	int array = skep_map_create(engine, BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 1, 0), caller;
+	int far = load(BPF_PROG_TYPE_RAW_TRACEPOINT, "r0 = *(u64 *)(r1 +88)\nr0 = 1\nexit", NULL, 0);
+	struct skep_run run = {.size = sizeof(run), .ctx = ctx, .ctx_size = sizeof(ctx)};
+
+	REQUIRE(array >= 0 && far >= 0);
+	snprintf(text, sizeof(text), "r2 = map[fd:%d]\nr3 = 0\ncall bpf_tail_call#12\nr0 = 2\nexit\n", array);
+	caller = load(BPF_PROG_TYPE_RAW_TRACEPOINT, text, NULL, 0);
+	REQUIRE(caller >= 0);
+	CHECK_EQ(skep_map_update(engine, array, &key, &far, 0), 0);
+	CHECK_EQ(skep_run(engine, caller, &run), 0);
+	CHECK_EQ(run.result, 2);
+	close(caller), close(far), close(array);
+}
+
 int main(void)
 {
 	open_engine();
@@ -177,6 +229,8 @@ int main(void)
 	RUN(the_log_says_why_a_program_is_refused);
 	RUN(printed_text_comes_out_of_the_trace_pipe);
 	RUN(a_program_that_needs_a_missing_helper_loads_and_does_not_run);
+	RUN(a_run_brings_all_that_its_program_reaches);
+	RUN(a_tail_call_needs_the_memory_of_its_target);
 	skep_close(engine);
 	return test_end();
 }
