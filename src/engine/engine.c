@@ -49,6 +49,7 @@ int skep_open(struct skep **out, const struct skep_options *opts)
 		k->domain = domain_open(&k->mem, &k->window);
 		err = k->domain ? objects_open(k) : -ENOMEM;
 	}
+	err = err ? err : hooks_open(k);
 	if (err) {
 		skep_close(k);
 		return err;
@@ -64,6 +65,7 @@ void skep_close(struct skep *k)
 	if (!k)
 		return;
 	objects_close(k);
+	hooks_close(k);
 	for (u32 i = 0; i < k->own_types.n; i++) {
 		mem_free(&k->mem, k->own_types.at[i]->fields, (k->own_types.at[i]->fields ? k->own_types.at[i]->ctx.n_fields : 0) * sizeof(struct ctx_field));
 		mem_free(&k->mem, k->own_types.at[i], sizeof(struct own_type));

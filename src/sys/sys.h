@@ -95,6 +95,7 @@ struct skep {
 	struct obj *_Atomic kernel_btf; /* OBJ_BTF; one reference */
 	bool kernel_btf_tried;
 	plain_lock kernel_btf_lock;
+	struct hooks *hooks; /* hook/hooks.h */
 	VEC(struct own_type *) own_types;
 	VEC(struct own_helper *) own_helpers;
 };
@@ -182,6 +183,9 @@ struct cmd_fd {
 const struct cmd_ptr *cmd_pointers(u32 cmd);
 const struct cmd_fd *cmd_descriptors(u32 cmd);
 const struct cmd_info *cmd_infos(u32 *n);
+
+int hooks_open(struct skep *k); /* hook/tasks.c */
+void hooks_close(struct skep *k);
 
 /* hook/: how a program type is run by PROG_TEST_RUN; -ENOTSUPP when it cannot. p is referenced. */
 int hook_test_run(struct skep *k, struct prog *p, struct attr_test_run *attr);

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tasks: the seam between the engine and a door. A door watches processes (by ptrace, seccomp notification, or in a test by hand) and
+ * tells the engine what they do; the engine runs the programs that are attached to it. Everything that is specific to a way of watching
+ * stays on the door's side.
+ *
+ * Ownership: the door owns struct task_door and keeps it until the engine ends or tasks_door(k, NULL). The engine owns every struct task;
+ * one is valid from task_add() to task_remove(). Task functions may be called from any thread; of one task, one event at a time.
+ */
+#ifndef SKEP_TASKS_H
+#define SKEP_TASKS_H
+
+#include "base/base.h"
+
+#include <sys/types.h>
+
+struct skep;
+struct task;
+
+/* ---- tasks ---- */
+
+/* What the engine is told of a task. Ids are as the door's own pid namespace has them. */
+struct task_info {
+	u32 tid, tgid;
+	u32 parent; /* thread group of its real parent; 0: it has none that the door knows */
+	u32 uid, gid, euid, egid;
+	char comm[16];
+	u64 start_ns; /* CLOCK_MONOTONIC */
+	u64 cgroup; /* inode number of its cgroup v2 directory; 0: unknown */
+	u64 pid_ns_dev, pid_ns_ino, mnt_ns_ino; /* of /proc/TID/ns/pid and mnt; 0: unknown */
+	u32 ns_tid, ns_tgid; /* inside of that pid namespace; 0: as tid and tgid */
+	int exit_code; /* as wait(2) encodes it: set before task_event_exit() */
+};
+
+/* Registers of a stopped task: Linux's struct pt_regs of x86-64, which is what PTRACE_GETREGS's struct user_regs_struct begins with. */
+struct task_regs {
+	u64 r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
+};
+
+/* What a door does for the engine. Called during a task_event_*() of that task, by the same thread (needs_changed: by any). Members may be NULL: the
+ * helper that needs one then gives an error. */
+struct task_door {
+	void *ud;
+	/* Bytes copied from the start on (a short count: the rest cannot be accessed), or -errno. */
+	s64 (*read)(void *ud, u32 tid, u64 from, void *to, u64 size);
+	s64 (*write)(void *ud, u32 tid, u64 to, const void *from, u64 size);
+	int (*regs)(void *ud, u32 tid, struct task_regs *out); /* 0 or -errno */
+	int (*signal)(void *ud, u32 tgid, u32 tid, int signal); /* tid 0: the thread group. 0 or -errno */
+	/* task_needs() may give something else now: a link came or went. Called without locks, by the thread that made or broke the link. */
+	void (*needs_changed)(void *ud);
+};
+
+void tasks_door(struct skep *k, const struct task_door *door); /* NULL: none any more */
+
+struct task *task_add(struct skep *k, const struct task_info *info); /* NULL: out of memory, or the tid exists */
+struct task *task_find(struct skep *k, u32 tid); /* NULL: none */
+void task_update(struct skep *k, struct task *t, const struct task_info *info); /* what the door learnt; tid and tgid may change (exec) */
+const struct task_info *task_info(const struct task *t);
+void task_remove(struct skep *k, struct task *t);
+
+/* ---- which events are wanted ---- */
+
+enum { TASK_SYSCALLS = 512 }; /* numbers of x86-64 lie below */
+
+enum task_want {
+	TASK_WANT_EXEC = 1 << 0,
+	TASK_WANT_FORK = 1 << 1,
+	TASK_WANT_EXIT = 1 << 2,
+	TASK_WANT_RENAME = 1 << 3, /* a new comm: by prctl, by a write to /proc, by exec */
+	TASK_WANT_SIGNAL_GENERATE = 1 << 4,
+	TASK_WANT_SIGNAL_DELIVER = 1 << 5,
+};
+
+struct task_needs {
+	u64 version; /* changes with every change of what follows */
+	u32 want; /* enum task_want */
+	u64 enter[TASK_SYSCALLS / 64], exit[TASK_SYSCALLS / 64]; /* a bit per system call whose event is wanted; raw_syscalls: all of them */
+	bool memory; /* some program of these may read the task's memory */
+};
+
+void task_needs(struct skep *k, struct task_needs *out);
+static inline bool task_needs_enter(const struct task_needs *n, u64 nr)
+{
+	return nr < TASK_SYSCALLS && n->enter[nr / 64] >> nr % 64 & 1;
+}
+static inline bool task_needs_exit(const struct task_needs *n, u64 nr)
+{
+	return nr < TASK_SYSCALLS && n->exit[nr / 64] >> nr % 64 & 1;
+}
+
+/* ---- events. What nobody is attached to costs a look at a bit and may be told all the same. ---- */
+
+void task_event_enter(struct skep *k, struct task *t, u64 nr, const u64 args[6]);
+void task_event_exit_syscall(struct skep *k, struct task *t, u64 nr, s64 ret);
+/* After the new program is in place: t has its new tid, comm and credentials. filename: as given to execve(2); old_tid: of the thread that called it. */
+void task_event_exec(struct skep *k, struct task *t, const char *filename, u32 old_tid);
+/* The child was added; neither has run on. */
+void task_event_fork(struct skep *k, struct task *parent, struct task *child);
+/* Before task_remove(). group_dead: it is the last thread. */
+void task_event_exit(struct skep *k, struct task *t, bool group_dead);
+/* Before task_update() tells the new comm. */
+void task_event_rename(struct skep *k, struct task *t, const char comm[16]);
+/* t is the sender. result: 0 delivered, 1 ignored, 2 already pending, 3 overflow, 4 lost (Linux's TRACE_SIGNAL_*). */
+void task_event_signal_generate(struct skep *k, struct task *t, struct task *target, int sig, int err, int code, bool group, int result);
+void task_event_signal_deliver(struct skep *k, struct task *t, int sig, int err, int code, u64 handler, u64 flags);
+
+/*
+ * A client's descriptor of a link or perf event is closed without a call of the engine's: its program goes on running until that is noticed. The descriptor
+ * is readable when there is something to notice (the engine's own: not to be closed; -1: none, ask now and then); every bpf(2) call notices, too.
+ */
+int tasks_closed_fd(struct skep *k);
+void tasks_closed(struct skep *k);
+
+/* ---- files ---- */
+
+/*
+ * The files that clients look for hooks in: tracefs (under /sys/kernel/tracing and /sys/kernel/debug/tracing), /sys/bus/event_source/devices,
+ * /sys/kernel/btf. Only what has something behind it exists.
+ *
+ * 0: *text is the whole contents, *size bytes, to be given back by hook_file_free(). -ENOENT: no such file, and none of the host's may be shown in its
+ * place. -EISDIR: it is a folder: *text lists its entries, one a line, folders with a '/' behind. -ENXIO: not one of the engine's, the host's is good.
+ */
+int hook_file(struct skep *k, const char *path, char **text, size_t *size);
+void hook_file_free(struct skep *k, char *text, size_t size);
+
+#endif
