@@ -128,6 +128,7 @@ enum helper_effects {
 	EFFECT_FUNC_ENTRY = 1 << 24, /* needs the entry of the function that was hit: kprobes, fentry, fexit, fmod_ret */
 	EFFECT_MAY_SLEEP = 1 << 25, /* sleeps where the program may: not in a sleepable program's RCU or preemption section */
 	EFFECT_HOOK_LIST = 1 << 26, /* where helper_hook_ok() says no, Linux says "helper call is not allowed in probe" */
+	EFFECT_LOOKS = 1 << 27, /* reads where it is told, once vm_readable() says that the program may */
 };
 
 /* ---- callbacks.def: functions that helpers and kfuncs call back: what R1 to R5 hold on entry, and what may be returned ---- */

@@ -6,7 +6,7 @@
 int load_compile(struct load *l)
 {
 	struct skep *k = l->k;
-	struct jit_options o = {.host = &k->run_host, .window = &k->window, .poll = k->options.max_insns != 0};
+	struct jit_options o = {.host = &k->run_host, .window = &k->window, .facts = &l->p->facts, .poll = k->options.max_insns != 0};
 	const char *why = NULL;
 	int err;
 

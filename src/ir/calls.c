@@ -239,6 +239,8 @@ static u32 emit(struct builder *b, const struct helper_call *h, const void *fn, 
 	call->kind = IRC_RUNTIME;
 	call->fn = fn;
 	call->calls_back = h->calls_back;
+	call->probes = h->proto->effects & EFFECT_LOOKS;
+	b->f->probes |= call->probes;
 	call->subprog = h->callback;
 	for (u32 i = 0; i < n_first; i++)
 		call->args[call->n_args++] = first[i];
@@ -304,7 +306,7 @@ static u32 call_body(struct builder *b, const struct helper_call *h)
 		b->f->unsupported = h->proto->name;
 		return 0;
 	}
-	if (h->calls_back) { /* callbacks are functions of the program that run->prog says */
+	if (h->calls_back || h->proto->effects & EFFECT_LOOKS) { /* whose functions are called, and whose memory is read: after a tail call's return, another's */
 		v = build_add(b, IR_STORE, 8, b->f->params[0], ir_const(b->f, (u64)(uintptr_t)b->f->prog));
 		b->f->node[v].imm = RUN_FIELD(prog);
 		ir_set_kinds(b->f, v, PTR_RUN);

@@ -68,6 +68,7 @@ struct ir_call {
 	u8 ret_kinds; /* enum ptr_kinds of the result; 0: a number */
 	bool reads_only; /* changes no memory that programs see but what `writes` says */
 	bool calls_back; /* runs functions of the program */
+	bool probes; /* looks which addresses may be read: the run is told where the frame is */
 	u32 subprog; /* SUBPROG; callbacks: the function + 1, 0 unknown */
 	const void *fn;
 	u32 args[6];
@@ -95,6 +96,7 @@ struct ir {
 	bool failed;
 	const char *unsupported; /* what it contains that cannot be compiled */
 	bool poll; /* stop and budget are looked at on back edges */
+	bool probes; /* the program calls helpers that read where they are told, its frames included */
 
 	struct ir_node *node;
 	u32 n_nodes, cap_nodes;
@@ -108,6 +110,7 @@ struct ir {
 	u32 *rpo, n_rpo; /* blocks that can be reached, in reverse postorder */
 	u32 frame_size; /* bytes of stack below r10 that accesses may touch */
 	u64 clear; /* bit i: the eight bytes at r10 - 8 * (i + 1) are cleared on entry */
+	u64 exposed; /* same bits: other code may be given their address; known where `probes` */
 	u32 params[6]; /* nodes; 0: not used */
 	u32 frame;
 	u8 *kinds; /* per node: what it may point to; opt/memory.c */

@@ -14,7 +14,7 @@ struct unit {
 	const struct jit_options *o;
 	struct arena arena;
 	struct mach m; /* carries the code from function to function */
-	u32 *start; /* of functions, in the code */
+	struct code_func *func; /* in the code */
 	struct ir *f; /* per function */
 	const char *why;
 	u32 nodes, slots;
@@ -71,7 +71,7 @@ static void complete(const struct unit *u, u8 *at)
 
 			memcpy(at + s->at, &x, sizeof(x));
 		} else {
-			s32 d = (s32)(u->start[s->subprog] - s->at - 4);
+			s32 d = (s32)(u->func[s->subprog].start - s->at - 4);
 
 			memcpy(at + s->at, &d, sizeof(d));
 		}
@@ -83,9 +83,10 @@ static int install(struct unit *u)
 	struct prog *p = u->p;
 	struct prog_code *c = arena_alloc(&p->arena, sizeof(*c));
 	helper_fn **entry = arena_array(&p->arena, p->n_subprogs, sizeof(*entry));
+	struct code_func *func = arena_array(&p->arena, p->n_subprogs, sizeof(*func));
 	int err;
 
-	if (!c || !entry)
+	if (!c || !entry || !func)
 		return -ENOMEM;
 	err = region_create(u->o->window, &c->region, REGION_PRIVATE, "code", u->m.size, c);
 	if (err)
@@ -98,8 +99,10 @@ static int install(struct unit *u)
 		return err;
 	}
 	for (u32 i = 0; i < p->n_subprogs; i++)
-		entry[i] = (helper_fn *)(uintptr_t)(c->region.base + u->start[i]);
+		entry[i] = (helper_fn *)(uintptr_t)(c->region.base + u->func[i].start);
+	memcpy(func, u->func, p->n_subprogs * sizeof(*func));
 	c->entry = entry;
+	c->func = func;
 	c->size = u->m.size;
 	c->polls = u->o->poll;
 	p->code = c;
@@ -111,9 +114,9 @@ static int compile(struct unit *u)
 	u32 n = u->p->n_subprogs;
 	int err = 0;
 
-	u->start = arena_array(&u->arena, n, sizeof(u32));
+	u->func = arena_array(&u->arena, n, sizeof(*u->func));
 	u->f = arena_array(&u->arena, n, sizeof(*u->f));
-	if (!u->start || !u->f)
+	if (!u->func || !u->f)
 		return -ENOMEM;
 	for (u32 i = 0; i < n && !err; i++)
 		err = build(u, i);
@@ -121,7 +124,7 @@ static int compile(struct unit *u)
 		err = opt_program(u->f, n, u->o->without, u->o->check, u->o->dump, &u->why);
 	for (u32 i = 0; i < n && !err; i++) {
 		err = lower(u, &u->f[i]);
-		u->start[i] = u->m.start;
+		u->func[i] = (struct code_func){u->m.start, u->m.fp, u->m.up, u->f[i].exposed};
 	}
 	return err ? err : install(u);
 }

@@ -98,6 +98,7 @@ struct mach {
 	u8 *code;
 	u32 size, cap;
 	u32 start; /* of this function */
+	u32 fp, up; /* as in struct code_func */
 	struct mach_site *site;
 	u32 n_sites, cap_sites;
 };

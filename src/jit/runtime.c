@@ -44,14 +44,14 @@ static u64 run_map_of(struct run *r, u64 handle, u64 b, u64 c, u64 d, u64 e)
 }
 
 /* A load whose address may be the context or other memory: fields of contexts can load as addresses. */
-static u64 run_ctx_load(struct run *r, u64 addr, u64 b, u64 c, u64 d, u64 e)
+static u64 run_ctx_load(struct run *r, u64 addr, u64 size, u64 c, u64 d, u64 e)
 {
 	u64 v;
 
-	(void)b, (void)c, (void)d, (void)e;
+	(void)c, (void)d, (void)e;
 	if (addr - (u64)(uintptr_t)r->ctx.bytes >= r->ctx.size)
-		return LOAD_AS(u32, (const void *)(uintptr_t)addr);
-	return vm_ctx_load(r, (u32)(addr - (u64)(uintptr_t)r->ctx.bytes), 4, &v) ? 0 : v;
+		return size == 4 ? LOAD_AS(u32, (const void *)(uintptr_t)addr) : LOAD_AS(u64, (const void *)(uintptr_t)addr);
+	return vm_ctx_load(r, (u32)(addr - (u64)(uintptr_t)r->ctx.bytes), (u32)size, &v) ? 0 : v;
 }
 
 static u64 run_poll(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)

@@ -18,6 +18,7 @@ struct frame {
 	u64 *may;
 	struct bytes *out; /* per block */
 	struct bytes needed; /* read, and not written on every path before */
+	struct bytes exposed;
 };
 
 static bool is_access(const struct ir_node *n)
@@ -41,6 +42,15 @@ static void reads(struct frame *s, const struct bytes *now, s64 from, s64 to)
 	add(&b, from, to);
 	for (u32 i = 0; i < WORDS; i++)
 		s->needed.word[i] |= b.word[i] & ~now->word[i];
+}
+
+/* Other code gets the address, and may read there at any time where helpers read what they are told. */
+static void exposes(struct frame *s, const struct bytes *now, s64 from, s64 to)
+{
+	const struct bytes nothing = {0};
+
+	add(&s->exposed, from, to);
+	reads(s, s->f->probes ? &nothing : now, from, to);
 }
 
 /* v = r10 + [*from, *to]; false: it may be any address of the frame */
@@ -82,9 +92,11 @@ static void call(struct frame *s, const struct ir_call *c, struct bytes *now)
 		if (!(s->f->kinds[c->args[i]] & PTR_STACK))
 			continue;
 		if (c->kind == IRC_SUBPROG || c->calls_back || !c->sizes[i] || !bounded(s, c->args[i], &from, &to))
-			reads(s, now, -FRAME, 0);
+			exposes(s, now, -FRAME, 0);
+		else if (c->sizes[i] == IR_TO_TOP)
+			exposes(s, now, from, 0);
 		else
-			reads(s, now, from, c->sizes[i] == IR_TO_TOP ? 0 : to + c->sizes[i]);
+			reads(s, now, from, to + c->sizes[i]);
 	}
 }
 
@@ -100,12 +112,12 @@ static void visit(struct frame *s, u32 v, struct bytes *now)
 	}
 	if (!is_access(n)) {
 		if ((n->op == IR_PHI || n->op == IR_SELECT || n->op == IR_RETURN) && f->kinds[n->op == IR_RETURN ? n->arg[0] : v] & PTR_STACK)
-			reads(s, now, -FRAME, 0);
+			exposes(s, now, -FRAME, 0);
 		return;
 	}
 	for (u32 k = 1; k < n->n; k++)
 		if (f->kinds[n->arg[k]] & PTR_STACK)
-			reads(s, now, -FRAME, 0);
+			exposes(s, now, -FRAME, 0);
 	if (!(f->kinds[n->arg[0]] & PTR_STACK))
 		return;
 	if (!bounded(s, n->arg[0], &from, &to))
@@ -186,8 +198,13 @@ void opt_frame(struct ir *f)
 			s.out[b] = now;
 		}
 	}
-	f->clear = 0;
-	for (s64 at = -FRAME; at < 0; at += 8)
-		if (at >= -(s64)ALIGN_UP(f->frame_size, 8) && s.needed.word[(at + FRAME) / 64] >> ((at + FRAME) % 64) & 0xff)
+	f->clear = f->exposed = 0;
+	for (s64 at = -(s64)ALIGN_UP(f->frame_size, 8); at < 0; at += 8) {
+		u32 word = (u32)(at + FRAME) / 64, bit = (u32)(at + FRAME) % 64;
+
+		if (s.needed.word[word] >> bit & 0xff)
 			f->clear |= 1ull << (-at / 8 - 1);
+		if (f->probes && s.exposed.word[word] >> bit & 0xff)
+			f->exposed |= 1ull << (-at / 8 - 1);
+	}
 }

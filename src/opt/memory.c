@@ -229,15 +229,32 @@ static void load_packet_address(struct ir *f, u32 v, u32 kind)
 	n->aux = PTR_PACKET;
 }
 
+/* No run has the object: NULL where that is one of its values; a program that relies on it has no hook to run on. */
+static void load_pointer(struct ir *f, u32 v, const struct ctx_field *field)
+{
+	struct ir_node *n = &f->node[v];
+
+	if (!(field->access & CTX_MAYBE_NULL))
+		f->unsupported = "a field of the context that is a pointer which no run has";
+	n->op = OP_MOV;
+	n->width = 64;
+	n->arg[0] = ir_const(f, 0);
+	n = &f->node[v];
+	n->n = 1;
+	n->imm = 0;
+	n->flags = n->kinds = 0;
+	n->known = false;
+}
+
 static void load_either(struct ir *f, u32 v)
 {
-	u32 c = ir_call(f), addr = f->node[v].arg[0];
+	u32 c = ir_call(f), addr = f->node[v].arg[0], width = f->node[v].width, size = ir_const(f, width);
 	struct ir_node *n;
 
 	if (f->node[v].imm)
 		addr = before(f, v, (enum ir_op)OP_ADD, 64, addr, ir_const(f, (u64)f->node[v].imm));
-	f->call[c] = (struct ir_call){.kind = IRC_RUNTIME, .n_args = 2, .fn = (const void *)(uintptr_t)ir_runtime()->ctx_load,
-				      .reads_only = true, .ret_kinds = PTR_PACKET, .args = {f->params[0], addr}, .sizes = {0, 4}};
+	f->call[c] = (struct ir_call){.kind = IRC_RUNTIME, .n_args = 3, .fn = (const void *)(uintptr_t)ir_runtime()->ctx_load, .reads_only = true,
+				      .ret_kinds = width == 8 ? PTR_LOADED : PTR_PACKET, .args = {f->params[0], addr, size}, .sizes = {0, width}};
 	n = &f->node[v];
 	n->op = IR_CALL;
 	n->width = 64;
@@ -266,16 +283,14 @@ void opt_context(struct ir *f)
 			if (n->op != IR_LOAD || !(n->kinds & PTR_CTX))
 				continue;
 			field = n->kinds == PTR_CTX ? field_of(f, n) : NULL;
-			if (n->width == 8 && pointers && (n->kinds != PTR_CTX || (field && field->kind == CTX_POINTER)))
-				f->unsupported = "a field of the context that is a pointer";
-			if (n->width != 4 || !any)
-				continue;
 			if (n->kinds != PTR_CTX) {
-				load_either(f, v);
-				continue;
-			}
-			if (is_address_field(field))
+				if ((n->width == 4 && any) || (n->width == 8 && pointers))
+					load_either(f, v);
+			} else if (is_address_field(field)) {
 				load_packet_address(f, v, field->kind);
+			} else if (field && field->kind == CTX_POINTER) {
+				load_pointer(f, v, field);
+			}
 		}
 	opt_kinds(f);
 }

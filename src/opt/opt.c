@@ -67,10 +67,15 @@ static int one(struct ir *f, u32 without, bool check, struct text *dump, const c
 
 int opt_program(struct ir *f, u32 n, u32 without, bool check, struct text *dump, const char **why)
 {
+	bool probes = false;
 	int err = 0;
 
 	for (u32 i = 0; i < n && !err; i++)
 		err = look(&f[i], "build", check, dump, why);
+	for (u32 i = 0; i < n; i++)
+		probes |= f[i].probes;
+	for (u32 i = 0; i < n; i++)
+		f[i].probes = probes;
 	if (!err && !opt_kinds_of_program(f, n))
 		err = -ENOMEM;
 	for (u32 i = 0; i < n && !err; i++)

@@ -3,7 +3,10 @@
  * What the verifier knows about a program and the compiler may use: per slot, edges that no run takes, and what an access may
  * reach. All of it may be absent; the compiler is right without.
  *
- * Ownership: whoever fills it owns it, for the time of the compilation.
+ * Both hold for every run, on pruned paths too: a comparison decides only by what pruning compares (precise numbers, kinds of pointers), and the
+ * kind of a pointer is compared always. Ranges would not hold, and have no place here.
+ *
+ * Ownership: it lies in the program's arena.
  */
 #ifndef SKEP_FACTS_H
 #define SKEP_FACTS_H

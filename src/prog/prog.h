@@ -12,6 +12,7 @@
 #include "btf/btf.h"
 #include "isa/isa.h"
 #include "map/map.h"
+#include "prog/facts.h"
 
 struct obj;
 
@@ -83,6 +84,8 @@ struct prog {
 	u32 reach[PROG_REACHES]; /* bytes: how far its accesses go; a run brings as much */
 	bool needs_slot; /* uses per-CPU data, reclaimable objects or locks: a run takes a run slot */
 
+	struct prog_facts facts; /* of the verifier; empty when it did not look */
+
 	_Atomic u64 run_count, run_ns;
 
 	/* Compiled form; NULL: interpreted. entry: code of every function, called with the run and R1 to R5. */
@@ -97,12 +100,18 @@ static inline const char *prog_name(const struct prog *p)
 }
 
 struct run;
+struct code_func { /* of one function */
+	u32 start; /* in the region */
+	u32 fp, up; /* from the stack pointer while it calls: to r10, to its return address */
+	u64 stack; /* bit i: other code may be given the address of the eight bytes at r10 - 8 * (i + 1); they never hold anything but the program's data */
+};
 struct prog_code {
 	u64 (*const *entry)(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e);
 	struct region region;
 	u32 size; /* bytes */
 	u64 compile_ns;
 	bool polls; /* looks at budget and stop */
+	const struct code_func *func; /* in the order of subprograms and of addresses */
 };
 
 /* From calls and function pointers. -EINVAL: a jump leaves its function, or one runs off its end; -E2BIG: too many. */

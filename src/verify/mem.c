@@ -147,6 +147,7 @@ int mem_atomic(struct verifier *v, const struct insn *in)
 			return err;
 	}
 	type = r->type;
+	note_access(v, r);
 	/* It is a load, and a store of something else. */
 	err = mem_access(v, v->insn, in->dst, in->off, in->width, MEM_READ, -1, true, false);
 	if (!err && load >= 0)

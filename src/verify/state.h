@@ -219,6 +219,7 @@ static inline struct frame *cur_frame(const struct state *s)
 struct insn_aux {
 	bool prune_point, jump_point, force_checkpoint, calls_callback, jump_target, is_iter_next, seen, nospec, nospec_result;
 	u8 facts; /* enum insn_facts */
+	u8 access; /* loads, stores, atomics: enum ptr_kinds of the address, over all paths */
 	u8 fastcall; /* part of a fastcall pattern (spill or fill); calls: number of pairs */
 	u16 live_in; /* registers that may be read from here on */
 	u32 loop; /* smallest loop around it, 0: none or not looked for */
@@ -497,6 +498,7 @@ void stack_indirect(struct verifier *v, const struct frame *f, s32 min, s32 max)
 
 /* ---- walk.c ---- */
 int note_pointer_kind(struct verifier *v, u32 type, bool trust_may_differ); /* the instruction accesses memory through that kind */
+void note_access(struct verifier *v, const struct reg *r); /* before it: where to */
 int walk(struct verifier *v); /* all paths from v->cur at v->insn on */
 
 /* ---- cfg.c ---- */

@@ -194,6 +194,26 @@ static int walk_globals(struct verifier *v)
 	return 0;
 }
 
+/* What the compiler may use, once everything was walked. */
+static int tell_facts(struct verifier *v)
+{
+	struct prog *p = v->prog;
+	u8 *insns, *access;
+
+	if (v->opts->mode != VERIFY_SAFE || p->facts.insns)
+		return 0;
+	insns = arena_alloc(&p->arena, v->n);
+	access = arena_alloc(&p->arena, v->n);
+	if (!insns || !access)
+		return reject(v, REJECT_MEMORY, "out of memory");
+	for (u32 i = 0; i < v->n; i++) {
+		insns[i] = v->aux[i].facts;
+		access[i] = v->aux[i].access;
+	}
+	p->facts = (struct prog_facts){insns, access};
+	return 0;
+}
+
 static void tell_stats(struct verifier *v, u64 started)
 {
 	struct verify_stats *s = &v->result->stats;
@@ -219,6 +239,7 @@ int verify_program(struct prog *p, const struct verify_options *opts, struct tex
 		walk_globals,	 /* and of each global function that is called */
 		cfg_stack_depth, /* the stack of every chain of calls */
 		tail_calls_masked,
+		tell_facts,
 	};
 	struct verifier *v = mem_alloc(p->mem, sizeof(*v));
 	u64 started = os_clock_ns(CLOCK_MONOTONIC);

@@ -6,7 +6,7 @@
  * whose trip bound is proved, and has limits of its own. A program runs on VERIFY_SAFE; VERIFY_LINUX is what is reported as the kernel's verdict.
  *
  * Ownership: the caller owns the program and the log; all memory of a verification lies in one arena, gone when verify_program() returns. What
- * it leaves behind (struct verify_result, facts) is in the program's arena.
+ * it leaves behind (struct verify_result, the program's facts) is in the program's arena.
  */
 #ifndef SKEP_VERIFY_H
 #define SKEP_VERIFY_H

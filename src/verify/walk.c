@@ -86,6 +86,26 @@ static bool kind_is_exclusive(u32 type)
 	}
 }
 
+/* What it may point into when the program runs, for the optimizer. */
+static u8 reaches(const struct verifier *v, const struct reg *r)
+{
+	switch (reg_base(r->type)) {
+	case R_CTX: return PTR_CTX;
+	case R_STACK: return r->frame == v->cur->n_frames - 1 ? PTR_STACK : PTR_CALLER;
+	case R_PACKET:
+	case R_PACKET_META: return PTR_PACKET;
+	case R_MAP_VALUE: return PTR_MAP;
+	case R_MAP_KEY: return PTR_MAP | PTR_OTHER; /* keys of arrays are the helper's */
+	case R_MEM: return r->type & R_RINGBUF ? PTR_MAP : PTR_ANY; /* arguments of global functions are anybody's, slices the program's buffers */
+	default: return PTR_OTHER;
+	}
+}
+
+void note_access(struct verifier *v, const struct reg *r)
+{
+	v->aux[v->insn].access |= reaches(v, r);
+}
+
 int note_pointer_kind(struct verifier *v, u32 type, bool trust_may_differ)
 {
 	u32 *seen = &v->aux[v->insn].ptr_type;
@@ -112,6 +132,7 @@ static int walk_load(struct verifier *v, const struct insn *in, bool strict)
 	if (err)
 		return err;
 	type = reg_of(v, in->src)->type;
+	note_access(v, reg_of(v, in->src));
 	err = mem_access(v, v->insn, in->src, in->off, in->width, MEM_READ, in->dst, strict, in->op == OP_LDXS);
 	return err ? err : note_pointer_kind(v, type, true);
 }
@@ -126,6 +147,7 @@ static int walk_store(struct verifier *v, const struct insn *in, bool strict)
 	if (err)
 		return err;
 	type = reg_of(v, in->dst)->type;
+	note_access(v, reg_of(v, in->dst));
 	err = mem_access(v, v->insn, in->dst, in->off, in->width, MEM_WRITE, reg ? in->src : -1, strict, false);
 	return err ? err : note_pointer_kind(v, type, false);
 }

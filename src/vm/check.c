@@ -57,16 +57,47 @@ struct map *vm_map(const struct run *r, u64 handle)
 	return m && map_handle(m) == handle ? m : NULL;
 }
 
+/* Of the program's stack in a native frame: are these bytes what others may be given the address of? */
+static bool exposed(const struct code_func *f, u64 sp, u64 addr, u64 size)
+{
+	u64 below = sp + f->fp - addr; /* bytes from addr up to r10 */
+
+	if (below > RUN_STACK || size > below)
+		return false;
+	for (u64 word = (below - size) / 8; word <= (below - 1) / 8; word++)
+		if (!(f->stack >> word & 1))
+			return false;
+	return true;
+}
+
+/* Compiled code's frames lie between those of other code, which no program may see: from the innermost outwards, as far as the program's own reach. */
+static bool native_stack_ok(const struct run *r, u64 addr, u64 size)
+{
+	const struct prog_code *c = r->prog->code;
+
+	for (const struct run_frames *at = c ? &r->frames : NULL; at; at = at->up)
+		for (u64 sp = at->sp; sp;) {
+			u64 pc = LOAD_AS(u64, (const void *)(uintptr_t)(sp - 8)) - (u64)(uintptr_t)c->region.base;
+			u32 i = r->prog->n_subprogs;
+
+			if (pc >= c->size)
+				break;
+			while (i && c->func[i - 1].start > pc)
+				i--;
+			if (exposed(&c->func[i - 1], sp, addr, size))
+				return true;
+			sp += c->func[i - 1].up + 8;
+		}
+	return false;
+}
+
 static bool stack_ok(const struct run *r, u64 addr, u64 size)
 {
 	const struct vm *vm = r->vm;
 	u64 off;
 
-	if (!vm) { /* frames of compiled code lie between its caller's and this one */
-		u64 low = (u64)(uintptr_t)__builtin_frame_address(0);
-
-		return addr > low && addr < r->stack_top && size <= r->stack_top - addr;
-	}
+	if (!vm)
+		return native_stack_ok(r, addr, size);
 	off = addr - (u64)(uintptr_t)vm->stack;
 	if (off >= (u64)vm->depth * VM_STRIDE)
 		return false;
@@ -190,6 +221,10 @@ int vm_ctx_load(struct run *r, u32 off, u32 size, u64 *out)
 		const u8 *at = r->ctx.bytes + off;
 
 		*out = size == 1 ? *at : size == 2 ? LOAD_AS(u16, at) : size == 4 ? LOAD_AS(u32, at) : LOAD_AS(u64, at);
+		return 0;
+	}
+	if (f->kind == CTX_POINTER && f->access & CTX_MAYBE_NULL) { /* no run has such an object */
+		*out = 0;
 		return 0;
 	}
 	if (f->kind == CTX_POINTER || !p)

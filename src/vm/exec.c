@@ -577,7 +577,7 @@ int vm_run(struct run *r, u64 *result)
 		if (first->code->polls && !r->stop)
 			r->stop = &never;
 		r->vm = NULL;
-		r->stack_top = (u64)(uintptr_t)__builtin_frame_address(0);
+		r->frames = (struct run_frames){0};
 		*result = first->code->entry[0](r, args[0], args[1], 0, 0, 0);
 	} else {
 		err = interpret(r, first, args, r->ctx.has_second ? 2 : 1, result);
@@ -596,8 +596,11 @@ int vm_call(struct run *r, u32 insn, const u64 args[5], u64 *result)
 
 	if (!vm) { /* compiled */
 		const struct subprog *f = subprog_at(r->prog, insn);
+		const struct run_frames up = r->frames;
 
+		r->frames = (struct run_frames){.up = &up};
 		*result = r->prog->code->entry[f - r->prog->subprogs](r, args[0], args[1], args[2], args[3], args[4]);
+		r->frames = up;
 		return unlikely(r->fault.code) ? -EFAULT : 0;
 	}
 	pc = vm->pc;

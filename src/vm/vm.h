@@ -98,6 +98,13 @@ struct run_record {
 	u64 size;
 };
 
+/* Where compiled code's frames are, for helpers that look whether an address may be read: written before each call of such a helper, and of one that
+ * calls functions of the program back. Frames that wait for such a callback hang on `up`. */
+struct run_frames {
+	u64 sp; /* of the function that calls; its return address lies below */
+	const struct run_frames *up;
+};
+
 enum { RUN_FRAMES = 8, RUN_STACK = 512, RUN_TAIL_CALLS = 33, RUN_SPANS = 8, RUN_RECORDS = 16, RUN_INNER = 64 };
 
 struct run {
@@ -121,7 +128,7 @@ struct run {
 	const struct run_watch *watch; /* optional */
 	void *vm; /* the interpreter's private state for this run; NULL: compiled code runs */
 	bool interpreted; /* compiled code is not used */
-	u64 stack_top; /* compiled code's frames lie below */
+	struct run_frames frames; /* compiled code runs */
 	u64 rng;
 	const struct helper_proto *own; /* the embedder's helper that is being called */
 	struct run_task task; /* filled by host->task() on first use */
@@ -144,7 +151,7 @@ int vm_stopped(struct run *r);
 int vm_ctx_load(struct run *r, u32 off, u32 size, u64 *out);
 /* Is [addr, addr + size) memory that this run may read (write)? Fills r->fault and returns -EFAULT if not. */
 int vm_check(struct run *r, u64 addr, u64 size, bool write);
-/* Same, without a fault: for the probe family. */
+/* Same, without a fault: for helpers with EFFECT_LOOKS, at whose calls compiled code says where its frames are. */
 bool vm_readable(struct run *r, u64 addr, u64 size);
 void vm_fault(struct run *r, enum fault_code code, u64 address, u32 size, const char *fmt, ...) PRINTF_LIKE(5, 6);
 

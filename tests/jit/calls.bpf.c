@@ -275,3 +275,132 @@ SEC("tc") int fields(struct __sk_buff *skb)
 		return 1;
 	return (int)(*(u32 *)(data + 16) ^ skb->mark ^ skb->cb[1]);
 }
+
+SEC("tc") int no_socket(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	return (int)(sk ? sk->family : 77 + d.steps);
+}
+
+/* ---- the stack, read as any memory ---- */
+
+#define MARK 0x5a5a5a5a5a5a5a5aull
+
+static __attribute__((always_inline)) u64 frame_pointer(void)
+{
+	u64 fp;
+
+	asm volatile("%0 = r10" : "=r"(fp));
+	return fp;
+}
+
+static __attribute__((noinline)) u64 read_at(const u64 *addr)
+{
+	u64 y = 1;
+
+	return bpf_probe_read_kernel(&y, sizeof(y), addr) ? 99 : y;
+}
+
+SEC("xdp") int probe_own(struct xdp_md *ctx)
+{
+	u64 x[3] = {MARK, d.steps + 2, 3}, y = 0;
+	long err = bpf_probe_read_kernel(&y, sizeof(y), &x[1]);
+
+	return (int)(err * 1000 + y);
+}
+
+SEC("xdp") int probe_caller(struct xdp_md *ctx)
+{
+	u64 x[2] = {MARK, d.steps + 7}, y = read_at(&x[1]);
+
+	return (int)(y * 1000 + (read_at(&x[0]) == MARK));
+}
+
+static long probe_each(u32 i, void *ctx)
+{
+	struct state *s = ctx;
+	u64 y = 0;
+
+	if (!bpf_probe_read_kernel(&y, sizeof(y), &s->values[i & 15]))
+		s->sum += y * (i + 1);
+	s->steps += read_at(&s->values[(i + 1) & 15]);
+	return 0;
+}
+
+SEC("xdp") int probe_from_callback(struct xdp_md *ctx)
+{
+	struct state s = {.sum = d.sum};
+
+	for (int i = 0; i < 16; i++)
+		s.values[i] = d.values[i] + (u64)i;
+	bpf_loop(40, probe_each, &s, 0);
+	return (int)(s.sum * 3 + s.steps);
+}
+
+struct seen {
+	u64 from, words, foreign;
+};
+
+static long probe_word(u32 i, void *ctx)
+{
+	struct seen *s = ctx;
+	u64 y = 0;
+
+	if (bpf_probe_read_kernel(&y, sizeof(y), (void *)(s->from + 8 * (i & 511))))
+		return 0;
+	s->words++;
+	s->foreign += y != 0 && y != MARK;
+	return 0;
+}
+
+/* Above the outermost frame, and below its 512 bytes, there is nothing for a program: return addresses, saved registers, other functions' values. */
+SEC("xdp") int one_around(struct xdp_md *ctx)
+{
+	u64 x[4] = {MARK, MARK, MARK, MARK}, fp = frame_pointer(), words = 0, y;
+
+	for (int i = 0; i < 200; i++)
+		words += !bpf_probe_read_kernel(&y, sizeof(y), (void *)(fp + 4 * i));
+	for (int i = 0; i < 200; i++)
+		words += !bpf_probe_read_kernel(&y, sizeof(y), (void *)(fp - 520 - 4 * i));
+	return (int)(words * 1000 + (read_at(&x[2]) == MARK));
+}
+
+static __attribute__((noinline)) int probe_all(const u64 *marks)
+{
+	struct seen s = {.from = frame_pointer()}; /* above lies the caller's, or what is refused */
+
+	bpf_loop(300, probe_word, &s, 0);
+	return (int)s.foreign + (read_at(marks) == MARK ? 0 : 50);
+}
+
+SEC("xdp") int one_upwards(struct xdp_md *ctx)
+{
+	u64 x[8] = {MARK, MARK, MARK, MARK, MARK, MARK, MARK, MARK};
+
+	return probe_all(&x[3]) + 1;
+}
+
+SEC("xdp") int probe_text(struct xdp_md *ctx)
+{
+	char text[8] = "abcd", out[16] = {0};
+	u64 args[1] = {(u64)text};
+	long n = bpf_snprintf(out, sizeof(out), "<%s>", args, sizeof(args));
+
+	return (int)(n * 1000 + out[1] + out[5]);
+}
+
+/* What a program that was tail called has is not what its caller has. */
+SEC("xdp") int probe_after_tail(struct xdp_md *ctx)
+{
+	u32 key = 2;
+	u64 *v, y = 0;
+	int a = leave(ctx, 1);
+	long err;
+
+	v = bpf_map_lookup_elem(&array, &key);
+	if (!v)
+		return 1;
+	err = bpf_probe_read_kernel(&y, sizeof(y), v);
+	return (int)(a * 100 + err * 10) ^ (int)y;
+}

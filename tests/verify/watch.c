@@ -41,6 +41,10 @@ struct kept {
 	const struct prog *prog;
 	struct snap **at[WAYS]; /* by instruction; NULL: not kept */
 	struct arena arena;
+	struct {
+		const struct vm_frame *frame; /* of the jump executed last; NULL: another instruction was */
+		u32 pc;
+	} jump;
 };
 
 struct watch {
@@ -356,6 +360,62 @@ static void tell(struct watch *w, const struct compared *c, u32 way, u32 insn, c
 	text_close(&t);
 }
 
+/* ---- facts ---- */
+
+static void broken(struct watch *w, u32 insn, const char *what)
+{
+	if (!w->stats.violations++)
+		snprintf(w->text, sizeof(w->text), "facts: insn %u: %s", insn, what);
+}
+
+static u32 kind_of_address(const struct run *r, u64 addr)
+{
+	const struct vm *vm = r->vm;
+	const struct packet *p = r->ctx.packet;
+
+	if (addr - (u64)(uintptr_t)vm->stack < sizeof(vm->stack))
+		return addr < vm->frame->fp && addr >= vm->frame->fp - RUN_STACK ? PTR_STACK : PTR_CALLER;
+	if (addr - (u64)(uintptr_t)r->ctx.bytes < r->ctx.size)
+		return PTR_CTX;
+	if (p && addr >= (u64)(uintptr_t)p->head && addr < (u64)(uintptr_t)p->end)
+		return PTR_PACKET;
+	return window_find(r->host->window, (const void *)(uintptr_t)addr) ? PTR_MAP : PTR_OTHER;
+}
+
+/* The jump before led here. */
+static void edge(struct watch *w, struct kept *k, const struct vm *vm)
+{
+	const struct insn *in = &k->prog->insns[k->jump.pc];
+	u8 facts = k->prog->facts.insns[k->jump.pc];
+
+	if (k->jump.frame != vm->frame || (u32)in->target == k->jump.pc + 1)
+		return;
+	w->stats.edges += facts != (FACT_SEEN | FACT_TAKEN | FACT_FALLS);
+	if (!(facts & (vm->pc == (u32)in->target ? FACT_TAKEN : FACT_FALLS)))
+		broken(w, k->jump.pc, vm->pc == (u32)in->target ? "the jump is taken, which no path did" : "the jump is not taken, which no path did");
+}
+
+static void facts_hold(struct watch *w, struct kept *k, const struct run *r)
+{
+	const struct vm *vm = r->vm;
+	const struct insn *in = &k->prog->insns[vm->pc];
+	u32 class = op_table[in->op].class, access = k->prog->facts.access[vm->pc], kind;
+	bool from = in->op == OP_LDX || in->op == OP_LDXS || in->op == OP_LOAD_ACQ;
+
+	if (k->jump.frame)
+		edge(w, k, vm);
+	k->jump.frame = class == OPS_JMP ? vm->frame : NULL;
+	k->jump.pc = vm->pc;
+	if (!(k->prog->facts.insns[vm->pc] & FACT_SEEN))
+		broken(w, vm->pc, "is executed, and no path reaches it");
+	if (!from && in->op != OP_STX && in->op != OP_ST && in->op != OP_STORE_REL && in->op != OP_CMPXCHG && class != OPS_ATOMIC)
+		return;
+	w->stats.accesses += access != PTR_ANY;
+	kind = kind_of_address(r, vm->frame->reg[from ? in->src : in->dst] + (u64)(s64)in->off);
+	if (!(access & kind))
+		broken(w, vm->pc, "reaches memory of a kind that no path did");
+}
+
 static void step(void *ud, const struct run *r)
 {
 	struct watch *w = ud;
@@ -368,6 +428,8 @@ static void step(void *ud, const struct run *r)
 	if (!k)
 		return;
 	w->stats.steps++;
+	if (k->prog->facts.insns)
+		facts_hold(w, k, r);
 	for (u32 way = 0; way < WAYS; way++) {
 		struct compared c = {.w = w, .run = r, .all = ways[way].all};
 		const struct snap *s = k->at[way] ? k->at[way][vm->pc] : NULL;

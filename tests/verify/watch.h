@@ -7,6 +7,9 @@
  *
  * What is compared: whatever pruning may not give up. By default that is pointers, maps and what is precise;
  * where all scalars are precise, every number, linked scalars and the stack as well.
+ *
+ * The facts that the verification at load left for the compiler are held against the run as well: an edge
+ * that no path takes is not taken, and an address is of a kind that was seen there.
  */
 #ifndef TESTS_VERIFY_WATCH_H
 #define TESTS_VERIFY_WATCH_H
@@ -19,6 +22,7 @@ struct watch_stats {
 	u64 programs, states, steps, compared; /* compared: values of registers and stack slots that were held
 						  against a bound or a pointer's kind */
 	u64 skipped; /* verifications whose states were too many to keep, or that did not end */
+	u64 edges, accesses; /* that facts say something about */
 	u64 violations;
 };
 

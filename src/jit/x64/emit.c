@@ -430,6 +430,8 @@ static void emit_call(struct emit *e, const struct mach_ins *i)
 		x64_source(e, &v[k], c->args[k]);
 	}
 	x64_parallel(e, v, c->n_args);
+	if (c->probes || c->calls_back)
+		x64_rm(e->m, 0x89, true, RSP, (struct x64_mem){(u8)e->m->target->arg[0], NO_REG, 1, (s32)offsetof(struct run, frames.sp)}, 0, false, 0);
 	if (c->kind == IRC_SUBPROG) {
 		x64_byte(e->m, 0xe8);
 		mach_site(e->m, e->m->size, c->subprog);
@@ -508,6 +510,8 @@ static void prologue(struct emit *e)
 		e->frame += 8; /* the return address: calls are made with an aligned stack */
 	if (e->frame)
 		x64_alui(m, ALU_SUB, true, RSP, (s32)e->frame);
+	m->fp = e->fp;
+	m->up = e->frame + 8 * n;
 	clear_frame(e);
 }
 
