@@ -4,11 +4,9 @@
  * file is another. Texts and bytes in it come from the disassembler and the encoder.
  */
 #include "isa/isa.h"
-#include "test.h"
+#include "page.h"
 
 #include <ctype.h>
-
-#define FILE_NAME SOURCE "/docs/instructions.md"
 
 static const char head[] =
 	"# Instructions\n\n"
@@ -196,43 +194,20 @@ TEST(every_operation_is_documented)
 	}
 }
 
-TEST(committed_file_is_current)
+static const struct page page = {"instructions.md", "isa/t-isa-docs", document};
+
+TEST(the_committed_page_is_current)
 {
-	FILE *f = fopen(FILE_NAME, "r");
-	static char committed[65536];
-	struct text t;
-	size_t n;
-
-	REQUIRE(f);
-	n = fread(committed, 1, sizeof(committed) - 1, f);
-	committed[n] = 0;
-	fclose(f);
-	text_open(&t, &mem_libc);
-	document(&t);
-	if (strcmp(committed, text_str(&t)))
-		test_fail(__FILE__, __LINE__, "docs/instructions.md is stale: run build/tests/isa/t-isa-docs --write");
-	text_close(&t);
-}
-
-static int write_file(void)
-{
-	FILE *f = fopen(FILE_NAME, "w");
-	struct text t;
-
-	if (!f)
-		return perror(FILE_NAME), 1;
-	text_open(&t, &mem_libc);
-	document(&t);
-	fputs(text_str(&t), f);
-	text_close(&t);
-	return fclose(f) != 0;
+	page_check(&page);
 }
 
 int main(int argc, char **argv)
 {
-	if (argc == 2 && !strcmp(argv[1], "--write"))
-		return write_file();
+	int status;
+
+	if (page_asked(&page, argc, argv, &status))
+		return status;
 	RUN(every_operation_is_documented);
-	RUN(committed_file_is_current);
+	RUN(the_committed_page_is_current);
 	return test_end();
 }

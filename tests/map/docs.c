@@ -5,9 +5,7 @@
  */
 #include "map/map.h"
 
-#include "../test.h"
-
-#define FILE_NAME SOURCE "/docs/maps.md"
+#include "../page.h"
 
 static const char head[] =
 	"# Maps\n\n"
@@ -125,43 +123,20 @@ TEST(every_trait_is_documented)
 	CHECK(n >= 15);
 }
 
-TEST(committed_file_is_current)
+static const struct page page = {"maps.md", "map/t-map-docs", document};
+
+TEST(the_committed_page_is_current)
 {
-	FILE *f = fopen(FILE_NAME, "r");
-	static char committed[65536];
-	struct text t;
-	size_t n;
-
-	REQUIRE(f);
-	n = fread(committed, 1, sizeof(committed) - 1, f);
-	committed[n] = 0;
-	fclose(f);
-	text_open(&t, &mem_libc);
-	document(&t);
-	if (strcmp(committed, text_str(&t)))
-		test_fail(__FILE__, __LINE__, "docs/maps.md is stale: run build/tests/map/t-map-docs --write");
-	text_close(&t);
-}
-
-static int write_file(void)
-{
-	FILE *f = fopen(FILE_NAME, "w");
-	struct text t;
-
-	if (!f)
-		return perror(FILE_NAME), 1;
-	text_open(&t, &mem_libc);
-	document(&t);
-	fputs(text_str(&t), f);
-	text_close(&t);
-	return fclose(f) != 0;
+	page_check(&page);
 }
 
 int main(int argc, char **argv)
 {
-	if (argc == 2 && !strcmp(argv[1], "--write"))
-		return write_file();
+	int status;
+
+	if (page_asked(&page, argc, argv, &status))
+		return status;
 	RUN(every_trait_is_documented);
-	RUN(committed_file_is_current);
+	RUN(the_committed_page_is_current);
 	return test_end();
 }

@@ -3,9 +3,8 @@
  * file is another. */
 #include "abi/abi.h"
 
-#include "../test.h"
+#include "../page.h"
 
-#define FILE_NAME SOURCE "/docs/helpers.md"
 #define HEADER	  "| id | name | arguments | program types | | since Linux | what it does |\n| --- | --- | --- | --- | --- | --- | --- |\n"
 
 static const char *arg_text(u32 arg)
@@ -65,7 +64,6 @@ static void rows(struct text *t, bool runs)
 
 static void write_all(struct text *t)
 {
-	text_open(t, &mem_libc);
 	text_add(t, "# Helpers\n\n"
 		    "<!-- Written by `build/tests/vm/t-vm-docs --write` from src/abi/helpers.def: do not edit. -->\n\n"
 		    "What each does in full is in bpf-helpers(7); bounds and errors are Linux 6.18's. The second table has the helpers that are\n"
@@ -75,22 +73,11 @@ static void write_all(struct text *t)
 	rows(t, false);
 }
 
+static const struct page page = {"helpers.md", "vm/t-vm-docs", write_all};
+
 TEST(the_committed_page_is_current)
 {
-	char have[65536];
-	struct text t;
-	size_t n = 0;
-	FILE *f = fopen(FILE_NAME, "r");
-
-	write_all(&t);
-	if (f) {
-		n = fread(have, 1, sizeof(have) - 1, f);
-		fclose(f);
-	}
-	have[n] = 0;
-	if (strcmp(have, text_str(&t)))
-		test_fail(__FILE__, __LINE__, "docs/helpers.md is not what the tables say: run build/tests/vm/t-vm-docs --write");
-	text_close(&t);
+	page_check(&page);
 }
 
 TEST(rows_are_in_the_order_of_their_ids)
@@ -113,16 +100,10 @@ TEST(rows_are_in_the_order_of_their_ids)
 
 int main(int argc, char **argv)
 {
-	if (argc > 1 && !strcmp(argv[1], "--write")) {
-		struct text t;
-		FILE *f = fopen(FILE_NAME, "w");
+	int status;
 
-		write_all(&t);
-		if (!f || fputs(text_str(&t), f) < 0 || fclose(f))
-			return 1;
-		text_close(&t);
-		return 0;
-	}
+	if (page_asked(&page, argc, argv, &status))
+		return status;
 	RUN(the_committed_page_is_current);
 	RUN(rows_are_in_the_order_of_their_ids);
 	return test_end();
