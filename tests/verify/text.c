@@ -2,17 +2,6 @@
 /* Registers in the words of the kernel's log: what Linux 6.18 prints. */
 #include "random.h"
 
-static struct scalar between(u64 lo, u64 hi)
-{
-	struct scalar s;
-
-	scalar_set_unknown(&s);
-	s.umin = lo;
-	s.umax = hi;
-	scalar_sync(&s);
-	return s;
-}
-
 static struct scalar signed_between(s64 lo, s64 hi)
 {
 	struct scalar s;
@@ -41,7 +30,7 @@ TEST(as_the_kernel_prints_them)
 		struct scalar value;
 		const char *text;
 	} cases[] = {
-		{between(0, UINT64_MAX), "()"},
+		{range(0, UINT64_MAX), "()"},
 		{constant(0), "0"},
 		{constant(UINT64_MAX), "-1"},
 		{constant(0xffffffff), "0xffffffff"},
@@ -49,11 +38,11 @@ TEST(as_the_kernel_prints_them)
 		{constant(32768), "0x8000"},
 		{constant((u64)-32768), "-32768"},
 		{constant((u64)-32769), "0xffffffffffff7fff"},
-		{between(0, 255), "(smin=smin32=0,smax=umax=smax32=umax32=255,var_off=(0x0; 0xff))"},
-		{between(101, 255), "(smin=umin=smin32=umin32=101,smax=umax=smax32=umax32=255,var_off=(0x0; 0xff))"},
-		{between(0, 0x7fffffff), "(smin=smin32=0,smax=umax=umax32=0x7fffffff,var_off=(0x0; 0x7fffffff))"},
-		{between(0, 0xffffffff), "(smin=0,smax=umax=0xffffffff,var_off=(0x0; 0xffffffff))"},
-		{between(0, 65536), "(smin=smin32=0,smax=umax=smax32=umax32=0x10000,var_off=(0x0; 0x1ffff))"},
+		{range(0, 255), "(smin=smin32=0,smax=umax=smax32=umax32=255,var_off=(0x0; 0xff))"},
+		{range(101, 255), "(smin=umin=smin32=umin32=101,smax=umax=smax32=umax32=255,var_off=(0x0; 0xff))"},
+		{range(0, 0x7fffffff), "(smin=smin32=0,smax=umax=umax32=0x7fffffff,var_off=(0x0; 0x7fffffff))"},
+		{range(0, 0xffffffff), "(smin=0,smax=umax=0xffffffff,var_off=(0x0; 0xffffffff))"},
+		{range(0, 65536), "(smin=smin32=0,smax=umax=smax32=umax32=0x10000,var_off=(0x0; 0x1ffff))"},
 		{signed_between(-100, 0), "(smin=smin32=-100,smax=smax32=0)"},
 		{signed_between(-128, 127), "(smin=smin32=-128,smax=smax32=127)"},
 		{signed_between(INT64_MIN + 1, INT64_MAX - 1), "(smin=0x8000000000000001,smax=0x7ffffffffffffffe)"},
@@ -71,7 +60,7 @@ TEST(as_the_kernel_prints_them)
 
 TEST(parts_between_others)
 {
-	struct scalar s = between(0, 255), unknown = between(0, UINT64_MAX);
+	struct scalar s = range(0, 255), unknown = range(0, UINT64_MAX);
 	struct text t;
 	const char *sep;
 
