@@ -66,6 +66,7 @@ struct verb {
 	const void *defaults; /* args before parsing; NULL: all zero */
 	const char *operands; /* "OBJ", "[VERB]", "PATH..."; "" or NULL: none */
 	unsigned min_operands, max_operands;
+	bool stops_at_operand; /* options end with the first operand: the rest is a command of somebody else's */
 	const char *about; /* a paragraph */
 	const struct example *examples; /* ended by {NULL, NULL} */
 };

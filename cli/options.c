@@ -198,8 +198,10 @@ int opts_parse(struct cli *c, int argc, char **argv)
 			status = parse_long(c, argc, argv, &i);
 		else if (options && argv[i][0] == '-' && argv[i][1])
 			status = parse_letters(c, argc, argv, &i);
-		else
+		else {
 			c->operands[c->n_operands++] = argv[i];
+			options = options && !v->stops_at_operand;
+		}
 	}
 	if (status >= 0)
 		return status;

@@ -252,6 +252,22 @@ int obj_next_id(struct skep *k, enum obj_type type, u32 after, u32 *next)
 
 /* ---- descriptors ---- */
 
+struct obj *obj_by_inode(struct skep *k, u64 dev, u64 ino, u32 type)
+{
+	struct obj *o;
+
+	plain_lock_take(&k->lock);
+	for (o = *bucket_of(k, ino); o; o = o->chain)
+		if (o->ino == ino && o->dev == dev)
+			break;
+	if (o && (!type || o->type == type))
+		obj_get(o);
+	else
+		o = NULL;
+	plain_lock_drop(&k->lock);
+	return o;
+}
+
 int obj_by_fd(struct skep *k, int fd, u32 type, int need, struct obj **out)
 {
 	struct obj *o;
@@ -260,15 +276,7 @@ int obj_by_fd(struct skep *k, int fd, u32 type, int need, struct obj **out)
 
 	if (fstat(fd, &st))
 		return -EBADF;
-	plain_lock_take(&k->lock);
-	for (o = *bucket_of(k, st.st_ino); o; o = o->chain)
-		if (o->ino == st.st_ino && o->dev == st.st_dev)
-			break;
-	if (o && (!type || o->type == type))
-		obj_get(o);
-	else
-		o = NULL;
-	plain_lock_drop(&k->lock);
+	o = obj_by_inode(k, st.st_dev, st.st_ino, type);
 	if (!o)
 		return -EINVAL;
 	mode = o->limited && need ? fcntl(fd, F_GETFL) & O_ACCMODE : O_RDWR;

@@ -23,6 +23,17 @@ int sys_prog_test_run(struct sys_call *c)
 	return err;
 }
 
+static bool has_map(const struct prog *p, const struct obj *map)
+{
+	for (u32 i = 0; i < p->n_maps; i++)
+		if (p->map_owners[i] == map)
+			return true;
+	for (u32 i = 0; i < p->n_bound; i++)
+		if (p->bound[i] == map)
+			return true;
+	return false;
+}
+
 int sys_prog_bind_map(struct sys_call *c)
 {
 	const struct attr_bind_map *a = c->attr;
@@ -40,13 +51,12 @@ int sys_prog_bind_map(struct sys_call *c)
 	}
 	p = prog->body;
 	plain_lock_take(&c->k->lock);
-	for (u32 i = 0; i < p->n_bound && map; i++)
-		if (p->bound[i] == map) {
-			plain_lock_drop(&c->k->lock);
-			obj_put(map);
-			obj_put(prog);
-			return 0;
-		}
+	if (has_map(p, map)) {
+		plain_lock_drop(&c->k->lock);
+		obj_put(map);
+		obj_put(prog);
+		return 0;
+	}
 	grown = mem_resize(&c->k->mem, p->bound, p->n_bound * sizeof(*grown), (p->n_bound + 1) * sizeof(*grown));
 	if (grown) {
 		p->bound = grown;

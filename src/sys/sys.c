@@ -22,6 +22,7 @@ const struct cmd_info *cmd_infos(u32 *n)
 #define FDS(...)       __VA_ARGS__
 #define PTRS(...)      __VA_ARGS__
 #define FD(field)      {offsetof(A, field)},
+#define RESULT         {CMD_FD_RESULT},
 #define IN(field, len) {offsetof(A, field), false, #len},
 #define OUT(field, len) {offsetof(A, field), true, #len},
 

@@ -113,6 +113,7 @@ int obj_next_id(struct skep *k, enum obj_type type, u32 after, u32 *next); /* -E
 /* -EBADF: not a descriptor; -EINVAL: not one of ours, or of another type. Takes a reference. access: 0, or FMODE bits needed */
 enum { NEED_READ = 1, NEED_WRITE = 2 };
 int obj_by_fd(struct skep *k, int fd, u32 type, int need, struct obj **out);
+struct obj *obj_by_inode(struct skep *k, u64 dev, u64 ino, u32 type); /* the same for a file; type 0: any; NULL: none */
 int obj_fd(struct obj *o, u32 open_flags); /* a new descriptor; open_flags: BPF_F_RDONLY, BPF_F_WRONLY */
 void objects_drain(struct skep *k); /* notices descriptors that were closed */
 void objects_ask(struct skep *k, bool all); /* again about those that were in doubt; all: also if it is not yet time to */
@@ -178,8 +179,9 @@ struct cmd_ptr {
 	const char *length; /* a field of the attr, or one of cmd.def's properties; NULL ends the list */
 };
 struct cmd_fd {
-	u32 offset; /* in the attr; UINT32_MAX ends the list */
+	u32 offset; /* in the attr; CMD_FD_RESULT: the command returns a descriptor; UINT32_MAX ends the list */
 };
+#define CMD_FD_RESULT (UINT32_MAX - 1)
 const struct cmd_ptr *cmd_pointers(u32 cmd);
 const struct cmd_fd *cmd_descriptors(u32 cmd);
 const struct cmd_info *cmd_infos(u32 *n);

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The process that the user started: see session.h. */
+#include "client/supervise/session.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { STATUS_SKEP_FAILED = 125, STATUS_NO_PERMISSION = 126, STATUS_NOT_FOUND = 127 };
+
+/* ---- ending a tree ---- */
+
+static pid_t parent_of(pid_t pid)
+{
+	char path[64], line[512], *end;
+	pid_t parent = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	if (fgets(line, sizeof(line), f) && (end = strrchr(line, ')')) && sscanf(end + 1, " %*c %d", &parent) != 1)
+		parent = 0;
+	fclose(f);
+	return parent;
+}
+
+static bool descends(pid_t pid, pid_t root)
+{
+	for (int depth = 0; pid > 1 && depth < 4096; depth++) {
+		pid = parent_of(pid);
+		if (pid == root)
+			return true;
+	}
+	return false;
+}
+
+/* Until none is left: a process may fork while others are being killed. */
+void kill_descendants(pid_t root)
+{
+	for (int round = 0, found = 1; found && round < 1000; round++) {
+		DIR *d = opendir("/proc");
+
+		found = 0;
+		for (struct dirent *e; d && (e = readdir(d));) {
+			pid_t pid = (pid_t)atoi(e->d_name);
+
+			if (pid > 1 && pid != root && descends(pid, root) && !kill(pid, SIGKILL))
+				found = 1;
+		}
+		if (d)
+			closedir(d);
+		while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
+			;
+	}
+}
+
+/* ---- signals ---- */
+
+/* The command's; what the terminal sends to the whole group reaches it without us. */
+static const int ignored[] = {SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU};
+static const int passed_on[] = {SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
+static _Atomic pid_t command; /* a signal handler has no argument to find it by */
+
+static void pass_on(int sig)
+{
+	pid_t pid = atomic_load(&command);
+	int err = errno;
+
+	if (pid > 0)
+		kill(pid, sig);
+	errno = err;
+}
+
+static void take_signals(struct sigaction saved[NSIG])
+{
+	struct sigaction ignore = {.sa_handler = SIG_IGN}, pass = {.sa_handler = pass_on};
+
+	for (u32 i = 0; i < ARRAY_SIZE(ignored); i++)
+		sigaction(ignored[i], &ignore, &saved[ignored[i]]);
+	for (u32 i = 0; i < ARRAY_SIZE(passed_on); i++) {
+		sigaction(passed_on[i], NULL, &saved[passed_on[i]]);
+		if (saved[passed_on[i]].sa_handler != SIG_IGN)
+			sigaction(passed_on[i], &pass, NULL);
+	}
+}
+
+/* ---- standing for the command ---- */
+
+static void stop_as(int sig)
+{
+	struct sigaction normal = {.sa_handler = SIG_DFL}, was;
+	pid_t pid = atomic_load(&command);
+
+	if (sig == SIGSTOP) {
+		raise(SIGSTOP);
+	} else {
+		sigaction(sig, &normal, &was);
+		raise(sig);
+		sigaction(sig, &was, NULL);
+	}
+	if (pid > 0)
+		kill(pid, SIGCONT); /* the rest of its group was continued with us */
+}
+
+static int end_as(int status)
+{
+	struct rlimit none = {0, 0};
+
+	if (!WIFSIGNALED(status))
+		return WEXITSTATUS(status);
+	setrlimit(RLIMIT_CORE, &none);
+	signal(WTERMSIG(status), SIG_DFL);
+	raise(WTERMSIG(status));
+	return 128 + WTERMSIG(status);
+}
+
+static int no_exec(const char *name, const char *program, int err)
+{
+	fprintf(stderr, "%s: cannot run '%s': %s\n", name, program, strerror(err));
+	return err == ENOENT ? STATUS_NOT_FOUND : STATUS_NO_PERMISSION;
+}
+
+static int stand_in(const char *name, const char *program, int fd)
+{
+	struct report r;
+
+	for (;;) {
+		ssize_t n = recv(fd, &r, sizeof(r), 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n != sizeof(r))
+			break;
+		switch ((enum report_kind)r.kind) {
+		case REPORT_STARTED: atomic_store(&command, r.value); break;
+		case REPORT_STOPPED: stop_as(r.value); break;
+		case REPORT_ENDED: return end_as(r.value);
+		case REPORT_NO_EXEC: return no_exec(name, program, r.value);
+		case REPORT_FAILED: return r.value;
+		}
+	}
+	fprintf(stderr, "%s: the supervisor was killed; what it watched ends with it\n", name);
+	kill_descendants(getpid());
+	return STATUS_SKEP_FAILED;
+}
+
+int front_run(const char *name, const char *const *argv, session_fn *fn, void *ud)
+{
+	struct session ss = {.name = name, .group = getpgrp()};
+	int pair[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
+		fprintf(stderr, "%s: cannot make a socket: %s\n", name, strerror(errno));
+		return STATUS_SKEP_FAILED;
+	}
+	fflush(NULL);
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	take_signals(ss.saved);
+	pid = fork();
+	if (pid < 0) {
+		fprintf(stderr, "%s: cannot fork: %s\n", name, strerror(errno));
+		return STATUS_SKEP_FAILED;
+	}
+	if (!pid) {
+		close(pair[0]);
+		ss.front = pair[1];
+		_exit(fn(&ss, ud));
+	}
+	close(pair[1]);
+	return stand_in(name, argv[0], pair[0]);
+}

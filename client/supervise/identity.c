@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Tools of eBPF ask whether they are root before they try anything, and only they are told that they are: other programs (tar, databases, browsers)
+ * behave differently as root and must not. A client is an executable that names one of the libraries through which bpf(2) is called, or one
+ * that has called it.
+ */
+#include "client/supervise/supervise.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct program_file {
+	u64 dev, ino, mtime_ns;
+	bool client;
+};
+
+static bool names_library(int fd, size_t size)
+{
+	static const char *const marks[] = {"libbpf.so", "libbpf: ", "libbcc.so", "libbcc_bpf", "cilium/ebpf", "/sys/fs/bpf"};
+	void *p = size ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+	bool found = false;
+
+	if (p == MAP_FAILED)
+		return false;
+	for (u32 i = 0; i < ARRAY_SIZE(marks) && !found; i++)
+		found = memmem(p, size, marks[i], strlen(marks[i])) != NULL;
+	munmap(p, size);
+	return found;
+}
+
+static bool executable(pid_t tid, struct program_file *out, size_t *size, int *fd)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", tid);
+	*fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (*fd < 0)
+		return false;
+	if (fstat(*fd, &st)) {
+		close(*fd);
+		return false;
+	}
+	*out = (struct program_file){st.st_dev, st.st_ino, (u64)st.st_mtim.tv_sec * 1000000000ull + (u64)st.st_mtim.tv_nsec, false};
+	*size = (size_t)st.st_size;
+	return true;
+}
+
+static struct program_file *known(struct super *s, const struct program_file *f)
+{
+	for (u32 i = 0; i < s->n_programs; i++)
+		if (s->programs[i].ino == f->ino && s->programs[i].dev == f->dev && s->programs[i].mtime_ns == f->mtime_ns)
+			return &s->programs[i];
+	return NULL;
+}
+
+static void remember(struct super *s, const struct program_file *f)
+{
+	struct program_file *grown = realloc(s->programs, (s->n_programs + 1) * sizeof(*grown));
+
+	if (!grown)
+		return;
+	s->programs = grown;
+	s->programs[s->n_programs++] = *f;
+}
+
+static bool look_up(struct super *s, pid_t tid, bool called)
+{
+	struct program_file f, *old;
+	size_t size;
+	int fd;
+
+	if (!executable(tid, &f, &size, &fd))
+		return called;
+	pthread_mutex_lock(&s->lock);
+	old = known(s, &f);
+	if (old) {
+		f.client = old->client = old->client || called;
+	} else {
+		f.client = called || names_library(fd, size);
+		remember(s, &f);
+	}
+	pthread_mutex_unlock(&s->lock);
+	close(fd);
+	return f.client;
+}
+
+bool is_client(struct super *s, pid_t tid)
+{
+	return look_up(s, tid, false);
+}
+
+void clients_close(struct super *s)
+{
+	free(s->programs);
+	s->programs = NULL;
+	s->n_programs = 0;
+}
+
+/* ---- what they ask ---- */
+
+struct answer serve_uid(struct call *c)
+{
+	return is_client(c->s, c->tid) ? answer_value(0) : answer_continue();
+}
+
+struct answer serve_capget(struct call *c)
+{
+	struct __user_cap_header_struct head;
+	struct __user_cap_data_struct data[2] = {{~0u, ~0u, 0}, {0, 0, 0}};
+	u32 n;
+
+	if (!c->args[1] || !is_client(c->s, c->tid) || remote_get(c->tid, c->args[0], &head, sizeof(head)))
+		return answer_continue();
+	n = head.version == _LINUX_CAPABILITY_VERSION_1 ? 1 : 2;
+	if ((head.version != _LINUX_CAPABILITY_VERSION_1 && head.version != _LINUX_CAPABILITY_VERSION_2 &&
+	     head.version != _LINUX_CAPABILITY_VERSION_3) ||
+	    (head.pid && head.pid != c->tid && head.pid != remote_tgid(c->tid)))
+		return answer_continue();
+	data[1].effective = data[1].permitted = (1u << (CAP_LAST_CAP - 31)) - 1;
+	return answer_value(remote_put(c->tid, c->args[1], data, n * sizeof(*data)));
+}
+
+/* Maps here are not charged to RLIMIT_MEMLOCK: raising it succeeds for clients, and changes nothing. */
+struct answer serve_rlimit(struct call *c)
+{
+	bool set = c->nr == SYS_setrlimit;
+	struct rlimit old;
+
+	if ((!set && (!c->args[2] || c->args[0])) || !is_client(c->s, c->tid))
+		return answer_continue();
+	if (!set && c->args[3] && (prlimit(c->tid, RLIMIT_MEMLOCK, NULL, &old) || remote_put(c->tid, c->args[3], &old, sizeof(old))))
+		return answer_value(-EFAULT);
+	return answer_value(0);
+}
+
+void client_seen(struct super *s, pid_t tid)
+{
+	look_up(s, tid, true);
+}

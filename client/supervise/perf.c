@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* perf_event_open(2), and mmap(2) and ioctl(2) on what it gives. */
+#include "client/supervise/supervise.h"
+
+#include "sys/sys.h"
+
+#include <linux/perf_event.h>
+#include <sys/mman.h>
+
+/* The caller's struct may be older or newer than ours; 0 stands for the first version's size. */
+static int read_event(struct call *c, struct perf_event_attr *a)
+{
+	u8 tail[4096];
+	u32 size;
+	int err = remote_get(c->tid, c->args[0] + offsetof(struct perf_event_attr, size), &size, sizeof(size));
+
+	if (err)
+		return -EFAULT;
+	if (size == 0)
+		size = PERF_ATTR_SIZE_VER0;
+	if (size < PERF_ATTR_SIZE_VER0 || size > sizeof(tail))
+		return -E2BIG;
+	if (remote_get(c->tid, c->args[0], tail, size))
+		return -EFAULT;
+	for (u32 i = sizeof(*a); i < size; i++)
+		if (tail[i])
+			return -E2BIG;
+	memset(a, 0, sizeof(*a));
+	memcpy(a, tail, MIN(size, sizeof(*a)));
+	a->size = sizeof(*a);
+	return 0;
+}
+
+struct answer serve_perf_open(struct call *c)
+{
+	struct perf_event_attr a;
+	struct local_fd group = {.fd = -1};
+	int fd = read_event(c, &a), pid = (int)c->args[1];
+
+	if (fd)
+		return answer_value(fd);
+	client_seen(c->s, c->tid);
+	if ((int)c->args[3] >= 0)
+		local_fd_open(c, (int)c->args[3], &group);
+	fd = skep_perf_event_open(c->s->k, &a, pid ? pid : c->tid, (int)c->args[2], (int)c->args[3] < 0 ? -1 : group.fd, (unsigned long)c->args[4]);
+	local_fd_close(&group);
+	return answer_fd(fd, c->args[4] & PERF_FLAG_FD_CLOEXEC);
+}
+
+/* A perf ring has no size until it is mapped; the mapping itself is an ordinary one of a memfd. */
+struct answer serve_mmap(struct call *c)
+{
+	struct obj *o = remote_object(c->s, c->tid, (int)c->args[4], OBJ_PERF);
+	int err;
+
+	if (!o)
+		return answer_continue();
+	err = c->args[5] ? 0 : skep_perf_mmap(c->s->k, o->fd, (size_t)c->args[1]);
+	obj_put(o);
+	return err ? answer_value(err) : answer_continue();
+}
+
+struct answer serve_ioctl(struct call *c)
+{
+	struct obj *o = remote_object(c->s, c->tid, (int)c->args[0], OBJ_PERF);
+	int ret = -EINVAL;
+
+	if (!o)
+		return answer_continue();
+	/* A ring for BPF output takes samples from the start. */
+	if ((u32)c->args[1] == PERF_EVENT_IOC_ENABLE || (u32)c->args[1] == PERF_EVENT_IOC_DISABLE)
+		ret = 0;
+	obj_put(o);
+	return answer_value(ret);
+}

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The supervisor's process: see session.h. */
+#include "client/supervise/session.h"
+
+#include "hook/tasks.h"
+#include "sys/sys.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- threads beside the doors ---- */
+
+/* Notices descriptors that were closed without a call (a client that was killed), and wakes readers again. */
+static void *keep(void *arg)
+{
+	enum { IDLE_MS = 250, RINGS_MS = 10 };
+	struct session *ss = arg;
+	struct pollfd p = {.fd = tasks_closed_fd(ss->super.k), .events = POLLIN};
+
+	for (;;) {
+		bool rings = rings_waiting(&ss->super);
+
+		if (poll(&p, 1, rings ? RINGS_MS : IDLE_MS) > 0)
+			objects_drain(ss->super.k);
+		tasks_closed(ss->super.k);
+		if (rings)
+			rings_tick(&ss->super);
+	}
+	return NULL;
+}
+
+/* The front is gone though its command is not: nobody is left who could be told anything. */
+static void *watch_front(void *arg)
+{
+	struct session *ss = arg;
+	struct report r;
+
+	while (recv(ss->front, &r, sizeof(r), 0) < 0 && errno == EINTR)
+		;
+	if (!__atomic_load_n(&ss->main_ended, __ATOMIC_ACQUIRE)) {
+		super_say(&ss->super, "the command in front was killed; what it watched ends with it");
+		kill_descendants(getpid());
+		session_close(ss);
+		_exit(1);
+	}
+	return NULL;
+}
+
+static int start_thread(void *(*fn)(void *), void *arg)
+{
+	pthread_t t;
+	int err = pthread_create(&t, NULL, fn, arg);
+
+	if (!err)
+		pthread_detach(t);
+	return -err;
+}
+
+/* ---- beginning and end ---- */
+
+static void say_line(void *ud, const char *line)
+{
+	const struct session *ss = ud;
+
+	if (getenv("SKEP_LOG"))
+		super_say((struct super *)&ss->super, "%s", line);
+}
+
+int session_open(struct session *ss)
+{
+	struct skep_options opts = {.size = sizeof(opts), .log = say_line, .log_ud = ss};
+	struct skep *k = NULL;
+	sigset_t none;
+	int err, null;
+
+	setpgid(0, 0);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	prctl(PR_SET_NAME, "skep-supervisor", 0, 0, 0);
+	err = skep_open(&k, &opts);
+	if (!err)
+		err = super_open(&ss->super, ss->name, k);
+	if (!err)
+		err = start_thread(keep, ss);
+	if (!err)
+		err = start_thread(watch_front, ss);
+	if (err) {
+		fprintf(stderr, "%s: cannot start a supervisor: %s\n", ss->name, strerror(-err));
+		return err;
+	}
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	ss->stdio[0] = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 10);
+	ss->stdio[1] = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 10);
+	ss->stdio[2] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	close(null);
+	return 0;
+}
+
+/* Standard input and output are the commands' alone: a pipe ends when they do. */
+void session_started(struct session *ss)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(ss->stdio); i++)
+		if (ss->stdio[i] >= 0)
+			close(ss->stdio[i]);
+	ss->stdio[0] = ss->stdio[1] = ss->stdio[2] = -1;
+}
+
+void session_close(struct session *ss)
+{
+	pins_close(&ss->super);
+	places_close(&ss->super);
+}
+
+void session_report(struct session *ss, enum report_kind kind, int value)
+{
+	struct report r = {.kind = kind, .value = value};
+
+	if (kind == REPORT_ENDED || kind == REPORT_NO_EXEC || kind == REPORT_FAILED)
+		__atomic_store_n(&ss->main_ended, true, __ATOMIC_RELEASE);
+	(void)send(ss->front, &r, sizeof(r), MSG_NOSIGNAL);
+}
+
+/* ---- starting commands ---- */
+
+static int send_fd(int socket, int fd)
+{
+	char byte = 0, control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = {0};
+	struct iovec io = {&byte, 1};
+	struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1};
+	struct cmsghdr *h;
+
+	if (fd >= 0) {
+		m.msg_control = control;
+		m.msg_controllen = sizeof(control);
+		h = CMSG_FIRSTHDR(&m);
+		*h = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+		memcpy(CMSG_DATA(h), &fd, sizeof(fd));
+	}
+	return sendmsg(socket, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* What goes wrong in the child before the command runs. */
+struct failure {
+	u32 where;
+	s32 error;
+};
+enum { FAILED_FILTER, FAILED_EXEC };
+
+/* A descriptor that came; -ENOENT: none did, all is well; otherwise what went wrong. */
+static int receive_listener(int socket)
+{
+	char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = {0};
+	struct failure f;
+	struct iovec io = {&f, sizeof(f)};
+	struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct cmsghdr *h;
+	ssize_t n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
+	int fd = -ENOENT;
+
+	if (n <= 0)
+		return -EPIPE;
+	if (n == sizeof(f))
+		return -f.error;
+	h = CMSG_FIRSTHDR(&m);
+	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(h), sizeof(fd));
+	return fd;
+}
+
+static _Noreturn void fail(int to, u32 where, int error)
+{
+	struct failure f = {where, error};
+
+	(void)!write(to, &f, sizeof(f));
+	_exit(127);
+}
+
+static _Noreturn void child(struct session *ss, const struct spawn *how, int socket)
+{
+	char go;
+
+	setpgid(0, how->group);
+	for (int i = 0; i < 3; i++) {
+		int from = how->fds[i] >= 0 ? how->fds[i] : ss->stdio[i];
+
+		if (from >= 0)
+			dup2(from, i);
+		else
+			close(i);
+	}
+	for (int sig = 1; sig < NSIG; sig++)
+		if (ss->saved[sig].sa_handler)
+			sigaction(sig, &ss->saved[sig], NULL);
+		else if (sig != SIGKILL && sig != SIGSTOP && sig < 32)
+			signal(sig, SIG_DFL);
+	if (how->notify) {
+		int listener = filter_listen();
+
+		if (listener < 0)
+			fail(socket, FAILED_FILTER, -listener);
+		if (send_fd(socket, listener))
+			fail(socket, FAILED_FILTER, EPIPE);
+		close(listener);
+	} else {
+		send_fd(socket, -1);
+	}
+	if (read(socket, &go, 1) != 1)
+		_exit(127);
+	execvp(how->argv[0], (char *const *)(uintptr_t)how->argv);
+	fail(socket, FAILED_EXEC, errno);
+}
+
+static pid_t abandon(pid_t pid, int socket, int err)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(socket);
+	return err;
+}
+
+pid_t session_spawn(struct session *ss, const struct spawn *how, int *exec_error)
+{
+	struct failure f;
+	int pair[2], listener, err = 0;
+	pid_t pid;
+
+	*exec_error = 0;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	pid = fork();
+	if (pid < 0) {
+		err = -errno;
+		close(pair[0]);
+		close(pair[1]);
+		return err;
+	}
+	if (!pid) {
+		close(pair[0]);
+		child(ss, how, pair[1]);
+	}
+	close(pair[1]);
+	setpgid(pid, how->group);
+	listener = receive_listener(pair[0]);
+	if (listener < 0 && listener != -ENOENT)
+		return abandon(pid, pair[0], listener);
+	if (listener >= 0)
+		err = notify_serve(&ss->super, listener);
+	if (err)
+		return abandon(pid, pair[0], err);
+	if (how->started)
+		how->started(ss, pid);
+	(void)send(pair[0], "", 1, MSG_NOSIGNAL);
+	if (recv(pair[0], &f, sizeof(f), 0) == sizeof(f)) {
+		*exec_error = f.error;
+		return abandon(pid, pair[0], -f.error);
+	}
+	close(pair[0]);
+	return pid;
+}
+
+/* ---- waiting ---- */
+
+int session_wait(struct session *ss)
+{
+	for (;;) {
+		int status;
+		pid_t pid = waitpid(-1, &status, WUNTRACED | __WALL);
+
+		if (pid < 0 && errno == EINTR)
+			continue;
+		if (pid < 0)
+			return 0;
+		if (pid != ss->main_pid)
+			continue;
+		if (WIFSTOPPED(status))
+			session_report(ss, REPORT_STOPPED, WSTOPSIG(status));
+		else if (WIFEXITED(status) || WIFSIGNALED(status))
+			session_report(ss, REPORT_ENDED, status);
+	}
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * session: a supervisor and the processes that it started. Three kinds of process take part:
+ *
+ *   front       the command that the user typed: does nothing but wait and be to its parent what the started command is, so that jobs, stops and exit
+ *               status are those of a plain command (front.c)
+ *   supervisor  the engine and its doors, in a process group of its own, deaf to the terminal; parent of all that is watched, and reaper of
+ *               orphans, as Yama lets only ancestors look at a process (session.c)
+ *   tree        what runs inside
+ *
+ * The front kills the tree when the supervisor dies, as no call of the tree would be answered any more.
+ */
+#ifndef SKEP_SUPERVISE_SESSION_H
+#define SKEP_SUPERVISE_SESSION_H
+
+#include "client/supervise/supervise.h"
+
+#include <signal.h>
+
+/* From the supervisor to the front, one per packet. */
+enum report_kind {
+	REPORT_STARTED, /* value: pid of the command */
+	REPORT_STOPPED, /* value: signal */
+	REPORT_ENDED, /* value: status as wait(2) gives it */
+	REPORT_NO_EXEC, /* value: errno of execvp() */
+	REPORT_FAILED, /* value: the exit status to end with; the reason was printed */
+};
+struct report {
+	u32 kind;
+	s32 value;
+};
+
+struct session {
+	struct super super;
+	const char *name; /* "skep shell" */
+	int front; /* socket to the front; -1: gone */
+	pid_t group; /* process group that commands run in */
+	struct sigaction saved[NSIG]; /* dispositions that commands get back */
+	pid_t main_pid; /* the command that the front stands for; 0: not started yet */
+	bool main_ended;
+	int stdio[3]; /* what commands get as standard input, output and error; -1: closed */
+};
+
+/* ---- front.c ---- */
+
+/* Forks a supervisor that runs fn(session, ud), and stands for its main command. Returns the exit status; does not return when the command was
+ * killed by a signal: then this process is, too. */
+typedef int session_fn(struct session *ss, void *ud);
+int front_run(const char *name, const char *const *argv, session_fn *fn, void *ud);
+void kill_descendants(pid_t root);
+
+/* ---- session.c ---- */
+struct spawn {
+	const char *const *argv;
+	int fds[3]; /* stdin, stdout, stderr; -1: as the supervisor was started */
+	bool notify; /* behind a filter, with its listener served by this supervisor */
+	pid_t group; /* 0: a group of its own */
+	void (*started)(struct session *ss, pid_t pid); /* before it runs; may be NULL */
+};
+/* pid, or -errno; *exec_error: errno of a failed execvp(), the child is gone then. */
+pid_t session_spawn(struct session *ss, const struct spawn *how, int *exec_error);
+int session_open(struct session *ss);
+void session_started(struct session *ss); /* no further command needs the standard streams */
+void session_close(struct session *ss);
+void session_report(struct session *ss, enum report_kind kind, int value);
+/* Waits for children until none is left; reports the main command's changes. */
+int session_wait(struct session *ss);
+
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * supervise: programs that run unmodified while their bpf(2), perf_event_open(2) and the few related calls are answered by an engine
+ * in another process, the supervisor.
+ *
+ * A door is a way in which a task's system call arrives here: a seccomp notification (notify.c) or a stop under ptrace (ptrace.c). Both
+ * hand a struct call to the handler that calls.def names and carry out the answer it gives; handlers know nothing of doors.
+ *
+ * What a task passes is copied once (remote.c) and never looked at again. Handlers of different calls run at the same time, in
+ * several threads; struct super's own tables are guarded by its lock.
+ *
+ * Ownership: the caller of super_open() owns struct super and its engine; a door owns its struct door; a call lives until its answer
+ * is given.
+ */
+#ifndef SKEP_SUPERVISE_H
+#define SKEP_SUPERVISE_H
+
+#include "base/base.h"
+#include "skep/skep.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+
+struct obj;
+struct ring_watch;
+struct pin;
+struct program_file;
+
+struct super {
+	struct skep *k;
+	const char *name; /* of the command, for messages: "skep shell" */
+	pthread_mutex_t lock;
+	int foreign; /* a descriptor that is valid and no object: stands for a client's other descriptors */
+	char dir[PATH_MAX / 2]; /* of this user: pinned objects lie in dir/bpf */
+	struct ring_watch *rings; /* poll.c */
+	struct pin *pins; /* pins.c */
+	char tree[PATH_MAX / 2]; /* folders that were listed, as real ones; "": none yet (files.c) */
+	struct program_file *programs; /* identity.c: which executables are clients */
+	u32 n_programs;
+	bool said_setid, said_memory; /* said once */
+	_Atomic u64 calls; /* answered */
+	_Atomic u64 calls_32bit;
+	const struct super_events *events; /* NULL: none are wanted */
+};
+
+/* ---- answers ---- */
+
+enum answer_kind {
+	ANSWER_VALUE, /* the call returns value (or -errno) without having been made */
+	ANSWER_FD, /* it returns a new descriptor of the client's, made from fd, which the door closes */
+	ANSWER_CONTINUE, /* the kernel makes it */
+};
+
+struct answer {
+	enum answer_kind kind;
+	s64 value;
+	int fd;
+	bool cloexec;
+};
+
+static inline struct answer answer_value(s64 value)
+{
+	return (struct answer){.kind = ANSWER_VALUE, .value = value};
+}
+
+static inline struct answer answer_fd(int fd, bool cloexec)
+{
+	return fd < 0 ? answer_value(fd) : (struct answer){.kind = ANSWER_FD, .fd = fd, .cloexec = cloexec};
+}
+
+static inline struct answer answer_continue(void)
+{
+	return (struct answer){.kind = ANSWER_CONTINUE};
+}
+
+/* ---- calls ---- */
+
+struct call;
+
+/* What only the way in knows how to do. */
+struct door_ops {
+	const char *name;
+	/* A descriptor in this process of the client's epoll instance, or -errno: -ENOTSUP where the door has no such means. */
+	int (*fetch)(struct call *c, int fd);
+};
+
+struct call {
+	struct super *s;
+	const struct door_ops *door;
+	void *ticket; /* the door's own */
+	pid_t tid;
+	int nr;
+	u64 args[6];
+};
+
+typedef struct answer call_fn(struct call *c);
+
+/* Is the call one that matters? All tests are on the low 32 bits of an argument, as the filter's are. */
+struct call_row {
+	int nr;
+	call_fn *handler;
+	u8 arg; /* tested */
+	u8 test; /* 0: always; 1: only if (arg & mask) == value; 2: only if not */
+	u32 mask, value;
+	const char *name;
+};
+enum { CALL_ALWAYS, CALL_WHEN, CALL_UNLESS };
+
+const struct call_row *call_rows(u32 *n); /* filter.c */
+const struct call_row *call_row(int nr); /* NULL: of no interest */
+bool call_matters(const struct call_row *row, const u64 args[6]);
+
+#define CALL(name, handler, test) call_fn handler;
+#include "client/supervise/calls.def"
+
+/* ---- filter.c ---- */
+
+struct sock_filter;
+enum { FILTER_MAX = 512 };
+/* Which tasks go through it: all rows of calls.def are given to `action` (SECCOMP_RET_USER_NOTIF or _TRACE), x32 is refused. */
+u32 filter_build(struct sock_filter *out, u32 action); /* out: FILTER_MAX of them */
+/* no_new_privs, then the filter with a listener: its descriptor or -errno. */
+int filter_listen(void);
+
+/* ---- remote.c: memory and descriptors of another process ---- */
+
+s64 remote_read(pid_t tid, u64 from, void *to, u64 size); /* bytes, or -errno */
+int remote_get(pid_t tid, u64 from, void *to, u64 size); /* all of them, or -EFAULT, -EPERM, -ESRCH */
+int remote_put(pid_t tid, u64 to, const void *from, u64 size);
+int remote_text(pid_t tid, u64 from, char *to, size_t size); /* length, or -EFAULT, -ENAMETOOLONG */
+struct obj *remote_object(struct super *s, pid_t tid, int fd, u32 type); /* the engine's object behind it, with a reference; NULL */
+bool remote_has_fd(pid_t tid, int fd);
+int remote_fd_mode(pid_t tid, int fd); /* O_RDONLY, O_WRONLY, O_RDWR; -errno */
+pid_t remote_tgid(pid_t tid);
+int remote_fetch(struct call *c, int fd); /* by pidfd_getfd(2) */
+
+/* A descriptor of this process that means what the client's means to the engine. Borrowed ones are not closed. */
+struct local_fd {
+	int fd;
+	bool own;
+	struct obj *o; /* NULL: not one of the engine's */
+};
+void local_fd_open(struct call *c, int fd, struct local_fd *out);
+void local_fd_close(struct local_fd *l);
+
+/* ---- places.c ---- */
+
+enum place_kind {
+	PLACE_HOST, /* nothing of ours: the kernel's */
+	PLACE_NONE, /* does not exist here, whatever the host has */
+	PLACE_PATH, /* a file of this user's at path (bpffs) */
+	PLACE_TEXT, /* contents in text */
+	PLACE_FOLDER, /* a folder whose entries are the lines of text */
+};
+struct place {
+	enum place_kind kind;
+	char asked[PATH_MAX]; /* as the client named it, absolute */
+	char path[PATH_MAX];
+	char *text;
+	size_t size;
+	int error; /* PLACE_NONE: -errno */
+};
+/* The file that the client names, by a path in its memory, relative to its descriptor dir. 0 or -errno; then place_close() */
+int place_find(struct call *c, int dir, u64 path, struct place *out);
+int place_of_text(struct call *c, int dir, const char *path, struct place *out); /* a path that was copied */
+void place_close(struct super *s, struct place *p);
+
+int place_folder(struct super *s, const struct place *p, char *path, size_t size); /* PLACE_FOLDER: where it is a real one */
+int own_fd_path(struct call *c, const char *path, const char *name); /* the N of "/proc/self/NAME/N", or -1 */
+void places_close(struct super *s);
+
+/* ---- identity.c ---- */
+bool is_client(struct super *s, pid_t tid);
+void client_seen(struct super *s, pid_t tid); /* it made a call that only clients make */
+void clients_close(struct super *s);
+
+/* ---- pins.c ---- */
+void pins_forget(struct super *s); /* pins whose files were removed let go of their objects */
+void pins_close(struct super *s);
+
+/* ---- poll.c: descriptors of rings in clients' epoll instances ---- */
+void rings_tick(struct super *s); /* rings that stay unread wake their readers again; called every few milliseconds while super_rings() */
+bool rings_waiting(struct super *s);
+void rings_close(struct super *s);
+
+/* ---- super.c ---- */
+int super_open(struct super *s, const char *name, struct skep *k);
+void super_close(struct super *s);
+struct answer super_serve(struct call *c); /* the handler's answer; what no row knows continues */
+PRINTF_LIKE(2, 3) void super_say(struct super *s, const char *fmt, ...); /* a line on standard error */
+
+/* ---- notify.c ---- */
+/* Serves a listener in threads of its own until the last task behind it has ended; takes the descriptor. */
+int notify_serve(struct super *s, int listener);
+
+#endif
