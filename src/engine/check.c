@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the verifier has to say about a program, for callers who ask for more than a descriptor. */
 #include "engine/engine.h"
+#include "verify/verify.h"
 
 #include <linux/bpf.h>
 #include <stdio.h>
@@ -69,6 +70,8 @@ void check_undecided(struct load *l, int err)
 	struct skep_verdict v = {.error = err, .insn = l->refused_insn};
 
 	v.time_us = (os_clock_ns(1 /* CLOCK_MONOTONIC */) - l->started_ns) / 1000;
+	if (err && l->refused_code)
+		snprintf(v.code, sizeof(v.code), "%s", reject_name(l->refused_code));
 	if (err && l->log.text.len)
 		last_line(&l->log.text, v.message, sizeof(v.message));
 	source_line(l->p, v.insn, &v);

@@ -20,6 +20,7 @@ struct load {
 	struct user_log log;
 	struct skep_check *check; /* what was found out about the program; NULL: nobody asks */
 	u32 refused_insn; /* UINT32_MAX: nowhere in particular */
+	u32 refused_code; /* enum reject_code, of what is refused before the verifier; 0: none */
 	u64 started_ns;
 };
 const struct progtype *progtype_of(struct skep *k, u32 id); /* also an embedder's */

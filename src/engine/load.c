@@ -7,6 +7,7 @@
  */
 #include "engine/engine.h"
 #include "jit/jit.h"
+#include "verify/verify.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -40,6 +41,17 @@ PRINTF_LIKE(4, 5) static int refuse_insn(struct load *l, u32 insn, int err, cons
 	va_end(ap);
 	text_add(&l->log.text, "\n");
 	return err;
+}
+
+static u32 code_of(const struct insn_error *err)
+{
+	switch (err->wrong) {
+	case INSN_ENCODING: return REJECT_UNKNOWN_INSN;
+	case INSN_JUMP_RANGE: return REJECT_JUMP_OUT_OF_RANGE;
+	case INSN_JUMP_MIDDLE: return REJECT_JUMP_INTO_LOAD;
+	case INSN_FUNCTION: return REJECT_FUNCTION_BOUNDS;
+	}
+	return 0;
 }
 
 /* ---- what kind of program ---- */
@@ -217,9 +229,11 @@ static int take_insns(struct load *l)
 	p->raw = raw;
 	p->insns = insns;
 	p->operand = operand;
-	if (insns_decode(raw, p->n, insns, &err))
-		return load_refuse(l, -EINVAL, "%u: %s", err.insn, err.text);
-	return 0;
+	if (!insns_decode(raw, p->n, insns, &err))
+		return 0;
+	l->refused_insn = err.insn;
+	l->refused_code = code_of(&err);
+	return load_refuse(l, -EINVAL, "%u: %s", err.insn, err.text);
 }
 
 static int find_functions(struct load *l)
@@ -227,6 +241,7 @@ static int find_functions(struct load *l)
 	struct insn_error err = {0};
 	int bad = subprogs_find(l->p, &err);
 
+	l->refused_code = bad && bad != -ENOMEM ? code_of(&err) : 0;
 	return bad && bad != -ENOMEM ? refuse_insn(l, err.insn, bad, "%s", err.text) : bad;
 }
 

@@ -18,12 +18,13 @@ struct decoder {
 	struct insn_error *err;
 };
 
-PRINTF_LIKE(2, 3) static int refuse(struct decoder *d, const char *fmt, ...)
+PRINTF_LIKE(3, 4) static int refuse(struct decoder *d, enum insn_wrong wrong, const char *fmt, ...)
 {
 	va_list ap;
 
 	if (d->err) {
 		d->err->insn = d->at;
+		d->err->wrong = wrong;
 		va_start(ap, fmt);
 		vsnprintf(d->err->text, sizeof(d->err->text), fmt, ap);
 		va_end(ap);
@@ -35,13 +36,13 @@ static int reserved(struct decoder *d, const char *what)
 {
 	const struct raw_insn *r = &d->raw[d->at];
 
-	return refuse(d, "%s uses reserved fields (code 0x%02x, dst %u, src %u, off %d, imm %d)", what, r->code,
+	return refuse(d, INSN_ENCODING, "%s uses reserved fields (code 0x%02x, dst %u, src %u, off %d, imm %d)", what, r->code,
 		      r->regs & 15u, r->regs >> 4, r->off, r->imm);
 }
 
 static int unknown(struct decoder *d)
 {
-	return refuse(d, "unknown opcode %02x", d->raw[d->at].code);
+	return refuse(d, INSN_ENCODING, "unknown opcode %02x", d->raw[d->at].code);
 }
 
 static u32 access_size(u8 code)
@@ -57,7 +58,7 @@ static u32 access_size(u8 code)
 static int check_regs(struct decoder *d, const struct insn *i)
 {
 	if (i->dst > REG_FP || i->src > REG_FP)
-		return refuse(d, "R%u is invalid: registers are r0 to r10", i->dst > REG_FP ? i->dst : i->src);
+		return refuse(d, INSN_ENCODING, "R%u is invalid: registers are r0 to r10", i->dst > REG_FP ? i->dst : i->src);
 	return 0;
 }
 
@@ -78,7 +79,7 @@ static int decode_byteswap(struct decoder *d, const struct raw_insn *r, struct i
 	if (r->off || i->src)
 		return reserved(d, "BPF_END");
 	if (r->imm != 16 && r->imm != 32 && r->imm != 64)
-		return refuse(d, "a byte swap is of 16, 32 or 64 bits, not %d", r->imm);
+		return refuse(d, INSN_ENCODING, "a byte swap is of 16, 32 or 64 bits, not %d", r->imm);
 	i->op = alu64 ? OP_BSWAP : r->code & SRC_X ? OP_BE : OP_LE;
 	i->width = (u8)r->imm;
 	i->imm_src = true;
@@ -88,7 +89,7 @@ static int decode_byteswap(struct decoder *d, const struct raw_insn *r, struct i
 static int decode_cast(struct decoder *d, const struct raw_insn *r, struct insn *i)
 {
 	if (r->imm != 1 && r->imm != 1 << 16)
-		return refuse(d, "addr_space_cast insn can only convert between address space 1 and 0");
+		return refuse(d, INSN_ENCODING, "addr_space_cast insn can only convert between address space 1 and 0");
 	i->op = OP_ADDR_SPACE_CAST;
 	return check_regs(d, i);
 }
@@ -121,7 +122,7 @@ static int set_target(struct decoder *d, struct insn *i, s64 delta)
 	s64 target = (s64)d->at + 1 + delta;
 
 	if (target < 0 || target >= (s64)d->n)
-		return refuse(d, "jump out of range from insn %u to %lld", d->at, (long long)target);
+		return refuse(d, INSN_JUMP_RANGE, "jump out of range from insn %u to %lld", d->at, (long long)target);
 	i->target = (s32)target;
 	return 0;
 }
@@ -132,14 +133,14 @@ static int decode_call(struct decoder *d, const struct raw_insn *r, struct insn 
 	i->pseudo = i->src;
 	i->imm = r->imm;
 	if (r->code != 0x85)
-		return r->code == 0x8d ? refuse(d, "unknown opcode 8d: calls through a register are not supported; call a function") : unknown(d);
+		return r->code == 0x8d ? refuse(d, INSN_ENCODING, "unknown opcode 8d: calls through a register are not supported; call a function") : unknown(d);
 	if (i->dst || i->src > CALL_KFUNC || (r->off && i->src != CALL_KFUNC))
 		return reserved(d, "BPF_CALL");
 	i->off = r->off;
 	if (i->src != CALL_SUBPROG)
 		return 0;
 	if ((s64)d->at + 1 + r->imm < 0 || (s64)d->at + 1 + r->imm >= (s64)d->n)
-		return refuse(d, "call to invalid destination: %lld of %u", (long long)d->at + 1 + r->imm, d->n);
+		return refuse(d, INSN_FUNCTION, "call to invalid destination: %lld of %u", (long long)d->at + 1 + r->imm, d->n);
 	return set_target(d, i, r->imm);
 }
 
@@ -189,16 +190,16 @@ static int decode_jump(struct decoder *d, const struct raw_insn *r, struct insn 
 static int decode_imm64(struct decoder *d, const struct raw_insn *r, struct insn *i)
 {
 	if (d->at + 1 >= d->n)
-		return refuse(d, "incomplete 64-bit load: its second slot is missing");
+		return refuse(d, INSN_ENCODING, "incomplete 64-bit load: its second slot is missing");
 	if (r[1].code || r[1].regs || r[1].off)
-		return refuse(d, "invalid bpf_ld_imm64 insn: the second slot holds only an immediate");
+		return refuse(d, INSN_ENCODING, "invalid bpf_ld_imm64 insn: the second slot holds only an immediate");
 	if (r->off || i->src > PSEUDO_MAP_IDX_VALUE)
 		return reserved(d, "BPF_LD_IMM64");
 	i->op = OP_LD_IMM64;
 	i->pseudo = i->src;
 	i->imm = (s64)((u64)(u32)r->imm | (u64)(u32)r[1].imm << 32);
 	if (r[1].imm && (i->pseudo == PSEUDO_MAP_FD || i->pseudo == PSEUDO_MAP_IDX))
-		return refuse(d, "unrecognized bpf_ld_imm64 insn: the second slot of a map load must be zero; a value's offset "
+		return refuse(d, INSN_ENCODING, "unrecognized bpf_ld_imm64 insn: the second slot of a map load must be zero; a value's offset "
 				 "needs src %u", i->pseudo + 1u);
 	d->out[d->at + 1] = (struct insn){.op = OP_PAD, .target = -1};
 	return check_regs(d, i);
@@ -216,7 +217,7 @@ static int decode_load(struct decoder *d, const struct raw_insn *r, struct insn 
 		if (r->code == 0x18)
 			return decode_imm64(d, r, i);
 		if (r->code == 0)
-			return refuse(d, "unknown opcode 00: a zero instruction, or the second slot of a 64-bit load");
+			return refuse(d, INSN_ENCODING, "unknown opcode 00: a zero instruction, or the second slot of a 64-bit load");
 		return packet ? unknown(d) : reserved(d, "BPF_LDX");
 	case MODE_ABS:
 	case MODE_IND:
@@ -249,9 +250,9 @@ static int decode_atomic(struct decoder *d, const struct raw_insn *r, struct ins
 				i->op = (u8)op;
 	}
 	if (i->op == OP_INVALID)
-		return refuse(d, "BPF_ATOMIC uses invalid atomic opcode %02x", (u32)r->imm);
+		return refuse(d, INSN_ENCODING, "BPF_ATOMIC uses invalid atomic opcode %02x", (u32)r->imm);
 	if (i->width < 4 && i->op != OP_LOAD_ACQ && i->op != OP_STORE_REL)
-		return refuse(d, "invalid atomic operand size: atomics are of 4 or 8 bytes, not %u", i->width);
+		return refuse(d, INSN_ENCODING, "invalid atomic operand size: atomics are of 4 or 8 bytes, not %u", i->width);
 	return check_regs(d, i);
 }
 
@@ -299,15 +300,15 @@ static int check_targets(struct decoder *d)
 		s64 function = (s64)d->at + 1 + (s32)(u32)(u64)i->imm;
 
 		if (i->op == OP_CALL && i->target >= 0 && d->out[i->target].op == OP_PAD)
-			return refuse(d, "last insn is not an exit or jmp: the call goes into the middle of ldimm64 insn %d", i->target - 1);
+			return refuse(d, INSN_FUNCTION, "last insn is not an exit or jmp: the call goes into the middle of ldimm64 insn %d", i->target - 1);
 		if (i->target >= 0 && d->out[i->target].op == OP_PAD)
-			return refuse(d, "jump into the middle of ldimm64 insn %d", i->target - 1);
+			return refuse(d, INSN_JUMP_MIDDLE, "jump into the middle of ldimm64 insn %d", i->target - 1);
 		if (i->op != OP_LD_IMM64 || i->pseudo != PSEUDO_FUNC)
 			continue;
 		if (function < 0 || function >= (s64)d->n)
-			return refuse(d, "call to invalid destination: %lld of %u", (long long)function, d->n);
+			return refuse(d, INSN_FUNCTION, "call to invalid destination: %lld of %u", (long long)function, d->n);
 		if (d->out[function].op == OP_PAD)
-			return refuse(d, "last insn is not an exit or jmp: the function begins in the middle of ldimm64 insn %lld", (long long)function - 1);
+			return refuse(d, INSN_FUNCTION, "last insn is not an exit or jmp: the function begins in the middle of ldimm64 insn %lld", (long long)function - 1);
 	}
 	return 0;
 }
@@ -317,7 +318,7 @@ int insns_decode(const struct raw_insn *raw, u32 n, struct insn *out, struct ins
 	struct decoder d = {raw, n, 0, out, err};
 
 	if (n == 0)
-		return refuse(&d, "the program is empty");
+		return refuse(&d, INSN_ENCODING, "the program is empty");
 	for (; d.at < n; d.at++) {
 		int bad = decode_one(&d);
 

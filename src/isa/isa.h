@@ -61,8 +61,12 @@ struct insn {
 enum pseudo { PSEUDO_CONST, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE, PSEUDO_BTF_ID, PSEUDO_FUNC, PSEUDO_MAP_IDX, PSEUDO_MAP_IDX_VALUE };
 enum call_kind { CALL_HELPER, CALL_SUBPROG, CALL_KFUNC };
 
+/* What is wrong with an instruction: its bytes, where it jumps to, or the function that it calls or ends. */
+enum insn_wrong { INSN_ENCODING, INSN_JUMP_RANGE, INSN_JUMP_MIDDLE, INSN_FUNCTION };
+
 struct insn_error {
 	u32 insn; /* index of the slot */
+	enum insn_wrong wrong;
 	char text[160]; /* what is wrong, without the index */
 };
 

@@ -4,11 +4,12 @@
 
 #include <stdio.h>
 
-PRINTF_LIKE(3, 4) static int refuse(struct insn_error *err, u32 insn, const char *fmt, ...)
+PRINTF_LIKE(4, 5) static int refuse(struct insn_error *err, u32 insn, enum insn_wrong wrong, const char *fmt, ...)
 {
 	va_list ap;
 
 	err->insn = insn;
+	err->wrong = wrong;
 	va_start(ap, fmt);
 	vsnprintf(err->text, sizeof(err->text), fmt, ap);
 	va_end(ap);
@@ -42,7 +43,7 @@ static int mark_starts(const struct prog *p, u8 *start, u32 *count, struct insn_
 		if (!named)
 			continue;
 		if (at < 0 || at >= p->n || p->insns[at].op == OP_PAD)
-			return refuse(err, i, "the function it names lies outside the program");
+			return refuse(err, i, INSN_FUNCTION, "the function it names lies outside the program");
 		*count += !start[at];
 		start[at] = 1;
 	}
@@ -57,10 +58,10 @@ static int check_function(const struct prog *p, const struct subprog *f, struct 
 		const struct insn *in = &p->insns[i];
 
 		if (in->target >= 0 && in->op != OP_CALL && ((u32)in->target < f->start || (u32)in->target >= f->end))
-			return refuse(err, i, "jump out of range from insn %u to %d: into another function", i, in->target);
+			return refuse(err, i, INSN_JUMP_RANGE, "jump out of range from insn %u to %d: into another function", i, in->target);
 	}
 	if (last->op != OP_EXIT && last->op != OP_JA)
-		return refuse(err, f->end - 1, "last insn is not an exit or jmp: the function runs off its end");
+		return refuse(err, f->end - 1, INSN_FUNCTION, "last insn is not an exit or jmp: the function runs off its end");
 	return 0;
 }
 
@@ -77,7 +78,7 @@ int subprogs_find(struct prog *p, struct insn_error *err)
 	if (bad)
 		return bad;
 	if (count > PROG_MAX_SUBPROGS) {
-		refuse(err, 0, "too many subprograms: %u, at most %d", count, PROG_MAX_SUBPROGS);
+		refuse(err, 0, INSN_FUNCTION, "too many subprograms: %u, at most %d", count, PROG_MAX_SUBPROGS);
 		return -E2BIG;
 	}
 	p->subprogs = f = arena_array(&p->arena, count, sizeof(*f));

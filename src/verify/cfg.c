@@ -66,11 +66,8 @@ static int follow(struct flow *f, u32 at, s64 to, u8 via)
 
 	if (f->seen[at] >= (MET | via) && !(f->seen[at] & EXPLORED))
 		return 0;
-	if (to < 0 || to >= v->n) {
-		v->insn = at;
-		log_source(v, at);
-		return reject(v, REJECT_JUMP_OUT_OF_RANGE, "jump out of range from insn %u to %lld", at, (long long)to);
-	}
+	if (to < 0 || to >= v->n)
+		return bug(v, "a jump out of the program");
 	if (via == VIA_BRANCH) {
 		prune_at(v, (u32)to);
 		jump_at(v, (u32)to);
@@ -211,8 +208,6 @@ int cfg_check(struct verifier *v)
 		v->insn = i;
 		if (f.seen[i] != EXPLORED)
 			err = reject(v, REJECT_UNREACHABLE, "unreachable insn %u", i);
-		else if (width_of(&v->insns[i]) == 2 && f.seen[i + 1])
-			err = reject(v, REJECT_JUMP_INTO_LOAD, "jump into the middle of ldimm64 insn %u", i);
 	}
 	return err;
 }

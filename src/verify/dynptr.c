@@ -208,7 +208,7 @@ int arg_dynptr(struct verifier *v, u32 regno, u32 flags, u32 kinds, u32 clone_re
 	if (!d)
 		return reject(v, REJECT_DYNPTR_ARG, "Expected an initialized dynptr as arg #%u", regno - 1);
 	if (!(d->dynptr.kind & kinds))
-		return reject(v, REJECT_DYNPTR_KIND, "Expected a dynptr of type %s as arg #%u", kind_name(kinds), regno - 1);
+		return reject(v, REJECT_DYNPTR_ARG, "Expected a dynptr of type %s as arg #%u", kind_name(kinds), regno - 1);
 	if (r->type == R_DYNPTR)
 		return 0;
 	slot = object_slot(v, r, "dynptr", DYNPTR_SLOTS);

@@ -202,7 +202,7 @@ static int note_reference(struct verifier *v, struct call *c, const struct param
 	if (!r->ref)
 		return 0;
 	if (releases && c->ref)
-		return reject(v, REJECT_REF_TWICE, "more than one arg with ref_obj_id R%u %u %u", p->regno, r->ref, c->ref);
+		return reject_err(v, REJECT_REF_TWICE, EFAULT, "more than one arg with ref_obj_id R%u %u %u", p->regno, r->ref, c->ref);
 	c->ref = r->ref;
 	if (releases)
 		c->release_reg = p->regno;

@@ -32,7 +32,9 @@ void log_add(struct verifier *v, const char *fmt, ...)
 
 static int note(struct verifier *v, enum reject_code code, int err, const char *fmt, va_list ap)
 {
-	struct rejection *why = v->why;
+	/* Where an object does not lie at a place of its own is the reason; that it is none then only follows. */
+	bool follows = v->why->code == REJECT_OBJECT_OFFSET && v->why->insn == v->insn;
+	struct rejection also, *why = follows ? &also : v->why;
 
 	*why = (struct rejection){.code = code, .err = -err, .insn = v->insn, .reg = -1, .lost_at = UINT32_MAX};
 	vsnprintf(why->text, sizeof(why->text), fmt, ap);

@@ -343,13 +343,7 @@ static inline const char *hook_name(const struct verifier *v)
 	return v->prog->attach_struct ? v->prog->attach_struct : v->prog->attach.name;
 }
 
-/* ---- reject.c: errors.def ---- */
-enum reject_code {
-	REJECT_NONE,
-#define REJECT(name, err, doc) REJECT_##name,
-#include "verify/errors.def"
-	REJECT_CODES
-};
+/* ---- reject.c ---- */
 /* Notes why and gives the negative errno of the row. The text is the kernel's line; it is added to the log. */
 int reject(struct verifier *v, enum reject_code code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Same with another errno than the row's. */

@@ -43,6 +43,13 @@ struct verify_options {
 	void *visit_ud;
 };
 
+enum reject_code {
+	REJECT_NONE,
+#define REJECT(name, err, doc) REJECT_##name,
+#include "verify/errors.def"
+	REJECT_CODES
+};
+
 /* A rejection as data: text is made from errors.def. */
 struct rejection {
 	u32 code; /* enum reject_code; 0: none */

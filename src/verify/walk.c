@@ -284,7 +284,7 @@ static int walk_insn(struct verifier *v, const struct insn *in, u32 *next, bool 
 		return err;
 	}
 	case OP_EXIT: v->jumps_processed++; return walk_return(v, next, done);
-	default: return reject(v, REJECT_UNKNOWN_INSN, "unknown opcode %02x", v->prog->raw[v->insn].code);
+	default: return bug(v, "an instruction that decoding does not give");
 	}
 }
 
