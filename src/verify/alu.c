@@ -394,7 +394,7 @@ static int binary(struct verifier *v, const struct insn *in)
 		err = mark_precise(v, in->src);
 		return err ? err : pointer_alu(v, in, dst, dst, src);
 	}
-	if (dst->precise) {
+	if (all_precise(v)) {
 		err = mark_precise(v, in->src);
 		if (err)
 			return err;

@@ -108,31 +108,38 @@ struct link_set {
 	u64 packed;
 };
 
-static void link_note(struct link_set *set, struct reg *r, u32 id, u32 frame, u32 index, bool reg)
+static bool is_linked(const struct reg *r, u32 id)
+{
+	return r->type == R_SCALAR && (r->id & ~ID_DELTA) == id;
+}
+
+/* false: there is no room, so that it keeps its range and loses the link. */
+static bool link_note(struct link_set *set, u32 frame, u32 index, bool reg)
 {
 	u64 e = frame | index << 3 | (u32)reg << 9;
 
-	if (r->type != R_SCALAR || (r->id & ~ID_DELTA) != id)
-		return;
-	if (set->n == HIST_LINKS) {
-		unlink_scalar(r); /* no room: it keeps its range and loses the link */
-		return;
-	}
+	if (set->n == HIST_LINKS)
+		return false;
 	set->packed |= e << (4 + set->n * 10);
 	set->n++;
+	return true;
 }
 
-static void links_collect(struct state *s, u32 id, struct link_set *set)
+static void links_collect(struct verifier *v, u32 id, struct link_set *set)
 {
 	id &= ~ID_DELTA;
-	for (u32 f = s->n_frames; f-- > 0;) {
-		struct frame *frame = s->frame[f];
+	for (u32 f = v->cur->n_frames; f-- > 0;) {
+		struct frame *frame = v->cur->frame[f];
 
 		for (u32 i = 0; i < REG_FP; i++)
-			link_note(set, &frame->regs[i], id, f, i, true);
-		for (u32 i = 0; i < frame->n_slots; i++)
-			if (stack_is_spill(&frame->stack[i]))
-				link_note(set, &frame->stack[i].reg, id, f, i, false);
+			if (is_linked(&frame->regs[i], id) && !link_note(set, f, i, true))
+				unlink_scalar(&frame->regs[i]);
+		for (u32 i = 0; i < frame->n_slots; i++) {
+			const struct stack_slot *s = stack_at(frame, i);
+
+			if (stack_is_spill(s) && is_linked(&s->reg, id) && !link_note(set, f, i, false))
+				unlink_scalar(&stack_edit(v, frame, i)->reg);
+		}
 	}
 }
 
@@ -159,14 +166,14 @@ void sync_linked(struct verifier *v, struct state *s, const struct reg *known, u
 {
 	const struct reg copy = *known;
 
-	(void)v;
 	for (u32 i = 0; i < (linked & 0xf); i++) {
 		u32 e = (u32)(linked >> (4 + i * 10)) & 0x3ff, index = e >> 3 & 0x3f;
 		struct frame *f = s->frame[e & 7];
-		struct reg *r = e >> 9 ? &f->regs[index] : &f->stack[index].reg;
+		bool reg = e >> 9;
+		const struct reg *r = reg ? &f->regs[index] : &stack_at(f, index)->reg;
 
-		if (r != known && r->type == R_SCALAR && (r->id & ~ID_DELTA) == (copy.id & ~ID_DELTA))
-			sync_one(r, &copy);
+		if (r != known && is_linked(r, copy.id & ~ID_DELTA))
+			sync_one(reg ? &f->regs[index] : &stack_edit(v, f, index)->reg, &copy);
 	}
 }
 
@@ -350,9 +357,9 @@ static int collect(struct verifier *v, struct compare *c)
 	struct link_set set = {0};
 
 	if (!c->in->imm_src && c->src->type == R_SCALAR && c->src->id)
-		links_collect(v->cur, c->src->id, &set);
+		links_collect(v, c->src->id, &set);
 	if (c->dst->type == R_SCALAR && c->dst->id)
-		links_collect(v->cur, c->dst->id, &set);
+		links_collect(v, c->dst->id, &set);
 	c->linked = set.packed | set.n;
 	return set.n > 1 ? hist_push(v, v->cur, 0, c->linked) : 0;
 }

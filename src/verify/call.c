@@ -92,7 +92,6 @@ static int fill_one(struct verifier *v, const struct call *c, const struct frame
 	switch (what & ((1u << CB_PARAM_SHIFT) - 1)) {
 	case CB_SCALAR:
 		reg_set_unknown(v, r);
-		r->precise = false;
 		break;
 	case CB_MAP:
 		set_map_arg(v, c, r, R_MAP);

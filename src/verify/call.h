@@ -106,7 +106,7 @@ int kfunc_sections(struct verifier *v, struct call *c); /* RCU, preemption, IRQs
 /* ---- iter.c ---- */
 int arg_iter(struct verifier *v, struct call *c, u32 regno);
 int iter_next(struct verifier *v, struct call *c); /* R0 is set: the branch that goes on, and this one, which is drained */
-struct reg *iter_of(struct state *s, const struct call *c);
+const struct reg *iter_of(const struct state *s, const struct call *c);
 
 /* ---- object.c ---- */
 int arg_kptr(struct verifier *v, struct call *c, u32 regno);

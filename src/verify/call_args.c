@@ -349,7 +349,7 @@ static int constant_key(struct verifier *v, const struct reg *r, u32 size, s64 *
 	at = (u32)off % SLOT_BYTES;
 	if (off < 0 || slot >= f->n_slots)
 		return 0;
-	s = &f->stack[slot];
+	s = stack_at(f, slot);
 	for (s32 i = (s32)at; i >= 0 && s->kind[i] == S_ZERO; i--)
 		zeroes++;
 	if (zeroes >= size) {

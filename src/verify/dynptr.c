@@ -37,20 +37,21 @@ s32 object_slot(struct verifier *v, const struct reg *r, const char *what, u32 n
 	return slot < (s32)v->cur->frame[r->frame]->n_slots ? slot : -ERANGE;
 }
 
-static struct stack_slot *slots_of(struct verifier *v, const struct reg *r)
+static const struct stack_slot *slot_behind(struct verifier *v, const struct reg *r, s32 slot)
 {
-	return v->cur->frame[r->frame]->stack;
+	return stack_at(v->cur->frame[r->frame], (u32)slot);
 }
 
 /* The slot of an initialised dynptr that r points to; below 0: there is none. */
 static s32 dynptr_slot(struct verifier *v, const struct reg *r)
 {
-	const struct stack_slot *stack = slots_of(v, r);
 	s32 slot = object_slot(v, r, "dynptr", DYNPTR_SLOTS);
+	const struct stack_slot *first;
 
 	if (slot < 0)
 		return slot;
-	if (stack[slot].kind[0] != S_DYNPTR || stack[slot - 1].kind[0] != S_DYNPTR || !stack[slot].reg.dynptr.first)
+	first = slot_behind(v, r, slot);
+	if (first->kind[0] != S_DYNPTR || slot_behind(v, r, slot - 1)->kind[0] != S_DYNPTR || !first->reg.dynptr.first)
 		return -EINVAL;
 	return slot;
 }
@@ -63,13 +64,13 @@ static const struct reg *dynptr_of(struct verifier *v, const struct reg *r)
 	if (r->type == R_DYNPTR)
 		return r;
 	slot = dynptr_slot(v, r);
-	return slot < 0 ? NULL : &slots_of(v, r)[slot].reg;
+	return slot < 0 ? NULL : &slot_behind(v, r, slot)->reg;
 }
 
 bool dynptr_is_owned(struct verifier *v, const struct reg *r)
 {
 	s32 slot = object_slot(v, r, "dynptr", DYNPTR_SLOTS);
-	const struct stack_slot *s = slot < 0 ? NULL : &slots_of(v, r)[slot];
+	const struct stack_slot *s = slot < 0 ? NULL : slot_behind(v, r, slot);
 
 	return s && s->kind[0] == S_DYNPTR && s->reg.ref;
 }
@@ -93,14 +94,8 @@ void dynptr_set_handle(struct verifier *v, struct reg *r, u32 kind)
 /* Both slots no longer hold anything. */
 static void clear_slots(struct verifier *v, u32 frame, u32 slot)
 {
-	struct frame *f = v->cur->frame[frame];
-
-	for (u32 i = slot - 1; i <= slot; i++) {
-		memset(f->stack[i].kind, S_NONE, SLOT_BYTES);
-		reg_set_none(&f->stack[i].reg);
-		v->scratched_slots |= 1ull << i;
-		stack_note_write(v->cur, frame, i);
-	}
+	for (u32 i = slot - 1; i <= slot; i++)
+		stack_clear(v, frame, i);
 }
 
 static bool is_slice_of(const struct reg *r, u32 id)
@@ -112,13 +107,13 @@ int dynptr_overwritten(struct verifier *v, struct frame *f, u32 slot)
 {
 	u32 id;
 
-	if (slot >= f->n_slots || f->stack[slot].kind[0] != S_DYNPTR)
+	if (slot >= f->n_slots || stack_at(f, slot)->kind[0] != S_DYNPTR)
 		return 0;
-	if (!f->stack[slot].reg.dynptr.first)
+	if (!stack_at(f, slot)->reg.dynptr.first)
 		slot++;
-	if (kind_is_counted(f->stack[slot].reg.dynptr.kind))
+	if (kind_is_counted(stack_at(f, slot)->reg.dynptr.kind))
 		return reject(v, REJECT_DYNPTR_OVERWRITTEN, "cannot overwrite referenced dynptr");
-	id = f->stack[slot].reg.id;
+	id = stack_at(f, slot)->reg.id;
 	clear_slots(v, f->number, slot);
 	each_matching(v, is_slice_of, id);
 	return 0;
@@ -127,11 +122,11 @@ int dynptr_overwritten(struct verifier *v, struct frame *f, u32 slot)
 static int dynptr_make(struct verifier *v, const struct reg *r, u32 kind, u32 clone_ref)
 {
 	s32 slot = object_slot(v, r, "dynptr", DYNPTR_SLOTS);
-	struct stack_slot *stack;
+	struct frame *f = v->cur->frame[r->frame];
 	u32 id, ref = 0;
-	int err = slot < 0 ? slot : dynptr_overwritten(v, v->cur->frame[r->frame], (u32)slot);
+	int err = slot < 0 ? slot : dynptr_overwritten(v, f, (u32)slot);
 
-	err = err ? err : dynptr_overwritten(v, v->cur->frame[r->frame], (u32)slot - 1);
+	err = err ? err : dynptr_overwritten(v, f, (u32)slot - 1);
 	if (err)
 		return err;
 	id = new_id(v);
@@ -141,11 +136,11 @@ static int dynptr_make(struct verifier *v, const struct reg *r, u32 kind, u32 cl
 			return err;
 		ref = (u32)err;
 	}
-	stack = slots_of(v, r);
-	set_dynptr(&stack[slot].reg, kind, true, id, ref);
-	set_dynptr(&stack[slot - 1].reg, kind, false, id, ref);
 	for (s32 i = slot - 1; i <= slot; i++) {
-		memset(stack[i].kind, S_DYNPTR, SLOT_BYTES);
+		struct stack_slot *s = stack_edit(v, f, (u32)i);
+
+		set_dynptr(&s->reg, kind, i == slot, id, ref);
+		memset(s->kind, S_DYNPTR, SLOT_BYTES);
 		v->scratched_slots |= 1ull << i;
 		stack_note_write(v->cur, r->frame, (u32)i);
 	}
@@ -161,17 +156,20 @@ int dynptr_release(struct verifier *v, const struct reg *r)
 
 	if (slot < 0)
 		return slot;
-	ref = f->stack[slot].reg.ref;
-	if (!kind_is_counted(f->stack[slot].reg.dynptr.kind)) {
+	ref = stack_at(f, (u32)slot)->reg.ref;
+	if (!kind_is_counted(stack_at(f, (u32)slot)->reg.dynptr.kind)) {
 		clear_slots(v, frame, (u32)slot);
 		return 0;
 	}
 	err = ref_release(v, ref); /* and slices */
 	if (err)
 		return err;
-	for (u32 i = 1; i < f->n_slots; i++) /* and clones */
-		if (f->stack[i].kind[0] == S_DYNPTR && f->stack[i].reg.ref == ref && f->stack[i].reg.dynptr.first)
+	for (u32 i = 1; i < f->n_slots; i++) { /* and clones */
+		const struct stack_slot *s = stack_at(f, i);
+
+		if (s->kind[0] == S_DYNPTR && s->reg.ref == ref && s->reg.dynptr.first)
 			clear_slots(v, frame, i);
+	}
 	return 0;
 }
 

@@ -41,7 +41,7 @@ static bool scalar_ids_match(struct verifier *v, u32 old, u32 cur)
 
 static bool regs_same(const struct reg *a, const struct reg *b)
 {
-	return a->type == b->type && a->off == b->off && a->delta == b->delta && a->raw[0] == b->raw[0] && a->raw[1] == b->raw[1] &&
+	return a->type == b->type && a->off == b->off && (a->type != R_SCALAR || a->delta == b->delta) && a->raw[0] == b->raw[0] && a->raw[1] == b->raw[1] &&
 	       scalar_equal(&a->v, &b->v);
 }
 
@@ -55,11 +55,11 @@ bool regs_interchangeable(struct verifier *v, const struct reg *a, const struct 
 	return regs_exact(v, a, b);
 }
 
-static bool scalar_covers(struct verifier *v, const struct reg *old, const struct reg *cur, enum exactness how)
+static bool scalar_covers(struct verifier *v, const struct reg *old, const struct reg *cur, bool precise, enum exactness how)
 {
 	if (v->explore_alu_limits)
 		return regs_same(old, cur) && scalar_ids_match(v, old->id, cur->id);
-	if (!reg_precise(v, old) && how == LOOSE)
+	if (!precise && how == LOOSE)
 		return true;
 	if (old->id & ID_DELTA && (!(cur->id & ID_DELTA) || old->delta != cur->delta))
 		return false;
@@ -75,7 +75,7 @@ static bool packet_covers(struct verifier *v, const struct reg *old, const struc
 	return old->off == cur->off && ids_match(v, old->id, cur->id) && scalar_within(&old->v, &cur->v);
 }
 
-static bool reg_covers(struct verifier *v, const struct reg *old, const struct reg *cur, enum exactness how)
+static bool reg_covers(struct verifier *v, const struct reg *old, const struct reg *cur, bool precise, enum exactness how)
 {
 	if (how == EXACT)
 		return regs_exact(v, old, cur);
@@ -84,7 +84,7 @@ static bool reg_covers(struct verifier *v, const struct reg *old, const struct r
 	if (old->type != cur->type)
 		return false;
 	switch (reg_base(old->type)) {
-	case R_SCALAR: return scalar_covers(v, old, cur, how);
+	case R_SCALAR: return scalar_covers(v, old, cur, precise, how);
 	case R_MAP_KEY:
 	case R_MAP_VALUE:
 	case R_MEM:
@@ -122,12 +122,12 @@ static const struct reg *slot_scalar(const struct verifier *v, const struct stac
 	return unknown;
 }
 
-static bool special_covers(struct verifier *v, const struct stack_slot *old, const struct stack_slot *cur, enum exactness how)
+static bool special_covers(struct verifier *v, const struct stack_slot *old, const struct stack_slot *cur, bool precise, enum exactness how)
 {
 	const struct reg *a = &old->reg, *b = &cur->reg;
 
 	switch (old->kind[SLOT_BYTES - 1]) {
-	case S_SPILL: return reg_covers(v, a, b, how);
+	case S_SPILL: return reg_covers(v, a, b, precise, how);
 	case S_DYNPTR: return a->dynptr.kind == b->dynptr.kind && a->dynptr.first == b->dynptr.first && ids_match(v, a->ref, b->ref);
 	case S_ITER: /* how often it went round does not matter */
 		return a->type == b->type && a->iter.btf == b->iter.btf && a->iter.btf_id == b->iter.btf_id && a->iter.state == b->iter.state &&
@@ -155,7 +155,7 @@ static bool is_special(const struct stack_slot *s)
 	return s->kind[SLOT_BYTES - 1] >= S_DYNPTR;
 }
 
-static bool slot_covers(struct verifier *v, const struct stack_slot *old, const struct stack_slot *cur, enum exactness how)
+static bool slot_covers(struct verifier *v, const struct stack_slot *old, const struct stack_slot *cur, bool precise, enum exactness how)
 {
 	struct reg unknown_old, unknown_cur;
 	const struct reg *a, *b;
@@ -174,16 +174,21 @@ static bool slot_covers(struct verifier *v, const struct stack_slot *old, const 
 	a = slot_scalar(v, old, &unknown_old);
 	b = slot_scalar(v, cur, &unknown_cur);
 	if (a && b)
-		return reg_covers(v, a, b, how);
-	return bytes_cover(v, old, cur) && special_covers(v, old, cur, how);
+		return reg_covers(v, a, b, precise && a == &old->reg, how);
+	return bytes_cover(v, old, cur) && special_covers(v, old, cur, precise, how);
 }
 
-static bool stack_covers(struct verifier *v, const struct frame *old, const struct frame *cur, u64 live, enum exactness how)
+static bool stack_covers(struct verifier *v, const struct state *state, u32 f, const struct frame *cur, enum exactness how)
 {
+	const struct frame *old = state->frame[f];
+	u64 live = v->opts->switches & VERIFY_NO_STACK_LIVENESS ? UINT64_MAX : state->stack_read[f];
+
 	for (u32 i = 0; i < old->n_slots; i++) {
-		if (how == LOOSE && !(live >> i & 1) && !is_special(&old->stack[i]))
+		const struct stack_slot *a = stack_at(old, i), *b = i < cur->n_slots ? stack_at(cur, i) : NULL;
+
+		if (how == LOOSE && !(live >> i & 1) && !is_special(a))
 			continue;
-		if (!slot_covers(v, &old->stack[i], i < cur->n_slots ? &cur->stack[i] : NULL, how))
+		if (!slot_covers(v, a, b, slot_precise(v, state, f, i), how))
 			return false;
 	}
 	return true;
@@ -229,17 +234,16 @@ bool state_covers(struct verifier *v, const struct state *old, const struct stat
 	v->id_gen = v->ids;
 	for (u32 f = 0; f < old->n_frames; f++) {
 		const struct frame *a = old->frame[f], *b = cur->frame[f];
-		u64 slots = v->opts->switches & VERIFY_NO_STACK_LIVENESS ? UINT64_MAX : old->stack_read[f];
 
 		if (a->callsite != b->callsite || a->callback_depth > b->callback_depth)
 			return false;
 		for (u32 live = v->aux[frame_insn(old, f)].live_in; live; live &= live - 1) {
 			u32 i = (u32)__builtin_ctz(live);
 
-			if (!reg_covers(v, &a->regs[i], &b->regs[i], how))
+			if (!reg_covers(v, &a->regs[i], &b->regs[i], reg_precise(v, old, f, i), how))
 				return false;
 		}
-		if (!stack_covers(v, a, b, slots, how))
+		if (!stack_covers(v, old, f, b, how))
 			return false;
 	}
 	return resources_match(v, old, cur);
@@ -262,10 +266,10 @@ bool iterators_moved(const struct state *old, const struct state *cur)
 {
 	for (u32 f = 0; f < old->n_frames; f++)
 		for (u32 i = 0; i < old->frame[f]->n_slots; i++) {
-			const struct stack_slot *s = &old->frame[f]->stack[i];
+			const struct stack_slot *s = stack_at(old->frame[f], i);
 
 			if (s->kind[0] == S_ITER && s->reg.iter.state == ITER_ACTIVE && i < cur->frame[f]->n_slots &&
-			    cur->frame[f]->stack[i].reg.iter.depth != s->reg.iter.depth)
+			    stack_at(cur->frame[f], i)->reg.iter.depth != s->reg.iter.depth)
 				return true;
 		}
 	return false;

@@ -11,12 +11,7 @@
 
 static void frame_open(struct frame *f, u32 callsite, u32 number, u32 subprog)
 {
-	struct stack_slot *stack = f->stack;
-	u32 cap = f->cap_slots;
-
-	memset(f, 0, sizeof(*f));
-	f->stack = stack;
-	f->cap_slots = cap;
+	memset(f, 0, offsetof(struct frame, chunk));
 	f->callsite = callsite;
 	f->number = number;
 	f->subprog = subprog;

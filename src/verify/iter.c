@@ -20,9 +20,14 @@ static const char *iter_name(const struct btf *b, u32 id)
 	return btf_name_of(b, btf_type(b, id)) + sizeof(PREFIX) - 1;
 }
 
-struct reg *iter_of(struct state *s, const struct call *c)
+const struct reg *iter_of(const struct state *s, const struct call *c)
 {
-	return &s->frame[c->iter.frame]->stack[c->iter.slot].reg;
+	return &stack_at(s->frame[c->iter.frame], c->iter.slot)->reg;
+}
+
+static struct reg *iter_edit(struct verifier *v, struct state *s, const struct call *c)
+{
+	return &stack_edit(v, s->frame[c->iter.frame], c->iter.slot)->reg;
 }
 
 static bool no_iter_there(struct verifier *v, const struct reg *r, u32 n)
@@ -34,7 +39,7 @@ static bool no_iter_there(struct verifier *v, const struct reg *r, u32 n)
 		return slot == -ERANGE;
 	for (u32 i = 0; i < n; i++)
 		for (u32 j = 0; j < SLOT_BYTES; j++)
-			if (f->stack[(u32)slot - i].kind[j] == S_ITER)
+			if (stack_at(f, (u32)slot - i)->kind[j] == S_ITER)
 				return false;
 	return true;
 }
@@ -63,7 +68,8 @@ static int iter_make(struct verifier *v, struct call *c, u32 regno, u32 id, u32 
 	f = v->cur->frame[r->frame];
 	for (u32 i = 0; i < n; i++) {
 		u32 at = (u32)slot - i;
-		struct reg *it = &f->stack[at].reg;
+		struct stack_slot *s = stack_edit(v, f, at);
+		struct reg *it = &s->reg;
 
 		reg_set_pointer(it, R_STACK | (!flag_is_set(c, KF_RCU_PROTECTED) ? 0u : rcu_held(v) ? (u32)R_RCU : (u32)R_UNTRUSTED));
 		it->ref = i == 0 ? (u32)ref : 0;
@@ -71,7 +77,7 @@ static int iter_make(struct verifier *v, struct call *c, u32 regno, u32 id, u32 
 		it->iter.btf_id = id;
 		it->iter.state = ITER_ACTIVE;
 		it->iter.depth = 0;
-		memset(f->stack[at].kind, S_ITER, SLOT_BYTES);
+		memset(s->kind, S_ITER, SLOT_BYTES);
 		v->scratched_slots |= 1ull << at;
 		stack_note_write(v->cur, r->frame, at);
 	}
@@ -82,7 +88,7 @@ static int iter_make(struct verifier *v, struct call *c, u32 regno, u32 id, u32 
 static int iter_valid(const struct frame *f, s32 slot, u32 n, const struct btf *btf, u32 id)
 {
 	for (u32 i = 0; slot >= 0 && i < n; i++) {
-		const struct stack_slot *s = &f->stack[(u32)slot - i];
+		const struct stack_slot *s = stack_at(f, (u32)slot - i);
 		const struct reg *it = &s->reg;
 
 		for (u32 j = 0; j < SLOT_BYTES; j++)
@@ -98,17 +104,9 @@ static int iter_valid(const struct frame *f, s32 slot, u32 n, const struct btf *
 
 static void iter_end(struct verifier *v, u32 frame, u32 slot, u32 n)
 {
-	struct frame *f = v->cur->frame[frame];
-
-	ref_release(v, f->stack[slot].reg.ref);
-	for (u32 i = 0; i < n; i++) {
-		u32 at = slot - i;
-
-		memset(f->stack[at].kind, S_NONE, SLOT_BYTES);
-		reg_set_none(&f->stack[at].reg);
-		v->scratched_slots |= 1ull << at;
-		stack_note_write(v->cur, frame, at);
-	}
+	ref_release(v, stack_at(v->cur->frame[frame], slot)->reg.ref);
+	for (u32 i = 0; i < n; i++)
+		stack_clear(v, frame, slot - i);
 }
 
 int arg_iter(struct verifier *v, struct call *c, u32 regno)
@@ -143,21 +141,20 @@ int arg_iter(struct verifier *v, struct call *c, u32 regno)
 
 int iter_next(struct verifier *v, struct call *c)
 {
-	struct reg *it = iter_of(v->cur, c);
 	const struct state *before;
 	struct state *branch;
 
-	if (it->iter.state == ITER_ACTIVE) {
+	if (iter_of(v->cur, c)->iter.state == ITER_ACTIVE) {
 		before = v->cur->parent ? loop_previous(v, v->cur->parent, v->insn) : NULL;
 		branch = push_branch(v, v->insn + 1, v->insn, false);
 		if (!branch)
 			return v->why->err;
-		iter_of(branch, c)->iter.depth++;
+		iter_edit(v, branch, c)->iter.depth++;
 		if (before)
 			loop_widen(v, before, branch);
 		reg_not_null(v, &cur_frame(branch)->regs[0]);
 	}
-	it->iter.state = ITER_DRAINED;
+	iter_edit(v, v->cur, c)->iter.state = ITER_DRAINED;
 	reg_set_const(reg_of(v, 0), 0);
 	return 0;
 }

@@ -515,7 +515,7 @@ static void join_slot(struct join *j, const struct stack_slot *entry, const stru
 
 static const struct stack_slot *slot_at(const struct frame *f, u32 i)
 {
-	return i < f->n_slots ? &f->stack[i] : NULL;
+	return i < f->n_slots ? stack_at(f, i) : NULL;
 }
 
 static bool frames_alike(const struct frame *a, const struct frame *b)
@@ -558,7 +558,8 @@ static void join_frame(struct join *j, u32 f)
 	for (u32 i = 0; i < REG_FP; i++)
 		join_reg(j, &entry->regs[i], &before->regs[i], steps ? &steps[i] : NULL, &cur->regs[i]);
 	for (u32 i = 0; i < cur->n_slots; i++)
-		join_slot(j, slot_at(entry, i), slot_at(before, i), steps && j->loop->proof_slots >> i & 1 ? &steps[REG_FP + i] : NULL, &cur->stack[i]);
+		join_slot(j, slot_at(entry, i), slot_at(before, i), steps && j->loop->proof_slots >> i & 1 ? &steps[REG_FP + i] : NULL,
+			  stack_edit(j->v, cur, i));
 }
 
 static void tighten(struct verifier *v, const struct sym *step, u64 trips, const struct reg *entry, const struct reg *before, struct reg *r)
@@ -602,7 +603,7 @@ void join_tighten(struct verifier *v, u32 insn, const struct state *entry)
 		u32 i = (u32)__builtin_ctzll(m);
 
 		if (whole(slot_at(from, i)) && whole(slot_at(before, i)) && whole(slot_at(f, i)))
-			tighten(v, &l->step[REG_FP + i], trips, &from->stack[i].reg, &before->stack[i].reg, &f->stack[i].reg);
+			tighten(v, &l->step[REG_FP + i], trips, &stack_at(from, i)->reg, &stack_at(before, i)->reg, &stack_edit(v, f, i)->reg);
 	}
 }
 
@@ -636,16 +637,19 @@ int join_make(struct verifier *v, u32 insn, struct state *entry, bool *made)
 static void all_bounds_precise(struct state *s)
 {
 	for (u32 f = 0; f < s->n_frames; f++) {
+		s->precise_regs[f] = 0;
+		s->precise_slots[f] = 0;
 		for (u32 i = 0; i < REG_FP; i++) {
-			struct reg *r = &s->frame[f]->regs[i];
+			const struct reg *r = &s->frame[f]->regs[i];
 
-			r->precise = r->type == R_SCALAR && !scalar_is_unknown(&r->v);
+			if (r->type == R_SCALAR && !scalar_is_unknown(&r->v))
+				s->precise_regs[f] |= (u16)(1u << i);
 		}
 		for (u32 i = 0; i < s->frame[f]->n_slots; i++) {
-			struct reg *r = &s->frame[f]->stack[i].reg;
+			const struct stack_slot *slot = stack_at(s->frame[f], i);
 
-			if (stack_is_spill(&s->frame[f]->stack[i]))
-				r->precise = r->type == R_SCALAR && !scalar_is_unknown(&r->v);
+			if (stack_is_scalar(slot) && !scalar_is_unknown(&slot->reg.v))
+				s->precise_slots[f] |= 1ull << i;
 		}
 	}
 }

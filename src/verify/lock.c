@@ -113,7 +113,7 @@ static int irq_save(struct verifier *v, u32 regno, u32 family)
 	int err;
 
 	for (u32 i = 0; slot >= 0 && i < SLOT_BYTES; i++)
-		taken |= v->cur->frame[r->frame]->stack[slot].kind[i] == S_IRQ;
+		taken |= stack_at(v->cur->frame[r->frame], (u32)slot)->kind[i] == S_IRQ;
 	if ((slot < 0 && slot != -ERANGE) || taken)
 		return reject(v, REJECT_IRQ_FLAG, "expected uninitialized irq flag as arg#%u", regno - 1);
 	err = mem_access(v, v->insn, regno, 0, SLOT_BYTES, MEM_WRITE, -1, false, false);
@@ -127,7 +127,7 @@ static int irq_save(struct verifier *v, u32 regno, u32 family)
 	if (err < 0)
 		return err;
 	v->cur->active_irq_id = (u32)err;
-	s = &v->cur->frame[r->frame]->stack[slot];
+	s = stack_edit(v, v->cur->frame[r->frame], (u32)slot);
 	reg_set_pointer(&s->reg, R_STACK);
 	s->reg.ref = (u32)err;
 	s->reg.irq.kind = family;
@@ -154,7 +154,7 @@ static int irq_restore(struct verifier *v, u32 regno, u32 family)
 	const struct reg *r = reg_of(v, regno);
 	s32 slot = object_slot(v, r, "irq_flag", 1);
 	struct state *st = v->cur;
-	struct stack_slot *s = slot < 0 ? NULL : &st->frame[r->frame]->stack[slot];
+	const struct stack_slot *s = slot < 0 ? NULL : stack_at(st->frame[r->frame], (u32)slot);
 	u32 last = 0;
 
 	for (u32 i = 0; s && i < SLOT_BYTES; i++)
@@ -174,10 +174,7 @@ static int irq_restore(struct verifier *v, u32 regno, u32 family)
 		if (st->refs[i].kind == REF_IRQ)
 			last = st->refs[i].id;
 	st->active_irq_id = last;
-	memset(s->kind, S_NONE, SLOT_BYTES);
-	reg_set_none(&s->reg);
-	v->scratched_slots |= 1ull << slot;
-	stack_note_write(st, r->frame, (u32)slot);
+	stack_clear(v, r->frame, (u32)slot);
 	return 0;
 }
 
@@ -214,10 +211,10 @@ static void leave_rcu(struct verifier *v)
 		for (u32 i = 0; i < REG_FP; i++)
 			leave_rcu_reg(&s->frame[f]->regs[i]);
 		for (u32 i = 0; i < s->frame[f]->n_slots; i++) {
-			struct stack_slot *slot = &s->frame[f]->stack[i];
+			const struct stack_slot *slot = stack_at(s->frame[f], i);
 
-			if (stack_is_spill(slot) || slot->kind[0] == S_ITER)
-				leave_rcu_reg(&slot->reg);
+			if (slot->reg.type & R_RCU && (stack_is_spill(slot) || slot->kind[0] == S_ITER))
+				leave_rcu_reg(&stack_edit(v, s->frame[f], i)->reg);
 		}
 	}
 }

@@ -88,9 +88,9 @@ static void log_pointer_parts(struct verifier *v, const struct reg *r)
 	}
 }
 
-static void log_reg(struct verifier *v, const struct frame *f, const struct reg *r)
+static void log_reg(struct verifier *v, const struct frame *f, const struct reg *r, bool precise)
 {
-	if (r->type == R_SCALAR && reg_precise(v, r))
+	if (r->type == R_SCALAR && precise)
 		log_add(v, "P");
 	if (reg_is_const(r)) {
 		log_signed(v, (s64)r->v.bits.value);
@@ -115,10 +115,10 @@ static void log_reg(struct verifier *v, const struct frame *f, const struct reg 
 }
 
 /* Gives the slot to go on from: a dynptr has two. */
-static u32 log_slot(struct verifier *v, const struct frame *f, u32 i)
+static u32 log_slot(struct verifier *v, const struct state *st, const struct frame *f, u32 i)
 {
 	static const char letters[] = {[S_NONE] = '?', [S_SPILL] = 'r', [S_MISC] = 'm', [S_ZERO] = '0', [S_DYNPTR] = 'd', [S_ITER] = 'i', [S_IRQ] = 'f'};
-	const struct stack_slot *s = &f->stack[i];
+	const struct stack_slot *s = stack_at(f, i);
 	const struct reg *r = &s->reg;
 	char kinds[SLOT_BYTES + 1] = "";
 	const char *sep = "";
@@ -134,11 +134,11 @@ static u32 log_slot(struct verifier *v, const struct frame *f, u32 i)
 	case S_SPILL:
 		*strchr(kinds, 'r') = 0;
 		log_add(v, " fp%d=%s", -(s32)(i + 1) * SLOT_BYTES, kinds);
-		log_reg(v, f, r);
+		log_reg(v, f, r, slot_precise(v, st, f->number, i));
 		return i;
 	case S_DYNPTR:
 		i++;
-		r = &f->stack[i].reg;
+		r = &stack_at(f, i)->reg;
 		log_add(v, " fp%d=dynptr_%s(", -(s32)(i + 1) * SLOT_BYTES, dynptr_name(r->dynptr.kind));
 		if (r->id) {
 			log_add(v, "id=%u", r->id);
@@ -174,11 +174,11 @@ void log_state(struct verifier *v, const struct state *s, u32 frame, bool all)
 		if (f->regs[i].type == R_NONE || (!all && !(v->scratched_regs >> i & 1)))
 			continue;
 		log_add(v, " R%u=", i);
-		log_reg(v, f, &f->regs[i]);
+		log_reg(v, f, &f->regs[i], reg_precise(v, s, frame, i));
 	}
 	for (u32 i = 0; i < f->n_slots; i++)
 		if (all || v->scratched_slots >> i & 1)
-			i = log_slot(v, f, i);
+			i = log_slot(v, s, f, i);
 	for (u32 i = 0; i < s->n_refs; i++)
 		if (s->refs[i].id) {
 			log_add(v, "%s%u", sep, s->refs[i].id);

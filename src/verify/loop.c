@@ -635,7 +635,7 @@ static const struct reg *place_reg(const struct frame *f, u32 place)
 		return &f->regs[place];
 	if (place - REG_FP >= f->n_slots)
 		return NULL;
-	s = &f->stack[place - REG_FP];
+	s = stack_at(f, place - REG_FP);
 	return s->kind[0] == S_SPILL && s->kind[SLOT_BYTES - 1] == S_SPILL ? &s->reg : NULL;
 }
 

@@ -270,46 +270,35 @@ static int step_back(struct verifier *v, u32 at, s64 next, const struct history 
 
 /* ---- the way back ---- */
 
-static void mark_all(struct state *s)
+void scalars_precise(struct state *s)
 {
-	for (; s; s = s->parent)
-		for (u32 f = 0; f < s->n_frames; f++) {
-			struct frame *frame = s->frame[f];
+	for (u32 f = 0; f < s->n_frames; f++) {
+		const struct frame *frame = s->frame[f];
 
-			for (u32 i = 0; i < REG_FP; i++)
-				frame->regs[i].precise |= frame->regs[i].type == R_SCALAR;
-			for (u32 i = 0; i < frame->n_slots; i++)
-				if (stack_is_spill(&frame->stack[i]))
-					frame->stack[i].reg.precise |= frame->stack[i].reg.type == R_SCALAR;
-		}
-}
-
-static bool mark_one(struct reg *r, bool *changed)
-{
-	if (r->type != R_SCALAR || r->precise)
-		return false;
-	r->precise = *changed = true;
-	return true;
+		for (u32 i = 0; i < REG_FP; i++)
+			s->precise_regs[f] |= (u16)((frame->regs[i].type == R_SCALAR) << i);
+		for (u32 i = 0; i < frame->n_slots; i++)
+			s->precise_slots[f] |= (u64)stack_is_scalar(stack_at(frame, i)) << i;
+	}
 }
 
 /* Marks what is wanted in a checkpoint; what it has already, or has as a pointer, is no longer wanted. */
 static void mark_checkpoint(struct state *s, struct wanted *w, bool *changed)
 {
 	for (s32 f = w->frame; f >= 0; f--) {
-		struct frame *frame = s->frame[f];
+		const struct frame *frame = s->frame[f];
 
-		for (u32 m = w->regs[f]; m; m &= m - 1) {
-			u32 i = (u32)__builtin_ctz(m);
-
-			if (!mark_one(&frame->regs[i], changed))
-				w->regs[f] &= ~(1u << i);
-		}
-		for (u64 m = w->slots[f]; m; m &= m - 1) {
-			u32 i = (u32)__builtin_ctzll(m);
-
-			if (i >= frame->n_slots || !stack_is_spill(&frame->stack[i]) || !mark_one(&frame->stack[i].reg, changed))
-				w->slots[f] &= ~(1ull << i);
-		}
+		w->regs[f] &= ~(u32)s->precise_regs[f];
+		w->slots[f] &= ~s->precise_slots[f] & (frame->n_slots == STACK_SLOTS ? UINT64_MAX : (1ull << frame->n_slots) - 1);
+		for (u32 m = w->regs[f]; m; m &= m - 1)
+			if (frame->regs[__builtin_ctz(m)].type != R_SCALAR)
+				w->regs[f] &= ~(m & -m);
+		for (u64 m = w->slots[f]; m; m &= m - 1)
+			if (!stack_is_scalar(stack_at(frame, (u32)__builtin_ctzll(m))))
+				w->slots[f] &= ~(m & -m);
+		*changed |= w->regs[f] || w->slots[f];
+		s->precise_regs[f] |= (u16)w->regs[f];
+		s->precise_slots[f] |= w->slots[f];
 	}
 }
 
@@ -347,11 +336,12 @@ static void log_parent(struct verifier *v, const struct state *s, const struct w
 	}
 }
 
-static void all_precise(struct verifier *v, struct state *start, const struct wanted *w, bool *changed)
+static void path_precise(struct verifier *v, struct state *start, const struct wanted *w, bool *changed)
 {
 	if (v->log_level & 2)
 		log_add(v, "mark_precise: frame%d: falling back to forcing all scalars precise\n", w->frame);
-	mark_all(start->parent);
+	for (struct state *s = start->parent; s; s = s->parent)
+		scalars_precise(s);
 	*changed = true;
 }
 
@@ -369,9 +359,7 @@ static int walk_back(struct verifier *v, struct state *start, u32 last, s64 next
 		if (last == UINT32_MAX) {
 			/* The entry of a global function: its arguments. */
 			if (s->n_frames == 1 && !w->slots[0] && !(w->regs[0] & ~(u32)REG_ARGS)) {
-				for (u32 i = 1; i <= 5; i++)
-					if (w->regs[0] >> i & 1)
-						mark_one(&s->frame[0]->regs[i], changed);
+				mark_checkpoint(s, w, changed);
 				return 0;
 			}
 			return bug(v, "precision: registers wanted before the first instruction");
@@ -385,7 +373,7 @@ static int walk_back(struct verifier *v, struct state *start, u32 last, s64 next
 			}
 			skip_first = false;
 			if (err == DEFAULT_LEFT) {
-				all_precise(v, start, w, changed);
+				path_precise(v, start, w, changed);
 				return 0;
 			}
 			if (err)
@@ -408,7 +396,7 @@ static int walk_back(struct verifier *v, struct state *start, u32 last, s64 next
 		last = s->last_insn;
 	}
 	if (!nothing_wanted(w))
-		all_precise(v, start, w, changed);
+		path_precise(v, start, w, changed);
 	return 0;
 }
 
@@ -460,17 +448,11 @@ int propagate_precision(struct verifier *v, const struct state *old, struct stat
 	if (!v->priv)
 		return 0;
 	for (u32 f = 0; f < old->n_frames; f++) {
-		const struct frame *frame = old->frame[f];
 		u32 at = f + 1 < old->n_frames ? old->frame[f + 1]->callsite : old->insn;
 		u32 live = v->aux[at].live_in;
 
-		for (u32 i = 0; i < REG_FP; i++)
-			if (frame->regs[i].type == R_SCALAR && frame->regs[i].precise && live >> i & 1)
-				w.regs[f] |= 1u << i;
-		for (u32 i = 0; i < frame->n_slots; i++)
-			if (stack_is_spill(&frame->stack[i]) && frame->stack[i].reg.type == R_SCALAR && frame->stack[i].reg.precise &&
-			    old->stack_read[f] >> i & 1)
-				w.slots[f] |= 1ull << i;
+		w.regs[f] = live & old->precise_regs[f];
+		w.slots[f] = old->stack_read[f] & old->precise_slots[f];
 	}
 	if (nothing_wanted(&w))
 		return 0;
@@ -492,7 +474,7 @@ int mark_joined(struct verifier *v)
 			if (live >> i & 1 && frame->regs[i].type == R_SCALAR && !scalar_is_unknown(&frame->regs[i].v))
 				w.regs[f] |= 1u << i;
 		for (u32 i = 0; i < frame->n_slots; i++)
-			if (stack_is_spill(&frame->stack[i]) && frame->stack[i].reg.type == R_SCALAR && !scalar_is_unknown(&frame->stack[i].reg.v))
+			if (stack_is_scalar(stack_at(frame, i)) && !scalar_is_unknown(&stack_at(frame, i)->reg.v))
 				w.slots[f] |= 1ull << i;
 	}
 	return nothing_wanted(&w) ? 0 : walk_back(v, s, s->last_insn, s->insn, &w, false, &changed);
@@ -507,17 +489,4 @@ int mark_arrived(struct verifier *v, u32 regs, u64 slots)
 	w.regs[w.frame] = regs;
 	w.slots[w.frame] = slots;
 	return nothing_wanted(&w) ? 0 : walk_back(v, s, s->last_insn, s->insn, &w, false, &changed);
-}
-
-void forget_precision(struct state *s)
-{
-	for (u32 f = 0; f < s->n_frames; f++) {
-		struct frame *frame = s->frame[f];
-
-		for (u32 i = 0; i < REG_FP; i++)
-			frame->regs[i].precise = false;
-		for (u32 i = 0; i < frame->n_slots; i++)
-			if (stack_is_spill(&frame->stack[i]))
-				frame->stack[i].reg.precise = false;
-	}
 }

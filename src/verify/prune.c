@@ -98,17 +98,6 @@ static void reads_propagate(struct verifier *v, const struct state *old, struct 
 			stack_note_read(v, cur, f, (u32)__builtin_ctzll(m));
 }
 
-static void make_all_precise(struct state *s)
-{
-	for (; s; s = s->parent)
-		for (u32 f = 0; f < s->n_frames; f++) {
-			for (u32 i = 0; i < REG_FP; i++)
-				s->frame[f]->regs[i].precise |= s->frame[f]->regs[i].type == R_SCALAR;
-			for (u32 i = 0; i < s->frame[f]->n_slots; i++)
-				s->frame[f]->stack[i].reg.precise |= stack_is_spill(&s->frame[f]->stack[i]) && s->frame[f]->stack[i].reg.type == R_SCALAR;
-		}
-}
-
 static int back_edges_settle(struct verifier *v, struct scc_visit *visit)
 {
 	bool changed = true;
@@ -119,8 +108,8 @@ static int back_edges_settle(struct verifier *v, struct scc_visit *visit)
 
 		changed = false;
 		for (struct state *s = visit->back_edges; s; s = s->next) {
-			if (round == BACK_EDGE_ROUNDS)
-				make_all_precise(s->parent);
+			for (struct state *up = round == BACK_EDGE_ROUNDS ? s->parent : NULL; up; up = up->parent)
+				scalars_precise(up);
 			err = propagate_precision(v, s->equal, s, &changed);
 			if (err)
 				return err;
@@ -179,11 +168,9 @@ struct state *loop_previous(struct verifier *v, const struct state *s, u32 insn)
 	return NULL;
 }
 
-static void widen_reg(struct verifier *v, const struct reg *old, struct reg *cur)
+static bool widens(struct verifier *v, const struct reg *old, const struct reg *cur, bool precise)
 {
-	if (old->type != R_SCALAR || cur->type != R_SCALAR || old->precise || cur->precise || regs_interchangeable(v, old, cur))
-		return;
-	reg_forget(v, cur);
+	return old->type == R_SCALAR && cur->type == R_SCALAR && !precise && !regs_interchangeable(v, old, cur);
 }
 
 void loop_widen(struct verifier *v, const struct state *old, struct state *cur)
@@ -195,10 +182,14 @@ void loop_widen(struct verifier *v, const struct state *old, struct state *cur)
 		struct frame *b = cur->frame[f];
 
 		for (u32 i = 0; i < REGS; i++)
-			widen_reg(v, &a->regs[i], &b->regs[i]);
-		for (u32 i = 0; i < MIN(a->n_slots, b->n_slots); i++)
-			if (stack_is_spill(&a->stack[i]) && stack_is_spill(&b->stack[i]))
-				widen_reg(v, &a->stack[i].reg, &b->stack[i].reg);
+			if (widens(v, &a->regs[i], &b->regs[i], reg_precise(v, old, f, i)))
+				reg_forget(v, &b->regs[i]);
+		for (u32 i = 0; i < MIN(a->n_slots, b->n_slots); i++) {
+			const struct stack_slot *s = stack_at(a, i), *t = stack_at(b, i);
+
+			if (stack_is_spill(s) && stack_is_spill(t) && widens(v, &s->reg, &t->reg, slot_precise(v, old, f, i)))
+				reg_forget(v, &stack_edit(v, b, i)->reg);
+		}
 	}
 }
 
@@ -219,7 +210,7 @@ static bool iterator_active(const struct state *s)
 	off = r->off + (s64)r->v.bits.value;
 	if (off >= 0 || -off > (s64)f->n_slots * SLOT_BYTES)
 		return false;
-	return f->stack[(-off - 1) / SLOT_BYTES].reg.iter.state == ITER_ACTIVE;
+	return stack_at(f, (u32)(-off - 1) / SLOT_BYTES)->reg.iter.state == ITER_ACTIVE;
 }
 
 /* The old checkpoint lies on this very path, or on a sibling's that is not finished. */
@@ -275,10 +266,6 @@ static int checkpoint_add(struct verifier *v, u32 insn)
 	stats->peak_states = MAX(stats->peak_states, v->live_states);
 	v->prev_jumps_processed = v->jumps_processed;
 	v->prev_insns_processed = v->insns_processed;
-	if (v->opts->switches & VERIFY_ALL_PRECISE)
-		make_all_precise(cur);
-	else if (v->priv)
-		forget_precision(cur);
 	cur->n_hist = 0;
 	if (state_copy(v, s, cur))
 		return reject(v, REJECT_MEMORY, "out of memory");

@@ -31,7 +31,7 @@ void reg_set_unknown(struct verifier *v, struct reg *r)
 {
 	memset(r, 0, offsetof(struct reg, v));
 	r->type = R_SCALAR;
-	r->precise = !v->priv || v->opts->switches & VERIFY_ALL_PRECISE;
+	(void)v;
 	scalar_set_unknown(&r->v);
 }
 
@@ -155,9 +155,14 @@ const char *reg_type_name(struct verifier *v, u32 type)
 	return v->type_name;
 }
 
-bool stack_is_spill(const struct stack_slot *s)
+static void visit_slot(struct verifier *v, struct frame *f, u32 slot, reg_visit *fn, void *ud)
 {
-	return s->kind[SLOT_BYTES - 1] == S_SPILL;
+	const struct reg *was = &stack_at(f, slot)->reg;
+	struct reg r = *was;
+
+	fn(v, &r, ud);
+	if (memcmp(&r, was, sizeof(r)))
+		stack_edit(v, f, slot)->reg = r;
 }
 
 void each_reg(struct verifier *v, struct state *s, reg_visit *fn, void *ud)
@@ -169,7 +174,7 @@ void each_reg(struct verifier *v, struct state *s, reg_visit *fn, void *ud)
 			if (frame->regs[i].type)
 				fn(v, &frame->regs[i], ud);
 		for (u32 i = 0; i < frame->n_slots; i++)
-			if (stack_is_spill(&frame->stack[i]))
-				fn(v, &frame->stack[i].reg, ud);
+			if (stack_is_spill(stack_at(frame, i)))
+				visit_slot(v, frame, i, fn, ud);
 	}
 }

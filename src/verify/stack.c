@@ -12,9 +12,15 @@ u32 slot_of(s32 off)
 	return (u32)(-off - 1) / SLOT_BYTES;
 }
 
-static u8 *byte_kind(struct frame *f, s32 off)
+static u8 byte_kind(const struct frame *f, s32 off)
 {
-	return &f->stack[slot_of(off)].kind[(u32)(-off - 1) % SLOT_BYTES];
+	return stack_at(f, slot_of(off))->kind[(u32)(-off - 1) % SLOT_BYTES];
+}
+
+static void set_byte(struct verifier *v, struct frame *f, s32 off, u8 kind)
+{
+	if (byte_kind(f, off) != kind)
+		stack_edit(v, f, slot_of(off))->kind[(u32)(-off - 1) % SLOT_BYTES] = kind;
 }
 
 static void scratch_slot(struct verifier *v, u32 slot)
@@ -27,20 +33,17 @@ static u8 misc_kind(const struct verifier *v, u8 kind)
 	return kind == S_ZERO || (v->allow_ptr_leaks && kind == S_NONE) ? kind : S_MISC;
 }
 
-static bool spills_scalar(const struct stack_slot *s)
-{
-	return stack_is_spill(s) && s->reg.type == R_SCALAR;
-}
-
 /* A slot whose register is written over: its other bytes are plain. */
-static void scrub(const struct verifier *v, struct stack_slot *s)
+static void scrub(struct verifier *v, struct frame *f, u32 slot)
 {
-	if (!stack_is_spill(s))
+	struct stack_slot *s;
+
+	if (!stack_is_spill(stack_at(f, slot)))
 		return;
+	s = stack_edit(v, f, slot);
 	for (u32 i = 0; i < SLOT_BYTES; i++)
 		if (s->kind[i] == S_SPILL)
 			s->kind[i] = S_MISC;
-	(void)v;
 }
 
 static bool special_kind(u8 kind)
@@ -51,16 +54,18 @@ static bool special_kind(u8 kind)
 /* What is opaque and written over is gone; where that would lose a reference, the write is refused. */
 static int destroy_special(struct verifier *v, struct frame *f, u32 slot)
 {
-	struct stack_slot *s = &f->stack[slot];
+	const struct stack_slot *was = stack_at(f, slot);
+	struct stack_slot *s;
 
-	if (s->kind[SLOT_BYTES - 1] == S_DYNPTR || s->kind[0] == S_DYNPTR)
+	if (was->kind[SLOT_BYTES - 1] == S_DYNPTR || was->kind[0] == S_DYNPTR)
 		return dynptr_overwritten(v, f, slot);
-	if (special_kind(s->kind[SLOT_BYTES - 1]) || special_kind(s->kind[0])) {
-		for (u32 i = 0; i < SLOT_BYTES; i++)
-			if (special_kind(s->kind[i]))
-				s->kind[i] = S_NONE;
-		reg_set_none(&s->reg);
-	}
+	if (!special_kind(was->kind[SLOT_BYTES - 1]) && !special_kind(was->kind[0]))
+		return 0;
+	s = stack_edit(v, f, slot);
+	for (u32 i = 0; i < SLOT_BYTES; i++)
+		if (special_kind(s->kind[i]))
+			s->kind[i] = S_NONE;
+	reg_set_none(&s->reg);
 	return 0;
 }
 
@@ -70,15 +75,16 @@ static bool narrow_fill_ok(s32 off, u32 size, u32 spilled)
 	return (u32)-off % SLOT_BYTES == 0 && size <= spilled;
 }
 
-static void spill(struct verifier *v, struct state *st, struct frame *f, u32 slot, const struct reg *r, u32 size)
+static struct reg *spill(struct verifier *v, struct frame *f, u32 slot, const struct reg *r, u32 size)
 {
-	struct stack_slot *s = &f->stack[slot];
+	struct stack_slot *s = stack_edit(v, f, slot);
 
 	s->reg = *r;
 	if (size == SLOT_BYTES)
-		stack_note_write(st, f->number, slot);
+		stack_note_write(v->cur, f->number, slot);
 	for (u32 i = 0; i < SLOT_BYTES; i++)
 		s->kind[i] = i >= SLOT_BYTES - size ? S_SPILL : misc_kind(v, s->kind[i] == S_SPILL ? S_MISC : s->kind[i]);
+	return &s->reg;
 }
 
 static bool pointer_spillable(u32 type)
@@ -100,7 +106,7 @@ static int write_plain(struct verifier *v, struct frame *f, s32 off, u32 size, s
 {
 	u32 slot = slot_of(off);
 
-	scrub(v, &f->stack[slot]);
+	scrub(v, f, slot);
 	if (size == SLOT_BYTES)
 		stack_note_write(v->cur, f->number, slot);
 	if (zero && value_reg >= 0) {
@@ -110,19 +116,19 @@ static int write_plain(struct verifier *v, struct frame *f, s32 off, u32 size, s
 			return err;
 	}
 	for (u32 i = 0; i < size; i++)
-		*byte_kind(f, off + (s32)i) = zero ? S_ZERO : S_MISC;
+		set_byte(v, f, off + (s32)i, zero ? S_ZERO : S_MISC);
 	return 0;
 }
 
 static int write_fixed(struct verifier *v, struct frame *f, s32 off, u32 size, s32 value_reg, const struct insn *in)
 {
 	u32 slot = slot_of(off);
-	struct stack_slot *s = &f->stack[slot];
+	const struct stack_slot *was = stack_at(f, slot);
 	struct reg *r = value_reg >= 0 ? reg_of(v, (u32)value_reg) : NULL;
 	bool imm = !r && in->op == OP_ST, aligned = (u32)-off % SLOT_BYTES == 0;
 	int err;
 
-	if (!v->allow_ptr_leaks && stack_is_spill(s) && s->reg.type != R_SCALAR && size != SLOT_BYTES)
+	if (!v->allow_ptr_leaks && stack_is_spill(was) && was->reg.type != R_SCALAR && size != SLOT_BYTES)
 		return reject(v, REJECT_SPILL_CORRUPTED, "attempt to corrupt spilled pointer on stack");
 	err = destroy_special(v, f, slot);
 	if (err)
@@ -130,24 +136,25 @@ static int write_fixed(struct verifier *v, struct frame *f, s32 off, u32 size, s
 	scratch_slot(v, slot);
 	if (r && aligned && r->type == R_SCALAR && v->priv) {
 		bool fits = known_width(&r->v) <= size * 8;
+		struct reg *spilled;
 
 		if (fits)
 			assign_scalar_id(v, r);
-		spill(v, v->cur, f, slot, r, size);
+		spilled = spill(v, f, slot, r, size);
 		if (!fits)
-			unlink_scalar(&s->reg);
+			unlink_scalar(spilled);
 	} else if (imm && aligned && v->priv) {
 		struct reg value;
 
 		reg_set_none(&value);
 		reg_set_const(&value, (u64)in->imm);
-		spill(v, v->cur, f, slot, &value, size);
+		spill(v, f, slot, &value, size);
 	} else if (r && pointer_spillable(r->type)) {
 		if (size != SLOT_BYTES)
 			return reject(v, REJECT_SPILL_SIZE, "invalid size of register spill");
 		if (f != cur_frame(v->cur) && r->type == R_STACK)
 			return reject(v, REJECT_STACK_ESCAPES, "cannot spill pointers to stack into stack frame of the caller");
-		spill(v, v->cur, f, slot, r, size);
+		spill(v, f, slot, r, size);
 	} else {
 		return write_plain(v, f, off, size, value_reg, (r && reg_is_null(r)) || (imm && in->imm == 0));
 	}
@@ -167,25 +174,26 @@ static int write_variable(struct verifier *v, struct frame *f, const struct reg 
 			return err;
 	}
 	for (s32 i = min; i < max; i++) {
-		struct stack_slot *s = &f->stack[slot_of(i)];
-		u8 *kind = byte_kind(f, i);
+		const struct stack_slot *s = stack_at(f, slot_of(i));
+		u8 kind = byte_kind(f, i);
 		bool kept_zero;
 
 		scratch_slot(v, slot_of(i));
-		if (!v->allow_ptr_leaks && *kind != S_MISC && *kind != S_ZERO)
+		if (!v->allow_ptr_leaks && kind != S_MISC && kind != S_ZERO)
 			return reject_err(v, REJECT_SPILL_CORRUPTED, EINVAL, "spilled ptr in range of var-offset stack write; insn %u, ptr off: %d",
 					  v->insn, i);
-		if (zero && *kind == S_SPILL && spills_scalar(s) && reg_is_null(&s->reg)) {
+		if (zero && kind == S_SPILL && stack_is_scalar(s) && reg_is_null(&s->reg)) {
 			zero_used = true;
 			continue;
 		}
-		scrub(v, s);
-		kept_zero = zero && *kind == S_ZERO;
+		scrub(v, f, slot_of(i));
+		kind = byte_kind(f, i);
+		kept_zero = zero && kind == S_ZERO;
 		zero_used |= kept_zero;
-		if (*kind == S_NONE && !v->allow_uninit_stack)
+		if (kind == S_NONE && !v->allow_uninit_stack)
 			return reject_err(v, REJECT_STACK_UNINITIALISED, EINVAL,
 					  "uninit stack in range of var-offset write prohibited for !root; insn %u, off: %d", v->insn, i);
-		*kind = kept_zero ? S_ZERO : S_MISC;
+		set_byte(v, f, i, kept_zero ? S_ZERO : S_MISC);
 	}
 	return zero_used && value_reg >= 0 ? mark_precise(v, (u32)value_reg) : 0;
 }
@@ -222,7 +230,7 @@ static void set_from_bytes(struct verifier *v, struct frame *f, s32 min, s32 max
 
 	for (s32 i = min; i < max; i++) {
 		scratch_slot(v, slot_of(i));
-		zero &= *byte_kind(f, i) == S_ZERO;
+		zero &= byte_kind(f, i) == S_ZERO;
 	}
 	if (zero)
 		reg_set_const(dst, 0);
@@ -233,7 +241,7 @@ static void set_from_bytes(struct verifier *v, struct frame *f, s32 min, s32 max
 /* Part of a spilled number, or bytes across its end. *fill: it is the register again. */
 static int read_part(struct verifier *v, struct frame *f, s32 off, u32 size, u32 spilled, struct reg *dst, bool *fill)
 {
-	struct stack_slot *s = &f->stack[slot_of(off)];
+	const struct stack_slot *s = stack_at(f, slot_of(off));
 	u32 spills = 0, zeros = 0;
 
 	if (narrow_fill_ok(off, size, spilled)) {
@@ -246,7 +254,7 @@ static int read_part(struct verifier *v, struct frame *f, s32 off, u32 size, u32
 		return 0;
 	}
 	for (u32 i = 0; i < size; i++) {
-		u8 kind = *byte_kind(f, off + (s32)i);
+		u8 kind = byte_kind(f, off + (s32)i);
 
 		spills += kind == S_SPILL;
 		zeros += kind == S_ZERO;
@@ -264,7 +272,7 @@ static int read_part(struct verifier *v, struct frame *f, s32 off, u32 size, u32
 static int read_spilled(struct verifier *v, struct frame *f, s32 off, u32 size, struct reg *dst, bool *fill)
 {
 	u32 slot = slot_of(off), spilled = 1;
-	struct stack_slot *s = &f->stack[slot];
+	const struct stack_slot *s = stack_at(f, slot);
 
 	while (spilled < SLOT_BYTES && s->kind[SLOT_BYTES - 1 - spilled] == S_SPILL)
 		spilled++;
@@ -290,14 +298,14 @@ static int read_fixed(struct verifier *v, struct frame *f, s32 off, u32 size, st
 	int err;
 
 	scratch_slot(v, slot);
-	if (stack_is_spill(&f->stack[slot])) {
+	if (stack_is_spill(stack_at(f, slot))) {
 		err = read_spilled(v, f, off, size, dst, &fill);
 		if (err)
 			return err;
 		return fill ? hist_push(v, v->cur, hist_stack(f->number, slot), 0) : 0;
 	}
 	for (u32 i = 0; i < size; i++) {
-		u8 kind = *byte_kind(f, off + (s32)i);
+		u8 kind = byte_kind(f, off + (s32)i);
 
 		if (kind != S_MISC && kind != S_ZERO && !(kind == S_NONE && v->allow_uninit_stack))
 			return read_uninitialised(v, off, i, size);
@@ -371,22 +379,20 @@ int stack_bounds(struct verifier *v, u32 regno, const struct reg *ptr, s32 off, 
 /* ---- memory arguments ---- */
 
 /* A call that writes may write anything there. */
-static void clobber(struct verifier *v, struct stack_slot *s, u8 *kind)
+static void clobber(struct verifier *v, struct frame *f, s32 off)
 {
-	if (stack_is_spill(s)) {
-		reg_set_unknown(v, &s->reg);
-		for (u32 i = 0; i < SLOT_BYTES; i++)
-			if (s->kind[i] == S_SPILL)
-				s->kind[i] = S_MISC;
+	if (stack_is_spill(stack_at(f, slot_of(off)))) {
+		reg_set_unknown(v, &stack_edit(v, f, slot_of(off))->reg);
+		scrub(v, f, slot_of(off));
 	} else {
-		*kind = S_MISC;
+		set_byte(v, f, off, S_MISC);
 	}
 }
 
 static int raw_area(struct verifier *v, u32 regno, struct frame *f, s32 min, s32 max, u64 size)
 {
 	for (s32 i = min; i < max; i++)
-		if (slot_of(i) < f->n_slots && *byte_kind(f, i) == S_DYNPTR)
+		if (slot_of(i) < f->n_slots && byte_kind(f, i) == S_DYNPTR)
 			return reject(v, REJECT_DYNPTR_RAW, "potential write to dynptr at off=%d disallowed", i);
 	v->raw_regno = regno;
 	v->raw_size = (u32)size;
@@ -433,15 +439,15 @@ int stack_range(struct verifier *v, u32 regno, struct reg *ptr, s32 off, u64 siz
 	if (use & MEM_RAW)
 		return raw_area(v, regno, f, min, max + (s32)size, size);
 	for (s32 i = min; i < max + (s32)size; i++) {
-		struct stack_slot *s = &f->stack[slot_of(i)];
-		u8 *kind = byte_kind(f, i);
+		const struct stack_slot *s = stack_at(f, slot_of(i));
+		u8 kind = byte_kind(f, i);
 		bool spilled = stack_is_spill(s) && (s->reg.type == R_SCALAR || v->allow_ptr_leaks);
-		bool plain = *kind == S_MISC || *kind == S_ZERO || (*kind == S_NONE && v->allow_uninit_stack);
+		bool plain = kind == S_MISC || kind == S_ZERO || (kind == S_NONE && v->allow_uninit_stack);
 
-		if (!plain && !(spilled && !special_kind(*kind)))
+		if (!plain && !(spilled && !special_kind(kind)))
 			return area_uninitialised(v, regno, ptr, min, i, size);
-		if (use & MEM_WRITE && *kind != S_MISC)
-			clobber(v, s, kind);
+		if (use & MEM_WRITE && kind != S_MISC)
+			clobber(v, f, i);
 		note_read(v, f, slot_of(i));
 	}
 	return 0;

@@ -1,9 +1,112 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * States, frames, references: made, copied, given back. States and frames go to free lists; a frame keeps its stack's room, so that
- * most copies allocate nothing.
+ * States, frames, references: made, copied, given back. States, frames and chunks of stack go to free lists, so that most copies allocate nothing.
+ *
+ * A copied frame shares its stack with the old one, in chunks of a few slots; the first to change a slot takes a chunk of its own. So that a change
+ * cannot fail, a copy reserves as many chunks as the two states may still take.
  */
 #include "verify/state.h"
+
+/* ---- chunks of stack ---- */
+
+static u32 chunks_of(const struct frame *f)
+{
+	return (f->n_slots + CHUNK_SLOTS - 1) / CHUNK_SLOTS;
+}
+
+static u32 chunks_in(const struct state *s)
+{
+	u32 n = 0;
+
+	for (u32 i = 0; i < s->n_frames; i++)
+		n += chunks_of(s->frame[i]);
+	return n;
+}
+
+static int chunks_reserve(struct verifier *v, u32 n)
+{
+	while (v->n_free_chunks < n) {
+		struct stack_chunk *c = arena_alloc(&v->arena, sizeof(*c));
+
+		if (!c)
+			return -ENOMEM;
+		c->next = v->free_chunks;
+		v->free_chunks = c;
+		v->n_free_chunks++;
+	}
+	return 0;
+}
+
+static struct stack_chunk *chunk_take(struct verifier *v)
+{
+	struct stack_chunk *c = v->free_chunks;
+
+	v->free_chunks = c->next;
+	v->n_free_chunks--;
+	c->sharers = 0;
+	return c;
+}
+
+static void chunk_drop(struct verifier *v, struct stack_chunk *c)
+{
+	if (c->sharers) {
+		c->sharers--;
+		return;
+	}
+	c->next = v->free_chunks;
+	v->free_chunks = c;
+	v->n_free_chunks++;
+}
+
+/* Never fails: whoever made or shared the chunks reserved one for each. */
+struct stack_slot *stack_edit(struct verifier *v, struct frame *f, u32 slot)
+{
+	struct stack_chunk **at = &f->chunk[slot / CHUNK_SLOTS];
+
+	if ((*at)->sharers) {
+		struct stack_chunk *own = chunk_take(v);
+
+		memcpy(own->slot, (*at)->slot, sizeof(own->slot));
+		(*at)->sharers--;
+		*at = own;
+	}
+	return &(*at)->slot[slot % CHUNK_SLOTS];
+}
+
+int stack_grow(struct verifier *v, struct frame *f, u32 slots)
+{
+	struct subprog_info *sub = &v->subs[f->subprog];
+	u32 had = chunks_of(f), more = (slots + CHUNK_SLOTS - 1) / CHUNK_SLOTS;
+
+	if (slots <= f->n_slots)
+		return 0;
+	if (more > had && chunks_reserve(v, 2 * chunks_in(v->cur) + more - had))
+		return -ENOMEM;
+	for (u32 i = had; i < more; i++)
+		f->chunk[i] = chunk_take(v);
+	for (u32 i = f->n_slots; i < slots; i++) {
+		struct stack_slot *s = stack_edit(v, f, i);
+
+		memset(s->kind, S_NONE, SLOT_BYTES);
+		reg_set_none(&s->reg);
+	}
+	f->n_slots = slots;
+	if (sub->stack_depth < slots * SLOT_BYTES)
+		sub->stack_depth = slots * SLOT_BYTES;
+	return 0;
+}
+
+void stack_clear(struct verifier *v, u32 frame, u32 slot)
+{
+	struct stack_slot *s = stack_edit(v, v->cur->frame[frame], slot);
+
+	memset(s->kind, S_NONE, SLOT_BYTES);
+	reg_set_none(&s->reg);
+	v->scratched_slots |= 1ull << slot;
+	stack_note_write(v->cur, frame, slot);
+}
+
+/* ---- frames ---- */
 
 struct frame *frame_new(struct verifier *v)
 {
@@ -17,14 +120,32 @@ struct frame *frame_new(struct verifier *v)
 
 static void frame_free(struct verifier *v, struct frame *f)
 {
+	for (u32 i = 0; i < chunks_of(f); i++)
+		chunk_drop(v, f->chunk[i]);
+	f->n_slots = 0;
 	*(struct frame **)(void *)f->regs = v->free_frames;
 	v->free_frames = f;
+}
+
+static struct frame *frame_copy(struct verifier *v, const struct frame *from)
+{
+	struct frame *to = frame_new(v);
+	u32 n = chunks_of(from);
+
+	if (!to)
+		return NULL;
+	memcpy(to, from, offsetof(struct frame, chunk) + n * sizeof(from->chunk[0]));
+	for (u32 i = 0; i < n; i++)
+		from->chunk[i]->sharers++;
+	return to;
 }
 
 void frame_pop(struct verifier *v, struct state *s)
 {
 	frame_free(v, s->frame[--s->n_frames]);
 }
+
+/* ---- states ---- */
 
 struct state *state_new(struct verifier *v)
 {
@@ -50,59 +171,6 @@ void state_free(struct verifier *v, struct state *s)
 	s->n_frames = 0;
 	s->next = v->free_states;
 	v->free_states = s;
-}
-
-static int stack_reserve(struct verifier *v, struct frame *f, u32 slots)
-{
-	struct stack_slot *stack;
-	u32 cap = slots <= 4 ? 4 : slots <= 12 ? 12 : slots <= 32 ? 32 : STACK_SLOTS;
-
-	if (slots <= f->cap_slots)
-		return 0;
-	stack = arena_array(&v->arena, cap, sizeof(*stack));
-	if (!stack)
-		return -ENOMEM;
-	if (f->n_slots)
-		memcpy(stack, f->stack, f->n_slots * sizeof(*stack));
-	f->stack = stack;
-	f->cap_slots = cap;
-	return 0;
-}
-
-int stack_grow(struct verifier *v, struct frame *f, u32 slots)
-{
-	struct subprog_info *sub = &v->subs[f->subprog];
-
-	if (slots <= f->n_slots)
-		return 0;
-	if (stack_reserve(v, f, slots))
-		return -ENOMEM;
-	for (u32 i = f->n_slots; i < slots; i++) {
-		memset(f->stack[i].kind, S_NONE, SLOT_BYTES);
-		reg_set_none(&f->stack[i].reg);
-	}
-	f->n_slots = slots;
-	if (sub->stack_depth < slots * SLOT_BYTES)
-		sub->stack_depth = slots * SLOT_BYTES;
-	return 0;
-}
-
-static int frame_copy(struct verifier *v, struct frame *to, const struct frame *from)
-{
-	struct stack_slot *stack;
-	u32 cap;
-
-	to->n_slots = 0;
-	if (stack_reserve(v, to, from->n_slots))
-		return -ENOMEM;
-	stack = to->stack;
-	cap = to->cap_slots;
-	*to = *from;
-	to->stack = stack;
-	to->cap_slots = cap;
-	if (from->n_slots)
-		memcpy(stack, from->stack, from->n_slots * sizeof(*stack));
-	return 0;
 }
 
 /* Room for n elements of an array that belongs to a state; old elements stay. */
@@ -144,43 +212,43 @@ int hist_reserve(struct verifier *v, struct state *s, u32 n)
 	return 0;
 }
 
-static int frames_copy(struct verifier *v, struct state *to, const struct state *from)
-{
-	u32 n = to->n_frames;
-
-	for (; n > from->n_frames; n--)
-		frame_free(v, to->frame[n - 1]);
-	to->n_frames = n;
-	for (; n < from->n_frames; n++) {
-		to->frame[n] = frame_new(v);
-		if (!to->frame[n])
-			return -ENOMEM;
-		to->n_frames = n + 1;
-	}
-	for (u32 i = 0; i < from->n_frames; i++)
-		if (frame_copy(v, to->frame[i], from->frame[i]))
-			return -ENOMEM;
-	return 0;
-}
-
+/* to is new. */
 int state_copy(struct verifier *v, struct state *to, const struct state *from)
 {
-	struct state own;
+	struct ref *refs;
+	struct history *hist;
+	u32 cap_refs, cap_hist;
 
-	to->n_refs = to->n_hist = 0;
-	if (refs_reserve(v, to, from->n_refs) || hist_reserve(v, to, from->n_hist) || frames_copy(v, to, from))
+	if (chunks_reserve(v, 2 * chunks_in(from)) || refs_reserve(v, to, from->n_refs) || hist_reserve(v, to, from->n_hist))
 		return -ENOMEM;
-	own = *to;
+	refs = to->refs;
+	cap_refs = to->cap_refs;
+	hist = to->hist;
+	cap_hist = to->cap_hist;
 	*to = *from;
-	memcpy(to->frame, own.frame, sizeof(own.frame));
-	to->refs = own.refs;
-	to->cap_refs = own.cap_refs;
-	to->hist = own.hist;
-	to->cap_hist = own.cap_hist;
+	to->refs = refs;
+	to->cap_refs = cap_refs;
+	to->hist = hist;
+	to->cap_hist = cap_hist;
 	if (from->n_refs)
 		memcpy(to->refs, from->refs, from->n_refs * sizeof(*to->refs));
 	if (from->n_hist)
 		memcpy(to->hist, from->hist, from->n_hist * sizeof(*to->hist));
+	for (to->n_frames = 0; to->n_frames < from->n_frames; to->n_frames++) {
+		to->frame[to->n_frames] = frame_copy(v, from->frame[to->n_frames]);
+		if (!to->frame[to->n_frames])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* A state that was put away becomes the current one: what it shares may change now. */
+int state_resume(struct verifier *v, struct state *s)
+{
+	if (chunks_reserve(v, chunks_in(s)))
+		return reject(v, REJECT_MEMORY, "out of memory");
+	state_free(v, v->cur);
+	v->cur = s;
 	return 0;
 }
 

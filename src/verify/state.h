@@ -11,8 +11,11 @@
  *  3. What is said to the user goes through reject(): one code of errors.def, the kernel's wording, and the error that PROG_LOAD gives.
  *     A function that returns an int returns 0 or what reject() gave; the caller passes it on at once.
  *  4. No helper, kfunc or map kind is named by its id here: tables give attributes.
+ *  5. Stack slots are shared between states until one changes them: stack_at() reads, stack_edit() gives a slot that is the frame's own. What was read
+ *     before stack_edit() may be the old slot afterwards.
+ *  6. Checkpoints do not change but for their marks, which are masks beside the frames.
  *
- * Ownership: everything lies in the verifier's arena, states and frames on its free lists.
+ * Ownership: everything lies in the verifier's arena, states, frames and chunks of stack on its free lists.
  */
 #ifndef SKEP_VERIFY_STATE_H
 #define SKEP_VERIFY_STATE_H
@@ -105,10 +108,11 @@ struct reg {
 		u32 subprog; /* R_FUNC */
 		u64 raw[2];
 	};
-	u32 frame; /* R_STACK: whose stack */
-	s32 delta; /* linked scalars: this = base of the id + delta; only with id & ID_DELTA */
+	union {
+		u32 frame; /* R_STACK: whose stack */
+		s32 delta; /* linked scalars: this = base of the id + delta; only with id & ID_DELTA */
+	};
 	u32 def32; /* scalars: insn that left the upper half zero by a 32-bit write, 0: none */
-	bool precise; /* scalars: an access depended on the bounds */
 	struct scalar v;
 };
 #define ID_DELTA     0x80000000u /* in id: off by a constant from the others */
@@ -143,6 +147,13 @@ struct stack_slot {
 	u8 kind[SLOT_BYTES]; /* enum slot_kind; kind[i] is the byte at fp - 8 * slot - 1 - i: kind[7] has the lowest address */
 };
 
+enum { CHUNK_SLOTS = 4, STACK_CHUNKS = STACK_SLOTS / CHUNK_SLOTS };
+struct stack_chunk {
+	u32 sharers; /* further frames that hold it */
+	struct stack_chunk *next; /* on the free list */
+	struct stack_slot slot[CHUNK_SLOTS];
+};
+
 struct frame {
 	struct reg regs[REGS];
 	u32 callsite; /* insn of the call in the caller's frame */
@@ -154,9 +165,22 @@ struct frame {
 	bool in_callback, in_async_callback, in_exception_callback;
 	u32 callback_depth; /* how often it was entered again on this path */
 	u32 refs_on_entry; /* callbacks: of the state; what comes later must be gone at its exit */
-	u32 n_slots, cap_slots; /* stack in use: fp - 8 * n_slots; room */
-	struct stack_slot *stack;
+	u32 n_slots; /* stack in use: fp - 8 * n_slots */
+	struct stack_chunk *chunk[STACK_CHUNKS]; /* those of the slots in use */
 };
+
+static inline const struct stack_slot *stack_at(const struct frame *f, u32 slot)
+{
+	return &f->chunk[slot / CHUNK_SLOTS]->slot[slot % CHUNK_SLOTS];
+}
+static inline bool stack_is_spill(const struct stack_slot *s) /* a register, whole or narrow */
+{
+	return s->kind[SLOT_BYTES - 1] == S_SPILL;
+}
+static inline bool stack_is_scalar(const struct stack_slot *s) /* a spilled number */
+{
+	return stack_is_spill(s) && s->reg.type == R_SCALAR;
+}
 
 enum ref_kind { REF_PTR = 1, REF_LOCK = 2, REF_RES_LOCK = 4, REF_RES_LOCK_IRQ = 8, REF_IRQ = 16 };
 struct ref {
@@ -199,6 +223,8 @@ struct state {
 	u32 dfs_depth, callback_unroll_depth, may_goto_depth;
 	u64 stack_read[FRAMES]; /* slots that some path from here reads before it overwrites them */
 	u64 stack_written[FRAMES]; /* current state: slots overwritten since the parent */
+	u16 precise_regs[FRAMES]; /* checkpoints: scalars on whose bounds an access depended */
+	u64 precise_slots[FRAMES];
 	u32 fresh; /* current state: frames entered since the parent */
 	struct state *next; /* checkpoints at the same instruction; free list */
 	/* checkpoints */
@@ -297,6 +323,8 @@ struct verifier {
 	/* free lists */
 	struct state *free_states;
 	struct frame *free_frames;
+	struct stack_chunk *free_chunks;
+	u32 n_free_chunks;
 	struct pending *free_pending;
 	struct id_map ids_map[ID_MAP];
 	u32 id_gen;
@@ -326,9 +354,17 @@ struct verifier {
 };
 
 /* Do its bounds count? Without CAP_BPF nobody looks for what they were needed for: all of them do. */
-static inline bool reg_precise(const struct verifier *v, const struct reg *r)
+static inline bool all_precise(const struct verifier *v)
 {
-	return r->precise || !v->priv || v->opts->switches & VERIFY_ALL_PRECISE;
+	return !v->priv || v->opts->switches & VERIFY_ALL_PRECISE;
+}
+static inline bool reg_precise(const struct verifier *v, const struct state *s, u32 frame, u32 reg)
+{
+	return s->precise_regs[frame] >> reg & 1 || all_precise(v);
+}
+static inline bool slot_precise(const struct verifier *v, const struct state *s, u32 frame, u32 slot)
+{
+	return s->precise_slots[frame] >> slot & 1 || all_precise(v);
 }
 
 /* The helper that an instruction calls; NULL: there is none for this type of program. */
@@ -353,7 +389,7 @@ void log_add(struct verifier *v, const char *fmt, ...) PRINTF_LIKE(2, 3); /* to 
 int bug(struct verifier *v, const char *what); /* skep is wrong: -EFAULT, "verifier bug: ..." */
 
 /* ---- regs.c ---- */
-void reg_forget(struct verifier *v, struct reg *r); /* an unknown scalar; precise when the program is not privileged */
+void reg_forget(struct verifier *v, struct reg *r); /* an unknown scalar */
 void reg_invalidate(struct verifier *v, struct reg *r); /* what it pointed to is gone: not initialised when the program is not privileged */
 bool reg_is_trusted(const struct reg *r); /* R_BTF: trusted, or carries a reference */
 void reg_set_const(struct reg *r, u64 value);
@@ -368,7 +404,7 @@ int reg_check_read(struct verifier *v, u32 regno); /* initialised? "R%d !read_ok
 int reg_check_write(struct verifier *v, u32 regno); /* "frame pointer is read only" */
 const char *reg_type_name(struct verifier *v, u32 type); /* "map_value_or_null", "trusted_ptr_", ... */
 bool reg_may_be_null(const struct reg *r);
-/* Each register and spilled register of all frames of the current state. fn must not move stacks. */
+/* Each register and spilled register of all frames of a state; of a spilled one fn is given a copy, which is written back where it differs. */
 typedef void reg_visit(struct verifier *v, struct reg *r, void *ud);
 void each_reg(struct verifier *v, struct state *s, reg_visit *fn, void *ud);
 
@@ -377,7 +413,10 @@ struct state *state_new(struct verifier *v); /* NULL: out of memory */
 struct frame *frame_new(struct verifier *v);
 void state_free(struct verifier *v, struct state *s);
 int state_copy(struct verifier *v, struct state *to, const struct state *from);
+int state_resume(struct verifier *v, struct state *s); /* the current state is s from now on, and the old one gone */
 int stack_grow(struct verifier *v, struct frame *f, u32 slots);
+struct stack_slot *stack_edit(struct verifier *v, struct frame *f, u32 slot); /* of the current state, or of one that was just pushed */
+void stack_clear(struct verifier *v, u32 frame, u32 slot); /* of the current state: the slot holds nothing any more */
 void frame_pop(struct verifier *v, struct state *s);
 int hist_reserve(struct verifier *v, struct state *s, u32 n);
 int async_push(struct verifier *v, u32 insn, u32 prev_insn, u32 subprog, bool sleepable, struct frame **callee); /* a path of its own, to be walked later */
@@ -399,7 +438,7 @@ int mark_precise_slot(struct verifier *v, u32 frame, u32 slot); /* the same of a
 int propagate_precision(struct verifier *v, const struct state *old, struct state *cur, bool *changed); /* what old needs, cur needs */
 int mark_joined(struct verifier *v); /* all bounds of the state that arrives at an instruction matter */
 int mark_arrived(struct verifier *v, u32 regs, u64 slots); /* those of the current frame */
-void forget_precision(struct state *s); /* all scalars of a state that begins a new segment */
+void scalars_precise(struct state *s); /* all scalars of a checkpoint */
 
 /* ---- stack masks (live.c) ---- */
 void stack_note_read(struct verifier *v, struct state *s, u32 frame, u32 slot); /* one slot */
@@ -411,7 +450,6 @@ int stack_write(struct verifier *v, struct reg *ptr, u32 regno, s32 off, u32 siz
 /* Helpers' memory: [ptr+off, +size) must be initialised (read) or becomes so (write). meta_raw: NULL, or the call's area that is written */
 enum mem_use { MEM_READ = 1, MEM_WRITE = 2, MEM_RAW = 4 /* written by a call, whatever was there before */, MEM_DIRECT = 8 /* by the program itself */ };
 int stack_range(struct verifier *v, u32 regno, struct reg *ptr, s32 off, u64 size, bool zero_size, u32 use);
-bool stack_is_spill(const struct stack_slot *s); /* a register, whole or narrow */
 u32 slot_of(s32 off); /* of a fixed offset below 0 */
 
 /* ---- mem.c ---- */

@@ -298,8 +298,8 @@ static int path_next(struct verifier *v, bool *any)
 	*any = p != NULL;
 	if (!p)
 		return 0;
-	state_free(v, v->cur);
-	v->cur = p->st;
+	if (state_resume(v, p->st))
+		return v->why->err;
 	v->insn = p->insn;
 	v->prev_insn = p->prev_insn;
 	if (!(v->log_level & 2) && v->log_level)

@@ -20,6 +20,7 @@ struct snap_frame {
 struct snap {
 	struct snap *next; /* same instruction */
 	u32 n_frames;
+	bool numbers; /* every number counts */
 	struct snap_frame frame[];
 };
 
@@ -77,6 +78,7 @@ static void visit(void *ud, const struct verifier *v)
 		return;
 	}
 	snap->n_frames = s->n_frames;
+	snap->numbers = all_precise(v);
 	for (u32 i = 0; i < s->n_frames; i++) {
 		const struct frame *f = s->frame[i];
 		struct snap_frame *to = &snap->frame[i];
@@ -89,8 +91,8 @@ static void visit(void *ud, const struct verifier *v)
 			w->snaps = SNAPS_MOST;
 			return;
 		}
-		if (f->n_slots)
-			memcpy(to->stack, f->stack, f->n_slots * sizeof(*to->stack));
+		for (u32 slot = 0; slot < f->n_slots; slot++)
+			to->stack[slot] = *stack_at(f, slot);
 	}
 	snap->next = w->to->at[w->way][v->insn];
 	w->to->at[w->way][v->insn] = snap;
@@ -162,7 +164,7 @@ struct compared {
 	struct watch *w;
 	const struct run *run;
 	const struct vm_frame *frames[FRAMES]; /* as the state numbers them */
-	bool all;
+	bool all, numbers; /* the stack as well; every number */
 	const char *what; /* that does not fit */
 	u32 frame, reg;
 	u64 value;
@@ -240,7 +242,7 @@ static bool pointer_holds(struct compared *c, const struct reg *reg, u64 value)
 
 static bool reg_holds(struct compared *c, const struct reg *reg, u64 value)
 {
-	if (reg->type == R_NONE || (reg->type == R_SCALAR && !c->all && !reg->precise))
+	if (reg->type == R_NONE || (reg->type == R_SCALAR && !c->numbers))
 		return true;
 	c->w->stats.compared++;
 	return reg->type == R_SCALAR ? scalar_has(&reg->v, value) : pointer_holds(c, reg, value);
@@ -301,6 +303,7 @@ static bool frame_holds(struct compared *c, const struct snap *snap, u32 n)
 	const struct vm_frame *vf = c->frames[n];
 
 	c->frame = n;
+	c->numbers = snap->numbers;
 	for (u32 live = f->live & ((1u << REG_FP) - 1); live; live &= live - 1) {
 		u32 i = (u32)__builtin_ctz(live);
 
