@@ -83,8 +83,15 @@ static int engine_open(struct target *t)
 {
 	struct skep_options opts = {.size = sizeof(opts), .log = engine_log, .unverified = t->args->insns != NULL,
 				    .engine = t->args->engine};
-	int err = skep_open(&t->k, &opts);
+	int err;
 
+	/* a debugger is told in any case: it asks for nothing */
+	opts.profile = SKEP_PROFILE_GDB | (t->args->perf_map ? (u32)SKEP_PROFILE_PERF_MAP : 0u) | (t->args->jitdump ? (u32)SKEP_PROFILE_JITDUMP : 0u);
+	opts.jitdump_dir = t->args->jitdump;
+	err = skep_open(&t->k, &opts);
+	if (err && (t->args->jitdump || t->args->perf_map))
+		return cli_error(t->c, "cannot make an engine that writes %s%s%s: %s", t->args->perf_map ? "/tmp/perf-PID.map" : "", t->args->perf_map && t->args->jitdump ? " and a jitdump in " : t->args->jitdump ? "a jitdump in " : "",
+				 t->args->jitdump ? t->args->jitdump : "", strerror(-err));
 	if (err)
 		return cli_error(t->c, "cannot make an engine: %s", strerror(-err));
 	skep_bpf_use(t->k);

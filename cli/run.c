@@ -21,6 +21,8 @@ static const struct opt opts[] = {
 	TEXT(struct run_args, events, 0, "events", "STRUCT", "print the records of ring buffers as this struct of the object's BTF"),
 	NUMBER(struct run_args, repeat, 'n', "repeat", "N", 1, UINT32_MAX, "run N times; a capture is read as often"),
 	CHOICE(struct run_args, engine, 0, "engine", "auto|interp|jit", "what executes it: machine code where it can be compiled (auto, jit: or fail), or the interpreter, which checks every access"),
+	TEXT(struct run_args, jitdump, 0, "jitdump", "DIR", "write compiled functions with their source lines to DIR/jit-PID.dump, for perf record -k mono and perf inject --jit"),
+	FLAG(struct run_args, perf_map, 0, "perf-map", "write the names of compiled functions to /tmp/perf-PID.map, where perf finds them"),
 	FLAG(struct run_args, maps, 'm', "maps", "print the contents of the object's maps afterwards"),
 	FLAG(struct run_args, stats, 's', "stats", "print time and instructions"),
 	FLAG(struct run_args, json, 'j', "json", "one JSON object: program, type, engine, runs, ns_per_run, retval, retval_counts, data_out, maps"),

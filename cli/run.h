@@ -12,10 +12,10 @@
 #include <bpf/libbpf.h>
 
 struct run_args {
-	const char *prog, *pcap, *write, *data, *ctx, *insns, *set, *events;
+	const char *prog, *pcap, *write, *data, *ctx, *insns, *set, *events, *jitdump;
 	u64 repeat;
 	unsigned engine;
-	bool maps, stats, json;
+	bool maps, stats, json, perf_map;
 };
 
 struct target {

@@ -61,6 +61,28 @@ struct skep_options {
 	uint32_t verify_off;
 	/** Bytes that one verification may take; 0: 2 GiB. Exceeding it refuses the program with -ENOMEM. */
 	uint64_t max_verify_bytes;
+	/** For tests: passes of the compiler to do without (bit i: pass i, in the order of src/opt/passes.def), and a sum of enum
+	 * skep_compile_test. Results of programs do not depend on them. */
+	uint32_t compile_off, compile_test;
+	/** Where profilers and debuggers learn the names of compiled functions, "bpf_prog_TAG_NAME" as Linux calls them: a sum of enum
+	 * skep_profile. skep_open() fails with -errno when the files cannot be written. */
+	uint32_t profile;
+	/** With SKEP_PROFILE_JITDUMP: the directory of jit-PID.dump; NULL: the current one. */
+	const char *jitdump_dir;
+};
+
+enum skep_profile {
+	SKEP_PROFILE_PERF_MAP = 1, /* lines in /tmp/perf-PID.map, which perf report reads */
+	SKEP_PROFILE_JITDUMP = 2, /* jit-PID.dump with code and source lines: perf record -k mono, perf inject --jit */
+	SKEP_PROFILE_GDB = 4, /* gdb's JIT interface: names and call frames in the debugger of this process */
+};
+
+enum skep_compile_test {
+	SKEP_COMPILE_FEW_REGISTERS = 1, /* nearly every value lives on the stack */
+	SKEP_COMPILE_POISON = 2, /* registers that a call may change are destroyed by it */
+	SKEP_COMPILE_BASELINE = 4, /* without extensions of the instruction set */
+	SKEP_COMPILE_CHECK = 8, /* the SSA form is checked after every pass; a program for which one is broken is not compiled */
+	SKEP_COMPILE_NO_FACTS = 16, /* without the verifier's facts */
 };
 
 enum skep_verify_off {

@@ -40,7 +40,7 @@ int skep_open(struct skep **out, const struct skep_options *opts)
 		return -ENOMEM;
 	k->mem = mem;
 	k->options = o;
-	k->inotify = -1;
+	k->inotify = k->jitdump_fd = -1;
 	k->map_host = map_host_ops;
 	k->map_host.ud = k;
 	run_host_open(k);
@@ -50,6 +50,7 @@ int skep_open(struct skep **out, const struct skep_options *opts)
 		err = k->domain ? objects_open(k) : -ENOMEM;
 	}
 	err = err ? err : hooks_open(k);
+	err = err ? err : profile_open(k);
 	if (err) {
 		skep_close(k);
 		return err;
@@ -75,6 +76,7 @@ void skep_close(struct skep *k)
 	vec_free(&k->mem, &k->own_types);
 	vec_free(&k->mem, &k->own_helpers);
 	trace_close(k);
+	profile_close(k);
 	domain_close(k->domain);
 	window_close(&k->window);
 	mem = k->mem;

@@ -39,6 +39,10 @@ int find_attach_target(struct load *l);
 int load_verify(struct load *l);
 /* load_compile.c */
 int load_compile(struct load *l);
+/* profile.c: profilers and debuggers of the process; what cannot be written later is only logged */
+int profile_open(struct skep *k); /* -errno */
+void profile_close(struct skep *k);
+void profile_add(struct skep *k, struct prog *p); /* its code is there */
 
 /* check.c: both verdicts of a load that ended before the verifier decided; l->p still exists */
 void check_undecided(struct load *l, int err);

@@ -3,10 +3,29 @@
 #include "engine/engine.h"
 #include "jit/jit.h"
 
+static struct jit_options options_of(const struct load *l)
+{
+	struct skep *k = l->k;
+	u32 test = k->options.compile_test;
+
+	return (struct jit_options){
+		.host = &k->run_host,
+		.window = &k->window,
+		.facts = test & SKEP_COMPILE_NO_FACTS ? NULL : &l->p->facts,
+		.poll = k->options.max_insns != 0,
+		.without = k->options.compile_off,
+		.registers = test & SKEP_COMPILE_FEW_REGISTERS ? target_x64.scratch : 0,
+		.poison = test & SKEP_COMPILE_POISON,
+		.baseline = test & SKEP_COMPILE_BASELINE,
+		.check = test & SKEP_COMPILE_CHECK,
+		.lines = k->options.profile & SKEP_PROFILE_JITDUMP,
+	};
+}
+
 int load_compile(struct load *l)
 {
 	struct skep *k = l->k;
-	struct jit_options o = {.host = &k->run_host, .window = &k->window, .facts = &l->p->facts, .poll = k->options.max_insns != 0};
+	struct jit_options o = options_of(l);
 	const char *why = NULL;
 	int err;
 
@@ -23,8 +42,10 @@ int load_compile(struct load *l)
 		if (err == -ENOMEM)
 			why = "no memory";
 	}
-	if (!err)
+	if (!err) {
+		profile_add(k, l->p);
 		return 0;
+	}
 	l->p->interpreted_for = why ? why : "";
 	if (k->options.engine == SKEP_ENGINE_JIT)
 		return load_refuse(l, -ENOTSUP, "the program cannot be compiled: %s", l->p->interpreted_for);

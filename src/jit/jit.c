@@ -27,7 +27,7 @@ static int lower(struct unit *u, struct ir *f)
 {
 	struct mach m = {.ir = f, .arena = &u->arena, .target = &target_x64, .options = u->o, .frame_size = f->frame_size,
 			 .code = u->m.code, .size = u->m.size, .cap = u->m.cap, .site = u->m.site, .n_sites = u->m.n_sites,
-			 .cap_sites = u->m.cap_sites};
+			 .cap_sites = u->m.cap_sites, .line = u->m.line, .n_lines = u->m.n_lines, .cap_lines = u->m.cap_lines};
 	int err;
 
 	ir_split_edges(f);
@@ -84,9 +84,10 @@ static int install(struct unit *u)
 	struct prog_code *c = arena_alloc(&p->arena, sizeof(*c));
 	helper_fn **entry = arena_array(&p->arena, p->n_subprogs, sizeof(*entry));
 	struct code_func *func = arena_array(&p->arena, p->n_subprogs, sizeof(*func));
+	struct code_line *line = arena_array(&p->arena, u->m.n_lines, sizeof(*line));
 	int err;
 
-	if (!c || !entry || !func)
+	if (!c || !entry || !func || (!line && u->m.n_lines))
 		return -ENOMEM;
 	err = region_create(u->o->window, &c->region, REGION_PRIVATE, "code", u->m.size, c);
 	if (err)
@@ -103,6 +104,10 @@ static int install(struct unit *u)
 	memcpy(func, u->func, p->n_subprogs * sizeof(*func));
 	c->entry = entry;
 	c->func = func;
+	if (u->m.n_lines)
+		memcpy(line, u->m.line, u->m.n_lines * sizeof(*line));
+	c->line = line;
+	c->n_lines = u->m.n_lines;
 	c->size = u->m.size;
 	c->polls = u->o->poll;
 	p->code = c;
@@ -124,7 +129,7 @@ static int compile(struct unit *u)
 		err = opt_program(u->f, n, u->o->without, u->o->check, u->o->dump, &u->why);
 	for (u32 i = 0; i < n && !err; i++) {
 		err = lower(u, &u->f[i]);
-		u->func[i] = (struct code_func){u->m.start, u->m.fp, u->m.up, u->f[i].exposed};
+		u->func[i] = (struct code_func){u->m.start, u->m.fp, u->m.up, u->m.saved, u->f[i].exposed};
 	}
 	return err ? err : install(u);
 }
@@ -172,6 +177,7 @@ int jit_compile(struct prog *p, const struct jit_options *o, struct jit_stats *s
 
 void jit_free(struct prog *p)
 {
+	jit_withdraw(p);
 	if (p->code)
 		region_destroy(&((struct prog_code *)(uintptr_t)p->code)->region);
 	p->code = NULL;

@@ -20,6 +20,7 @@ struct jit_options {
 	bool poison; /* tests: registers that a call may change are destroyed after it */
 	bool check; /* the form is checked after every pass */
 	bool poll; /* budget and stop are looked at on back edges and calls */
+	bool lines; /* the code says which instructions it comes from */
 	struct text *dump; /* optional: the SSA before and after each pass */
 };
 
@@ -31,6 +32,10 @@ struct jit_stats {
 /* 0: p->code is set. -ENOTSUP with *why naming what cannot be compiled, -ENOMEM; then the program is interpreted. */
 int jit_compile(struct prog *p, const struct jit_options *o, struct jit_stats *stats, const char **why);
 void jit_free(struct prog *p);
+
+/* gdb.c: a debugger of this process learns the names of the program's functions, and how to unwind them; -ENOMEM. Withdrawn before the code goes. */
+int jit_announce(struct prog *p);
+void jit_withdraw(struct prog *p);
 
 extern const struct target target_x64;
 

@@ -66,6 +66,32 @@ void mach_site(struct mach *m, u32 at, u32 subprog)
 	m->site[m->n_sites++] = (struct mach_site){at, subprog};
 }
 
+void mach_line(struct mach *m, u32 insn)
+{
+	struct code_line *last = m->n_lines ? &m->line[m->n_lines - 1] : NULL;
+
+	if (!m->options->lines || (last && last->insn == insn && m->size != m->start))
+		return;
+	if (last && last->at == m->size) { /* nothing came from that one */
+		last->insn = insn;
+		return;
+	}
+	if (m->n_lines == m->cap_lines) {
+		u32 cap = m->cap_lines ? 2 * m->cap_lines : 64;
+		struct code_line *p = arena_array(m->arena, cap, sizeof(*p));
+
+		if (!p) {
+			m->failed = true;
+			return;
+		}
+		if (m->n_lines)
+			memcpy(p, m->line, m->n_lines * sizeof(*p));
+		m->line = p;
+		m->cap_lines = cap;
+	}
+	m->line[m->n_lines++] = (struct code_line){m->size, insn};
+}
+
 /* ---- order of emission ---- */
 
 /* Moves what belongs to the loop next to its header; what lies between comes behind it. */

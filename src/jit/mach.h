@@ -101,6 +101,9 @@ struct mach {
 	u32 fp, up; /* as in struct code_func */
 	struct mach_site *site;
 	u32 n_sites, cap_sites;
+	struct code_line *line; /* with the option `lines` */
+	u32 n_lines, cap_lines;
+	u32 saved; /* as in struct code_func */
 };
 
 /* A place in the code that is completed when everything has its address. */
@@ -131,11 +134,13 @@ struct target {
 	int (*select)(struct mach *m);
 	void (*operands)(const struct mach *m, const struct mach_ins *i, struct mach_operands *o);
 	int (*emit)(struct mach *m); /* m->code, m->size */
+	void (*unwind)(const struct code_func *f, struct text *t); /* frames in DWARF: a function's instructions; NULL: the common entry */
 };
 
 u32 mach_add(struct mach *m, enum mach_op op, u32 width); /* index of the operation */
 u32 mach_list(struct mach *m, u32 n);
 void mach_site(struct mach *m, u32 at, u32 subprog);
+void mach_line(struct mach *m, u32 insn); /* what is emitted from here on comes from it */
 int mach_layout(struct mach *m);
 u32 mach_root(struct mach *m, u32 v);
 int regalloc(struct mach *m);

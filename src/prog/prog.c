@@ -134,3 +134,20 @@ int prog_tag(const struct raw_insn *raw, const struct insn *insns, u32 n, const 
 	mem_free(mem, copy, n * sizeof(*raw));
 	return 0;
 }
+
+/* As Linux names it: what profilers look for. */
+void prog_symbol(const struct prog *p, u32 func, struct text *t)
+{
+	text_add(t, "bpf_prog_");
+	for (u32 i = 0; i < sizeof(p->tag); i++)
+		text_addf(t, "%02x", p->tag[i]);
+	if (func || p->n_func_info)
+		text_addf(t, "_%s", p->subprogs[func].name);
+	else if (p->name[0])
+		text_addf(t, "_%s", p->name);
+}
+
+u32 prog_code_size(const struct prog *p, u32 func)
+{
+	return (func + 1 < p->n_subprogs ? p->code->func[func + 1].start : p->code->size) - p->code->func[func].start;
+}

@@ -103,7 +103,11 @@ struct run;
 struct code_func { /* of one function */
 	u32 start; /* in the region */
 	u32 fp, up; /* from the stack pointer while it calls: to r10, to its return address */
+	u32 saved; /* set of the machine's registers that lie below the return address, the lowest number farthest up */
 	u64 stack; /* bit i: other code may be given the address of the eight bytes at r10 - 8 * (i + 1); they never hold anything but the program's data */
+};
+struct code_line { /* code from `at` to the next one's comes from the instruction */
+	u32 at, insn;
 };
 struct prog_code {
 	u64 (*const *entry)(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e);
@@ -112,6 +116,9 @@ struct prog_code {
 	u64 compile_ns;
 	bool polls; /* looks at budget and stop */
 	const struct code_func *func; /* in the order of subprograms and of addresses */
+	const struct code_line *line; /* where the compiler was asked for it */
+	u32 n_lines;
+	struct jit_debugger *debugger; /* what a debugger was told; NULL: nothing */
 };
 
 /* From calls and function pointers. -EINVAL: a jump leaves its function, or one runs off its end; -E2BIG: too many. */
@@ -124,6 +131,8 @@ static inline u64 func_value(u32 insn)
 	return (u64)FUNC_TAG << FUNC_TAG_SHIFT | insn;
 }
 const struct subprog *subprog_at(const struct prog *p, u32 insn);
+void prog_symbol(const struct prog *p, u32 func, struct text *t); /* "bpf_prog_TAG_NAME" */
+u32 prog_code_size(const struct prog *p, u32 func); /* bytes; what lies behind it up to the next function is counted */
 int prog_tag(const struct raw_insn *raw, const struct insn *insns, u32 n, const struct mem *mem, u8 tag[8]);
 
 #endif

@@ -96,6 +96,7 @@ struct skep {
 	bool kernel_btf_tried;
 	plain_lock kernel_btf_lock;
 	struct hooks *hooks; /* hook/hooks.h */
+	int jitdump_fd; /* engine/profile.c; -1: none */
 	VEC(struct own_type *) own_types;
 	VEC(struct own_helper *) own_helpers;
 };

@@ -512,6 +512,7 @@ static void prologue(struct emit *e)
 		x64_alui(m, ALU_SUB, true, RSP, (s32)e->frame);
 	m->fp = e->fp;
 	m->up = e->frame + 8 * n;
+	m->saved = e->saved;
 	clear_frame(e);
 }
 
@@ -693,7 +694,9 @@ static bool round_of(struct emit *e, u32 from)
 	struct mach *m = e->m;
 
 	m->size = from;
+	m->n_lines = e->lines;
 	e->n_fixups = e->n_tables = 0;
+	mach_line(m, m->ir->prog->subprogs[m->ir->subprog].start);
 	prologue(e);
 	for (e->block = 0; e->block < m->n_blocks && !m->failed; e->block++) {
 		const struct mach_block *b = &m->block[e->block];
@@ -706,8 +709,11 @@ static bool round_of(struct emit *e, u32 from)
 		if (b->header && !b->cold)
 			x64_nops(m, (16 - m->size % 16) % 16);
 		e->start[e->block] = m->size;
-		for (e->i = b->first; e->i < b->end && !m->failed; e->i++)
+		for (e->i = b->first; e->i < b->end && !m->failed; e->i++) {
+			if (m->ins[e->i].pc)
+				mach_line(m, m->ins[e->i].pc);
 			emit_one(e, &m->ins[e->i]);
+		}
 	}
 	emit_tables(e);
 	return !m->failed && fix(e);
@@ -715,7 +721,7 @@ static bool round_of(struct emit *e, u32 from)
 
 int x64_emit(struct mach *m)
 {
-	struct emit e = {.m = m};
+	struct emit e = {.m = m, .lines = m->n_lines};
 	u32 *guess = arena_array(m->arena, m->n_blocks + 1, sizeof(u32)), from, sites = m->n_sites, tables = 0;
 
 	while (m->size % 16 && !m->failed)

@@ -26,6 +26,7 @@ struct emit {
 		u32 at, block;
 	} *table;
 	u32 n_tables;
+	u32 lines; /* of functions before */
 };
 
 struct move {

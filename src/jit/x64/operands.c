@@ -141,4 +141,5 @@ const struct target target_x64 = {
 	.select = x64_select,
 	.operands = x64_operands,
 	.emit = x64_emit,
+	.unwind = x64_unwind,
 };

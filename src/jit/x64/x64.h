@@ -40,6 +40,8 @@ int x64_select(struct mach *m);
 /* operands.c */
 void x64_operands(const struct mach *m, const struct mach_ins *i, struct mach_operands *o);
 bool x64_has_bmi2(const struct mach *m);
+/* unwind.c */
+void x64_unwind(const struct code_func *f, struct text *t);
 /* emit.c */
 int x64_emit(struct mach *m);
 
