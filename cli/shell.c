@@ -7,36 +7,46 @@
 #include <stdlib.h>
 
 struct shell_args {
-	bool unused;
+	unsigned door;
 };
 
 static const struct opt shell_opts[] = {
+	CHOICE(struct shell_args, door, 0, "door", "auto|notify|ptrace", "how calls are intercepted: by seccomp notifications, by ptrace stops, or as a probe finds (the default)"),
 	OPTS_END,
 };
 
 static void started(struct session *ss, pid_t pid)
 {
+	int err = ss->tree.answers ? tree_seize(&ss->tree, pid, SEIZE_FOLLOW) : 0;
+
+	if (err)
+		super_say(&ss->super, "the command cannot be traced: %s; `skep doctor` says what this host allows", strerror(-err));
 	ss->main_pid = pid;
 	session_report(ss, REPORT_STARTED, pid);
 }
 
+struct shell {
+	const char *const *argv;
+	enum door_kind door;
+};
+
 static int run_session(struct session *ss, void *ud)
 {
-	struct spawn how = {.argv = ud, .fds = {-1, -1, -1}, .notify = true, .group = ss->group, .started = started};
+	const struct shell *sh = ud;
+	struct spawn how = {.argv = sh->argv, .fds = {-1, -1, -1}, .group = ss->group, .started = started};
 	int exec_error;
 	pid_t pid;
 
-	if (session_open(ss)) {
+	if (session_door(ss, sh->door, &how.door) || session_open(ss)) {
 		session_report(ss, REPORT_FAILED, 125);
 		return 1;
 	}
+	ss->follows = true;
 	pid = session_spawn(ss, &how, &exec_error);
 	if (exec_error) {
 		session_report(ss, REPORT_NO_EXEC, exec_error);
 	} else if (pid < 0) {
-		fprintf(stderr, "%s: %s\n", ss->name,
-			pid == -EBUSY ? "this process already runs inside of a supervised shell, whose engine answers its calls"
-				      : "seccomp notifications are refused here; `skep doctor` says what this host allows");
+		fprintf(stderr, "%s: cannot start '%s': %s\n", ss->name, sh->argv[0], strerror(-pid));
 		session_report(ss, REPORT_FAILED, 125);
 	} else {
 		session_started(ss);
@@ -50,9 +60,10 @@ static int run_shell(struct cli *c)
 {
 	const char *shell = getenv("SHELL");
 	const char *none[] = {shell && *shell ? shell : "/bin/sh", NULL};
-	const char *const *argv = c->n_operands ? c->operands : none;
+	const struct shell_args *args = c->args;
+	struct shell sh = {.argv = c->n_operands ? c->operands : none, .door = (enum door_kind)args->door};
 
-	return front_run("skep shell", argv, run_session, (void *)(uintptr_t)argv);
+	return front_run("skep shell", sh.argv, run_session, &sh);
 }
 
 static const struct example shell_examples[] = {

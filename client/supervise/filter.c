@@ -4,7 +4,7 @@
  * (its numbers would pass by the comparison); 32-bit programs have no bpf(2) here, their other calls run free. The kernel remembers which
  * numbers are allowed whatever their arguments, so the length of the list costs nothing to calls that are not in it.
  */
-#include "client/supervise/supervise.h"
+#include "client/supervise/tree.h"
 
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -105,6 +105,28 @@ u32 filter_build(struct sock_filter *out, u32 action)
 	give(&p, SECCOMP_RET_ERRNO | ENOSYS);
 	for (u32 i = 0; i < ARRAY_SIZE(rows); i++)
 		add_row(&p, &rows[i], action);
+	give(&p, SECCOMP_RET_ALLOW);
+	return p.n;
+}
+
+/* 32-bit calls of a traced task go by unseen. */
+u32 filter_trace(struct sock_filter *out, const struct task_needs *needs)
+{
+	struct program p = {out, 0};
+
+	load(&p, offsetof(struct seccomp_data, arch));
+	add(&p, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, AUDIT_ARCH_X86_64);
+	give(&p, SECCOMP_RET_ALLOW);
+	load(&p, offsetof(struct seccomp_data, nr));
+	for (u32 nr = 0; nr < TASK_SYSCALLS; nr++) {
+		bool names = nr == SYS_prctl || ((nr == SYS_execve || nr == SYS_execveat) && needs->want & TASK_WANT_EXEC);
+		bool sends = (nr == SYS_kill || nr == SYS_tkill || nr == SYS_tgkill) && needs->want & TASK_WANT_SIGNAL_GENERATE;
+
+		if (!names && !sends && !task_needs_enter(needs, nr) && !task_needs_exit(needs, nr))
+			continue;
+		add(&p, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, nr);
+		give(&p, SECCOMP_RET_TRACE);
+	}
 	give(&p, SECCOMP_RET_ALLOW);
 	return p.n;
 }

@@ -93,7 +93,7 @@ static bool look_up(struct super *s, pid_t tid, bool called)
 
 bool is_client(struct super *s, pid_t tid)
 {
-	return look_up(s, tid, false);
+	return (s->client_group && getpgid(tid) == s->client_group) || look_up(s, tid, false);
 }
 
 void clients_close(struct super *s)

@@ -75,6 +75,7 @@ static void serve_one(const struct listener *l, const struct seccomp_notif *n)
 	switch (a.kind) {
 	case ANSWER_VALUE: reply(l, n->id, a.value, 0); break;
 	case ANSWER_FD: reply_fd(l, n->id, &a); break;
+	case ANSWER_WATCH: reply(l, n->id, -ENOTSUP, 0); break;
 	case ANSWER_CONTINUE: reply(l, n->id, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE); break;
 	}
 }

@@ -3,11 +3,17 @@
  * Waiting on rings. A ring's descriptor is a memfd, which epoll refuses, so epoll_ctl(2) is answered: the ring's eventfd goes into the client's
  * epoll instance, edge-triggered and with the client's own data, so nobody has to reset it. A reader that leaves records in the ring expects
  * to be woken again: rings_tick() signals rings that stay unread.
+ *
+ * Where the epoll instance cannot be reached (pidfd_getfd(2) is refused) the client opens a pipe of ours instead, through /proc, as eventfds cannot be
+ * opened: rings_tick() then writes to it while there is something to read.
  */
 #include "client/supervise/supervise.h"
 
 #include "sys/sys.h"
 
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/perf_event.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -15,9 +21,11 @@
 struct ring_watch {
 	struct ring_watch *next;
 	u32 type, id; /* of the object; it may end meanwhile */
+	int pipe[2]; /* -1: nobody waits on it */
 };
 
-static int watch(struct super *s, const struct obj *o)
+/* with_pipe: gives the end to read from. 0 or more, or -errno. */
+static int watch(struct super *s, const struct obj *o, bool with_pipe)
 {
 	struct ring_watch *w;
 	int err = 0;
@@ -29,12 +37,24 @@ static int watch(struct super *s, const struct obj *o)
 	if (!w) {
 		w = malloc(sizeof(*w));
 		if (w)
-			s->rings = memcpy(w, &(struct ring_watch){s->rings, o->type, o->id}, sizeof(*w));
+			s->rings = memcpy(w, &(struct ring_watch){s->rings, o->type, o->id, {-1, -1}}, sizeof(*w));
 		else
 			err = -ENOMEM;
 	}
+	if (w && with_pipe && w->pipe[0] < 0 && pipe2(w->pipe, O_CLOEXEC | O_NONBLOCK))
+		err = -errno;
+	if (w && with_pipe && !err)
+		err = w->pipe[0];
 	pthread_mutex_unlock(&s->lock);
 	return err;
+}
+
+static void forget(struct ring_watch *w)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(w->pipe); i++)
+		if (w->pipe[i] >= 0)
+			close(w->pipe[i]);
+	free(w);
 }
 
 bool rings_waiting(struct super *s)
@@ -47,6 +67,32 @@ bool rings_waiting(struct super *s)
 	return some;
 }
 
+/* Bytes that a ring holds for its reader, and how many fit. */
+static u64 unread(const struct obj *o, u64 *room)
+{
+	if (o->type == OBJ_PERF) {
+		const struct perf_ring *r = o->body;
+		const struct perf_event_mmap_page *page = (const void *)r->region.base;
+
+		*room = r->mask + 1;
+		return page && r->mask ? __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE) - __atomic_load_n(&page->data_tail, __ATOMIC_ACQUIRE) : 0;
+	}
+	*room = obj_map(o)->spec.max_entries;
+	return map_has(obj_map(o), query) ? obj_map(o)->ops->query(obj_map(o), BPF_RB_AVAIL_DATA) : 0;
+}
+
+/* Each write wakes who waits edge-triggered. */
+static void signal_pipe(const struct ring_watch *w, const struct obj *o)
+{
+	char old[4096];
+	u64 room;
+
+	if (!unread(o, &room))
+		return;
+	if (write(w->pipe[1], "", 1) < 0 && read(w->pipe[0], old, sizeof(old)) > 0)
+		(void)!write(w->pipe[1], "", 1);
+}
+
 void rings_tick(struct super *s)
 {
 	pthread_mutex_lock(&s->lock);
@@ -55,21 +101,50 @@ void rings_tick(struct super *s)
 
 		if (o) {
 			(void)skep_poll_fd(s->k, o->fd); /* signals again what is unread */
+			if (w->pipe[1] >= 0)
+				signal_pipe(w, o);
 			obj_put(o);
 			at = &w->next;
 		} else {
 			*at = w->next;
-			free(w);
+			forget(w);
 		}
 	}
 	pthread_mutex_unlock(&s->lock);
+}
+
+/* Does some ring hold more than a part of what fits? */
+static bool holds_more(struct super *s, u64 parts)
+{
+	bool more = false;
+
+	pthread_mutex_lock(&s->lock);
+	for (struct ring_watch *w = s->rings; w && !more; w = w->next) {
+		struct obj *o = obj_by_id(s->k, w->type, w->id);
+		u64 room, n = o ? unread(o, &room) : 0;
+
+		more = o && n <= room && (parts ? n > room / parts : n > 0);
+		obj_put(o);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return more;
+}
+
+bool rings_full(struct super *s)
+{
+	return holds_more(s, 2);
+}
+
+bool rings_drained(struct super *s)
+{
+	return !holds_more(s, 0);
 }
 
 void rings_close(struct super *s)
 {
 	for (struct ring_watch *w = s->rings, *next; w; w = next) {
 		next = w->next;
-		free(w);
+		forget(w);
 	}
 	s->rings = NULL;
 }
@@ -82,6 +157,14 @@ struct answer serve_epoll_ctl(struct call *c)
 
 	if (!o)
 		return answer_continue();
+	if (c->door->watches && (epoll = c->door->fetch(c, (int)c->args[0])) < 0) {
+		struct answer a = {.kind = ANSWER_WATCH, .fd = watch(c->s, o, true), .ring = o->type << 24 | o->id};
+
+		obj_put(o);
+		return a.fd < 0 ? answer_value(a.fd) : a;
+	}
+	if (c->door->watches)
+		close(epoll);
 	ring = skep_poll_fd(c->s->k, o->fd);
 	if (ring < 0) {
 		obj_put(o);
@@ -95,7 +178,7 @@ struct answer serve_epoll_ctl(struct call *c)
 		if (epoll_ctl(epoll, (int)c->args[1], ring, &event))
 			err = -errno;
 		else if (c->args[1] == EPOLL_CTL_ADD)
-			err = watch(c->s, o);
+			err = watch(c->s, o, false);
 		close(epoll);
 	} else {
 		err = epoll;

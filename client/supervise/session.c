@@ -6,11 +6,14 @@
 #include "sys/sys.h"
 
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- threads beside the doors ---- */
@@ -24,6 +27,10 @@ static void *keep(void *arg)
 
 	for (;;) {
 		bool rings = rings_waiting(&ss->super);
+
+		/* a signal that came just before the wait began was for nothing */
+		if (atomic_load(&ss->tree.changed) || atomic_load(&ss->tree.finished))
+			pthread_kill(ss->tree.thread, SIGUSR1);
 
 		if (poll(&p, 1, rings ? RINGS_MS : IDLE_MS) > 0)
 			objects_drain(ss->super.k);
@@ -71,9 +78,16 @@ static void say_line(void *ud, const char *line)
 		super_say((struct super *)&ss->super, "%s", line);
 }
 
+/* Ends a wait for children. */
+static void wake_up(int sig)
+{
+	(void)sig;
+}
+
 int session_open(struct session *ss)
 {
 	struct skep_options opts = {.size = sizeof(opts), .log = say_line, .log_ud = ss};
+	struct sigaction wake = {.sa_handler = wake_up};
 	struct skep *k = NULL;
 	sigset_t none;
 	int err, null;
@@ -82,12 +96,15 @@ int session_open(struct session *ss)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGHUP, SIG_IGN);
+	sigaction(SIGUSR1, &wake, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	prctl(PR_SET_NAME, "skep-supervisor", 0, 0, 0);
 	err = skep_open(&k, &opts);
 	if (!err)
 		err = super_open(&ss->super, ss->name, k);
+	if (!err)
+		tree_open(&ss->tree, &ss->super);
 	if (!err)
 		err = start_thread(keep, ss);
 	if (!err)
@@ -129,6 +146,8 @@ void session_report(struct session *ss, enum report_kind kind, int value)
 		__atomic_store_n(&ss->main_ended, true, __ATOMIC_RELEASE);
 	(void)send(ss->front, &r, sizeof(r), MSG_NOSIGNAL);
 }
+
+static int step(struct session *ss, int flags);
 
 /* ---- starting commands ---- */
 
@@ -203,7 +222,18 @@ static _Noreturn void child(struct session *ss, const struct spawn *how, int soc
 			sigaction(sig, &ss->saved[sig], NULL);
 		else if (sig != SIGKILL && sig != SIGSTOP && sig < 32)
 			signal(sig, SIG_DFL);
-	if (how->notify) {
+	if (how->door == SPAWN_TRACE) {
+		struct sock_fprog prog = {.filter = (struct sock_filter *)(uintptr_t)how->filter, .len = (unsigned short)how->filter_size};
+
+		send_fd(socket, -1);
+		if (read(socket, &go, 1) != 1)
+			_exit(127);
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
+			fail(socket, FAILED_FILTER, errno);
+		execvp(how->argv[0], (char *const *)(uintptr_t)how->argv);
+		fail(socket, FAILED_EXEC, errno);
+	}
+	if (how->door == SPAWN_NOTIFY) {
 		int listener = filter_listen();
 
 		if (listener < 0)
@@ -260,31 +290,104 @@ pid_t session_spawn(struct session *ss, const struct spawn *how, int *exec_error
 	if (how->started)
 		how->started(ss, pid);
 	(void)send(pair[0], "", 1, MSG_NOSIGNAL);
-	if (recv(pair[0], &f, sizeof(f), 0) == sizeof(f)) {
-		*exec_error = f.error;
-		return abandon(pid, pair[0], -f.error);
-	}
+	/* The socket closes when the command is in place; a traced one needs its stops served until then. */
+	while ((err = (int)recv(pair[0], &f, sizeof(f), MSG_DONTWAIT)) < 0 && (errno == EAGAIN || errno == EINTR))
+		if (step(ss, WNOHANG) <= 0)
+			usleep(200);
 	close(pair[0]);
-	return pid;
+	if (err != sizeof(f))
+		return pid;
+	if (f.where == FAILED_EXEC)
+		*exec_error = f.error;
+	return -f.error;
+}
+
+int session_door(struct session *ss, enum door_kind wanted, enum spawn_door *out)
+{
+	enum door_kind door;
+	char why[512];
+	int err = door_choose(wanted, &door, why);
+
+	if (err) {
+		fprintf(stderr, "%s: %s\n", ss->name, why);
+		return err;
+	}
+	*out = door == DOOR_NOTIFY ? SPAWN_NOTIFY : SPAWN_PLAIN;
+	ss->tree.answers = door == DOOR_PTRACE;
+	return 0;
 }
 
 /* ---- waiting ---- */
 
-int session_wait(struct session *ss)
+/* What the engine wants to see has changed. */
+static void needs_changed(struct session *ss)
 {
-	for (;;) {
-		int status;
-		pid_t pid = waitpid(-1, &status, WUNTRACED | __WALL);
+	atomic_store(&ss->tree.changed, false);
+	task_needs(ss->super.k, &ss->tree.needs);
+	if (!ss->follows)
+		return;
+	if (tree_wanted(&ss->tree))
+		tree_follow(&ss->tree, getpid());
+	else
+		tree_release(&ss->tree);
+}
 
-		if (pid < 0 && errno == EINTR)
-			continue;
-		if (pid < 0)
-			return 0;
-		if (pid != ss->main_pid)
-			continue;
-		if (WIFSTOPPED(status))
-			session_report(ss, REPORT_STOPPED, WSTOPSIG(status));
-		else if (WIFEXITED(status) || WIFSIGNALED(status))
-			session_report(ss, REPORT_ENDED, status);
+static void child_changed(struct session *ss, pid_t pid, int status)
+{
+	int group_stop;
+	bool traced = tree_status(&ss->tree, pid, status, &group_stop);
+
+	if (pid == ss->client && !WIFSTOPPED(status)) {
+		ss->client = 0;
+		ss->client_status = status;
 	}
+	if (pid != ss->main_pid)
+		return;
+	if (WIFSTOPPED(status) && (group_stop || !traced))
+		session_report(ss, REPORT_STOPPED, group_stop ? group_stop : WSTOPSIG(status));
+	if (WIFSTOPPED(status))
+		return;
+	ss->main_gone = true;
+	ss->main_status = status;
+	if (!ss->hold_report)
+		session_report(ss, REPORT_ENDED, status);
+}
+
+/* 1: something was done; 0: nothing to do (with WNOHANG); -1: no child is left */
+static int step(struct session *ss, int flags)
+{
+	int status;
+	pid_t pid;
+
+	if (atomic_load(&ss->tree.changed))
+		needs_changed(ss);
+	if (atomic_load(&ss->tree.finished))
+		door_finished(&ss->tree);
+	pid = waitpid(-1, &status, WUNTRACED | __WALL | flags);
+	if (pid < 0)
+		return errno == EINTR ? 1 : -1;
+	if (pid)
+		child_changed(ss, pid, status);
+	return pid > 0;
+}
+
+void session_wait(struct session *ss)
+{
+	while (step(ss, 0) >= 0)
+		;
+}
+
+bool session_wait_until(struct session *ss, bool (*until)(struct session *ss), unsigned ms)
+{
+	u64 end = os_clock_ns(CLOCK_MONOTONIC) + ms * 1000000ull;
+
+	while (!until(ss)) {
+		int did = step(ss, WNOHANG);
+
+		if (ms && os_clock_ns(CLOCK_MONOTONIC) > end)
+			return false;
+		if (did <= 0)
+			usleep(300);
+	}
+	return true;
 }

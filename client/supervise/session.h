@@ -13,7 +13,7 @@
 #ifndef SKEP_SUPERVISE_SESSION_H
 #define SKEP_SUPERVISE_SESSION_H
 
-#include "client/supervise/supervise.h"
+#include "client/supervise/probe.h"
 
 #include <signal.h>
 
@@ -32,12 +32,20 @@ struct report {
 
 struct session {
 	struct super super;
+	struct tree tree;
+	bool follows; /* what the engine wants to see is taken from all of the tree (otherwise tasks are traced from their start) */
 	const char *name; /* "skep shell" */
 	int front; /* socket to the front; -1: gone */
 	pid_t group; /* process group that commands run in */
 	struct sigaction saved[NSIG]; /* dispositions that commands get back */
 	pid_t main_pid; /* the command that the front stands for; 0: not started yet */
 	bool main_ended;
+	bool hold_report; /* the end of the main command is not reported yet: main_status holds it */
+	bool main_gone;
+	int main_status;
+	pid_t client; /* skep trace: the client; 0: none, or it has ended */
+	int client_status;
+	void *ud; /* the caller's */
 	int stdio[3]; /* what commands get as standard input, output and error; -1: closed */
 };
 
@@ -50,20 +58,31 @@ int front_run(const char *name, const char *const *argv, session_fn *fn, void *u
 void kill_descendants(pid_t root);
 
 /* ---- session.c ---- */
+enum spawn_door {
+	SPAWN_PLAIN, /* traced by whoever `started` seizes it */
+	SPAWN_NOTIFY, /* behind a filter, with its listener served by this supervisor */
+	SPAWN_TRACE, /* behind a filter that stops it at the calls that are wanted; for a traced task */
+};
 struct spawn {
 	const char *const *argv;
 	int fds[3]; /* stdin, stdout, stderr; -1: as the supervisor was started */
-	bool notify; /* behind a filter, with its listener served by this supervisor */
+	enum spawn_door door;
+	const struct sock_filter *filter; /* SPAWN_TRACE */
+	u32 filter_size;
 	pid_t group; /* 0: a group of its own */
 	void (*started)(struct session *ss, pid_t pid); /* before it runs; may be NULL */
 };
+/* How a command whose bpf(2) is answered is to be spawned; before session_open(). 0, or -errno with a line on standard error. */
+int session_door(struct session *ss, enum door_kind wanted, enum spawn_door *out);
 /* pid, or -errno; *exec_error: errno of a failed execvp(), the child is gone then. */
 pid_t session_spawn(struct session *ss, const struct spawn *how, int *exec_error);
 int session_open(struct session *ss);
 void session_started(struct session *ss); /* no further command needs the standard streams */
 void session_close(struct session *ss);
 void session_report(struct session *ss, enum report_kind kind, int value);
-/* Waits for children until none is left; reports the main command's changes. */
-int session_wait(struct session *ss);
+/* Waits for children and serves their stops until none is left; reports the main command's changes. */
+void session_wait(struct session *ss);
+/* The same for as long as `until` says false, at most ms milliseconds (0: no limit), looking several times a millisecond; true: it said true. */
+bool session_wait_until(struct session *ss, bool (*until)(struct session *ss), unsigned ms);
 
 #endif

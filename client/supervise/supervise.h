@@ -39,9 +39,8 @@ struct super {
 	struct program_file *programs; /* identity.c: which executables are clients */
 	u32 n_programs;
 	bool said_setid, said_memory; /* said once */
+	pid_t client_group; /* processes of this group are clients in any case; 0: none */
 	_Atomic u64 calls; /* answered */
-	_Atomic u64 calls_32bit;
-	const struct super_events *events; /* NULL: none are wanted */
 };
 
 /* ---- answers ---- */
@@ -50,6 +49,7 @@ enum answer_kind {
 	ANSWER_VALUE, /* the call returns value (or -errno) without having been made */
 	ANSWER_FD, /* it returns a new descriptor of the client's, made from fd, which the door closes */
 	ANSWER_CONTINUE, /* the kernel makes it */
+	ANSWER_WATCH, /* epoll_ctl(2) is made with a descriptor of the client's for the pipe fd of this process, edge-triggered (door->watches) */
 };
 
 struct answer {
@@ -57,6 +57,7 @@ struct answer {
 	s64 value;
 	int fd;
 	bool cloexec;
+	u32 ring; /* ANSWER_WATCH: which one, for as long as the client lives */
 };
 
 static inline struct answer answer_value(s64 value)
@@ -83,6 +84,7 @@ struct door_ops {
 	const char *name;
 	/* A descriptor in this process of the client's epoll instance, or -errno: -ENOTSUP where the door has no such means. */
 	int (*fetch)(struct call *c, int fd);
+	bool watches; /* knows ANSWER_WATCH */
 };
 
 struct call {
@@ -117,7 +119,7 @@ bool call_matters(const struct call_row *row, const u64 args[6]);
 /* ---- filter.c ---- */
 
 struct sock_filter;
-enum { FILTER_MAX = 512 };
+enum { FILTER_MAX = 2048 };
 /* Which tasks go through it: all rows of calls.def are given to `action` (SECCOMP_RET_USER_NOTIF or _TRACE), x32 is refused. */
 u32 filter_build(struct sock_filter *out, u32 action); /* out: FILTER_MAX of them */
 /* no_new_privs, then the filter with a listener: its descriptor or -errno. */
@@ -182,6 +184,8 @@ void pins_close(struct super *s);
 /* ---- poll.c: descriptors of rings in clients' epoll instances ---- */
 void rings_tick(struct super *s); /* rings that stay unread wake their readers again; called every few milliseconds while super_rings() */
 bool rings_waiting(struct super *s);
+bool rings_full(struct super *s); /* has some reader left more than half of its ring unread? */
+bool rings_drained(struct super *s);
 void rings_close(struct super *s);
 
 /* ---- super.c ---- */

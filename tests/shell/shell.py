@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the tests of supervised programs share: a copy of skep that anybody may run, a user without privileges, TAP."""
+"""What the tests of supervised programs share: a copy of skep that anybody may run, a user without privileges, TAP.
+
+Arguments of a test: SKEP SOURCE OUTER WAY. WAY: notify or ptrace (that door is asked for), docker (behind what Docker's filter refuses; the door is found by
+the probe), nolistener (the same without new listeners)."""
 import atexit
 import os
 import shutil
@@ -7,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 
+source, outer, way = sys.argv[2:5]
 NOBODY = 65534
 number = failures = 0
 top = tempfile.mkdtemp(prefix="skep-shell-")
@@ -14,7 +18,11 @@ os.chmod(top, 0o777)
 atexit.register(shutil.rmtree, top, True)
 skep = shutil.copy(sys.argv[1], os.path.join(top, "skep"))
 os.chmod(skep, 0o755)
+outer = shutil.copy(outer, os.path.join(top, "outer"))
+os.chmod(outer, 0o755)
 root = os.getuid() == 0
+before = {"docker": [outer], "nolistener": [outer, "--listener"]}.get(way, [])
+door = ["--door", way] if way in ("notify", "ptrace") else []
 env = {**os.environ, "XDG_RUNTIME_DIR": os.path.join(top, "run"), "HOME": top, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
 os.mkdir(env["XDG_RUNTIME_DIR"], 0o700)
 if root:
@@ -38,8 +46,12 @@ def run(*command, **more):
                           errors="replace", **more)
 
 
-def shell(script, *options, **more):
-    return run(skep, "shell", *options, "sh", "-c", script, **more)
+def supervised(*command, **more):
+    return run(*before, skep, "shell", *door, *command, **more)
+
+
+def shell(script, **more):
+    return supervised("sh", "-c", script, **more)
 
 
 def case(name, *problems, skip=None):
@@ -69,7 +81,7 @@ def need(*programs):
 
 
 def need_door():
-    done = run(skep, "shell", "true")
+    done = supervised("true")
     if done.returncode == 125:
         case("a way in", skip=done.stderr.strip().split("\n")[0])
         finish()

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * skep trace: a client, and a command for it to watch. The client runs behind notifications; the command is traced from its start, behind a filter
+ * that stops it at the calls that the client's programs are attached to and at no others.
+ */
+#include "cli/cli.h"
+
+#include "client/supervise/session.h"
+#include "sys/sys.h"
+
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { STATUS_SKEP_FAILED = 125 };
+
+struct trace_args {
+	const char *output;
+	bool drop;
+	unsigned door;
+	u64 wait;
+};
+
+static const struct trace_args trace_defaults = {.wait = 10};
+
+static const struct opt trace_opts[] = {
+	TEXT(struct trace_args, output, 'o', "output", "FILE", "write what CLIENT prints to FILE instead of standard error"),
+	FLAG(struct trace_args, drop, 0, "drop", "let records be lost when CLIENT reads them too slowly, as on a kernel, instead of slowing CMD down"),
+	CHOICE(struct trace_args, door, 0, "door", "auto|notify|ptrace", "how CLIENT's calls are intercepted: by seccomp notifications, by ptrace stops, or as a probe finds (the default)"),
+	NUMBER(struct trace_args, wait, 0, "wait", "SECONDS", 1, 3600, "how long CLIENT may take to attach; 10 by default"),
+	OPTS_END,
+};
+
+struct trace {
+	const struct trace_args *args;
+	const char **client, **command;
+	int output;
+	enum spawn_door door; /* the client's */
+	u64 calls, since; /* of the client: how many, and when the last was seen */
+};
+
+/* ---- has the client attached? ---- */
+
+/* Sleeping in a call that waits for events or time to come. */
+static bool waits_for_events(pid_t pid)
+{
+	static const int waiting[] = {SYS_epoll_wait, SYS_epoll_pwait, SYS_poll, SYS_ppoll, SYS_select, SYS_pselect6, SYS_nanosleep, SYS_clock_nanosleep, SYS_pause};
+	char path[64], line[64] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	if (!fgets(line, sizeof(line), f))
+		line[0] = 0;
+	fclose(f);
+	for (u32 i = 0; i < ARRAY_SIZE(waiting); i++)
+		if (line[0] >= '0' && line[0] <= '9' && atoi(line) == waiting[i])
+			return true;
+	return false;
+}
+
+static bool some_attached(const struct session *ss)
+{
+	struct task_needs needs;
+
+	task_needs(ss->super.k, &needs);
+	for (u32 i = 0; i < ARRAY_SIZE(needs.enter); i++)
+		if (needs.enter[i] | needs.exit[i])
+			return true;
+	return needs.want || ss->super.k->table[OBJ_LINK].live;
+}
+
+static bool quiet(struct session *ss)
+{
+	enum { QUIET_NS = 50000000 };
+	struct trace *t = ss->ud;
+	u64 calls = atomic_load(&ss->super.calls), now = os_clock_ns(CLOCK_MONOTONIC);
+
+	if (calls != t->calls) {
+		t->calls = calls;
+		t->since = now;
+	}
+	return now - t->since > QUIET_NS;
+}
+
+static bool attached(struct session *ss)
+{
+	bool still = quiet(ss);
+
+	return !ss->client || (some_attached(ss) && (still || waits_for_events(ss->client)));
+}
+
+/* ---- the client ---- */
+
+static int open_output(struct trace *t)
+{
+	const char *path = t->args->output;
+
+	if (!path)
+		return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
+	t->output = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	return t->output;
+}
+
+static int client_failed(struct session *ss, const char *name, bool ended)
+{
+	int status = ss->client_status;
+
+	if (!ended)
+		fprintf(stderr, "%s: %s attached nothing; `skep doctor` says which tools work here, --wait gives it more time\n", ss->name, name);
+	else if (WIFSIGNALED(status))
+		fprintf(stderr, "%s: %s was killed by signal %d before it had attached\n", ss->name, name, WTERMSIG(status));
+	else
+		fprintf(stderr, "%s: %s ended with status %d before it had attached: SKEP_LOG=1 shows what was refused, `skep doctor` what works here\n", ss->name,
+			name, WEXITSTATUS(status));
+	return STATUS_SKEP_FAILED;
+}
+
+static void client_started(struct session *ss, pid_t pid)
+{
+	int err = ss->tree.answers ? tree_seize(&ss->tree, pid, SEIZE_SILENT) : 0;
+
+	ss->client = ss->super.client_group = pid;
+	if (err)
+		super_say(&ss->super, "the client cannot be traced: %s; `skep doctor` says what this host allows", strerror(-err));
+}
+
+static int start_client(struct session *ss, struct trace *t)
+{
+	struct spawn how = {.argv = t->client, .fds = {-1, t->output, t->output}, .door = t->door, .started = client_started};
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC), exec_error;
+	pid_t pid;
+
+	how.fds[0] = null;
+	pid = session_spawn(ss, &how, &exec_error);
+	close(null);
+	if (exec_error)
+		fprintf(stderr, "%s: cannot run the client '%s': %s\n", ss->name, t->client[0], strerror(exec_error));
+	else if (pid < 0)
+		fprintf(stderr, "%s: the client's calls cannot be answered here (%s); `skep doctor` says what this host allows\n", ss->name, strerror(-pid));
+	if (pid < 0)
+		return STATUS_SKEP_FAILED;
+	if (!session_wait_until(ss, attached, (unsigned)t->args->wait * 1000) || !ss->client)
+		return client_failed(ss, t->client[0], !ss->client);
+	return 0;
+}
+
+static bool client_ended(struct session *ss)
+{
+	return !ss->client;
+}
+
+static bool drained(struct session *ss)
+{
+	return !ss->client || rings_drained(&ss->super);
+}
+
+/* As its user would: Ctrl-C, once it has read what is left. */
+static void end_client(struct session *ss)
+{
+	enum { DRAIN_MS = 5000, PRINT_MS = 20, END_MS = 5000 };
+	static const int signals[] = {SIGINT, SIGTERM, SIGKILL};
+	pid_t group = ss->client;
+
+	session_wait_until(ss, drained, DRAIN_MS);
+	session_wait_until(ss, client_ended, PRINT_MS);
+	for (u32 i = 0; i < ARRAY_SIZE(signals) && ss->client; i++) {
+		kill(-group, signals[i]);
+		session_wait_until(ss, client_ended, END_MS);
+	}
+}
+
+/* ---- the command ---- */
+
+static void command_started(struct session *ss, pid_t pid)
+{
+	int err = tree_seize(&ss->tree, pid, SEIZE_FILTERED);
+
+	ss->main_pid = pid;
+	if (err)
+		super_say(&ss->super, "the command cannot be traced: %s; `skep doctor` says what this host allows", strerror(-err));
+	session_report(ss, REPORT_STARTED, pid);
+}
+
+static bool command_ended(struct session *ss)
+{
+	return ss->main_gone;
+}
+
+static void run_command(struct session *ss, struct trace *t)
+{
+	struct sock_filter filter[FILTER_MAX];
+	struct spawn how = {.argv = t->command, .fds = {-1, -1, -1}, .door = SPAWN_TRACE, .group = ss->group, .started = command_started, .filter = filter};
+	int exec_error;
+	pid_t pid;
+
+	task_needs(ss->super.k, &ss->tree.needs);
+	how.filter_size = filter_trace(filter, &ss->tree.needs);
+	ss->hold_report = true;
+	ss->tree.wait_for_rings = !t->args->drop;
+	pid = session_spawn(ss, &how, &exec_error);
+	session_started(ss);
+	if (pid > 0)
+		session_wait_until(ss, command_ended, 0);
+	end_client(ss);
+	if (exec_error) {
+		session_report(ss, REPORT_NO_EXEC, exec_error);
+	} else if (pid < 0) {
+		fprintf(stderr, "%s: cannot start '%s': %s\n", ss->name, t->command[0], strerror(-pid));
+		session_report(ss, REPORT_FAILED, STATUS_SKEP_FAILED);
+	} else {
+		session_report(ss, REPORT_ENDED, ss->main_status);
+	}
+	session_wait(ss); /* what the command left behind in the background still needs its stops served */
+}
+
+static int run_session(struct session *ss, void *ud)
+{
+	struct trace *t = ud;
+	int status;
+
+	ss->ud = t;
+	if (session_door(ss, (enum door_kind)t->args->door, &t->door) || session_open(ss)) {
+		session_report(ss, REPORT_FAILED, STATUS_SKEP_FAILED);
+		return 1;
+	}
+	t->output = open_output(t);
+	if (t->output < 0)
+		fprintf(stderr, "%s: cannot write %s: %s\n", ss->name, t->args->output, strerror(errno));
+	status = t->output < 0 ? STATUS_SKEP_FAILED : start_client(ss, t);
+	if (status) {
+		end_client(ss);
+		session_report(ss, REPORT_FAILED, status);
+	} else {
+		run_command(ss, t);
+	}
+	session_close(ss);
+	return 0;
+}
+
+static int run_trace(struct cli *c)
+{
+	struct trace t = {.args = c->args, .client = c->operands, .output = -1};
+	unsigned i = 0;
+
+	while (i < c->n_operands && strcmp(c->operands[i], "--") != 0)
+		i++;
+	if (!i || i + 1 >= c->n_operands)
+		return cli_usage(c, i ? "no command to watch: skep trace %s ... -- CMD" : "no client: skep trace CLIENT [ARG...] -- CMD", c->operands[0]);
+	c->operands[i] = NULL;
+	t.command = c->operands + i + 1;
+	return front_run("skep trace", t.command, run_session, &t);
+}
+
+static const struct example trace_examples[] = {
+	{"skep trace opensnoop -- make", "The files that make and all it starts open, as an ordinary user."},
+	{"skep trace -o execs.txt execsnoop -- ./configure", "Every program that is run, in a file."},
+	{"skep trace bpftrace -e 'tracepoint:syscalls:sys_enter_openat { @[comm] = count(); }' -- ls", "A one-liner."},
+	{NULL, NULL},
+};
+
+const struct verb verb_trace = {
+	.run = run_trace,
+	.opts = trace_opts,
+	.args_size = sizeof(struct trace_args),
+	.defaults = &trace_defaults,
+	.operands = "CLIENT [ARG...] -- CMD [ARG...]",
+	.min_operands = 1,
+	.max_operands = UINT32_MAX,
+	.stops_at_operand = true,
+	.about = "Starts CLIENT, an unmodified tool of eBPF, waits until it has attached its programs, and runs CMD for it to watch; when CMD ends, CLIENT is "
+		 "given time to read what is left and ended as by Ctrl-C. The exit status is CMD's. No privilege is needed.",
+	.examples = trace_examples,
+};

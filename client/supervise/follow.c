@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Taking tasks under a trace and letting them go. A task that sleeps in a call which an interruption would end (epoll_wait() gives EINTR, and so on) is
+ * not interrupted: it changes at its next stop, and the call it sleeps in is not seen.
+ */
+#include "client/supervise/traced.h"
+
+#include "sys/sys.h"
+
+#include <dirent.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- what the engine asks of us ---- */
+
+static s64 read_task(void *ud, u32 tid, u64 from, void *to, u64 size)
+{
+	(void)ud;
+	return remote_read((pid_t)tid, from, to, size);
+}
+
+static s64 write_task(void *ud, u32 tid, u64 to, const void *from, u64 size)
+{
+	int err = remote_put((pid_t)tid, to, from, size);
+
+	(void)ud;
+	return err ? err : (s64)size;
+}
+
+static int task_regs(void *ud, u32 tid, struct task_regs *out)
+{
+	struct iovec io = {out, sizeof(*out)};
+
+	(void)ud;
+	return ptrace(PTRACE_GETREGSET, (pid_t)tid, (void *)1 /* NT_PRSTATUS */, &io) ? -errno : 0;
+}
+
+static int task_signal(void *ud, u32 tgid, u32 tid, int sig)
+{
+	(void)ud;
+	return (int)(tid ? syscall(SYS_tgkill, tgid, tid, sig) : kill((pid_t)tgid, sig)) ? -errno : 0;
+}
+
+static void needs_changed(void *ud)
+{
+	struct tree *t = ud;
+
+	atomic_store(&t->changed, true);
+	pthread_kill(t->thread, SIGUSR1); /* the wait for children ends; should it not have begun, it is woken again (session.c) */
+}
+
+/* ---- beginning and end ---- */
+
+static u64 inode_of(const char *path, u64 *dev)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return 0;
+	if (dev)
+		*dev = st.st_dev;
+	return st.st_ino;
+}
+
+static u64 own_cgroup(void)
+{
+	char line[PATH_MAX], path[PATH_MAX + 32];
+	FILE *f = fopen("/proc/self/cgroup", "re");
+	u64 ino = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, "0::", 3)) {
+			line[strcspn(line, "\n")] = 0;
+			snprintf(path, sizeof(path), "/sys/fs/cgroup%s", line + 3);
+			ino = inode_of(path, NULL);
+		}
+	if (f)
+		fclose(f);
+	return ino;
+}
+
+void tree_open(struct tree *t, struct super *s)
+{
+	t->s = s;
+	t->thread = pthread_self();
+	pthread_mutex_init(&t->jobs_lock, NULL);
+	pthread_cond_init(&t->jobs_come, NULL);
+	t->cgroup = own_cgroup();
+	t->pid_ns_ino = inode_of("/proc/self/ns/pid", &t->pid_ns_dev);
+	t->mnt_ns_ino = inode_of("/proc/self/ns/mnt", NULL);
+	t->door = (struct task_door){.ud = t, .read = read_task, .write = write_task, .regs = task_regs, .signal = task_signal, .needs_changed = needs_changed};
+	tasks_door(s->k, &t->door);
+}
+
+void tree_close(struct tree *t)
+{
+	tasks_door(t->s->k, NULL);
+}
+
+bool tree_wants_calls(const struct tree *t)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(t->needs.enter); i++)
+		if (t->needs.enter[i] | t->needs.exit[i])
+			return true;
+	return t->needs.want & (TASK_WANT_RENAME | TASK_WANT_SIGNAL_GENERATE);
+}
+
+bool tree_wanted(const struct tree *t)
+{
+	return t->answers || t->needs.want || tree_wants_calls(t);
+}
+
+/* ---- taking ---- */
+
+int tree_seize(struct tree *t, pid_t tid, enum seize_how how)
+{
+	enum { OPTIONS = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |
+			 PTRACE_O_TRACEEXIT | PTRACE_O_TRACESECCOMP };
+	struct traced *p = traced_find(t, tid);
+
+	if (p) {
+		p->leave = false;
+		return 0;
+	}
+	/* A filter's stops without a tracer would be errors: such tasks end with us. */
+	if (ptrace(PTRACE_SEIZE, tid, 0, (void *)(intptr_t)(OPTIONS | (how != SEIZE_FOLLOW || t->answers ? PTRACE_O_EXITKILL : 0))))
+		return -errno;
+	p = traced_add(t, tid);
+	if (!p)
+		return -ENOMEM;
+	p->filtered = how == SEIZE_FILTERED;
+	p->silent = how == SEIZE_SILENT;
+	p->announced = true;
+	traced_name(t, p);
+	return 0;
+}
+
+/* Would an interruption be noticed? 'R': running. A sleeping call that the kernel does not begin anew is left alone. */
+static bool may_interrupt(pid_t tid)
+{
+	static const int fragile[] = {SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_semop, SYS_semtimedop, SYS_rt_sigtimedwait, SYS_io_getevents,
+				      SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_accept, SYS_accept4, SYS_connect, SYS_sendto, SYS_sendmsg, SYS_msgrcv, SYS_msgsnd};
+	char path[64], line[256] = "";
+	int nr = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", tid);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	if (fgets(line, sizeof(line), f) && line[0] >= '0' && line[0] <= '9')
+		nr = atoi(line);
+	fclose(f);
+	for (u32 i = 0; i < ARRAY_SIZE(fragile); i++)
+		if (nr == fragile[i])
+			return false;
+	return true;
+}
+
+static void refused(struct tree *t, pid_t tid, int err)
+{
+	char comm[64] = "?", path[64];
+	FILE *f;
+
+	if (t->refused || err == -ESRCH)
+		return;
+	t->refused = true;
+	snprintf(path, sizeof(path), "/proc/%d/comm", tid);
+	f = fopen(path, "re");
+	if (f) {
+		if (fgets(comm, sizeof(comm), f))
+			comm[strcspn(comm, "\n")] = 0;
+		fclose(f);
+	}
+	super_say(t->s, "process %d (%s) cannot be followed: %s; what it does is not seen. `skep doctor` says what this host allows", tid, comm, strerror(-err));
+}
+
+static pid_t parent_of(pid_t pid)
+{
+	char path[64], line[512], *end;
+	pid_t parent = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (f && fgets(line, sizeof(line), f) && (end = strrchr(line, ')')) && sscanf(end + 1, " %*c %d", &parent) != 1)
+		parent = 0;
+	if (f)
+		fclose(f);
+	return parent;
+}
+
+static bool descends(pid_t pid, pid_t root)
+{
+	for (int depth = 0; pid > 1 && depth < 4096; depth++) {
+		pid = parent_of(pid);
+		if (pid == root)
+			return true;
+	}
+	return false;
+}
+
+static u32 follow_threads(struct tree *t, pid_t pid)
+{
+	char path[64];
+	u32 found = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	d = opendir(path);
+	for (struct dirent *e; d && (e = readdir(d));) {
+		pid_t tid = (pid_t)atoi(e->d_name);
+		struct traced *p = tid > 0 ? traced_find(t, tid) : NULL;
+		int err;
+
+		if (tid <= 0 || (p && !p->leave))
+			continue;
+		err = tree_seize(t, tid, SEIZE_FOLLOW);
+		found++;
+		if (err)
+			refused(t, tid, err);
+		else if (may_interrupt(tid))
+			ptrace(PTRACE_INTERRUPT, tid, 0, 0);
+	}
+	if (d)
+		closedir(d);
+	return found;
+}
+
+/* Again until nobody new is met: tasks fork meanwhile. */
+void tree_follow(struct tree *t, pid_t root)
+{
+	for (u32 found = 1, round = 0; found && round < 16; round++) {
+		DIR *d = opendir("/proc");
+
+		found = 0;
+		for (struct dirent *e; d && (e = readdir(d));) {
+			pid_t pid = (pid_t)atoi(e->d_name);
+
+			if (pid > 1 && pid != root && descends(pid, root))
+				found += follow_threads(t, pid);
+		}
+		if (d)
+			closedir(d);
+		if (t->refused)
+			break;
+	}
+}
+
+void tree_release(struct tree *t)
+{
+	for (u32 i = 0; i < TREE_BUCKETS; i++)
+		for (struct traced *p = t->bucket[i]; p; p = p->chain) {
+			if (p->filtered)
+				continue;
+			p->leave = true;
+			if (!p->stopped && may_interrupt(p->tid))
+				ptrace(PTRACE_INTERRUPT, p->tid, 0, 0);
+		}
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The door of ptrace stops: a task stops before the kernel looks at its call, so this works where an outer filter refuses bpf(2) or there are no
+ * notifications. What is answered here is not made: its number becomes -1, and the result is set when the task stops again behind it.
+ *
+ * A descriptor is handed over by making the call an open of /proc/PID/fd/N of this process; the path is written below the red zone of the task's stack,
+ * and what lay there is put back.
+ */
+#include "client/supervise/traced.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
+#include <unistd.h>
+
+enum { RED_ZONE = 128 };
+
+static const struct door_ops ptrace_door = {.name = "ptrace", .fetch = remote_fetch, .watches = true};
+
+static void skip_call(struct traced *p, s64 value)
+{
+	struct user_regs_struct regs;
+
+	if (ptrace(PTRACE_GETREGS, p->tid, 0, &regs))
+		return;
+	regs.orig_rax = (unsigned long long)-1;
+	regs.rax = (unsigned long long)value;
+	ptrace(PTRACE_SETREGS, p->tid, 0, &regs);
+	p->answered = true;
+	p->answer = value;
+}
+
+static void let_go(const struct traced *p, int fd)
+{
+	if (!p->borrowed)
+		close(fd);
+}
+
+static void open_instead(struct traced *p, int fd, int flags, bool borrowed)
+{
+	struct user_regs_struct regs;
+	char path[sizeof(p->saved_stack)] = {0};
+	int mode = fcntl(fd, F_GETFL) & (O_ACCMODE | O_DIRECTORY | O_NONBLOCK);
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), fd);
+	p->borrowed = borrowed;
+	if (ptrace(PTRACE_GETREGS, p->tid, 0, &regs)) {
+		let_go(p, fd);
+		return;
+	}
+	p->saved_at = (regs.rsp - RED_ZONE - sizeof(p->saved_stack)) & ~7ull;
+	if (remote_get(p->tid, p->saved_at, p->saved_stack, sizeof(p->saved_stack)) || remote_put(p->tid, p->saved_at, path, sizeof(path))) {
+		let_go(p, fd);
+		skip_call(p, -ENOMEM);
+		return;
+	}
+	p->handed = fd;
+	regs.orig_rax = SYS_openat;
+	regs.rdi = (unsigned long long)AT_FDCWD;
+	regs.rsi = p->saved_at;
+	regs.rdx = (unsigned long long)(mode | flags);
+	regs.r10 = 0;
+	ptrace(PTRACE_SETREGS, p->tid, 0, &regs);
+}
+
+/* ---- waiting on a ring: the client opens a pipe of ours, then makes its call with that ---- */
+
+static struct watch_fd *find_watch(const struct tree *t, const struct traced *p)
+{
+	struct watch_fd *w = t->watches;
+
+	while (w && (w->tgid != p->tgid || w->ring != p->ring))
+		w = w->next;
+	return w;
+}
+
+/* Registers for the call itself; the event, edge-triggered, lies where the path lay. */
+static void call_with(struct traced *p, struct user_regs_struct *regs, int fd)
+{
+	struct epoll_event event = {0};
+
+	if (p->args[3] && !remote_get(p->tid, p->args[3], &event, sizeof(event))) {
+		event.events |= EPOLLET;
+		remote_put(p->tid, p->saved_at, &event, sizeof(event));
+		regs->r10 = p->saved_at;
+	} else {
+		regs->r10 = p->args[3];
+	}
+	regs->rdi = p->args[0];
+	regs->rsi = p->args[1];
+	regs->rdx = (unsigned long long)fd;
+}
+
+static void watch_ring(struct tree *t, struct traced *p, const struct answer *a)
+{
+	struct user_regs_struct regs;
+	struct watch_fd *w;
+
+	p->ring = a->ring;
+	w = find_watch(t, p);
+	if (!w && p->args[1] != EPOLL_CTL_ADD) {
+		skip_call(p, -ENOENT);
+		return;
+	}
+	if (!w) {
+		p->watch = WATCH_OPENS;
+		open_instead(p, a->fd, O_CLOEXEC, true);
+		return;
+	}
+	if (ptrace(PTRACE_GETREGS, p->tid, 0, &regs))
+		return;
+	p->saved_at = (regs.rsp - RED_ZONE - sizeof(p->saved_stack)) & ~7ull;
+	if (remote_get(p->tid, p->saved_at, p->saved_stack, sizeof(p->saved_stack))) {
+		skip_call(p, -EFAULT);
+		return;
+	}
+	call_with(p, &regs, w->fd);
+	ptrace(PTRACE_SETREGS, p->tid, 0, &regs);
+	p->watch = WATCH_ADDS;
+}
+
+/* Behind the open: the call instruction is executed again, as the client's own call. */
+static void opened(struct tree *t, struct traced *p, struct user_regs_struct *regs)
+{
+	struct watch_fd *w;
+
+	p->handed = -1;
+	w = (s64)regs->rax < 0 ? NULL : calloc(1, sizeof(*w));
+	if (!w) {
+		remote_put(p->tid, p->saved_at, p->saved_stack, sizeof(p->saved_stack));
+		p->watch = WATCH_NONE;
+		return;
+	}
+	*w = (struct watch_fd){t->watches, p->tgid, p->ring, (int)regs->rax};
+	t->watches = w;
+	call_with(p, regs, w->fd);
+	regs->rip -= 2;
+	regs->rax = SYS_epoll_ctl;
+	regs->orig_rax = (unsigned long long)-1;
+	p->watch = WATCH_AGAIN;
+}
+
+static void put_back(struct traced *p, struct user_regs_struct *regs)
+{
+	remote_put(p->tid, p->saved_at, p->saved_stack, sizeof(p->saved_stack));
+	regs->rdi = p->args[0];
+	regs->rsi = p->args[1];
+	regs->rdx = p->args[2];
+	regs->r10 = p->args[3];
+}
+
+static void give_answer(struct tree *t, struct traced *p, const struct answer *a)
+{
+	switch (a->kind) {
+	case ANSWER_VALUE: skip_call(p, a->value); break;
+	case ANSWER_FD: open_instead(p, a->fd, a->cloexec ? O_CLOEXEC : 0, false); break;
+	case ANSWER_WATCH: watch_ring(t, p, a); break;
+	case ANSWER_CONTINUE: break;
+	}
+}
+
+/* ---- calls that may take long go to a thread of their own, and the task waits in its stop ---- */
+
+struct job {
+	struct job *next;
+	struct call call;
+	struct answer answer;
+};
+
+static void *work(void *arg)
+{
+	struct tree *t = arg;
+
+	for (;;) {
+		struct job *j;
+
+		pthread_mutex_lock(&t->jobs_lock);
+		while (!t->jobs)
+			pthread_cond_wait(&t->jobs_come, &t->jobs_lock);
+		j = t->jobs;
+		t->jobs = j->next;
+		pthread_mutex_unlock(&t->jobs_lock);
+		j->answer = super_serve(&j->call);
+		pthread_mutex_lock(&t->jobs_lock);
+		j->next = t->done;
+		t->done = j;
+		pthread_mutex_unlock(&t->jobs_lock);
+		atomic_store(&t->finished, true);
+		pthread_kill(t->thread, SIGUSR1);
+	}
+	return NULL;
+}
+
+static bool queue(struct tree *t, const struct call *c)
+{
+	struct job *j = calloc(1, sizeof(*j)), **at;
+	pthread_t thread;
+
+	if (!j)
+		return false;
+	if (t->workers < 2 && !pthread_create(&thread, NULL, work, t)) {
+		pthread_detach(thread);
+		t->workers++;
+	}
+	if (!t->workers) {
+		free(j);
+		return false;
+	}
+	j->call = *c;
+	pthread_mutex_lock(&t->jobs_lock);
+	for (at = &t->jobs; *at; at = &(*at)->next)
+		;
+	*at = j;
+	pthread_cond_signal(&t->jobs_come);
+	pthread_mutex_unlock(&t->jobs_lock);
+	return true;
+}
+
+void door_finished(struct tree *t)
+{
+	struct job *j, *next;
+
+	atomic_store(&t->finished, false);
+	pthread_mutex_lock(&t->jobs_lock);
+	j = t->done;
+	t->done = NULL;
+	pthread_mutex_unlock(&t->jobs_lock);
+	for (; j; j = next) {
+		struct traced *p = traced_find(t, j->call.tid);
+
+		next = j->next;
+		if (p && p->waits) {
+			p->waits = false;
+			give_answer(t, p, &j->answer);
+			traced_resume(t, p, 0);
+		} else if (j->answer.kind == ANSWER_FD) {
+			close(j->answer.fd); /* the task was killed meanwhile */
+		}
+		free(j);
+	}
+}
+
+/* ---- the two stops of a call ---- */
+
+void door_enter(struct tree *t, struct traced *p)
+{
+	struct call c = {.s = t->s, .door = &ptrace_door, .ticket = p, .tid = p->tid, .nr = p->nr};
+	const struct call_row *row = call_row(p->nr);
+	struct answer a;
+
+	if (p->watch == WATCH_AGAIN) {
+		p->watch = WATCH_ADDS;
+		return;
+	}
+	p->answered = false;
+	p->handed = -1;
+	if (!row || !call_matters(row, p->args))
+		return;
+	memcpy(c.args, p->args, sizeof(c.args));
+	if (p->nr == SYS_bpf && queue(t, &c)) {
+		p->waits = true;
+		return;
+	}
+	a = super_serve(&c);
+	give_answer(t, p, &a);
+}
+
+void door_leave(struct tree *t, struct traced *p)
+{
+	struct user_regs_struct regs;
+
+	if (!p->in_call || (!p->answered && p->handed < 0 && !p->watch) || ptrace(PTRACE_GETREGS, p->tid, 0, &regs))
+		return;
+	if (p->answered) {
+		regs.rax = (unsigned long long)p->answer;
+	} else if (p->watch == WATCH_OPENS) {
+		opened(t, p, &regs);
+		if (!p->watch)
+			put_back(p, &regs);
+	} else {
+		put_back(p, &regs);
+		if (p->handed >= 0)
+			let_go(p, p->handed);
+		p->watch = WATCH_NONE;
+	}
+	ptrace(PTRACE_SETREGS, p->tid, 0, &regs);
+	p->answered = false;
+	p->handed = -1;
+}

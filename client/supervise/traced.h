@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One traced task: tree.c, follow.c, ptrace.c. */
+#ifndef SKEP_SUPERVISE_TRACED_H
+#define SKEP_SUPERVISE_TRACED_H
+
+#include "client/supervise/tree.h"
+
+enum watch_stage { WATCH_NONE, WATCH_OPENS, WATCH_AGAIN, WATCH_ADDS };
+
+/* A client's own descriptor for the pipe of a ring. */
+struct watch_fd {
+	struct watch_fd *next;
+	pid_t tgid;
+	u32 ring;
+	int fd;
+};
+
+struct traced {
+	struct traced *chain;
+	pid_t tid, tgid;
+	struct task *task; /* the engine's; NULL: out of memory */
+	bool silent; /* a client: what it does makes no events */
+	bool filtered; /* its filter stops it, at calls that are wanted only */
+	bool stopped; /* and waits for us */
+	bool announced; /* its parent told of it, or we took it */
+	bool exiting;
+	bool leave; /* to be let go at its next stop */
+	bool in_call, wants_exit; /* the call under way; is its result wanted? */
+	int nr;
+	u64 args[6];
+	char *exec_path; /* of the execve() under way */
+	bool answered; /* the call is not made: its result is */
+	s64 answer;
+	bool waits; /* for its answer, in the stop before the call */
+	int handed; /* descriptor of ours that the call opens; -1: none */
+	enum watch_stage watch; /* of an epoll_ctl() that needs a descriptor first */
+	u32 ring;
+	bool borrowed; /* `handed` is not to be closed */
+	u64 saved_stack[6]; /* what lay where the path was written */
+	u64 saved_at;
+};
+
+struct traced *traced_find(const struct tree *t, pid_t tid);
+struct traced *traced_add(struct tree *t, pid_t tid);
+void traced_remove(struct tree *t, struct traced *p);
+void traced_resume(struct tree *t, struct traced *p, int sig);
+void traced_name(struct tree *t, struct traced *p); /* its facts, and the engine's task */
+void task_facts(const struct tree *t, pid_t tid, struct task_info *out);
+bool tree_wants_calls(const struct tree *t);
+
+/* ---- ptrace.c: calls answered in stops ---- */
+void door_enter(struct tree *t, struct traced *p);
+void door_leave(struct tree *t, struct traced *p);
+
+#endif

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Traced tasks: see tree.h. Stops become the engine's events here; how tasks are taken and left is follow.c's. */
+#include "client/supervise/traced.h"
+
+#include "sys/sys.h"
+
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- the table ---- */
+
+struct traced *traced_find(const struct tree *t, pid_t tid)
+{
+	struct traced *p = t->bucket[(u32)tid % TREE_BUCKETS];
+
+	while (p && p->tid != tid)
+		p = p->chain;
+	return p;
+}
+
+struct traced *traced_add(struct tree *t, pid_t tid)
+{
+	struct traced **at = &t->bucket[(u32)tid % TREE_BUCKETS], *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->tid = p->tgid = tid;
+	p->handed = -1;
+	p->chain = *at;
+	*at = p;
+	t->n++;
+	return p;
+}
+
+void traced_remove(struct tree *t, struct traced *p)
+{
+	struct traced **at = &t->bucket[(u32)p->tid % TREE_BUCKETS];
+
+	while (*at && *at != p)
+		at = &(*at)->chain;
+	if (*at) {
+		*at = p->chain;
+		t->n--;
+	}
+	if (p->task)
+		task_remove(t->s->k, p->task);
+	if (p->handed >= 0 && !p->borrowed)
+		close(p->handed);
+	free(p->exec_path);
+	free(p);
+}
+
+/* ---- what the engine is told of a task ---- */
+
+static void read_comm(pid_t tid, char comm[16])
+{
+	char path[64];
+	FILE *f;
+
+	memset(comm, 0, 16);
+	snprintf(path, sizeof(path), "/proc/%d/comm", tid);
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	if (fgets(comm, 16, f))
+		comm[strcspn(comm, "\n")] = 0;
+	fclose(f);
+}
+
+void task_facts(const struct tree *t, pid_t tid, struct task_info *out)
+{
+	char path[64], line[256];
+	struct timespec now;
+	FILE *f;
+
+	*out = (struct task_info){.tid = (u32)tid, .tgid = (u32)tid, .cgroup = t->cgroup, .pid_ns_dev = t->pid_ns_dev, .pid_ns_ino = t->pid_ns_ino,
+				  .mnt_ns_ino = t->mnt_ns_ino};
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	out->start_ns = (u64)now.tv_sec * 1000000000ull + (u64)now.tv_nsec;
+	read_comm(tid, out->comm);
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "Tgid: %u", &out->tgid) == 1 || sscanf(line, "PPid: %u", &out->parent) == 1 ||
+		    sscanf(line, "Uid: %u %u", &out->uid, &out->euid) == 2)
+			continue;
+		if (sscanf(line, "Gid: %u %u", &out->gid, &out->egid) == 2)
+			break;
+	}
+	if (f)
+		fclose(f);
+}
+
+void traced_name(struct tree *t, struct traced *p)
+{
+	struct task_info info;
+
+	task_facts(t, p->tid, &info);
+	p->tgid = (pid_t)info.tgid;
+	p->task = task_add(t->s->k, &info);
+}
+
+/* ---- resuming ---- */
+
+/* Does every call of the task have to stop? */
+static bool every_call(const struct tree *t, const struct traced *p)
+{
+	return !p->filtered && (t->answers || (tree_wants_calls(t) && !p->silent));
+}
+
+void traced_resume(struct tree *t, struct traced *p, int sig)
+{
+	bool call = every_call(t, p) || p->wants_exit;
+
+	if (p->waits)
+		return;
+	p->stopped = false;
+	if (p->leave && !p->wants_exit && !sig) {
+		ptrace(PTRACE_DETACH, p->tid, 0, 0);
+		traced_remove(t, p);
+		return;
+	}
+	ptrace(call ? PTRACE_SYSCALL : PTRACE_CONT, p->tid, 0, (void *)(intptr_t)sig);
+}
+
+/* ---- calls ---- */
+
+/* While a reader lags behind, all tasks wait here: what they did is not lost. Not for longer than a stuck reader deserves. */
+static void wait_for_reader(struct tree *t)
+{
+	enum { TURNS = 20000 };
+
+	for (int i = 0; t->wait_for_rings && i < TURNS && rings_full(t->s); i++)
+		usleep(500);
+}
+
+static void note_exec(struct tree *t, struct traced *p)
+{
+	char path[PATH_MAX];
+	u64 at = p->nr == SYS_execveat ? p->args[1] : p->args[0];
+
+	(void)t;
+	free(p->exec_path);
+	p->exec_path = remote_text(p->tid, at, path, sizeof(path)) >= 0 ? strdup(path) : NULL;
+}
+
+static bool sends_signal(int nr)
+{
+	return nr == SYS_kill || nr == SYS_tkill || nr == SYS_tgkill;
+}
+
+static void call_begins(struct tree *t, struct traced *p)
+{
+	u64 nr = (u64)p->nr;
+
+	if (p->silent)
+		return;
+	p->wants_exit = task_needs_exit(&t->needs, nr);
+	if (p->nr == SYS_execve || p->nr == SYS_execveat)
+		note_exec(t, p);
+	if (p->nr == SYS_prctl && p->args[0] == 15 /* PR_SET_NAME */)
+		p->wants_exit = true;
+	if (sends_signal(p->nr) && t->needs.want & TASK_WANT_SIGNAL_GENERATE)
+		p->wants_exit = true;
+	if (p->task && task_needs_enter(&t->needs, nr)) {
+		wait_for_reader(t);
+		atomic_fetch_add(&t->events, 1);
+		task_event_enter(t->s->k, p->task, nr, p->args);
+	}
+}
+
+static void renamed(struct tree *t, struct traced *p)
+{
+	struct task_info info = *task_info(p->task);
+
+	read_comm(p->tid, info.comm);
+	if (t->needs.want & TASK_WANT_RENAME)
+		task_event_rename(t->s->k, p->task, info.comm);
+	task_update(t->s->k, p->task, &info);
+}
+
+static void signal_sent(struct tree *t, struct traced *p)
+{
+	bool group = p->nr == SYS_kill;
+	pid_t to = (pid_t)(p->nr == SYS_tgkill ? p->args[1] : p->args[0]);
+	int sig = (int)(p->nr == SYS_tgkill ? p->args[2] : p->args[1]);
+	struct traced *target = to > 0 ? traced_find(t, to) : NULL;
+
+	if (sig && target && target->task)
+		task_event_signal_generate(t->s->k, p->task, target->task, sig, 0, group ? SI_USER : SI_TKILL, group, 0);
+}
+
+static void call_ends(struct tree *t, struct traced *p, s64 ret)
+{
+	u64 nr = (u64)p->nr;
+
+	p->wants_exit = false;
+	if (!p->task || p->silent)
+		return;
+	if (p->nr == SYS_prctl && p->args[0] == 15 && !ret)
+		renamed(t, p);
+	if (sends_signal(p->nr) && !ret && t->needs.want & TASK_WANT_SIGNAL_GENERATE)
+		signal_sent(t, p);
+	if (task_needs_exit(&t->needs, nr)) {
+		wait_for_reader(t);
+		atomic_fetch_add(&t->events, 1);
+		task_event_exit_syscall(t->s->k, p->task, nr, ret);
+	}
+}
+
+static void call_stop(struct tree *t, struct traced *p)
+{
+	struct __ptrace_syscall_info info;
+
+	if (ptrace(PTRACE_GET_SYSCALL_INFO, p->tid, sizeof(info), &info) <= 0)
+		return;
+	if (info.op == PTRACE_SYSCALL_INFO_EXIT) {
+		if (p->in_call && p->watch != WATCH_OPENS)
+			call_ends(t, p, p->answered ? p->answer : info.exit.rval);
+		door_leave(t, p);
+		p->in_call = false;
+		return;
+	}
+	if (info.op != PTRACE_SYSCALL_INFO_ENTRY && info.op != PTRACE_SYSCALL_INFO_SECCOMP)
+		return;
+	if (info.arch != AUDIT_ARCH_X86_64) {
+		atomic_fetch_add(&t->calls_32bit, 1);
+		return;
+	}
+	p->in_call = true;
+	if (p->watch != WATCH_AGAIN) { /* the second half of a call that was seen */
+		p->nr = (int)info.entry.nr;
+		memcpy(p->args, info.entry.args, sizeof(p->args));
+		call_begins(t, p);
+	}
+	if (t->answers && !p->filtered)
+		door_enter(t, p);
+}
+
+/* ---- events ---- */
+
+static void forked(struct tree *t, struct traced *p, bool clone)
+{
+	unsigned long msg = 0;
+	struct traced *child;
+	struct task_info info;
+
+	if (ptrace(PTRACE_GETEVENTMSG, p->tid, 0, &msg))
+		return;
+	child = traced_find(t, (pid_t)msg);
+	if (!child)
+		child = traced_add(t, (pid_t)msg);
+	if (!child)
+		return;
+	child->filtered = p->filtered;
+	child->silent = p->silent;
+	child->leave = p->leave;
+	child->announced = true;
+	child->tgid = clone ? remote_tgid((pid_t)msg) : (pid_t)msg;
+	if (p->task && !p->silent) {
+		info = *task_info(p->task);
+		info.tid = (u32)msg;
+		info.tgid = (u32)child->tgid;
+		info.start_ns = os_clock_ns(CLOCK_MONOTONIC);
+		if (info.tgid == (u32)msg)
+			info.parent = (u32)p->tgid;
+		child->task = task_add(t->s->k, &info);
+		if (child->task && t->needs.want & TASK_WANT_FORK) {
+			wait_for_reader(t);
+			task_event_fork(t->s->k, p->task, child->task);
+		}
+	}
+	if (child->stopped)
+		traced_resume(t, child, 0);
+}
+
+/* The thread that called execve() now has the leader's id; all others have ended. */
+static struct traced *executed(struct tree *t, struct traced *p)
+{
+	unsigned long old = 0;
+	struct traced *caller = p;
+	struct task_info info;
+
+	ptrace(PTRACE_GETEVENTMSG, p->tid, 0, &old);
+	if ((pid_t)old != p->tid && (caller = traced_find(t, (pid_t)old))) {
+		free(p->exec_path);
+		p->exec_path = caller->exec_path;
+		p->in_call = caller->in_call;
+		p->wants_exit = caller->wants_exit;
+		p->nr = caller->nr;
+		memcpy(p->args, caller->args, sizeof(p->args));
+		caller->exec_path = NULL;
+		traced_remove(t, caller);
+	}
+	if (!p->task || p->silent)
+		return p;
+	task_facts(t, p->tid, &info);
+	info.start_ns = task_info(p->task)->start_ns;
+	info.parent = task_info(p->task)->parent;
+	task_update(t->s->k, p->task, &info);
+	if (t->needs.want & TASK_WANT_EXEC) {
+		wait_for_reader(t);
+		task_event_exec(t->s->k, p->task, p->exec_path ? p->exec_path : "", (u32)old);
+	}
+	return p;
+}
+
+static void exits(struct tree *t, struct traced *p)
+{
+	unsigned long status = 0;
+	struct task_info info;
+	bool last = true;
+
+	if (!p->task || p->silent || !(t->needs.want & TASK_WANT_EXIT))
+		return;
+	ptrace(PTRACE_GETEVENTMSG, p->tid, 0, &status);
+	for (u32 i = 0; i < TREE_BUCKETS && last; i++)
+		for (struct traced *q = t->bucket[i]; q && last; q = q->chain)
+			last = q == p || q->tgid != p->tgid || q->exiting;
+	p->exiting = true;
+	info = *task_info(p->task);
+	info.exit_code = (int)status;
+	task_update(t->s->k, p->task, &info);
+	wait_for_reader(t);
+	task_event_exit(t->s->k, p->task, last);
+}
+
+static void delivers(struct tree *t, struct traced *p, int sig)
+{
+	siginfo_t si = {0};
+
+	if (!p->task || p->silent || !(t->needs.want & TASK_WANT_SIGNAL_DELIVER) || ptrace(PTRACE_GETSIGINFO, p->tid, 0, &si))
+		return;
+	wait_for_reader(t);
+	task_event_signal_deliver(t->s->k, p->task, sig, si.si_errno, si.si_code, 0, 0);
+}
+
+static bool stops_groups(int sig)
+{
+	return sig == SIGSTOP || sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU;
+}
+
+/* A task that was attached by its parent's fork stops first of all; it may do so before its parent tells of it. */
+static void first_stop(struct tree *t, pid_t tid)
+{
+	struct traced *p = traced_add(t, tid);
+
+	if (p)
+		p->stopped = true;
+}
+
+bool tree_status(struct tree *t, pid_t tid, int status, int *group_stop)
+{
+	struct traced *p = traced_find(t, tid);
+	int event = status >> 16, sig = WSTOPSIG(status);
+
+	*group_stop = 0;
+	if (!WIFSTOPPED(status)) {
+		if (p)
+			traced_remove(t, p);
+		return false;
+	}
+	if (!p && event == PTRACE_EVENT_STOP) {
+		first_stop(t, tid);
+		return true;
+	}
+	if (!p)
+		return false;
+	p->stopped = true;
+	switch (event) {
+	case PTRACE_EVENT_STOP:
+		if (stops_groups(sig)) {
+			*group_stop = sig;
+			ptrace(PTRACE_LISTEN, tid, 0, 0);
+			return true;
+		}
+		break;
+	case PTRACE_EVENT_SECCOMP: call_stop(t, p); break;
+	case PTRACE_EVENT_FORK:
+	case PTRACE_EVENT_VFORK: forked(t, p, false); break;
+	case PTRACE_EVENT_CLONE: forked(t, p, true); break;
+	case PTRACE_EVENT_EXEC: p = executed(t, p); break;
+	case PTRACE_EVENT_EXIT: exits(t, p); break;
+	case 0:
+		if (sig == (SIGTRAP | 0x80)) {
+			call_stop(t, p);
+			break;
+		}
+		delivers(t, p, sig);
+		traced_resume(t, p, sig);
+		return true;
+	default: break;
+	}
+	traced_resume(t, p, 0);
+	return true;
+}

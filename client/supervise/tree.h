@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tree: the tasks that are traced, for what only a stop under ptrace shows: results of calls, exec, fork, exit, signals; and the door by which
+ * their calls are answered where notifications do not reach.
+ *
+ * Everything here happens in the one thread that waits for children (session_wait()), as a task may be resumed by its tracer only.
+ */
+#ifndef SKEP_SUPERVISE_TREE_H
+#define SKEP_SUPERVISE_TREE_H
+
+#include "client/supervise/supervise.h"
+#include "hook/tasks.h"
+
+struct traced;
+struct job;
+struct watch_fd;
+enum { TREE_BUCKETS = 1024 };
+
+struct tree {
+	struct super *s;
+	struct task_door door; /* what the engine asks of us */
+	struct task_needs needs;
+	_Atomic bool changed; /* needs may be others now */
+	bool answers; /* the calls of calls.def are answered here */
+	bool wait_for_rings; /* tasks wait while a reader lags behind, so that nothing is lost */
+	u64 cgroup; /* of this process; tasks inherit it */
+	u64 pid_ns_dev, pid_ns_ino, mnt_ns_ino;
+	struct traced *bucket[TREE_BUCKETS];
+	u32 n;
+	bool refused; /* somebody could not be traced: said once */
+	_Atomic u64 events, calls_32bit;
+	pthread_t thread;
+	/* ptrace.c: calls that are answered by other threads */
+	pthread_mutex_t jobs_lock;
+	pthread_cond_t jobs_come;
+	struct job *jobs, *done;
+	_Atomic bool finished; /* some are done */
+	u32 workers;
+	struct watch_fd *watches;
+};
+
+void tree_open(struct tree *t, struct super *s);
+void tree_close(struct tree *t);
+enum seize_how {
+	SEIZE_FOLLOW, /* all of its calls stop while they are wanted, or answered */
+	SEIZE_FILTERED, /* its filter stops it, at the calls that are wanted (filter_trace()) */
+	SEIZE_SILENT, /* its calls are answered; what it does is no event */
+};
+int tree_seize(struct tree *t, pid_t tid, enum seize_how how); /* traced from now on */
+/* All tasks that descend from root; those that sleep where an interruption would be noticed change at their next stop. */
+void tree_follow(struct tree *t, pid_t root);
+void tree_release(struct tree *t); /* lets go of all that were followed */
+bool tree_wanted(const struct tree *t); /* is there anything that only a trace shows? */
+/* A status of wait(2): true when it was about a traced task that goes on; *group_stop: signal that stopped its group, or 0. */
+bool tree_status(struct tree *t, pid_t tid, int status, int *group_stop);
+void door_finished(struct tree *t); /* ptrace.c: tasks whose calls were answered go on */
+u32 filter_trace(struct sock_filter *out, const struct task_needs *needs); /* filter.c: stops at what is wanted */
+
+#endif
