@@ -396,6 +396,32 @@ static void print_text(struct checker *ch)
 		print_sums(ch);
 }
 
+static void json_known(struct json *j, const char *key, bool known, s64 n)
+{
+	if (known)
+		json_signed(j, key, n);
+	else
+		json_text(j, key, NULL);
+}
+
+/* Why, as data: what was missing, and where the program lost it. */
+static void json_reason(struct json *j, const struct skep_verdict *v, bool refused)
+{
+	json_known(j, "reg", refused && v->reg >= 0, v->reg);
+	json_known(j, "needed", refused && v->measured, v->needed);
+	json_known(j, "proved", refused && v->measured, v->proved);
+	json_known(j, "lost_at", refused && v->lost_at != UINT32_MAX, v->lost_at);
+	json_known(j, "lost_line", refused && v->lost_line, v->lost_line);
+	json_array(j, "path");
+	for (u32 i = 0; refused && i < v->n_path; i++) {
+		json_array(j, NULL);
+		json_unsigned(j, NULL, v->path[i].from);
+		json_unsigned(j, NULL, v->path[i].to);
+		json_end(j);
+	}
+	json_end(j);
+}
+
 static void json_row(struct json *j, const struct row *r)
 {
 	const struct skep_verdict *v = &r->check.as_linux;
@@ -409,15 +435,10 @@ static void json_row(struct json *j, const struct row *r)
 	json_text(j, "safe", word(r, &r->check.safe));
 	json_text(j, "code", refused && v->code[0] ? v->code : NULL);
 	json_text(j, "message", !r->reached ? r->why : refused ? v->message : NULL);
-	if (refused && v->insn != UINT32_MAX)
-		json_unsigned(j, "insn", v->insn);
-	else
-		json_text(j, "insn", NULL);
+	json_known(j, "insn", refused && v->insn != UINT32_MAX, v->insn);
 	json_text(j, "file", refused && v->line ? v->file : NULL);
-	if (refused && v->line)
-		json_unsigned(j, "line", v->line);
-	else
-		json_text(j, "line", NULL);
+	json_known(j, "line", refused && v->line, v->line);
+	json_reason(j, v, refused);
 	json_unsigned(j, "insns", r->check.insns);
 	json_unsigned(j, "processed", v->processed);
 	json_unsigned(j, "states", v->states);

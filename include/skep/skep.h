@@ -137,6 +137,15 @@ struct skep_verdict {
 	uint32_t insn; /* where it was refused, in the program that was passed; UINT32_MAX: nowhere in particular */
 	uint32_t line; /* of the source, from line_info; 0: unknown */
 	char file[256];
+	int32_t reg; /* the register concerned; -1: none */
+	int measured; /* there are numbers: */
+	int64_t needed, proved; /* what the rule asks for and what is known: a bound of the register's number, or bytes of the packet or object */
+	uint32_t lost_at; /* the instruction at which that was lost, as far as it can be said; UINT32_MAX: not known */
+	uint32_t lost_line; /* its line in the source; 0: unknown */
+	uint32_t n_path; /* the latest jumps, calls and returns on the way to the refusal, in order */
+	struct {
+		uint32_t from, to; /* instructions */
+	} path[64];
 	uint64_t processed; /* instructions that were walked, on all paths */
 	uint64_t states; /* states that were kept, in all */
 	uint64_t peak_bytes; /* of memory */

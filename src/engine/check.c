@@ -14,7 +14,8 @@ int skep_prog_check(struct skep *k, union bpf_attr *attr, unsigned int attr_size
 
 	if (size < offsetof(struct skep_check, as_linux) || size > sizeof(c))
 		return -EINVAL;
-	c.as_linux.insn = c.safe.insn = UINT32_MAX;
+	c.as_linux.insn = c.safe.insn = c.as_linux.lost_at = c.safe.lost_at = UINT32_MAX;
+	c.as_linux.reg = c.safe.reg = -1;
 	fd = sys_bpf(k, BPF_PROG_LOAD, attr, attr_size, &c);
 	/* Attributes that are refused before there is a program leave no verdict. */
 	if (fd < 0 && !c.as_linux.error)
@@ -34,17 +35,17 @@ const char *skep_kernel_btf(const struct skep *k)
 	return k->options.kernel_btf;
 }
 
-bool source_line(const struct prog *p, u32 insn, struct skep_verdict *v)
+u32 source_line(const struct prog *p, u32 insn, char *file, size_t size)
 {
 	const struct bpf_line_info *lines = p->line_info, *at = NULL;
 
 	for (u32 i = 0; insn != UINT32_MAX && i < p->n_line_info && lines[i].insn_off <= insn; i++)
 		at = &lines[i];
 	if (!at)
-		return false;
-	v->line = BPF_LINE_INFO_LINE_NUM(at->line_col);
-	snprintf(v->file, sizeof(v->file), "%s", btf_string(p->btf, at->file_name_off));
-	return true;
+		return 0;
+	if (file)
+		snprintf(file, size, "%s", btf_string(p->btf, at->file_name_off));
+	return BPF_LINE_INFO_LINE_NUM(at->line_col);
 }
 
 /* The last line that says something: what came before it is the way there. */
@@ -67,14 +68,14 @@ static void last_line(const struct text *log, char *to, size_t size)
 
 void check_undecided(struct load *l, int err)
 {
-	struct skep_verdict v = {.error = err, .insn = l->refused_insn};
+	struct skep_verdict v = {.error = err, .insn = l->refused_insn, .reg = -1, .lost_at = UINT32_MAX};
 
 	v.time_us = (os_clock_ns(1 /* CLOCK_MONOTONIC */) - l->started_ns) / 1000;
 	if (err && l->refused_code)
 		snprintf(v.code, sizeof(v.code), "%s", reject_name(l->refused_code));
 	if (err && l->log.text.len)
 		last_line(&l->log.text, v.message, sizeof(v.message));
-	source_line(l->p, v.insn, &v);
+	v.line = source_line(l->p, v.insn, v.file, sizeof(v.file));
 	l->check->insns = l->p->n;
 	l->check->as_linux = l->check->safe = v;
 }

@@ -46,7 +46,7 @@ void profile_add(struct skep *k, struct prog *p); /* its code is there */
 
 /* check.c: both verdicts of a load that ended before the verifier decided; l->p still exists */
 void check_undecided(struct load *l, int err);
-/* where in the source an instruction lies; false: not known */
-bool source_line(const struct prog *p, u32 insn, struct skep_verdict *v);
+/* the line of the source in which an instruction lies, and its file where one is asked for; 0: not known */
+u32 source_line(const struct prog *p, u32 insn, char *file, size_t size);
 
 #endif

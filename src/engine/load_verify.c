@@ -8,12 +8,23 @@
 
 static void fill(struct load *l, struct skep_verdict *to, const struct verify_result *r, u64 started)
 {
-	*to = (struct skep_verdict){.error = r->verdict, .insn = UINT32_MAX};
+	*to = (struct skep_verdict){.error = r->verdict, .insn = UINT32_MAX, .reg = -1, .lost_at = UINT32_MAX};
 	if (r->verdict) {
 		snprintf(to->code, sizeof(to->code), "%s", reject_name(r->why.code));
 		snprintf(to->message, sizeof(to->message), "%s", r->why.text);
 		to->insn = r->why.insn;
-		source_line(l->p, to->insn, to);
+		to->line = source_line(l->p, to->insn, to->file, sizeof(to->file));
+		to->reg = r->why.reg;
+		to->measured = r->why.measured;
+		to->needed = r->why.needed;
+		to->proved = r->why.proved;
+		to->lost_at = r->why.lost_at;
+		to->lost_line = source_line(l->p, to->lost_at, NULL, 0);
+		to->n_path = r->why.n_path;
+		for (u32 i = 0; i < to->n_path; i++) {
+			to->path[i].from = r->why.path[i].from;
+			to->path[i].to = r->why.path[i].to;
+		}
 	}
 	to->processed = r->stats.insns_processed;
 	to->states = r->stats.total_states;
@@ -21,6 +32,7 @@ static void fill(struct load *l, struct skep_verdict *to, const struct verify_re
 	to->time_us = (os_clock_ns(1 /* CLOCK_MONOTONIC */) - started) / 1000;
 }
 
+_Static_assert(ARRAY_SIZE(((struct skep_verdict *)0)->path) == REJECT_PATH, "all of the path that the verifier notes");
 _Static_assert((int)SKEP_VERIFY_NO_PRUNE == (int)VERIFY_NO_PRUNE && (int)SKEP_VERIFY_NO_REG_LIVENESS == (int)VERIFY_NO_REG_LIVENESS &&
 		       (int)SKEP_VERIFY_NO_STACK_LIVENESS == (int)VERIFY_NO_STACK_LIVENESS && (int)SKEP_VERIFY_NO_JOIN == (int)VERIFY_NO_JOIN &&
 		       (int)SKEP_VERIFY_ALL_PRECISE == (int)VERIFY_ALL_PRECISE,

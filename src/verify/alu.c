@@ -271,8 +271,10 @@ static int pointer_alu(struct verifier *v, const struct insn *in, struct reg *ds
 		return reject(v, REJECT_POINTER_ARITHMETIC, "R%u pointer arithmetic on %s prohibited", in->dst, reg_type_name(v, ptr.type));
 	err = offset_sane(v, &off, ptr.type);
 	err = err ? err : offset_sane(v, &ptr, ptr.type);
-	if (err)
+	if (err) {
+		reject_reg(v, off_is_dst || in->imm_src ? in->dst : in->src);
 		return err;
+	}
 	err = sanitize_pointer(v, in, ptr_is_dst ? dst : &ptr, &off, dst, &s, false);
 	if (err)
 		return sanitize_refused(v, in, err, off_is_dst);

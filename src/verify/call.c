@@ -586,8 +586,11 @@ int walk_helper(struct verifier *v, const struct insn *in, u32 *next)
 
 	*next = v->insn + 1;
 	c.moves_packet = !err && c.helper->effects & EFFECT_MOVES_PACKET;
-	for (u32 i = 0; i < 5 && !err; i++)
+	for (u32 i = 0; i < 5 && !err; i++) {
 		err = helper_arg(v, &c, i);
+		if (err && v->why->reg < 0)
+			reject_reg(v, i + 1);
+	}
 	err = err ? err : helper_map(v, &c);
 	err = err ? err : mem_raw_commit(v);
 	if (!err && c.helper->effects & EFFECT_TAIL_CALL)

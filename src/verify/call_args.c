@@ -77,7 +77,7 @@ static int wrong_type(struct verifier *v, u32 regno, const u32 *types)
 	for (u32 i = 0; types[i] && n < sizeof(text); i++)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i ? ", " : "", reg_type_name(v, types[i]));
 	reject(v, REJECT_ARG_TYPE, "%s", text);
-	reject_at(v, (s32)regno, types[0], reg_of(v, regno)->type);
+	reject_reg(v, regno);
 	return v->why->err;
 }
 
@@ -87,7 +87,7 @@ static int object_type(struct verifier *v, u32 regno, const struct reg *r, const
 		return 0;
 	reject(v, REJECT_ARG_BTF_TYPE, "R%u is of type %s but %s is expected", regno, btf_name_of(r->btf, btf_type(r->btf, r->btf_id)),
 	       btf_name_of(btf, btf_type(btf, id)));
-	reject_at(v, (s32)regno, id, r->btf_id);
+	reject_reg(v, regno);
 	return v->why->err;
 }
 
@@ -435,11 +435,8 @@ static int memory_arg(struct verifier *v, struct call *c, u32 regno, u32 arg)
 
 static int alloc_size_arg(struct verifier *v, struct call *c, const struct reg *r, u32 regno)
 {
-	if (!reg_is_const(r)) {
-		reject(v, REJECT_ARG_NOT_CONST, "R%u is not a known constant'", regno);
-		reject_at(v, (s32)regno, 0, (s64)r->v.umax);
-		return v->why->err;
-	}
+	if (!reg_is_const(r))
+		return reject(v, REJECT_ARG_NOT_CONST, "R%u is not a known constant'", regno);
 	c->mem_size = r->v.bits.value;
 	return mark_precise(v, regno);
 }

@@ -94,8 +94,11 @@ static int call_global(struct verifier *v, u32 subprog)
 	struct state *s = v->cur;
 	int err = global_args(v, subprog);
 
-	for (u32 i = 0; !err && i < sub->args.n; i++)
+	for (u32 i = 0; !err && i < sub->args.n; i++) {
 		err = global_arg(v, i + 1, i, &sub->args.arg[i]);
+		if (err && v->why->reg < 0)
+			reject_reg(v, i + 1);
+	}
 	if (err == -EFAULT)
 		return err;
 	if (s->active_locks)
@@ -485,6 +488,8 @@ static int walk_once(struct verifier *v, u32 subprog)
 		err = hook_references(v);
 	}
 	err = err ? err : walk(v);
+	if (err && err != JOIN_RETRY)
+		trace_rejection(v);
 	join_blame(v, err);
 	while (v->pending) {
 		struct pending *p = v->pending;

@@ -57,11 +57,8 @@ static int constant_param(struct verifier *v, struct call *c, u32 regno)
 {
 	const struct reg *r = reg_of(v, regno);
 
-	if (!reg_is_const(r)) {
-		reject(v, REJECT_KFUNC_CONST, "R%u must be a known constant", regno);
-		reject_at(v, (s32)regno, 0, (s64)r->v.umax);
-		return v->why->err;
-	}
+	if (!reg_is_const(r))
+		return reject(v, REJECT_KFUNC_CONST, "R%u must be a known constant", regno);
 	c->has_constant = true;
 	c->constant = r->v.bits.value;
 	return mark_precise(v, regno);
@@ -530,6 +527,8 @@ int kfunc_args(struct verifier *v, struct call *c)
 			err = pointer_param(v, c, &p, &skip);
 		else
 			err = reject(v, REJECT_KFUNC_ARG, "Unrecognized arg#%u type %s", i, btf_kind_name(btf_kind_of(p.type)));
+		if (err && v->why->reg < 0)
+			reject_reg(v, p.regno);
 		i += skip;
 	}
 	if (!err && flag_is_set(c, KF_RELEASE) && !c->release_reg)

@@ -73,12 +73,14 @@ int mem_access(struct verifier *v, u32 insn, u32 regno, s32 off, u32 size, u32 u
 	access_rule *rule = rule_of(r->type);
 	int err = aligned(v, r, off, size, strict);
 
-	if (err)
+	if (err) {
+		reject_reg(v, regno);
 		return err;
+	}
 	if (!rule) {
 		reject(v, reg_is_scalar(r) ? REJECT_ACCESS_SCALAR : r->type & R_NULLABLE ? REJECT_MAYBE_NULL : REJECT_ACCESS_KIND,
 		       "R%u invalid mem access '%s'", regno, reg_type_name(v, r->type));
-		reject_at(v, (s32)regno, 0, 0);
+		reject_reg(v, regno);
 		return v->why->err;
 	}
 	err = rule(v, &a);
@@ -166,7 +168,7 @@ static int region_refused(struct verifier *v, const struct reg *r, u32 regno, u6
 		return 0;
 	snprintf(type, sizeof(type), "%s", reg_type_name(v, r->type));
 	reject(v, r->type & R_NULLABLE ? REJECT_MAYBE_NULL : REJECT_ARGUMENT_TYPE, "R%u type=%s expected=%s", regno, type, reg_type_name(v, R_STACK));
-	reject_at(v, (s32)regno, 0, 0);
+	reject_reg(v, regno);
 	return v->why->err;
 }
 

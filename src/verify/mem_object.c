@@ -37,7 +37,7 @@ static void set_object(struct verifier *v, struct reg *r, u32 type, const struct
 static int ctx_refused(struct verifier *v, const struct access *a)
 {
 	reject(v, REJECT_CTX_ACCESS, "invalid bpf_context access off=%d size=%u", a->off, a->size);
-	reject_at(v, (s32)a->regno, 0, 0);
+	reject_reg(v, a->regno);
 	return v->why->err;
 }
 

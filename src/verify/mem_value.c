@@ -81,6 +81,8 @@ int mem_bounds(struct verifier *v, u32 regno, s32 off, s64 size, u32 mem_size, b
 	if (err) {
 		log_add(v, "R%u max value is outside of the allowed memory range\n", regno);
 		snprintf(v->why->text, sizeof(v->why->text), "R%u max value is outside of the allowed memory range", regno);
+		if (!scalar_is_const(&r->v))
+			reject_at(v, (s32)regno, (s64)mem_size - size - off, (s64)r->v.umax);
 	}
 	return err;
 }

@@ -39,13 +39,12 @@ int hist_push(struct verifier *v, struct state *s, u32 flags, u64 linked)
 	return 0;
 }
 
-static const struct history *hist_of(const struct state *s, u32 n_hist, u32 insn)
+const struct history *hist_of(const struct state *s, u32 n_hist, u32 insn)
 {
 	return n_hist && s->hist[n_hist - 1].insn == insn ? &s->hist[n_hist - 1] : NULL;
 }
 
-/* The instruction walked before insn in this segment; -1: insn was its first. */
-static s64 hist_previous(const struct state *s, u32 insn, u32 *n_hist)
+s64 hist_previous(const struct state *s, u32 insn, u32 *n_hist)
 {
 	if (insn == s->first_insn) {
 		/* A loop may come back to the segment's first instruction: only the last visit is the first. */

@@ -112,7 +112,7 @@ int reg_check_read(struct verifier *v, u32 regno)
 	if (likely(r->type != R_NONE))
 		return 0;
 	reject(v, REJECT_REG_UNINITIALISED, "R%u !read_ok", regno);
-	reject_at(v, (s32)regno, 0, 0);
+	reject_reg(v, regno);
 	return v->why->err;
 }
 

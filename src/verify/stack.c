@@ -217,9 +217,10 @@ static void note_read(struct verifier *v, const struct frame *f, u32 slot)
 	stack_note_read(v, v->cur, f->number, slot);
 }
 
-static int read_uninitialised(struct verifier *v, s32 off, u32 i, u32 size)
+static int read_uninitialised(struct verifier *v, const struct frame *f, s32 off, u32 i, u32 size)
 {
 	reject(v, REJECT_STACK_UNINITIALISED, "invalid read from stack off %d+%u size %u", off, i, size);
+	reject_slot(v, f->number, slot_of(off + (s32)i));
 	return v->why->err;
 }
 
@@ -259,7 +260,7 @@ static int read_part(struct verifier *v, struct frame *f, s32 off, u32 size, u32
 		spills += kind == S_SPILL;
 		zeros += kind == S_ZERO;
 		if (kind != S_SPILL && kind != S_MISC && kind != S_ZERO && !(kind == S_NONE && v->allow_uninit_stack))
-			return read_uninitialised(v, off, i, size);
+			return read_uninitialised(v, f, off, i, size);
 	}
 	*fill = spills == size && reg_is_null(&s->reg);
 	if (*fill || zeros == size)
@@ -308,7 +309,7 @@ static int read_fixed(struct verifier *v, struct frame *f, s32 off, u32 size, st
 		u8 kind = byte_kind(f, off + (s32)i);
 
 		if (kind != S_MISC && kind != S_ZERO && !(kind == S_NONE && v->allow_uninit_stack))
-			return read_uninitialised(v, off, i, size);
+			return read_uninitialised(v, f, off, i, size);
 	}
 	note_read(v, f, slot);
 	if (dst)
@@ -353,8 +354,11 @@ int stack_bounds(struct verifier *v, u32 regno, const struct reg *ptr, s32 off, 
 		min = (s64)ptr->v.bits.value + off;
 		max = min + size;
 	} else {
-		if (ptr->v.smax >= VARIABLE_MOST || ptr->v.smin <= -VARIABLE_MOST)
-			return reject(v, REJECT_STACK_BOUNDS, "invalid unbounded variable-offset%s stack R%u", how, regno);
+		if (ptr->v.smax >= VARIABLE_MOST || ptr->v.smin <= -VARIABLE_MOST) {
+			reject(v, REJECT_STACK_BOUNDS, "invalid unbounded variable-offset%s stack R%u", how, regno);
+			reject_at(v, (s32)regno, -size - off, ptr->v.smax);
+			return v->why->err;
+		}
 		min = ptr->v.smin + off;
 		max = ptr->v.smax + off + size;
 	}
@@ -372,7 +376,10 @@ int stack_bounds(struct verifier *v, u32 regno, const struct reg *ptr, s32 off, 
 	else
 		reject_err(v, REJECT_STACK_BOUNDS, err, "invalid variable-offset%s stack R%u var_off=%s off=%d size=%lld", how, regno,
 			   tnum_text(bits, sizeof(bits), ptr->v.bits), off, (long long)size);
-	reject_at(v, (s32)regno, lowest, min);
+	if (min < lowest)
+		reject_at(v, (s32)regno, lowest, min);
+	else
+		reject_at(v, (s32)regno, -size, max - size);
 	return v->why->err;
 }
 
@@ -409,6 +416,8 @@ static int area_uninitialised(struct verifier *v, u32 regno, const struct reg *p
 	else
 		reject(v, REJECT_STACK_UNINITIALISED, "invalid read from stack R%u var_off %s+%d size %llu", regno,
 		       tnum_text(bits, sizeof(bits), ptr->v.bits), i - min, (unsigned long long)size);
+	reject_reg(v, regno);
+	reject_slot(v, ptr->frame, slot_of(i));
 	return v->why->err;
 }
 

@@ -384,7 +384,10 @@ static inline const char *hook_name(const struct verifier *v)
 int reject(struct verifier *v, enum reject_code code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Same with another errno than the row's. */
 int reject_err(struct verifier *v, enum reject_code code, int err, const char *fmt, ...) PRINTF_LIKE(4, 5);
-void reject_at(struct verifier *v, s32 reg, s64 needed, s64 proved); /* adds data to the latest */
+/* Add data to the latest: the register concerned, numbers, a stack slot. */
+void reject_reg(struct verifier *v, u32 reg);
+void reject_at(struct verifier *v, s32 reg, s64 needed, s64 proved);
+void reject_slot(struct verifier *v, u32 frame, u32 slot);
 void log_add(struct verifier *v, const char *fmt, ...) PRINTF_LIKE(2, 3); /* to the log at level 1 and above */
 int bug(struct verifier *v, const char *what); /* skep is wrong: -EFAULT, "verifier bug: ..." */
 
@@ -439,6 +442,12 @@ int propagate_precision(struct verifier *v, const struct state *old, struct stat
 int mark_joined(struct verifier *v); /* all bounds of the state that arrives at an instruction matter */
 int mark_arrived(struct verifier *v, u32 regs, u64 slots); /* those of the current frame */
 void scalars_precise(struct state *s); /* all scalars of a checkpoint */
+
+const struct history *hist_of(const struct state *s, u32 n_hist, u32 insn); /* the entry of an instruction, walking back; NULL: none */
+s64 hist_previous(const struct state *s, u32 insn, u32 *n_hist); /* the instruction walked before it in this segment; -1: it was the first */
+
+/* ---- trace.c ---- */
+void trace_rejection(struct verifier *v); /* the walk has failed: how it came there, and where the fact was lost */
 
 /* ---- stack masks (live.c) ---- */
 void stack_note_read(struct verifier *v, struct state *s, u32 frame, u32 slot); /* one slot */

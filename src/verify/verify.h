@@ -45,19 +45,38 @@ struct verify_options {
 
 enum reject_code {
 	REJECT_NONE,
-#define REJECT(name, err, doc) REJECT_##name,
+#define REJECT(name, err, lost, doc) REJECT_##name,
 #include "verify/errors.def"
 	REJECT_CODES
 };
 
+/* How the instruction is found at which the fact was lost that a rule asks for (trace.c). */
+enum reject_lost {
+	LOST_NOWHERE, /* the instruction itself is wrong */
+	LOST_BOUNDS, /* what gave a number its value, behind copies and constant steps */
+	LOST_PACKET, /* the comparison with the packet's end, or else what made the pointer */
+	LOST_POINTER, /* the call that took a pointer away, or else what made the number */
+	LOST_ORIGIN, /* what made the value, or left the register without one */
+	LOST_SLOT, /* what wrote the stack slot last */
+	LOST_HELD, /* what took the lock or began the section */
+};
+
 /* A rejection as data: text is made from errors.def. */
+enum { REJECT_PATH = 64 };
 struct rejection {
 	u32 code; /* enum reject_code; 0: none */
 	int err; /* -EINVAL, -EACCES, ... */
 	u32 insn; /* index of the slot; UINT32_MAX: the program as a whole */
 	s32 reg; /* register concerned, or -1 */
-	s64 needed, proved; /* what the rule asks for and what is known; meaning by code */
+	bool measured; /* there are numbers: */
+	s64 needed, proved; /* what the rule asks for and what is known: a bound of the register's number, or bytes of the packet or object */
+	bool has_slot; /* the stack slot concerned: */
+	u32 frame, slot;
 	u32 lost_at; /* instruction at which the fact was lost; UINT32_MAX: not known */
+	u32 n_path; /* the latest jumps, calls and returns of the path, in order */
+	struct reject_step {
+		u32 from, to; /* instructions */
+	} path[REJECT_PATH];
 	char text[256]; /* the kernel's line */
 };
 
@@ -90,6 +109,7 @@ enum insn_facts {
 
 /* 0 or the verdict in result->verdict; the log gets what PROG_LOAD's log levels ask for. */
 int verify_program(struct prog *p, const struct verify_options *opts, struct text *log, struct verify_result *result);
-const char *reject_name(u32 code); /* "stack-uninitialised": stable */
+const char *reject_name(u32 code); /* "STACK_UNINITIALISED": stable */
+enum reject_lost reject_lost(u32 code);
 
 #endif

@@ -86,3 +86,14 @@ SEC("xdp") int bad(struct xdp_md *ctx)
 #ifndef NO_LICENSE
 char licensed[] SEC("license") = "GPL";
 #endif
+
+#ifdef PART_REASON
+SEC("xdp") int short_check(struct xdp_md *ctx)
+{
+	unsigned char *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+
+	if (data + 4 > end) /* 4 proved */
+		return 1;
+	return data[13]; /* 14 needed */
+}
+#endif

@@ -22,6 +22,7 @@
  * type:NAME that of a struct, local:node and local:other those of types of the program; "@N LINE" is LINE N
  * times
  *     -- reject CODE @SLOT [ERRNO]
+ *     -- why REG NEEDED PROVED LOST_AT    what the refusal says as data; "-": nothing
  *     -- once ERRNO              what earlier kernels gave
  *     -- safe accept             skep's own limits are not reached
  *     -- says TEXT               the kernel's line, the first if there are several
@@ -59,6 +60,7 @@ struct test_case {
 	} func[FUNCS_MOST];
 	struct raw_insn raw[8];
 	u32 n_raw, at;
+	char why[4][24]; /* register, needed, proved, lost at */
 	int err, once;
 	int line;
 };
@@ -68,7 +70,7 @@ static u32 n_files;
 static struct skep *k, *tiny; /* of a kernel of few types */
 static bool kernel, show;
 static bool provoked[REJECT_CODES], open_code[REJECT_CODES];
-static u32 cases, compared;
+static u32 cases, compared, whys;
 static char *log_text;
 
 static u32 code_by_name(const char *name)
@@ -487,6 +489,38 @@ static void compare(const struct test_case *t, const struct raw_insn *raw, u32 n
 			  log_text);
 }
 
+static void why_of(const struct skep_verdict *v, char why[4][24])
+{
+	for (u32 i = 0; i < 4; i++)
+		snprintf(why[i], sizeof(why[i]), "-");
+	if (v->reg >= 0)
+		snprintf(why[0], sizeof(why[0]), "r%d", v->reg);
+	if (v->measured) {
+		snprintf(why[1], sizeof(why[1]), "%lld", (long long)v->needed);
+		snprintf(why[2], sizeof(why[2]), "%lld", (long long)v->proved);
+	}
+	if (v->lost_at != UINT32_MAX)
+		snprintf(why[3], sizeof(why[3]), "@%u", v->lost_at);
+}
+
+static void check_why(const struct test_case *t, const struct skep_verdict *v)
+{
+	char why[4][24];
+
+	why_of(v, why);
+	if (show) {
+		printf("# %s: why %s %s %s %s, path", t->name, why[0], why[1], why[2], why[3]);
+		for (u32 i = 0; i < v->n_path; i++)
+			printf(" %u>%u", v->path[i].from, v->path[i].to);
+		printf("\n");
+	}
+	whys += t->why[0][0] != 0;
+	for (u32 i = 0; t->why[0][0] && i < 4; i++)
+		if (strcmp(why[i], t->why[i]))
+			test_fail(__FILE__, __LINE__, "%s: why %s %s %s %s, expected %s %s %s %s", t->name, why[0], why[1],
+				  why[2], why[3], t->why[0], t->why[1], t->why[2], t->why[3]);
+}
+
 static void check(const struct test_case *t)
 {
 	static char text[TEXT_BYTES + 512];
@@ -533,6 +567,7 @@ static void check(const struct test_case *t)
 	if (ours.check.as_linux.error != -t->err || ours.check.safe.error != (t->safe_accepts ? 0 : -t->err))
 		test_fail(__FILE__, __LINE__, "%s: error %d, safe %d, expected %d", t->name,
 			  ours.check.as_linux.error, ours.check.safe.error, -t->err);
+	check_why(t, &ours.check.as_linux);
 	compare(t, raw, n, ours.check.as_linux.error, ours.check.as_linux.message);
 	arena_close(&arena);
 }
@@ -600,6 +635,8 @@ static void parse_line(struct test_case *t, const char *p, const char *file)
 		sscanf(p + used, "%u %63s", &t->attach_type, t->target);
 	else if (!strcmp(word, "kernel"))
 		t->tiny = true;
+	else if (!strcmp(word, "why"))
+		sscanf(p + used, "%23s %23s %23s %23s", t->why[0], t->why[1], t->why[2], t->why[3]);
 	else if (!strcmp(word, "once"))
 		t->once = errno_by_name(p + used);
 	else if (!strcmp(word, "safe"))
@@ -689,7 +726,8 @@ TEST(programs_are_refused_by_their_rule)
 	for (u32 i = 0; i < n_files; i++)
 		read_file(files[i]);
 	printf("# %u programs, %u of them compared with the running kernel\n", cases, compared);
-	CHECK(cases > 50);
+	printf("# %u of them say why as data\n", whys);
+	CHECK(cases > 50 && whys > 50);
 }
 
 TEST(every_code_is_provoked)
