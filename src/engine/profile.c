@@ -102,19 +102,23 @@ static void add_lines(const struct prog *p, u32 func, struct text *t)
 	text_bytes(t, &head, sizeof(head));
 	for (u32 i = 0; i < p->code->n_lines; i++) {
 		const struct code_line *l = &p->code->line[i];
-		struct skep_verdict source;
+		char file[256];
+		u32 line;
 		struct {
 			u64 addr;
 			u32 line, discriminator;
 		} entry;
 
-		if (l->at < p->code->func[func].start || l->at >= end || !source_line(p, l->insn, &source) || !source.line)
+		if (l->at < p->code->func[func].start || l->at >= end)
+			continue;
+		line = source_line(p, l->insn, file, sizeof(file));
+		if (!line)
 			continue;
 		entry.addr = (u64)(uintptr_t)(p->code->region.base + l->at);
-		entry.line = source.line;
+		entry.line = line;
 		entry.discriminator = 0;
 		text_bytes(t, &entry, sizeof(entry));
-		text_bytes(t, source.file, strlen(source.file) + 1);
+		text_bytes(t, file, strlen(file) + 1);
 		head.n++;
 	}
 	timed(&head.r, RECORD_LINES, t->len - at);
