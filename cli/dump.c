@@ -12,24 +12,23 @@
 
 enum { FORMAT_AUTO, FORMAT_ELF, FORMAT_RAW, FORMAT_HEX };
 
-struct dump_args {
-	const char *prog;
-	unsigned format;
-	bool json, hex, no_source;
-};
-
 static const struct opt opts[] = {
 	TEXT(struct dump_args, prog, 'p', "prog", "NAME", "only the program or function NAME"),
 	CHOICE(struct dump_args, format, 0, "format", "auto|elf|raw|hex", "what the input is; auto looks at it"),
 	FLAG(struct dump_args, hex, 'x', "hex", "show the bytes of each instruction"),
 	FLAG(struct dump_args, no_source, 0, "no-source", "leave out source lines"),
-	FLAG(struct dump_args, json, 0, "json", "print one JSON object: programs, each with section, name, insns (at, hex, text, symbol, source)"),
+	FLAG(struct dump_args, facts, 0, "facts", "load the programs, and show what the verifier knows of each instruction: edges that are never taken, the memory that it reaches"),
+	FLAG(struct dump_args, ir, 0, "ir", "load and compile the programs, and show the SSA form after each pass, and what is left of each instruction"),
+	FLAG(struct dump_args, code, 0, "asm", "load and compile the programs, and show the machine code of each instruction with its addresses"),
+	FLAG(struct dump_args, json, 0, "json", "print one JSON object: programs, each with section, name, insns (at, hex, text, symbol, source); with --facts, --ir, --asm: functions, "
+						 "each with insns (at, text, source, facts, code) and ssa (after, text)"),
 	OPTS_END,
 };
 
 static const struct example examples[] = {
 	{"skep dump firewall.o", "every program of an object, with the C lines that it came from"},
 	{"skep dump firewall.o --prog firewall --json", "one of them, for a program to read"},
+	{"skep dump firewall.o --prog firewall --ir --asm", "the compiler's forms, and machine code beside bytecode"},
 	{"echo b7000000 2a000000 95000000 00000000 | skep dump -", "hexadecimal digits"},
 	{NULL, NULL},
 };
@@ -47,8 +46,7 @@ struct listing {
 	struct json *json;
 };
 
-/* Strings of an object may hold anything; nothing of it may reach a terminal as a control character. */
-static const char *plain(const char *s, char *buf, size_t size)
+const char *plain_text(const char *s, char *buf, size_t size)
 {
 	size_t n = 0;
 
@@ -79,11 +77,11 @@ static const char *label(void *ud, s32 target)
 	if (!f)
 		return NULL;
 	if (f->start == (u32)target && f->name)
-		return plain(f->name, l->label, sizeof(l->label));
+		return plain_text(f->name, l->label, sizeof(l->label));
 	if (l->alone || !f->name)
 		snprintf(l->label, sizeof(l->label), "L%u", (u32)target - f->start);
 	else
-		snprintf(l->label, sizeof(l->label), "%s.L%u", plain(f->name, name, sizeof(name)), (u32)target - f->start);
+		snprintf(l->label, sizeof(l->label), "%s.L%u", plain_text(f->name, name, sizeof(name)), (u32)target - f->start);
 	return l->label;
 }
 
@@ -133,7 +131,7 @@ static void insn_line(struct text *t, struct listing *l, u32 at)
 	char name[200];
 
 	if (r && r->call)
-		text_addf(t, "call %s", plain(r->symbol, name, sizeof(name)));
+		text_addf(t, "call %s", plain_text(r->symbol, name, sizeof(name)));
 	else
 		insn_text(t, &l->insns[at], at, &names);
 }
@@ -142,7 +140,7 @@ static void symbol_of(struct text *t, const struct dump_reloc *r)
 {
 	char name[200];
 
-	text_addf(t, "%s %s", r->kind, plain(r->symbol, name, sizeof(name)));
+	text_addf(t, "%s %s", r->kind, plain_text(r->symbol, name, sizeof(name)));
 	if (r->addend)
 		text_addf(t, "%+lld", (long long)r->addend);
 }
@@ -156,8 +154,8 @@ static void print_source(struct listing *l, const struct dump_line *line)
 	if (l->shown && l->shown->line == line->line && l->shown->file == line->file)
 		return;
 	l->shown = line;
-	plain(line->text, text, sizeof(text));
-	plain(path ? path + 1 : line->file, file, sizeof(file));
+	plain_text(line->text, text, sizeof(text));
+	plain_text(path ? path + 1 : line->file, file, sizeof(file));
 	printf("%s; %s%s@ %s:%u%s\n", paint(l->c, PAINT_DIM), text, *text ? " " : "", file, line->line, paint(l->c, PAINT_NONE));
 }
 
@@ -219,7 +217,7 @@ static void json_insn(struct listing *l, u32 at)
 		json_text(l->json, "file", line->file);
 		json_unsigned(l->json, "line", line->line);
 		json_unsigned(l->json, "column", line->column);
-		json_text(l->json, "text", plain(line->text, text, sizeof(text)));
+		json_text(l->json, "text", plain_text(line->text, text, sizeof(text)));
 		json_end(l->json);
 	}
 	json_end(l->json);
@@ -237,7 +235,7 @@ static void one_function(struct listing *l)
 		json_text(l->json, "name", l->f->name ? l->f->name : NULL);
 		json_array(l->json, "insns");
 	} else if (l->f->name) {
-		printf("%s%s%s:\n", paint(l->c, PAINT_BOLD), plain(l->f->name, name, sizeof(name)), paint(l->c, PAINT_NONE));
+		printf("%s%s%s:\n", paint(l->c, PAINT_BOLD), plain_text(l->f->name, name, sizeof(name)), paint(l->c, PAINT_NONE));
 	}
 	l->shown = NULL;
 	for (u32 at = l->f->start; at < l->f->end; at++) {
@@ -339,7 +337,7 @@ static void print_section(struct listing *l)
 		if (!wanted(l->c->args, l->f))
 			continue;
 		if (!titled)
-			printf("; section %s\n", plain(s->name, name, sizeof(name)));
+			printf("; section %s\n", plain_text(s->name, name, sizeof(name)));
 		titled = true;
 		one_function(l);
 	}
@@ -354,7 +352,7 @@ static int no_such_program(struct cli *c, const char *input, const struct dump_o
 	text_open(&t, &mem_libc);
 	for (u32 i = 0; i < o->n; i++)
 		for (u32 k = 0; k < o->sections[i].n_functions; k++)
-			text_addf(&t, "%s %s", t.len ? "," : "", plain(o->sections[i].functions[k].name, name, sizeof(name)));
+			text_addf(&t, "%s %s", t.len ? "," : "", plain_text(o->sections[i].functions[k].name, name, sizeof(name)));
 	cli_error(c, "%s has no program or function '%s'; it has%s", input, args->prog, t.len ? text_str(&t) : " none");
 	text_close(&t);
 	return STATUS_FAILED;
@@ -468,9 +466,14 @@ static int run(struct cli *c)
 		return cli_error(c, "%s: %s", name, strerror(-r)), STATUS_USAGE;
 	arena_open(&arena, &mem_libc);
 	format = args->format == FORMAT_AUTO ? guess(&in) : args->format;
-	status = format == FORMAT_ELF ? dump_elf(c, &arena, name, &in) :
-		 format == FORMAT_HEX ? dump_hex(c, &arena, name, &in) :
-					dump_bytes(c, &arena, name, &in);
+	if ((args->facts || args->ir || args->code) && format != FORMAT_ELF)
+		status = (cli_error(c, "%s: --facts, --ir and --asm need an object: only what is verified is compiled", name), STATUS_USAGE);
+	else if (args->facts || args->ir || args->code)
+		status = dump_coded(c, name, &in);
+	else
+		status = format == FORMAT_ELF ? dump_elf(c, &arena, name, &in) :
+			 format == FORMAT_HEX ? dump_hex(c, &arena, name, &in) :
+						dump_bytes(c, &arena, name, &in);
 	arena_close(&arena);
 	bytes_free(&in);
 	return status;
@@ -486,6 +489,8 @@ const struct verb verb_dump = {
 	.about = "Prints eBPF bytecode as text: the programs and functions of an object with the C lines that they came from and the maps and "
 		 "variables that they use, or raw bytes, or hexadecimal digits. Positions count from the start of the function. "
 		 "skep asm reads what this prints, source lines as comments. "
+		 "--facts, --ir and --asm load the programs first, as skep run does: what is shown then is the code as libbpf relocated it, each "
+		 "instruction beside what became of it. "
 		 "Exit status: 0 done, 1 the input is no valid code, 2 wrong usage or a file that cannot be read.",
 	.examples = examples,
 };

@@ -11,6 +11,16 @@
 
 #include "isa/isa.h"
 
+struct cli;
+struct bytes;
+
+struct dump_args {
+	const char *prog;
+	unsigned format;
+	bool json, hex, no_source;
+	bool facts, ir, code; /* of the program when it is loaded: dump_code.c */
+};
+
 struct dump_function {
 	const char *name;
 	u32 start, end; /* slots in the section */
@@ -48,6 +58,11 @@ struct dump_object {
 	u32 n;
 	void *elf; /* libelf's handle; strings of the sections lie with it */
 };
+
+/* Strings of an object may hold anything; nothing of it may reach a terminal as a control character. Blanks around it go. Returns buf. */
+const char *plain_text(const char *s, char *buf, size_t size);
+/* --facts, --ir, --asm: exit status */
+int dump_coded(struct cli *c, const char *input, const struct bytes *object);
 
 /* 0, or -errno with a sentence in why. Close it in both cases. */
 void dump_close_elf(struct dump_object *o);

@@ -7,7 +7,6 @@
  * as addresses, packet loads, tail calls, may_goto. After this nothing knows bytecode.
  */
 #include "ir/build.h"
-#include "verify/verify.h"
 
 enum { MAY_GOTO_LIMIT = 8 << 20 };
 

@@ -27,8 +27,14 @@ enum ptr_kinds {
 	PTR_LOADED = PTR_ANY & ~PTR_STACK,
 };
 
+enum insn_facts {
+	FACT_SEEN = 1, /* some path reaches it */
+	FACT_TAKEN = 2, /* conditional jump: some path takes it */
+	FACT_FALLS = 4, /* some path does not */
+};
+
 struct prog_facts {
-	const u8 *insns; /* per slot: enum insn_facts (verify/verify.h); may be NULL */
+	const u8 *insns; /* per slot: enum insn_facts; may be NULL */
 	const u8 *access; /* per slot: enum ptr_kinds of a load's, store's or atomic's address, 0 unknown; may be NULL */
 };
 

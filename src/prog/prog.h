@@ -106,7 +106,7 @@ struct code_func { /* of one function */
 	u32 saved; /* set of the machine's registers that lie below the return address, the lowest number farthest up */
 	u64 stack; /* bit i: other code may be given the address of the eight bytes at r10 - 8 * (i + 1); they never hold anything but the program's data */
 };
-struct code_line { /* code from `at` to the next one's comes from the instruction */
+struct code_line { /* code from `at` to the next one's comes from the instruction; UINT32_MAX: it is data */
 	u32 at, insn;
 };
 struct prog_code {

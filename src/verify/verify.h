@@ -100,13 +100,6 @@ struct verify_result {
 	const char *lacks_kind; /* a kind of map that the program uses in a way which this build cannot run; NULL: none */
 };
 
-/* What the optimizer takes: per instruction. */
-enum insn_facts {
-	FACT_SEEN = 1, /* some path reaches it */
-	FACT_TAKEN = 2, /* conditional jump: some path takes it */
-	FACT_FALLS = 4, /* some path does not */
-};
-
 /* 0 or the verdict in result->verdict; the log gets what PROG_LOAD's log levels ask for. */
 int verify_program(struct prog *p, const struct verify_options *opts, struct text *log, struct verify_result *result);
 const char *reject_name(u32 code); /* "STACK_UNINITIALISED": stable */

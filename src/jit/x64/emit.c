@@ -715,6 +715,7 @@ static bool round_of(struct emit *e, u32 from)
 			emit_one(e, &m->ins[e->i]);
 		}
 	}
+	mach_line(m, UINT32_MAX); /* tables, and what fills up to the next function */
 	emit_tables(e);
 	return !m->failed && fix(e);
 }
