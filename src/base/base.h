@@ -192,7 +192,10 @@ int hold_take(struct domain *d, struct hold *h); /* waits for a free slot; 0, or
 void hold_drop(struct hold *h);
 void hold_pass(struct hold *h); /* between two runs of a batch: what the last one saw may be reused */
 
-u32 hold_generation(const struct hold *h); /* changes when a dead owner was removed from the slot */
+static inline u32 hold_generation(const struct hold *h) /* changes when a dead owner was removed from the slot; below 2^20 */
+{
+	return h->tag >> 12;
+}
 bool hold_gone(const struct hold *h, u32 tag); /* has whoever wrote this tag died, or left the slot? */
 bool domain_shared(const struct domain *d); /* joined: other processes may use the same slots */
 
@@ -214,8 +217,22 @@ bool domain_held(const struct domain *d); /* does this thread hold a slot? */
  * Above 0: taken over from the dead owner of slot
  * result - 1 (domain_cpus() when the word was spoiled); the caller repairs what the lock guards, then goes on. */
 typedef _Atomic u32 owned_lock;
-int owned_lock_take(const struct hold *h, owned_lock *word);
-void owned_lock_drop(const struct hold *h, owned_lock *word);
+int owned_lock_wait(const struct hold *h, owned_lock *word); /* the slow part */
+
+static inline int owned_lock_take(const struct hold *h, owned_lock *word)
+{
+	u32 none = 0;
+
+	if (likely(atomic_compare_exchange_strong_explicit(word, &none, h->tag, memory_order_acquire, memory_order_relaxed)))
+		return 0;
+	return owned_lock_wait(h, word);
+}
+
+static inline void owned_lock_drop(const struct hold *h, owned_lock *word)
+{
+	(void)h;
+	atomic_store_explicit(word, 0, memory_order_release);
+}
 
 /* Plain lock for the engine's own, process-private structures: waits on a futex. It names its thread, so that a signal handler
  * can ask before it waits for the very code that it interrupted. */

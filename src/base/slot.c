@@ -45,7 +45,9 @@ struct slot_table {
 	u32 magic, version, count, reserved;
 	_Atomic u64 epoch;
 	_Atomic u32 displaced; /* holders that are not in the slot their thread hashes to */
-	u8 pad[36];
+	u32 reserved1;
+	_Atomic u64 hungry; /* a thread that has waited for long: whoever comes next lets it pass once */
+	u8 pad[24];
 	struct slot slot[];
 };
 
@@ -357,25 +359,66 @@ static void reclaim_dead(struct domain *d)
 	}
 }
 
+/* Somebody waits for long: others stand back for a moment, each of them once. Whoever waited may have died since. */
+static void stand_back(struct domain *d, u64 me)
+{
+	u64 who = atomic_load_explicit(&d->table->hungry, memory_order_relaxed);
+
+	if (who == 0 || who == me)
+		return;
+	nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+	atomic_compare_exchange_strong(&d->table->hungry, &who, 0);
+}
+
+static bool any_slot(struct domain *d, struct hold *h, u64 me, u32 home)
+{
+	int at = try_slot(d, home, me) ? (int)home : take_any(d, me, home);
+
+	if (at >= 0)
+		fill(d, h, (u32)at, false);
+	return at >= 0;
+}
+
+static bool any_slot_free(const struct domain *d)
+{
+	for (u32 i = 0; i < d->count; i++)
+		if (!atomic_load_explicit(&d->table->slot[i].owner, memory_order_relaxed))
+			return true;
+	return false;
+}
+
+/* More threads than slots. Those that have one go on undisturbed: a waiter sleeps, longer and longer, instead of taking turns on the
+ * processor with a holder that was just stopped there. Before it waits too long it says so, and looks without sleeping. */
 static int wait_for_slot(struct domain *d, struct hold *h, u64 me, u32 home)
 {
-	enum { TRIES = 1 << 20, LOOK_FOR_DEAD = 256 };
+	enum { TRIES = 1 << 18, YIELDS = 4, LONGEST = 1000000, HUNGRY = 8, LOOKS = 64, LOOK_FOR_DEAD = 16 };
+	long ns = 50000;
 
 	for (u32 tries = 0; tries < TRIES; tries++) {
-		int at = try_slot(d, home, me) ? (int)home : take_any(d, me, home);
+		u64 none = 0;
 
-		if (at >= 0) {
-			fill(d, h, (u32)at, false);
+		if (any_slot(d, h, me, home)) {
+			none = me;
+			if (tries > HUNGRY)
+				atomic_compare_exchange_strong(&d->table->hungry, &none, 0);
 			return 0;
 		}
 		if (plain_lock_mine(&d->gate_lock))
 			return -EBUSY;
+		if (tries < YIELDS) {
+			os_yield();
+			continue;
+		}
 		if (tries % LOOK_FOR_DEAD == LOOK_FOR_DEAD - 1)
 			reclaim_dead(d);
-		if (tries < 64)
+		if (tries > HUNGRY)
+			atomic_compare_exchange_strong(&d->table->hungry, &none, me);
+		for (u32 look = 0; tries > HUNGRY && look < LOOKS && !any_slot_free(d); look++)
 			os_yield();
-		else
-			nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+		if (tries > HUNGRY && any_slot_free(d))
+			continue;
+		nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
+		ns = MIN(2 * ns, (long)LONGEST);
 	}
 	return -EAGAIN;
 }
@@ -395,6 +438,8 @@ int hold_take(struct domain *d, struct hold *h)
 				fill(d, h, i, true);
 				return 0;
 			}
+	if (unlikely(atomic_load_explicit(&d->table->hungry, memory_order_relaxed)))
+		stand_back(d, me);
 	if (likely(try_slot(d, home, me))) {
 		fill(d, h, home, false);
 		return 0;
@@ -417,11 +462,6 @@ void hold_drop(struct hold *h)
 }
 
 /* ---- epochs ---- */
-
-u32 hold_generation(const struct hold *h)
-{
-	return atomic_load_explicit(&h->slot->generation, memory_order_relaxed);
-}
 
 u64 epoch_advance(struct domain *d)
 {
@@ -583,7 +623,7 @@ static void cpu_relax(void)
 #endif
 }
 
-static int lock_slow(const struct hold *h, owned_lock *word)
+int owned_lock_wait(const struct hold *h, owned_lock *word)
 {
 	enum { TRIES = 1 << 18 };
 
@@ -608,21 +648,6 @@ static int lock_slow(const struct hold *h, owned_lock *word)
 			nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
 	}
 	return -EBUSY; /* a stopped owner, or a word that was scribbled on */
-}
-
-int owned_lock_take(const struct hold *h, owned_lock *word)
-{
-	u32 none = 0;
-
-	if (likely(atomic_compare_exchange_strong_explicit(word, &none, h->tag, memory_order_acquire, memory_order_relaxed)))
-		return 0;
-	return lock_slow(h, word);
-}
-
-void owned_lock_drop(const struct hold *h, owned_lock *word)
-{
-	(void)h;
-	atomic_store_explicit(word, 0, memory_order_release);
 }
 
 /* 0: free; otherwise a number of the thread that has it, and whether somebody sleeps. */

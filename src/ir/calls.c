@@ -273,7 +273,10 @@ static u32 call_direct(struct builder *b, const struct helper_call *h, const str
 	const void *fn;
 	u32 v;
 
-	memcpy(&fn, (const u8 *)h->map->ops + d->slot, sizeof(fn));
+	if (d->id == HELPER_map_lookup_elem && h->map->lookup_sized)
+		fn = (const void *)(uintptr_t)h->map->lookup_sized;
+	else
+		memcpy(&fn, (const u8 *)h->map->ops + d->slot, sizeof(fn));
 	if (!fn)
 		return 0;
 	v = emit(b, h, fn, (u32[]){h->arg[0], load_hold(b)}, 2, 1, d->n);

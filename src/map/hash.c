@@ -66,36 +66,6 @@ int hash_table_create(struct map *m, bool percpu, bool lru, bool of_maps)
 	return 0;
 }
 
-/* ---- reading ---- */
-
-struct hash_node *hash_find(const struct hash *t, const void *key, u32 key_size, u32 hash)
-{
-	u32 bucket = hash & t->mask, steps = 0;
-
-again:
-	for (u32 at = atomic_load_explicit(&t->buckets[bucket].head, memory_order_acquire); at;) {
-		struct hash_node *n;
-
-		if (at & HASH_END) {
-			if ((at & ~HASH_END) != bucket && steps++ < t->n_nodes)
-				goto again;
-			return NULL;
-		}
-		if (unlikely(at > t->n_nodes || steps++ > t->n_nodes))
-			return NULL;
-		n = hash_node_at(t, at - 1);
-		if (atomic_load_explicit(&n->hash, memory_order_relaxed) == hash) {
-			bool equal = key_size == 4   ? LOAD_AS(u32, n->key) == LOAD_AS(u32, key)
-				     : key_size == 8 ? LOAD_AS(u64, n->key) == LOAD_AS(u64, key)
-						     : memcmp(n->key, key, key_size) == 0;
-			if (equal)
-				return n;
-		}
-		at = atomic_load_explicit(&n->next, memory_order_acquire);
-	}
-	return NULL;
-}
-
 s64 hash_count(const struct hash *t)
 {
 	s64 sum = 0;
@@ -107,28 +77,12 @@ s64 hash_count(const struct hash *t)
 
 /* ---- a slot's nodes ---- */
 
-static u32 index_of(const struct hash *t, const struct hash_node *n)
-{
-	return (u32)((u64)((const u8 *)n - t->nodes) / t->stride);
-}
-
 static bool in_list(const _Atomic u32 *list, u32 n, u32 node)
 {
 	for (u32 i = 0; i < n; i++)
 		if (peek(&list[i]) == node)
 			return true;
 	return false;
-}
-
-/* Counts taken from shared memory never index beyond their arrays. */
-static u32 free_nodes(const struct hash_slot *s)
-{
-	return at_most(peek(&s->n_free), HASH_CACHE);
-}
-
-static u32 limbo_nodes(const struct hash_slot *s, u32 which)
-{
-	return at_most(peek(&s->n_limbo[which]), HASH_BATCH);
 }
 
 static void spill_push(struct map *m, const struct hold *h, u32 node)
@@ -141,9 +95,6 @@ static void spill_push(struct map *m, const struct hold *h, u32 node)
 	atomic_store(t->spill, node + 1);
 	owned_lock_drop(h, t->spill_lock);
 }
-
-/* Takes a node from the common list. */
-static bool spill_pop(struct map *m, const struct hold *h, struct hash_slot *s, u32 *node);
 
 /* Is the node in the common list? Under its lock, for as many steps as there are nodes. */
 static bool in_spill(struct map *m, const struct hold *h, u32 node)
@@ -161,21 +112,7 @@ static bool in_spill(struct map *m, const struct hold *h, u32 node)
 	return found;
 }
 
-/* From now on the slot answers for the node: first the intent, then the claim in the node itself, and only then does the
- * caller take it from where it was. Whoever repairs believes the claim. */
-static void claim(const struct hold *h, struct hash *t, struct hash_slot *s, u32 node)
-{
-	_Atomic u32 *uses = &hash_node_at(t, node)->uses;
-
-	u32 mine = ((peek(uses) >> 10) + 1) << 10 | h->index;
-
-	poke(&s->claim, mine);
-	if ((u32)(atomic_load_explicit(&s->tally, memory_order_relaxed) >> 32) == node + 1)
-		atomic_store(&s->tally, (u64)(u32)atomic_load(&s->tally)); /* counted in a former life */
-	poke(&s->intent_new, node + 1);
-	poke(uses, mine);
-}
-
+/* Takes a node from the common list. */
 static bool spill_pop(struct map *m, const struct hold *h, struct hash_slot *s, u32 *node)
 {
 	struct hash *t = hash_of(m);
@@ -187,7 +124,7 @@ static bool spill_pop(struct map *m, const struct hold *h, struct hash_slot *s, 
 	if (at > t->n_nodes)
 		at = 0;
 	if (at) {
-		claim(h, t, s, at - 1);
+		hash_claim(h, t, s, at - 1);
 		atomic_store(t->spill, atomic_load(&hash_node_at(t, at - 1)->next));
 	}
 	owned_lock_drop(h, t->spill_lock);
@@ -201,8 +138,8 @@ static void settle(struct map *m, const struct hold *h, struct hash_slot *s, u32
 {
 	struct hash *t = hash_of(m);
 
-	for (u32 n = limbo_nodes(s, which); n; n--) {
-		u32 node = peek(&s->limbo[which][n - 1]), free = free_nodes(s);
+	for (u32 n = hash_limbo_nodes(s, which); n; n--) {
+		u32 node = peek(&s->limbo[which][n - 1]), free = hash_free_nodes(s);
 
 		if (node < t->n_nodes && free < HASH_CACHE) {
 			poke(&s->free[free], node);
@@ -217,62 +154,65 @@ static void settle(struct map *m, const struct hold *h, struct hash_slot *s, u32
 	}
 }
 
-/* From now on the other limbo takes retired nodes, and this one's wait. */
+/* From now on the next limbo takes retired nodes, and this one's wait. */
 static void close_limbo(const struct hold *h, struct hash_slot *s, u32 young)
 {
-	atomic_store_explicit(&s->epoch, epoch_advance(h->domain), memory_order_release);
-	poke(&s->young, young ^ 1);
+	atomic_store_explicit(&s->epoch[young], epoch_advance(h->domain), memory_order_release);
+	poke(&s->young, (young + 1) % HASH_LIMBOS);
 }
 
-/* Empties the old limbo, and closes the young one, which is full. */
-static u32 turn_limbo(struct map *m, const struct hold *h, struct hash_slot *s)
+/* The limbo that waits longest; the young one when none does. */
+static u32 oldest_limbo(const struct hash_slot *s, u32 young)
 {
-	u32 young = peek(&s->young) & 1, old = young ^ 1;
+	u32 at = young;
 
-	if (limbo_nodes(s, old)) {
-		epoch_await(h, atomic_load(&s->epoch));
-		settle(m, h, s, old);
+	for (u32 i = 1; i < HASH_LIMBOS && (at == young || !hash_limbo_nodes(s, at)); i++)
+		at = (young + i) % HASH_LIMBOS;
+	return hash_limbo_nodes(s, at) ? at : young;
+}
+
+/* Nodes whose time has come, as far as the cache has room for them. */
+static void settle_passed(struct map *m, const struct hold *h, struct hash_slot *s)
+{
+	u32 young = peek(&s->young) % HASH_LIMBOS, at;
+
+	while ((at = oldest_limbo(s, young)) != young && hash_free_nodes(s) + hash_limbo_nodes(s, at) <= HASH_CACHE &&
+	       epoch_passed(h, atomic_load(&s->epoch[at])))
+		settle(m, h, s, at);
+}
+
+/* Closes the young limbo, which is full; gives the one that takes nodes then, which is empty. */
+u32 hash_turn_limbo(struct map *m, const struct hold *h, struct hash_slot *s)
+{
+	u32 young = peek(&s->young) % HASH_LIMBOS, next = (young + 1) % HASH_LIMBOS;
+
+	if (hash_limbo_nodes(s, next)) {
+		epoch_await(h, atomic_load(&s->epoch[next]));
+		settle(m, h, s, next);
 	}
 	close_limbo(h, s, young);
-	return old;
+	settle_passed(m, h, s);
+	return next;
 }
 
-void hash_prepare(struct map *m, const struct hold *h, struct hash_slot *s)
+void hash_prepare_slow(struct map *m, const struct hold *h, struct hash_slot *s)
 {
 	struct hash *t = hash_of(m);
-	u32 young = peek(&s->young) & 1, old = young ^ 1;
-	bool full = limbo_nodes(s, young) == HASH_BATCH;
+	u32 young = peek(&s->young) % HASH_LIMBOS, old;
 
-	if (likely(!full && free_nodes(s)))
-		return;
-	if (full) {
-		turn_limbo(m, h, s);
+	if (hash_limbo_nodes(s, young) == HASH_BATCH) {
+		hash_turn_limbo(m, h, s);
 		return;
 	}
-	if (limbo_nodes(s, old) && epoch_passed(h, atomic_load(&s->epoch))) {
-		settle(m, h, s, old);
-		return;
-	}
-	if (peek(t->fresh) < t->n_nodes || peek(t->spill))
+	settle_passed(m, h, s);
+	if (hash_free_nodes(s) || peek(t->fresh) < t->n_nodes || peek(t->spill))
 		return;
 	/* Nothing is left but what this slot itself retired. */
-	if (!limbo_nodes(s, old)) {
+	old = oldest_limbo(s, young);
+	if (old == young)
 		close_limbo(h, s, young);
-		old = young;
-	}
-	epoch_await(h, atomic_load(&s->epoch));
+	epoch_await(h, atomic_load(&s->epoch[old]));
 	settle(m, h, s, old);
-}
-
-/* Under a bucket's lock there is room, but for whole chains that a batch takes: it waits here. */
-static void retire(struct map *m, const struct hold *h, struct hash_slot *s, u32 node)
-{
-	u32 young = peek(&s->young) & 1;
-
-	if (unlikely(limbo_nodes(s, young) == HASH_BATCH))
-		young = turn_limbo(m, h, s);
-	poke(&s->limbo[young][at_most(limbo_nodes(s, young), HASH_BATCH - 1)], node);
-	poke(&s->n_limbo[young], limbo_nodes(s, young) + 1);
 }
 
 /* A node that was never used has no claim. Whoever finds one that has moves the mark on, so that nobody waits for the dead. */
@@ -285,8 +225,7 @@ static bool take_fresh(struct hash *t, const struct hold *h, struct hash_slot *s
 		bool won;
 
 		poke(&s->claim, mine);
-		if ((u32)(atomic_load(&s->tally) >> 32) == at + 1)
-			atomic_store(&s->tally, (u64)(u32)atomic_load(&s->tally));
+		hash_forget_tally(s, at + 1);
 		poke(&s->intent_new, at + 1);
 		won = atomic_compare_exchange_strong(&hash_node_at(t, at)->uses, &unused, mine);
 		if (won)
@@ -300,24 +239,17 @@ static bool take_fresh(struct hash *t, const struct hold *h, struct hash_slot *s
 	return false;
 }
 
-struct hash_node *hash_take_node(struct map *m, const struct hold *h, struct hash_slot *s)
+u32 hash_take_slow(struct map *m, const struct hold *h, struct hash_slot *s)
 {
-	struct hash *t = hash_of(m);
-	u32 free = free_nodes(s), node = free ? peek(&s->free[free - 1]) : 0;
+	u32 node;
 
-	if (likely(free)) {
-		if (node < t->n_nodes)
-			claim(h, t, s, node);
-		poke(&s->n_free, free - 1);
-		return node < t->n_nodes ? hash_node_at(t, node) : NULL;
-	}
-	return take_fresh(t, h, s, &node) || spill_pop(m, h, s, &node) ? hash_node_at(t, node) : NULL;
+	return take_fresh(hash_of(m), h, s, &node) || spill_pop(m, h, s, &node) ? node : HASH_END;
 }
 
 /* A node that was taken and not linked. */
-void hash_give_node(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_node *n)
+void hash_give_node(struct map *m, const struct hold *h, struct hash_slot *s, u32 node)
 {
-	u32 node = index_of(hash_of(m), n), free = free_nodes(s);
+	u32 free = hash_free_nodes(s);
 
 	if (free < HASH_CACHE) {
 		poke(&s->free[free], node);
@@ -329,13 +261,6 @@ void hash_give_node(struct map *m, const struct hold *h, struct hash_slot *s, st
 }
 
 /* ---- chains ---- */
-
-static void count(struct hash_slot *s, s32 delta, u32 node)
-{
-	u32 sum = (u32)atomic_load_explicit(&s->tally, memory_order_relaxed) + (u32)delta;
-
-	atomic_store(&s->tally, (u64)((node + 1) | (delta < 0 ? HASH_END : 0)) << 32 | sum);
-}
 
 static bool counted(const struct hash_slot *s, bool removed, u32 node)
 {
@@ -359,75 +284,17 @@ static _Atomic u32 *place_of(const struct hash *t, struct hash_bucket *b, u32 no
 	return NULL;
 }
 
-/* Only eviction asks; elsewhere a node that is given up is not written to. */
-static void set_live(const struct hash *t, struct hash_node *n, u8 live)
-{
-	if (t->lru)
-		atomic_store_explicit(&n->live, live, memory_order_release);
-}
-
-void hash_link(struct map *m, struct hash_slot *s, struct hash_bucket *b, struct hash_node *n)
+void hash_link(struct map *m, struct hash_slot *s, struct hash_bucket *b, u32 node)
 {
 	struct hash *t = hash_of(m);
-	u32 node = index_of(t, n), first = atomic_load_explicit(&b->head, memory_order_relaxed);
+	struct hash_node *n = hash_node_at(t, node);
+	u32 first = atomic_load_explicit(&b->head, memory_order_relaxed);
 
 	atomic_store_explicit(&n->next, first ? first : HASH_END | (u32)(b - t->buckets), memory_order_relaxed);
-	set_live(t, n, 1);
+	hash_set_live(t, n, 1);
 	poke(&s->replaces, 0);
 	poke(&b->head, node + 1);
 	poke(&s->intent_new, 0);
-}
-
-static void intend_old(const struct hash *t, struct hash_slot *s, u32 node)
-{
-	poke(&s->old_uses, peek(&hash_node_at(t, node)->uses));
-	if ((u32)(atomic_load_explicit(&s->tally, memory_order_relaxed) >> 32) == ((node + 1) | HASH_END))
-		atomic_store(&s->tally, (u64)(u32)atomic_load(&s->tally)); /* counted in a former life */
-	poke(&s->intent_old, node + 1);
-}
-
-static void unlink_old(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_node *old, bool removed)
-{
-	u32 node = index_of(hash_of(m), old);
-
-	set_live(hash_of(m), old, 0);
-	if (removed)
-		count(s, -1, node);
-	retire(m, h, s, node);
-	poke(&s->intent_old, 0);
-}
-
-void hash_replace(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_bucket *b, struct hash_node *old, struct hash_node *n)
-{
-	struct hash *t = hash_of(m);
-	u32 node = index_of(t, n);
-	_Atomic u32 *place = place_of(t, b, index_of(t, old));
-
-	if (!place) { /* only when the bytes were spoiled */
-		hash_give_node(m, h, s, n);
-		return;
-	}
-	atomic_store_explicit(&n->next, atomic_load_explicit(&old->next, memory_order_relaxed), memory_order_relaxed);
-	set_live(t, n, 1);
-	poke(&s->replaces, 1);
-	intend_old(t, s, index_of(t, old));
-	poke(place, node + 1);
-	poke(&s->intent_new, 0);
-	unlink_old(m, h, s, old, false);
-}
-
-void hash_unlink(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_bucket *b, struct hash_node *old)
-{
-	struct hash *t = hash_of(m);
-	_Atomic u32 *place = place_of(t, b, index_of(t, old));
-	u32 next = atomic_load_explicit(&old->next, memory_order_relaxed);
-
-	if (!place)
-		return;
-	poke(&s->replaces, 0);
-	intend_old(t, s, index_of(t, old));
-	poke(place, next);
-	unlink_old(m, h, s, old, true);
 }
 
 /*
@@ -446,8 +313,10 @@ static bool has_place(struct map *m, const struct hold *h, u32 node, u32 uses)
 	for (u32 i = 0; i < t->n_slots; i++) {
 		const struct hash_slot *o = &t->slots[i];
 
-		if (in_list(o->limbo[0], limbo_nodes(o, 0), node) || in_list(o->limbo[1], limbo_nodes(o, 1), node) ||
-		    in_list(o->free, free_nodes(o), node))
+		for (u32 l = 0; l < HASH_LIMBOS; l++)
+			if (in_list(o->limbo[l], hash_limbo_nodes(o, l), node))
+				return true;
+		if (in_list(o->free, hash_free_nodes(o), node))
 			return true;
 	}
 	return in_spill(m, h, node) || atomic_load(&hash_node_at(t, node)->uses) != uses;
@@ -463,10 +332,10 @@ static void repair_new(struct map *m, const struct hold *h, struct hash_slot *s,
 	if (peek(&n->uses) != claim || place_of(t, b, node))
 		return; /* it never had it; or it is linked, and was counted before */
 	if (counted(dead, false, node))
-		count(dead, -1, node);
-	set_live(t, n, 0);
+		hash_tally(dead, -1, node);
+	hash_set_live(t, n, 0);
 	if (!has_place(m, h, node, claim))
-		hash_give_node(m, h, s, n);
+		hash_give_node(m, h, s, node);
 }
 
 static void repair_old(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_slot *dead, struct hash_bucket *b, u32 node)
@@ -476,16 +345,16 @@ static void repair_old(struct map *m, const struct hold *h, struct hash_slot *s,
 	if (place_of(t, b, node))
 		return;
 	if (!peek(&dead->replaces) && !counted(dead, true, node))
-		count(dead, -1, node);
+		hash_tally(dead, -1, node);
 	if (has_place(m, h, node, peek(&dead->old_uses)))
 		return;
-	set_live(t, hash_node_at(t, node), 0);
-	retire(m, h, s, node);
+	hash_set_live(t, hash_node_at(t, node), 0);
+	hash_retire(m, h, s, node);
 }
 
 /* Settles every intent that was left behind in a bucket whose lock the caller has: a living owner has one only while it holds
  * that lock itself. Whoever dies in here leaves the intent, and the lock, to the next. */
-static void repair_bucket(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_bucket *b)
+void hash_repair_bucket(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_bucket *b)
 {
 	struct hash *t = hash_of(m);
 
@@ -504,20 +373,6 @@ static void repair_bucket(struct map *m, const struct hold *h, struct hash_slot 
 	}
 }
 
-int hash_lock(struct map *m, const struct hold *h, struct hash_slot *s, u32 hash, struct hash_bucket **out)
-{
-	struct hash_bucket *b = &hash_of(m)->buckets[hash & hash_of(m)->mask];
-	int got = owned_lock_take(h, &b->lock);
-
-	*out = b;
-	if (got < 0)
-		return got;
-	if (unlikely(got > 0))
-		repair_bucket(m, h, s, b);
-	poke(&s->bucket, hash & hash_of(m)->mask); /* before any intent */
-	return 0;
-}
-
 /* A slot's intents, wherever its owner left them. For a living owner it only waits. */
 static void settle_intents(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_slot *of)
 {
@@ -527,7 +382,7 @@ static void settle_intents(struct map *m, const struct hold *h, struct hash_slot
 	if ((!atomic_load(&of->intent_old) && !atomic_load(&of->intent_new)) || hash_lock(m, h, s, bucket, &b))
 		return;
 	/* Not taken over: somebody did that before, and died before the repair. */
-	repair_bucket(m, h, s, b);
+	hash_repair_bucket(m, h, s, b);
 	owned_lock_drop(h, &b->lock);
 }
 
@@ -545,10 +400,10 @@ void hash_repair_all(struct map *m, const struct hold *h, struct hash_slot *s)
 static void settle_lists(struct map *m, const struct hold *h, struct hash_slot *s)
 {
 	struct hash *t = hash_of(m);
-	u32 free = free_nodes(s), moving = peek(&s->moving);
+	u32 free = hash_free_nodes(s), moving = peek(&s->moving);
 
-	for (u32 i = 0; i < 2; i++) {
-		u32 n = limbo_nodes(s, i), node = n ? peek(&s->limbo[i][n - 1]) : 0;
+	for (u32 i = 0; i < HASH_LIMBOS; i++) {
+		u32 n = hash_limbo_nodes(s, i), node = n ? peek(&s->limbo[i][n - 1]) : 0;
 
 		if (!n || node >= t->n_nodes)
 			continue;
@@ -563,41 +418,26 @@ static void settle_lists(struct map *m, const struct hold *h, struct hash_slot *
 static void repair(struct map *m, const struct hold *h, struct hash_slot *s)
 {
 	/* The epochs of another domain or a former time say nothing: what waits, waits anew. */
-	atomic_store(&s->epoch, epoch_advance(h->domain));
+	for (u32 i = 0; i < HASH_LIMBOS; i++)
+		atomic_store(&s->epoch[i], epoch_advance(h->domain));
 	settle_lists(m, h, s);
 	settle_intents(m, h, s, s);
 	atomic_store(&s->intent_old, 0);
 	atomic_store(&s->intent_new, 0);
 }
 
-int hash_begin(struct map *m, const struct hold *h, struct hash_slot **out)
+int hash_begin_slow(struct map *m, const struct hold *h, struct hash_slot *s)
 {
-	struct hash_slot *s = &hash_of(m)->slots[h->index];
-	u32 gen = hold_generation(h);
+	bool other = peek(&s->generation) != hold_generation(h);
 
-	*out = s;
-	if (unlikely(peek(&s->generation) != gen)) {
-		atomic_store_explicit(&s->busy, 1, memory_order_relaxed);
-		poke(&s->generation, gen);
-		atomic_signal_fence(memory_order_seq_cst);
-		repair(m, h, s);
-		return 0;
-	}
-	if (unlikely(atomic_load_explicit(&s->busy, memory_order_relaxed))) {
-		/* Not nested: whoever set it left without clearing it, which only spoiled bytes can do. */
-		if (h->nested)
-			return -EBUSY;
-		repair(m, h, s);
-	}
+	/* Neither nested nor another's: whoever set it left without clearing it, which only spoiled bytes can do. */
+	if (!other && h->nested)
+		return -EBUSY;
 	atomic_store_explicit(&s->busy, 1, memory_order_relaxed);
+	poke(&s->generation, hold_generation(h));
 	atomic_signal_fence(memory_order_seq_cst);
+	repair(m, h, s);
 	return 0;
-}
-
-void hash_end(struct hash_slot *s)
-{
-	atomic_signal_fence(memory_order_seq_cst);
-	atomic_store_explicit(&s->busy, 0, memory_order_relaxed);
 }
 
 /* ---- LRU: second chance. The hand passes over the nodes; one that was not looked up since its last visit goes. ---- */
@@ -611,8 +451,8 @@ bool hash_evict(struct map *m, const struct hold *h, struct hash_slot *s)
 	for (u32 tries = 0; tries < 2 * t->n_nodes + 2; tries++) {
 		u32 at = atomic_fetch_add_explicit(t->hand, 1, memory_order_relaxed) % used;
 		struct hash_node *n = hash_node_at(t, at);
+		struct hash_spot spot = {.node = n, .index = at};
 		struct hash_bucket *b;
-		bool linked;
 
 		if (!atomic_load_explicit(&n->live, memory_order_acquire))
 			continue;
@@ -622,11 +462,11 @@ bool hash_evict(struct map *m, const struct hold *h, struct hash_slot *s)
 		}
 		if (hash_lock(m, h, s, peek(&n->hash), &b))
 			continue;
-		linked = atomic_load_explicit(&n->live, memory_order_acquire) && place_of(t, b, at);
-		if (linked)
-			hash_unlink(m, h, s, b, n);
+		spot.place = atomic_load_explicit(&n->live, memory_order_acquire) ? place_of(t, b, at) : NULL;
+		if (spot.place)
+			hash_unlink(m, h, s, &spot);
 		owned_lock_drop(h, &b->lock);
-		if (linked)
+		if (spot.place)
 			return true;
 	}
 	return false;

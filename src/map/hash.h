@@ -13,11 +13,11 @@
 #include "map/map.h"
 
 #ifdef SKEP_HOSTILE
-enum { HASH_CACHE = 2, HASH_BATCH = 1 };
+enum { HASH_CACHE = 2, HASH_BATCH = 1, HASH_LIMBOS = 2 };
 #else
-enum { HASH_CACHE = 128, HASH_BATCH = 64 };
+enum { HASH_CACHE = 128, HASH_BATCH = 64, HASH_LIMBOS = 4 };
 #endif
-enum { HASH_SPARE = HASH_CACHE + 2 * HASH_BATCH }; /* nodes that one slot may keep to itself */
+enum { HASH_SPARE = HASH_CACHE + HASH_LIMBOS * HASH_BATCH }; /* nodes that one slot may keep to itself */
 
 struct hash_bucket {
 	_Atomic u32 head; /* node + 1, or an end mark */
@@ -46,12 +46,12 @@ struct hash_slot {
 	_Atomic u32 replaces; /* the new node takes the old one's place: the tally stays */
 	_Atomic u32 moving, moving_uses; /* node + 1 on its way from the limbo to the common list */
 	_Atomic u32 n_free;
-	_Atomic u32 n_limbo[2];
-	_Atomic u32 young; /* which limbo takes retired nodes; the other one waits for its epoch */
-	_Atomic u64 epoch;
+	_Atomic u32 n_limbo[HASH_LIMBOS];
+	_Atomic u32 young; /* which limbo takes retired nodes; the next ones, oldest first, wait for their epochs */
+	_Atomic u64 epoch[HASH_LIMBOS];
 	_Atomic u32 free[HASH_CACHE];
-	_Atomic u32 limbo[2][HASH_BATCH];
-};
+	_Atomic u32 limbo[HASH_LIMBOS][HASH_BATCH];
+} __attribute__((aligned(64))); /* no cache line belongs to two */
 
 enum { HASH_END = 0x80000000u };
 
@@ -96,25 +96,224 @@ static inline u8 *hash_value(const struct hash *t, struct hash_node *n)
 	return (u8 *)n + t->value_at;
 }
 
+struct hash_spot { /* an element and where it is linked */
+	struct hash_node *node;
+	_Atomic u32 *place; /* its bucket's head, or its predecessor's next */
+	u32 index;
+};
+
+static inline bool hash_same_key(const void *a, const void *b, u32 size)
+{
+	switch (size) {
+	case 4: return LOAD_AS(u32, a) == LOAD_AS(u32, b);
+	case 8: return LOAD_AS(u64, a) == LOAD_AS(u64, b);
+	case 16: return ((LOAD_AS(u64, a) ^ LOAD_AS(u64, b)) | (LOAD_AS(u64, (const u8 *)a + 8) ^ LOAD_AS(u64, (const u8 *)b + 8))) == 0;
+	default: return memcmp(a, b, size) == 0;
+	}
+}
+
+/* Inline, so that a caller who knows the key's size has a lookup of its own. The place means something under the bucket's lock only. */
+__attribute__((always_inline)) static inline bool hash_seek(const struct hash *t, const void *key, u32 key_size, u32 hash,
+							      struct hash_spot *out)
+{
+	u32 bucket = hash & t->mask, steps = 0;
+
+again:
+	out->place = &t->buckets[bucket].head;
+	for (u32 at = atomic_load_explicit(out->place, memory_order_acquire); at;) {
+		struct hash_node *n;
+
+		if (at & HASH_END) {
+			if (unlikely((at & ~HASH_END) != bucket) && steps++ < t->n_nodes)
+				goto again;
+			return false;
+		}
+		if (unlikely(at > t->n_nodes || steps++ > t->n_nodes))
+			return false;
+		n = hash_node_at(t, at - 1);
+		if (atomic_load_explicit(&n->hash, memory_order_relaxed) == hash && likely(hash_same_key(n->key, key, key_size))) {
+			out->node = n;
+			out->index = at - 1;
+			return true;
+		}
+		out->place = &n->next;
+		at = atomic_load_explicit(out->place, memory_order_acquire);
+	}
+	return false;
+}
+
 int hash_table_create(struct map *m, bool percpu, bool lru, bool of_maps);
-struct hash_node *hash_find(const struct hash *t, const void *key, u32 key_size, u32 hash);
+
+/* hash.c: what does not happen on every operation */
+int hash_begin_slow(struct map *m, const struct hold *h, struct hash_slot *s);
+void hash_prepare_slow(struct map *m, const struct hold *h, struct hash_slot *s);
+u32 hash_take_slow(struct map *m, const struct hold *h, struct hash_slot *s);
+u32 hash_turn_limbo(struct map *m, const struct hold *h, struct hash_slot *s);
+void hash_repair_bucket(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_bucket *b);
+void hash_repair_all(struct map *m, const struct hold *h, struct hash_slot *s); /* of all dead owners: before saying "full" */
+s64 hash_count(const struct hash *t);
+void hash_give_node(struct map *m, const struct hold *h, struct hash_slot *s, u32 node);
+void hash_link(struct map *m, struct hash_slot *s, struct hash_bucket *b, u32 node);
+bool hash_evict(struct map *m, const struct hold *h, struct hash_slot *s);
+
+/*
+ * ---- what does: an update is these in a row, without a call ----
+ */
+
+/* Counts taken from shared memory never index beyond their arrays. */
+static inline u32 hash_free_nodes(const struct hash_slot *s)
+{
+	return at_most(peek(&s->n_free), HASH_CACHE);
+}
+
+static inline u32 hash_limbo_nodes(const struct hash_slot *s, u32 which)
+{
+	return at_most(peek(&s->n_limbo[which]), HASH_BATCH);
+}
 
 /* An operation that changes the table: begin takes the slot's state (-EBUSY in a nested run), end gives it back. */
-int hash_begin(struct map *m, const struct hold *h, struct hash_slot **out);
-void hash_end(struct hash_slot *s);
-int hash_lock(struct map *m, const struct hold *h, struct hash_slot *s, u32 hash, struct hash_bucket **out);
-void hash_repair_all(struct map *m, const struct hold *h, struct hash_slot *s); /* of all dead owners: before saying "full" */
+static inline int hash_begin(struct map *m, const struct hold *h, struct hash_slot **out)
+{
+	struct hash_slot *s = &hash_of(m)->slots[h->index];
 
-s64 hash_count(const struct hash *t);
+	*out = s;
+	if (unlikely(peek(&s->generation) != hold_generation(h) || atomic_load_explicit(&s->busy, memory_order_relaxed)))
+		return hash_begin_slow(m, h, s);
+	atomic_store_explicit(&s->busy, 1, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	return 0;
+}
+
+static inline void hash_end(struct hash_slot *s)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	atomic_store_explicit(&s->busy, 0, memory_order_relaxed);
+}
+
 /* Before a bucket is locked: makes room for what the operation retires, and nodes to take; waits for other runs when need be. */
-void hash_prepare(struct map *m, const struct hold *h, struct hash_slot *s);
-/* A node of nobody's; NULL when others were faster. Never waits. */
-struct hash_node *hash_take_node(struct map *m, const struct hold *h, struct hash_slot *s);
-void hash_give_node(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_node *n);
-/* Under the bucket's lock. replace: old's successor stays. Each leaves the table complete at every store. */
-void hash_link(struct map *m, struct hash_slot *s, struct hash_bucket *b, struct hash_node *n);
-void hash_replace(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_bucket *b, struct hash_node *old, struct hash_node *n);
-void hash_unlink(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_bucket *b, struct hash_node *old);
-bool hash_evict(struct map *m, const struct hold *h, struct hash_slot *s);
+static inline void hash_prepare(struct map *m, const struct hold *h, struct hash_slot *s)
+{
+	if (unlikely(hash_limbo_nodes(s, peek(&s->young) % HASH_LIMBOS) == HASH_BATCH || !hash_free_nodes(s)))
+		hash_prepare_slow(m, h, s);
+}
+
+static inline int hash_lock(struct map *m, const struct hold *h, struct hash_slot *s, u32 hash, struct hash_bucket **out)
+{
+	struct hash_bucket *b = &hash_of(m)->buckets[hash & hash_of(m)->mask];
+	int got = owned_lock_take(h, &b->lock);
+
+	*out = b;
+	if (got < 0)
+		return got;
+	if (unlikely(got > 0))
+		hash_repair_bucket(m, h, s, b);
+	poke(&s->bucket, hash & hash_of(m)->mask); /* before any intent */
+	return 0;
+}
+
+/* Which node was counted last, and how: it may be so in a former life only. */
+static inline void hash_forget_tally(struct hash_slot *s, u32 mark)
+{
+	u64 tally = atomic_load_explicit(&s->tally, memory_order_relaxed);
+
+	if (unlikely((u32)(tally >> 32) == mark))
+		atomic_store(&s->tally, (u64)(u32)tally);
+}
+
+static inline void hash_tally(struct hash_slot *s, s32 delta, u32 node)
+{
+	u32 sum = (u32)atomic_load_explicit(&s->tally, memory_order_relaxed) + (u32)delta;
+
+	atomic_store(&s->tally, (u64)((node + 1) | (delta < 0 ? HASH_END : 0)) << 32 | sum);
+}
+
+/* From now on the slot answers for the node: first the intent, then the claim in the node itself, and only then does the
+ * caller take it from where it was. Whoever repairs believes the claim. */
+static inline void hash_claim(const struct hold *h, struct hash *t, struct hash_slot *s, u32 node)
+{
+	_Atomic u32 *uses = &hash_node_at(t, node)->uses;
+	u32 mine = ((peek(uses) >> 10) + 1) << 10 | h->index;
+
+	poke(&s->claim, mine);
+	hash_forget_tally(s, node + 1);
+	poke(&s->intent_new, node + 1);
+	poke(uses, mine);
+}
+
+/* A node of nobody's; HASH_END when others were faster. Never waits. */
+static inline u32 hash_take_node(struct map *m, const struct hold *h, struct hash_slot *s)
+{
+	struct hash *t = hash_of(m);
+	u32 free = hash_free_nodes(s), node;
+
+	if (unlikely(!free))
+		return hash_take_slow(m, h, s);
+	node = peek(&s->free[free - 1]);
+	if (likely(node < t->n_nodes))
+		hash_claim(h, t, s, node);
+	poke(&s->n_free, free - 1);
+	return likely(node < t->n_nodes) ? node : HASH_END;
+}
+
+/* Only eviction asks; elsewhere a node that is given up is not written to. */
+static inline void hash_set_live(const struct hash *t, struct hash_node *n, u8 live)
+{
+	if (t->lru)
+		atomic_store_explicit(&n->live, live, memory_order_release);
+}
+
+/* Under a bucket's lock there is room, but for whole chains that a batch takes: it waits here. */
+static inline void hash_retire(struct map *m, const struct hold *h, struct hash_slot *s, u32 node)
+{
+	u32 young = peek(&s->young) % HASH_LIMBOS, n = hash_limbo_nodes(s, young);
+
+	if (unlikely(n == HASH_BATCH)) {
+		young = hash_turn_limbo(m, h, s);
+		n = at_most(hash_limbo_nodes(s, young), HASH_BATCH - 1);
+	}
+	poke(&s->limbo[young][n], node);
+	poke(&s->n_limbo[young], n + 1);
+}
+
+static inline void hash_intend_old(struct hash_slot *s, const struct hash_spot *old)
+{
+	poke(&s->old_uses, peek(&old->node->uses));
+	hash_forget_tally(s, (old->index + 1) | HASH_END);
+	poke(&s->intent_old, old->index + 1);
+}
+
+static inline void hash_unlinked(struct map *m, const struct hold *h, struct hash_slot *s, const struct hash_spot *old, bool removed)
+{
+	hash_set_live(hash_of(m), old->node, 0);
+	if (removed)
+		hash_tally(s, -1, old->index);
+	hash_retire(m, h, s, old->index);
+	poke(&s->intent_old, 0);
+}
+
+/* Under the bucket's lock, the table complete at every store: the new node in the old one's place, whose successor stays. */
+static inline void hash_replace(struct map *m, const struct hold *h, struct hash_slot *s, const struct hash_spot *old, u32 node)
+{
+	struct hash *t = hash_of(m);
+	struct hash_node *n = hash_node_at(t, node);
+
+	atomic_store_explicit(&n->next, atomic_load_explicit(&old->node->next, memory_order_relaxed), memory_order_relaxed);
+	hash_set_live(t, n, 1);
+	poke(&s->replaces, 1);
+	hash_intend_old(s, old);
+	poke(old->place, node + 1);
+	poke(&s->intent_new, 0);
+	hash_unlinked(m, h, s, old, false);
+}
+
+static inline void hash_unlink(struct map *m, const struct hold *h, struct hash_slot *s, const struct hash_spot *old)
+{
+	u32 next = atomic_load_explicit(&old->node->next, memory_order_relaxed);
+
+	poke(&s->replaces, 0);
+	hash_intend_old(s, old);
+	poke(old->place, next);
+	hash_unlinked(m, h, s, old, true);
+}
 
 #endif

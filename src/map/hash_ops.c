@@ -44,11 +44,6 @@ static int create(struct map *m, bool percpu, bool lru, bool of_maps)
 	return err ? err : hash_table_create(m, percpu, lru, of_maps);
 }
 
-static int hash_create(struct map *m)
-{
-	return create(m, false, false, false);
-}
-
 static int percpu_hash_create(struct map *m)
 {
 	return create(m, true, false, false);
@@ -83,7 +78,9 @@ static u32 hash_key_of(const struct map *m, const void *key)
 
 static struct hash_node *find(const struct map *m, const void *key)
 {
-	return hash_find(hash_of(m), key, m->spec.key_size, hash_key_of(m, key));
+	struct hash_spot spot;
+
+	return hash_seek(hash_of(m), key, m->spec.key_size, hash_key_of(m, key), &spot) ? spot.node : NULL;
 }
 
 /* ---- lookup, program side ---- */
@@ -94,6 +91,30 @@ static void *hash_lookup(struct map *m, const struct hold *h, const void *key)
 
 	(void)h;
 	return n ? hash_value(hash_of(m), n) : NULL;
+}
+
+/* Compiled code calls the one for its key's size. */
+#define LOOKUP_OF(size)                                                                                      \
+	static void *hash_lookup_##size(struct map *m, const struct hold *h, const void *key)                \
+	{                                                                                                    \
+		const struct hash *t = hash_of(m);                                                           \
+		struct hash_spot spot;                                                                       \
+                                                                                                             \
+		(void)h;                                                                                     \
+		return hash_seek(t, key, size, (u32)hash_bytes(&t->key, key, size), &spot)                   \
+			   ? hash_value(t, spot.node)                                                        \
+			   : NULL;                                                                           \
+	}
+LOOKUP_OF(4)
+LOOKUP_OF(8)
+LOOKUP_OF(16)
+
+static int hash_create(struct map *m)
+{
+	u32 size = m->spec.key_size;
+
+	m->lookup_sized = size == 4 ? hash_lookup_4 : size == 8 ? hash_lookup_8 : size == 16 ? hash_lookup_16 : NULL;
+	return create(m, false, false, false);
 }
 
 static void touch(struct hash_node *n)
@@ -144,12 +165,18 @@ static void *hash_of_maps_lookup(struct map *m, const struct hold *h, const void
 
 enum side { PROGRAM_SIDE, SYSCALL_SIDE };
 
-static void fill_value(struct map *m, const struct hold *h, struct hash_node *n, const void *value, enum side side)
+static inline void fill_value(struct map *m, const struct hold *h, struct hash_node *n, const void *value, enum side side)
 {
 	struct hash *t = hash_of(m);
 	u8 *to = hash_value(t, n);
 
-	if (!t->percpu) {
+	if (!t->percpu && !m->record.n && m->spec.value_size == 8) {
+		STORE_AS(u64, to, LOAD_AS(u64, value));
+	} else if (!t->percpu && !m->record.n) {
+		if (m->spec.value_size & 7)
+			STORE_AS(u64, to + m->elem_size - 8, 0);
+		map_copy_words(to, value, m->spec.value_size);
+	} else if (!t->percpu) {
 		memset(to, 0, m->elem_size);
 		map_copy_value(m, to, value);
 	} else if (side == PROGRAM_SIDE) {
@@ -168,26 +195,33 @@ static void write_percpu(struct map *m, const struct hold *h, struct hash_node *
 		fill_value(m, h, n, value, side);
 }
 
-static struct hash_node *new_node(struct map *m, const struct hold *h, struct hash_slot *s, const void *key, u32 hash,
-				  const void *value, enum side side)
+/* HASH_END: no node is left. */
+static inline u32 new_node(struct map *m, const struct hold *h, struct hash_slot *s, const void *key,
+			   u32 key_size, u32 hash, const void *value, enum side side, bool recent)
 {
-	struct hash_node *n = hash_take_node(m, h, s);
+	u32 node = hash_take_node(m, h, s);
+	struct hash_node *n;
 
-	if (!n)
-		return NULL;
+	if (unlikely(node == HASH_END))
+		return HASH_END;
+	n = hash_node_at(hash_of(m), node);
 	atomic_store_explicit(&n->hash, hash, memory_order_relaxed);
-	atomic_store_explicit(&n->recent, 0, memory_order_relaxed);
-	memcpy(n->key, key, m->spec.key_size);
+	atomic_store_explicit(&n->recent, recent, memory_order_relaxed);
+	if (key_size == 4)
+		STORE_AS(u32, n->key, LOAD_AS(u32, key));
+	else if (key_size == 8)
+		STORE_AS(u64, n->key, LOAD_AS(u64, key));
+	else
+		memcpy(n->key, key, key_size);
 	fill_value(m, h, n, value, side);
-	return n;
+	return node;
 }
 
 /* Counts the element before it is linked; too many, and it is taken back. Others that count at the same moment may
  * both see one too many, hence the second look. */
-static int reserve_count(struct map *m, struct hash_slot *s, struct hash_node *n)
+static int reserve_count(struct map *m, struct hash_slot *s, u32 node)
 {
 	struct hash *t = hash_of(m);
-	u32 node = (u32)((u64)((u8 *)n - t->nodes) / t->stride);
 
 	for (u32 tries = 0; tries < 8; tries++) {
 		u64 tally = atomic_load(&s->tally);
@@ -203,99 +237,153 @@ static int reserve_count(struct map *m, struct hash_slot *s, struct hash_node *n
 	return -E2BIG;
 }
 
-static int insert(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_bucket *b, const void *key, u32 hash,
-		  const void *value, enum side side)
+__attribute__((noinline)) static int insert(struct map *m, const struct hold *h, struct hash_slot *s,
+					    struct hash_bucket *b, const void *key, u32 hash,
+					    const void *value, enum side side)
 {
-	struct hash_node *n = new_node(m, h, s, key, hash, value, side);
+	u32 node = new_node(m, h, s, key, m->spec.key_size, hash, value, side, false);
 	int err;
 
-	if (!n)
+	if (node == HASH_END)
 		return -ENOMEM;
-	err = reserve_count(m, s, n);
+	err = reserve_count(m, s, node);
 	if (err) {
-		hash_give_node(m, h, s, n);
+		hash_give_node(m, h, s, node);
 		return err;
 	}
-	hash_link(m, s, b, n);
+	hash_link(m, s, b, node);
 	return 0;
 }
 
-static int update_locked(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_bucket *b, const void *key,
-			 u32 hash, const void *value, u64 flags, enum side side, u32 *replaced)
+/* Values that are written where they are: those per CPU, and under their own lock. */
+__attribute__((noinline)) static int update_in_place(struct map *m, const struct hold *h,
+						     struct hash_node *old, const void *value, u64 flags,
+						     enum side side)
 {
 	struct hash *t = hash_of(m);
-	struct hash_node *old = hash_find(t, key, m->spec.key_size, hash), *n;
-	u64 mode = flags & ~(u64)BPF_F_LOCK;
 
-	if (old && mode == BPF_NOEXIST)
-		return -EEXIST;
-	if (!old && mode == BPF_EXIST)
-		return -ENOENT;
-	if (!old)
-		return insert(m, h, s, b, key, hash, value, side);
-	if (t->percpu) {
-		if (t->lru)
-			touch(old);
-		write_percpu(m, h, old, value, side);
-		return 0;
-	}
 	if (flags & BPF_F_LOCK)
 		return map_copy_locked(m, h, hash_value(t, old), value, hash_value(t, old));
-	n = new_node(m, h, s, key, hash, value, side);
-	if (!n)
+	if (t->lru)
+		touch(old);
+	write_percpu(m, h, old, value, side);
+	return 0;
+}
+
+__attribute__((always_inline)) static inline int update_locked(struct map *m, const struct hold *h,
+							       struct hash_slot *s, struct hash_bucket *b,
+							       const void *key, u32 key_size, u32 hash,
+							       const void *value, u64 flags, enum side side,
+							       u32 *replaced)
+{
+	struct hash *t = hash_of(m);
+	u64 mode = flags & ~(u64)BPF_F_LOCK;
+	struct hash_spot spot;
+	u32 node;
+
+	if (!hash_seek(t, key, key_size, hash, &spot))
+		return mode == BPF_EXIST ? -ENOENT : insert(m, h, s, b, key, hash, value, side);
+	if (mode == BPF_NOEXIST)
+		return -EEXIST;
+	if (unlikely(t->percpu || flags & BPF_F_LOCK))
+		return update_in_place(m, h, spot.node, value, flags, side);
+	node = new_node(m, h, s, key, key_size, hash, value, side, t->lru);
+	if (unlikely(node == HASH_END))
 		return -ENOMEM;
 	if (replaced)
-		*replaced = LOAD_AS(u32, hash_value(t, old));
-	atomic_store_explicit(&n->recent, t->lru, memory_order_relaxed);
-	hash_replace(m, h, s, b, old, n);
+		*replaced = LOAD_AS(u32, hash_value(t, spot.node));
+	hash_replace(m, h, s, &spot, node);
 	return 0;
+}
+
+struct trial {
+	u32 tries, full;
+};
+
+/* The map was full, or all nodes were taken at that moment: does what can be done. Is another try worth it? */
+static bool try_again(struct map *m, const struct hold *h, struct hash_slot *s, struct trial *t, int *err)
+{
+	enum { TRIES = 16, TRIES_LRU = 1024 }; /* an LRU map refuses only when nobody gets on: what one evicts, another may take first */
+	bool lru = hash_of(m)->lru;
+
+	if (++t->tries >= (lru ? (u32)TRIES_LRU : (u32)TRIES))
+		return false;
+	if (*err == -ENOMEM) {
+		os_yield(); /* others took the nodes that were left, and go on */
+		return true;
+	}
+	if (*err != -E2BIG || (t->full && !lru))
+		return false;
+	if (!t->full++)
+		hash_repair_all(m, h, s); /* what a dead owner removed may not be counted yet */
+	if (!lru)
+		return true;
+	if (!hash_evict(m, h, s))
+		*err = -ENOMEM; /* all that there is, others are about to link or to give back */
+	if (t->tries >= TRIES || *err == -ENOMEM)
+		os_yield();
+	return true;
 }
 
 /* replaced: optional, gets the first word of the value whose place the new one took. */
-static int update(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags, enum side side, u32 *replaced)
+__attribute__((always_inline)) static inline int update_hashed(struct map *m, const struct hold *h,
+							       const void *key, u32 key_size, u32 hash,
+							       const void *value, u64 flags, enum side side,
+							       u32 *replaced)
 {
-	enum { TRIES = 16, TRIES_LRU = 1024 }; /* an LRU map refuses only when nobody gets on: what one evicts, another may take first */
 	struct hash *t = hash_of(m);
-	u32 hash = hash_key_of(m, key), full = 0;
+	struct trial trial = {0};
 	struct hash_bucket *b;
 	struct hash_slot *s;
-	int err = map_check_update_flags(m, flags);
+	int err;
 
-	if (err || (t->percpu && flags & BPF_F_LOCK))
-		return err ? err : -EINVAL;
 	__builtin_prefetch(&t->buckets[hash & t->mask], 1);
 	err = hash_begin(m, h, &s);
-	if (err)
+	if (unlikely(err))
 		return err;
-	for (u32 tries = 0; tries < (t->lru ? TRIES_LRU : TRIES); tries++) {
+	do {
 		hash_prepare(m, h, s);
 		err = hash_lock(m, h, s, hash, &b);
-		if (err)
+		if (unlikely(err))
 			break;
-		err = update_locked(m, h, s, b, key, hash, value, flags, side, replaced);
+		err = update_locked(m, h, s, b, key, key_size, hash, value, flags, side, replaced);
 		owned_lock_drop(h, &b->lock);
-		if (err == -ENOMEM) {
-			os_yield(); /* others took the nodes that were left, and go on */
-			continue;
-		}
-		if (err != -E2BIG || (full && !t->lru))
-			break;
-		if (!full++)
-			hash_repair_all(m, h, s); /* what a dead owner removed may not be counted yet */
-		if (!t->lru)
-			continue;
-		if (!hash_evict(m, h, s))
-			err = -ENOMEM; /* all that there is, others are about to link or to give back */
-		if (tries >= TRIES || err == -ENOMEM)
-			os_yield();
-	}
+	} while (unlikely(err) && try_again(m, h, s, &trial, &err));
 	hash_end(s);
 	return err;
 }
 
+static int update(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags,
+		  enum side side, u32 *replaced)
+{
+	int err = map_check_update_flags(m, flags);
+
+	if (err || (hash_of(m)->percpu && flags & BPF_F_LOCK))
+		return err ? err : -EINVAL;
+	return update_hashed(m, h, key, m->spec.key_size, hash_key_of(m, key), value, flags, side, replaced);
+}
+
+/* What programs do most often, by the size of the key. */
+#define UPDATE_OF(size)                                                                                      \
+	static int hash_update_##size(struct map *m, const struct hold *h, const void *key,                  \
+				      const void *value, u64 flags)                                          \
+	{                                                                                                    \
+		u32 hash = (u32)hash_bytes(&hash_of(m)->key, key, size);                                     \
+                                                                                                             \
+		if (unlikely(flags > BPF_EXIST))                                                             \
+			return update(m, h, key, value, flags, PROGRAM_SIDE, NULL);                          \
+		return update_hashed(m, h, key, size, hash, value, flags, PROGRAM_SIDE, NULL);               \
+	}
+UPDATE_OF(4)
+UPDATE_OF(8)
+
 static int hash_update(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
 {
-	return update(m, h, key, value, flags, PROGRAM_SIDE, NULL);
+	switch (m->spec.key_size) {
+	case 4: return hash_update_4(m, h, key, value, flags);
+	case 8: return hash_update_8(m, h, key, value, flags);
+	default: return update(m, h, key, value, flags, PROGRAM_SIDE, NULL);
+	}
 }
 
 static int hash_set(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
@@ -322,7 +410,7 @@ static int take(struct map *m, const struct hold *h, const void *key, void *valu
 	u32 hash = hash_key_of(m, key);
 	struct hash_bucket *b;
 	struct hash_slot *s;
-	struct hash_node *n;
+	struct hash_spot spot;
 	int err;
 
 	if (flags & ~(u64)BPF_F_LOCK || (flags & BPF_F_LOCK && !m->record.spin_lock))
@@ -333,15 +421,16 @@ static int take(struct map *m, const struct hold *h, const void *key, void *valu
 	hash_prepare(m, h, s);
 	err = hash_lock(m, h, s, hash, &b);
 	if (!err) {
-		n = hash_find(hash_of(m), key, m->spec.key_size, hash);
-		if (n && value)
-			copy_out(m, value, n);
-		if (n && id)
-			*id = LOAD_AS(u32, hash_value(hash_of(m), n));
-		if (n)
-			hash_unlink(m, h, s, b, n);
+		bool found = hash_seek(hash_of(m), key, m->spec.key_size, hash, &spot);
+
+		if (found && value)
+			copy_out(m, value, spot.node);
+		if (found && id)
+			*id = LOAD_AS(u32, hash_value(hash_of(m), spot.node));
+		if (found)
+			hash_unlink(m, h, s, &spot);
 		owned_lock_drop(h, &b->lock);
-		err = n ? 0 : -ENOENT;
+		err = found ? 0 : -ENOENT;
 	}
 	hash_end(s);
 	return err;
@@ -462,13 +551,13 @@ static int batch_bucket(struct map *m, const struct hold *h, struct hash_slot *s
 	if (chain_length(t, bucket) > room)
 		err = -ENOSPC;
 	for (u32 at = atomic_load(&b->head); !err && at && !(at & HASH_END) && at <= t->n_nodes && n < room; n++) {
-		struct hash_node *node = hash_node_at(t, at - 1);
+		struct hash_spot spot = {.node = hash_node_at(t, at - 1), .place = &b->head, .index = at - 1};
 
-		at = atomic_load(&node->next);
-		memcpy(keys + (u64)n * m->spec.key_size, node->key, m->spec.key_size);
-		copy_out(m, values + (u64)n * value_out, node);
-		if (remove)
-			hash_unlink(m, h, s, b, node);
+		at = atomic_load(&spot.node->next);
+		memcpy(keys + (u64)n * m->spec.key_size, spot.node->key, m->spec.key_size);
+		copy_out(m, values + (u64)n * value_out, spot.node);
+		if (remove) /* the first one: those before it are gone */
+			hash_unlink(m, h, s, &spot);
 	}
 	owned_lock_drop(h, &b->lock);
 	*got = n;

@@ -100,7 +100,7 @@ struct map_inner_fields { /* special fields of a map-in-map's elements, as far a
 
 /* First bytes of every region that can be pinned. Bytes of a pinned file are checked against it on adoption. */
 #define MAP_MAGIC   0x50454b53u /* "SKEP" */
-#define MAP_VERSION 1u
+#define MAP_VERSION 2u
 struct map_header {
 	u32 magic, version;
 	struct map_spec spec;
@@ -150,6 +150,8 @@ struct map {
 	bool alone; /* while adopting: no other engine has the file open, so state of former owners can be cleared */
 	struct map_owner owner;
 	bool frozen; /* BPF_MAP_FREEZE: bpf(2) may not write */
+	/* What compiled code calls instead of ops->lookup: made for the key's size; NULL: nothing is */
+	void *(*lookup_sized)(struct map *m, const struct hold *h, const void *key);
 	u8 *values; /* array kinds: element 0 (of CPU 0); compiled code reads it */
 	u64 cpu_stride; /* per-CPU arrays: bytes from one CPU's values to the next one's */
 	void *priv; /* the family's own private state, sized by the family */
