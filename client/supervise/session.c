@@ -145,6 +145,8 @@ void session_report(struct session *ss, enum report_kind kind, int value)
 	if (kind == REPORT_ENDED || kind == REPORT_NO_EXEC || kind == REPORT_FAILED)
 		__atomic_store_n(&ss->main_ended, true, __ATOMIC_RELEASE);
 	(void)send(ss->front, &r, sizeof(r), MSG_NOSIGNAL);
+	if (kind == REPORT_ENDED) /* a pipe ends when what wrote to it has ended: we may go on for what is in the background */
+		dup2(STDIN_FILENO, STDERR_FILENO);
 }
 
 static int step(struct session *ss, int flags);

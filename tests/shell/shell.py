@@ -23,7 +23,7 @@ os.chmod(outer, 0o755)
 root = os.getuid() == 0
 before = {"docker": [outer], "nolistener": [outer, "--listener"]}.get(way, [])
 door = ["--door", way] if way in ("notify", "ptrace") else []
-env = {**os.environ, "XDG_RUNTIME_DIR": os.path.join(top, "run"), "HOME": top, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+env = {**os.environ, "XDG_RUNTIME_DIR": os.path.join(top, "run"), "HOME": top, "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
 os.mkdir(env["XDG_RUNTIME_DIR"], 0o700)
 if root:
     os.chown(env["XDG_RUNTIME_DIR"], NOBODY, NOBODY)

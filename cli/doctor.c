@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * skep doctor: what works on this host, found by trying it (client/supervise/probe.c), and what would improve it. Text and JSON come from the same
+ * rows.
+ */
+#include "cli/cli.h"
+
+#include "client/supervise/probe.h"
+#include "skep/skep.h"
+
+#include <stdlib.h>
+#include <sys/utsname.h>
+
+struct doctor_args {
+	bool json;
+};
+
+static const struct opt doctor_opts[] = {
+	FLAG(struct doctor_args, json, 'j', "json", "print one JSON object"),
+	OPTS_END,
+};
+
+/* ---- what the host allows ---- */
+
+static const struct check {
+	const char *name;
+	void (*probe)(struct probe *p);
+	const char *remedy; /* when it does not work; NULL: nothing is lost */
+	bool inverted; /* that it works is the bad news */
+} checks[] = {
+	{"listener", probe_notify, "Linux 5.14 or newer, and no outer filter that answers bpf(2): calls then cost less than by ptrace stops", false},
+	{"ptrace", probe_ptrace, "allow ptrace(2): in a container, a profile of Linux 4.8 or newer does; results of calls are seen in its stops only", false},
+	{"outer-filter", probe_outer, "a seccomp profile that lets bpf(2) pass to inner filters; without it ptrace stops serve", false},
+	{"memory", probe_memory, "allow process_vm_readv(2) and process_vm_writev(2): without them no argument of a call can be read", false},
+	{"proc-fd", probe_files, "mount /proc without hidepid: the door of ptrace stops hands descriptors over through it", false},
+	{"pidfd_getfd", probe_getfd, NULL, false},
+	{"user-namespaces", probe_userns, NULL, false},
+	{"yama", probe_yama, "sysctl kernel.yama.ptrace_scope=0: running processes can then be watched", false},
+	{"perf", probe_perf, "sysctl kernel.perf_event_paranoid=2 or lower", false},
+	{"io_uring", probe_io_uring, "sysctl kernel.io_uring_disabled=2, where programs use it and should be seen", true},
+};
+
+/* ---- who gets which door ---- */
+
+static const char *door_name(enum door_kind kind)
+{
+	static const char *const names[] = {"none", "seccomp notification", "ptrace stops"};
+
+	return names[kind];
+}
+
+struct finding {
+	struct probe probes[ARRAY_SIZE(checks)];
+	enum door_kind door; /* DOOR_AUTO: none */
+	bool traces;
+	struct skep *k;
+};
+
+static const struct probe *probe_of(const struct finding *f, const char *name)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(checks); i++)
+		if (!strcmp(checks[i].name, name))
+			return &f->probes[i];
+	return NULL;
+}
+
+static void look(struct finding *f)
+{
+	char why[512];
+
+	for (u32 i = 0; i < ARRAY_SIZE(checks); i++)
+		checks[i].probe(&f->probes[i]);
+	if (door_choose(DOOR_AUTO, &f->door, why) || !probe_of(f, "memory")->works)
+		f->door = DOOR_AUTO;
+	f->traces = probe_of(f, "ptrace")->works && probe_of(f, "memory")->works;
+	if (skep_open(&f->k, NULL))
+		f->k = NULL;
+}
+
+static bool has_door(const struct finding *f)
+{
+	return f->door != DOOR_AUTO;
+}
+
+static bool has_trace(const struct finding *f)
+{
+	return f->door != DOOR_AUTO && f->traces;
+}
+
+static bool has_attach(const struct finding *f)
+{
+	return has_trace(f) && probe_of(f, "yama")->works;
+}
+
+/* What needs a way in. */
+static const struct kind {
+	const char *name, *about;
+	bool (*can)(const struct finding *f);
+	bool traces; /* by ptrace stops, whatever clients get */
+} kinds[] = {
+	{"clients", "programs that call bpf(2)", has_door, false},
+	{"watched commands", "tasks whose calls, execs, exits and signals are events", has_trace, true},
+	{"running processes", "the same for processes that were there before", has_attach, true},
+};
+
+/* NULL: none */
+static const char *way_of(const struct finding *f, const struct kind *k)
+{
+	return !k->can(f) ? NULL : k->traces ? door_name(DOOR_PTRACE) : door_name(f->door);
+}
+
+/* ---- which tools work ---- */
+
+static const struct tool {
+	const char *name, *hooks, *about;
+} tools[] = {
+#define TOOL(name, hooks, about) {#name, hooks, about},
+#include "cli/tools.def"
+};
+
+static bool hook_exists(struct skep *k, const char *hook, size_t n)
+{
+	char path[256], *text = NULL;
+	size_t size = 0;
+	int err;
+
+	if (n == 6 && !memcmp(hook, "uprobe", 6))
+		snprintf(path, sizeof(path), "/sys/bus/event_source/devices/uprobe/type");
+	else
+		snprintf(path, sizeof(path), "/sys/kernel/tracing/events/%.*s/id", (int)n, hook);
+	err = k ? hook_file(k, path, &text, &size) : -ENOENT;
+	if (!err)
+		hook_file_free(k, text, size);
+	return !err;
+}
+
+/* NULL: it works; otherwise what it lacks. */
+static const char *lacks(const struct finding *f, const struct tool *t, char *buf, size_t size)
+{
+	if (!has_door(f))
+		return "no way in";
+	if (*t->hooks && !has_trace(f))
+		return "tasks cannot be traced";
+	for (const char *h = t->hooks; *h;) {
+		size_t n = strcspn(h, " ");
+
+		if (!hook_exists(f->k, h, n)) {
+			snprintf(buf, size, "skep %s has no hook %.*s", skep_version(), (int)n, h);
+			return buf;
+		}
+		h += n + (h[n] == ' ');
+	}
+	return NULL;
+}
+
+/* ---- telling ---- */
+
+static bool fine(u32 i, const struct probe *p)
+{
+	return p->works != checks[i].inverted;
+}
+
+static void print_text(const struct cli *c, struct finding *f)
+{
+	struct utsname u;
+	struct table t;
+	bool some = false;
+	char buf[160];
+
+	uname(&u);
+	printf("%shost%s: %s %s\n", paint(c, PAINT_BOLD), paint(c, PAINT_NONE), u.sysname, u.release);
+	table_open(&t, "lll");
+	t.indent = 2;
+	for (u32 i = 0; i < ARRAY_SIZE(checks); i++) {
+		table_cell(&t, "%s", checks[i].name);
+		table_cell(&t, "%s", f->probes[i].works ? "yes" : "no");
+		table_cell(&t, "%s", f->probes[i].detail);
+	}
+	table_close(&t, stdout);
+	printf("\n%sways in%s\n", paint(c, PAINT_BOLD), paint(c, PAINT_NONE));
+	table_open(&t, "lll");
+	t.indent = 2;
+	for (u32 i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const char *way = way_of(f, &kinds[i]);
+
+		table_cell(&t, "%s", kinds[i].name);
+		table_cell(&t, "%s", way ? way : "none");
+		table_cell(&t, "%s", kinds[i].about);
+	}
+	table_close(&t, stdout);
+	printf("\n%stools%s\n", paint(c, PAINT_BOLD), paint(c, PAINT_NONE));
+	table_open(&t, "lll");
+	t.indent = 2;
+	for (u32 i = 0; i < ARRAY_SIZE(tools); i++) {
+		const char *why = lacks(f, &tools[i], buf, sizeof(buf));
+
+		table_cell(&t, "%s", tools[i].name);
+		table_cell(&t, "%s", why ? "no" : "yes");
+		table_cell(&t, "%s", why ? why : tools[i].about);
+	}
+	table_close(&t, stdout);
+	for (u32 i = 0; i < ARRAY_SIZE(checks); i++) {
+		if (fine(i, &f->probes[i]) || !checks[i].remedy)
+			continue;
+		if (!some)
+			printf("\n%swhat would improve it%s\n", paint(c, PAINT_BOLD), paint(c, PAINT_NONE));
+		some = true;
+		printf("  %s: %s\n", checks[i].name, checks[i].remedy);
+	}
+}
+
+static void print_json(struct finding *f)
+{
+	struct utsname u;
+	struct json j;
+	char buf[160];
+
+	uname(&u);
+	json_open(&j, stdout);
+	json_object(&j, NULL);
+	json_text(&j, "version", skep_version());
+	json_text(&j, "kernel", u.release);
+	json_object(&j, "host");
+	for (u32 i = 0; i < ARRAY_SIZE(checks); i++) {
+		const struct probe *p = &f->probes[i];
+
+		json_object(&j, checks[i].name);
+		json_bool(&j, "works", p->works);
+		json_text(&j, "detail", p->detail);
+		json_text(&j, "remedy", fine(i, p) ? NULL : checks[i].remedy);
+		json_end(&j);
+	}
+	json_end(&j);
+	json_object(&j, "ways");
+	for (u32 i = 0; i < ARRAY_SIZE(kinds); i++)
+		json_text(&j, kinds[i].name, way_of(f, &kinds[i]));
+	json_end(&j);
+	json_object(&j, "tools");
+	for (u32 i = 0; i < ARRAY_SIZE(tools); i++) {
+		const char *why = lacks(f, &tools[i], buf, sizeof(buf));
+
+		json_object(&j, tools[i].name);
+		json_bool(&j, "works", !why);
+		json_text(&j, "lacks", why);
+		json_end(&j);
+	}
+	json_end(&j);
+	json_end(&j);
+}
+
+static int run_doctor(struct cli *c)
+{
+	const struct doctor_args *args = c->args;
+	struct finding f = {0};
+
+	look(&f);
+	if (args->json)
+		print_json(&f);
+	else
+		print_text(c, &f);
+	skep_close(f.k);
+	return f.door == DOOR_AUTO ? STATUS_FAILED : STATUS_DONE;
+}
+
+static const struct example doctor_examples[] = {
+	{"skep doctor", "What works here, and what would improve it."},
+	{"skep doctor --json | jq -r '.ways.clients'", "How calls of clients are intercepted."},
+	{NULL, NULL},
+};
+
+const struct verb verb_doctor = {
+	.run = run_doctor,
+	.opts = doctor_opts,
+	.args_size = sizeof(struct doctor_args),
+	.about = "Says which ways of supervising programs work on this host, which each kind of process gets, which tools can be used, and what would improve "
+		 "it. Every line is found by trying. The exit status is 1 where there is no way in.",
+	.examples = doctor_examples,
+};
