@@ -141,6 +141,7 @@ static int dynptr_make(struct verifier *v, const struct reg *r, u32 kind, u32 cl
 
 		set_dynptr(&s->reg, kind, i == slot, id, ref);
 		memset(s->kind, S_DYNPTR, SLOT_BYTES);
+		v->opaque_slots = true;
 		v->scratched_slots |= 1ull << i;
 		stack_note_write(v->cur, r->frame, (u32)i);
 	}

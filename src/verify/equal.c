@@ -9,6 +9,12 @@
  */
 #include "verify/prune.h"
 
+void ids_forget(struct verifier *v)
+{
+	v->n_ids_map = 0;
+	v->id_gen = v->ids;
+}
+
 static bool ids_match(struct verifier *v, u32 old, u32 cur)
 {
 	if (!old != !cur)
@@ -178,20 +184,59 @@ static bool slot_covers(struct verifier *v, const struct stack_slot *old, const 
 	return bytes_cover(v, old, cur) && special_covers(v, old, cur, precise, how);
 }
 
-static bool stack_covers(struct verifier *v, const struct state *state, u32 f, const struct frame *cur, enum exactness how)
+static bool place_covers(struct verifier *v, const struct state *old, const struct state *cur, u32 f, u32 place, enum exactness how)
 {
-	const struct frame *old = state->frame[f];
-	u64 live = v->opts->switches & VERIFY_NO_STACK_LIVENESS ? UINT64_MAX : state->stack_read[f];
+	const struct frame *a = old->frame[f], *b = cur->frame[f];
+	u32 slot = place - REGS;
 
-	for (u32 i = 0; i < old->n_slots; i++) {
-		const struct stack_slot *a = stack_at(old, i), *b = i < cur->n_slots ? stack_at(cur, i) : NULL;
+	if (place < REGS)
+		return reg_covers(v, &a->regs[place], &b->regs[place], reg_precise(v, old, f, place), how);
+	return slot_covers(v, stack_at(a, slot), slot < b->n_slots ? stack_at(b, slot) : NULL, slot_precise(v, old, f, slot), how);
+}
 
-		if (how == LOOSE && !(live >> i & 1) && !is_special(a))
-			continue;
-		if (!slot_covers(v, a, b, slot_precise(v, state, f, i), how))
+/* Slots that count: those that are read later; what is opaque always does. */
+static u64 slots_compared(const struct verifier *v, const struct state *s, u32 f, enum exactness how)
+{
+	u32 n = s->frame[f]->n_slots;
+	u64 all = n == STACK_SLOTS ? UINT64_MAX : (1ull << n) - 1, slots = s->stack_read[f] & all;
+
+	if (how != LOOSE || v->opts->switches & VERIFY_NO_STACK_LIVENESS)
+		return all;
+	for (u32 i = 0; v->opaque_slots && i < n; i++)
+		slots |= (u64)is_special(stack_at(s->frame[f], i)) << i;
+	return slots;
+}
+
+static bool frame_covers(struct verifier *v, const struct state *old, const struct state *cur, u32 f, enum exactness how)
+{
+	u8 *differs = &v->aux[cur->insn].differs;
+
+	for (u32 live = v->aux[frame_insn(old, f)].live_in; live; live &= live - 1) {
+		u32 i = (u32)__builtin_ctz(live);
+
+		if (!place_covers(v, old, cur, f, i, how)) {
+			*differs = (u8)i;
 			return false;
+		}
+	}
+	for (u64 m = slots_compared(v, old, f, how); m; m &= m - 1) {
+		u32 i = REGS + (u32)__builtin_ctzll(m);
+
+		if (!place_covers(v, old, cur, f, i, how)) {
+			*differs = (u8)i;
+			return false;
+		}
 	}
 	return true;
+}
+
+/* The place of the current frame that told two states apart last mostly does so again. */
+static bool differs_again(struct verifier *v, const struct state *old, const struct state *cur, enum exactness how)
+{
+	u32 f = old->n_frames - 1, place = v->aux[cur->insn].differs;
+	bool compared = place < REGS ? v->aux[old->insn].live_in >> place & 1 : slots_compared(v, old, f, how) >> (place - REGS) & 1;
+
+	return compared && !place_covers(v, old, cur, f, place, how);
 }
 
 /* ---- states ---- */
@@ -211,54 +256,40 @@ static bool resources_match(struct verifier *v, const struct state *old, const s
 	return true;
 }
 
-bool same_callsites(const struct state *a, const struct state *b)
-{
-	if (a->n_frames != b->n_frames)
-		return false;
-	for (u32 i = a->n_frames; i-- > 0;)
-		if (a->frame[i]->callsite != b->frame[i]->callsite)
-			return false;
-	return true;
-}
-
-u32 frame_insn(const struct state *s, u32 frame)
-{
-	return frame + 1 < s->n_frames ? s->frame[frame + 1]->callsite : s->insn;
-}
-
 bool state_covers(struct verifier *v, const struct state *old, const struct state *cur, enum exactness how)
 {
-	if (old->n_frames != cur->n_frames || (old->speculative && !cur->speculative) || old->in_sleepable != cur->in_sleepable)
+	if (!same_callsites(old, cur) || (old->speculative && !cur->speculative) || old->in_sleepable != cur->in_sleepable)
 		return false;
-	v->n_ids_map = 0;
-	v->id_gen = v->ids;
-	for (u32 f = 0; f < old->n_frames; f++) {
-		const struct frame *a = old->frame[f], *b = cur->frame[f];
-
-		if (a->callsite != b->callsite || a->callback_depth > b->callback_depth)
+	for (u32 f = 0; f < old->n_frames; f++)
+		if (old->frame[f]->callback_depth > cur->frame[f]->callback_depth)
 			return false;
-		for (u32 live = v->aux[frame_insn(old, f)].live_in; live; live &= live - 1) {
-			u32 i = (u32)__builtin_ctz(live);
-
-			if (!reg_covers(v, &a->regs[i], &b->regs[i], reg_precise(v, old, f, i), how))
-				return false;
-		}
-		if (!stack_covers(v, old, f, b, how))
+	ids_forget(v);
+	if (differs_again(v, old, cur, how))
+		return false;
+	ids_forget(v);
+	for (u32 f = 0; f < old->n_frames; f++)
+		if (!frame_covers(v, old, cur, f, how))
 			return false;
-	}
 	return resources_match(v, old, cur);
 }
 
-bool state_maybe_looping(const struct state *old, const struct state *cur)
+static bool regs_identical(const struct reg *a, const struct reg *b)
 {
-	u32 f = cur->n_frames - 1;
+	return a->id == b->id && regs_same(a, b);
+}
 
-	if (old->n_frames != cur->n_frames)
+bool state_maybe_looping(struct verifier *v, const struct state *old, const struct state *cur)
+{
+	const struct frame *a = cur_frame(old), *b = cur_frame(cur);
+	u8 *differs = &v->aux[cur->insn].differs;
+
+	if (*differs < REGS && !regs_identical(&a->regs[*differs], &b->regs[*differs]))
 		return false;
 	for (u32 i = 0; i < REGS; i++)
-		if (old->frame[f]->regs[i].type != cur->frame[f]->regs[i].type || old->frame[f]->regs[i].id != cur->frame[f]->regs[i].id ||
-		    !regs_same(&old->frame[f]->regs[i], &cur->frame[f]->regs[i]))
+		if (!regs_identical(&a->regs[i], &b->regs[i])) {
+			*differs = (u8)i;
 			return false;
+		}
 	return true;
 }
 

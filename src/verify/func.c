@@ -9,10 +9,9 @@
 
 #include <stdio.h>
 
-static void frame_open(struct frame *f, u32 callsite, u32 number, u32 subprog)
+static void frame_open(struct frame *f, u32 number, u32 subprog)
 {
 	memset(f, 0, offsetof(struct frame, chunk));
-	f->callsite = callsite;
 	f->number = number;
 	f->subprog = subprog;
 	for (u32 i = 0; i < REGS; i++)
@@ -34,9 +33,10 @@ static struct frame *frame_push(struct verifier *v, struct state *s, u32 callsit
 		reject(v, REJECT_MEMORY, "out of memory");
 		return NULL;
 	}
-	frame_open(f, callsite, s->n_frames, subprog);
+	frame_open(f, s->n_frames, subprog);
 	s->fresh |= 1u << s->n_frames;
 	s->stack_written[s->n_frames] = 0;
+	s->callsite[s->n_frames] = callsite;
 	s->frame[s->n_frames++] = f;
 	return f;
 }
@@ -366,7 +366,7 @@ static int return_to_caller(struct verifier *v, u32 *next)
 	} else {
 		caller->regs[0] = callee->regs[0];
 	}
-	*next = callback ? callee->callsite : callee->callsite + 1;
+	*next = s->callsite[s->n_frames - 1] + !callback;
 	if (v->log_level & 3) {
 		log_add(v, "returning from callee:\n");
 		log_state(v, s, s->n_frames - 1, true);

@@ -78,6 +78,7 @@ static int iter_make(struct verifier *v, struct call *c, u32 regno, u32 id, u32 
 		it->iter.state = ITER_ACTIVE;
 		it->iter.depth = 0;
 		memset(s->kind, S_ITER, SLOT_BYTES);
+		v->opaque_slots = true;
 		v->scratched_slots |= 1ull << at;
 		stack_note_write(v->cur, r->frame, at);
 	}

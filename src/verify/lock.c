@@ -132,6 +132,7 @@ static int irq_save(struct verifier *v, u32 regno, u32 family)
 	s->reg.ref = (u32)err;
 	s->reg.irq.kind = family;
 	memset(s->kind, S_IRQ, SLOT_BYTES);
+	v->opaque_slots = true;
 	v->scratched_slots |= 1ull << slot;
 	stack_note_write(v->cur, r->frame, (u32)slot);
 	return 0;

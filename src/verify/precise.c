@@ -10,7 +10,7 @@
  */
 #include "verify/state.h"
 
-enum { REG_ARGS = 0x3e, DEFAULT_LEFT = -ENOTSUP };
+enum { REG_ARGS = 0x3e, STOPS_ALWAYS = 0x8000, DEFAULT_LEFT = -ENOTSUP };
 
 /* What is looked for on the way back. */
 struct wanted {
@@ -34,12 +34,12 @@ int hist_push(struct verifier *v, struct state *s, u32 flags, u64 linked)
 	}
 	if (hist_reserve(v, s, s->n_hist + 1))
 		return reject(v, REJECT_MEMORY, "out of memory");
-	s->hist[s->n_hist++] = (struct history){v->insn, v->prev_insn, flags, linked};
+	s->hist[s->n_hist++] = (struct history){.insn = v->insn, .prev = v->prev_insn, .flags = flags, .linked = linked};
 	v->cur_hist = s->n_hist;
 	return 0;
 }
 
-const struct history *hist_of(const struct state *s, u32 n_hist, u32 insn)
+struct history *hist_of(const struct state *s, u32 n_hist, u32 insn)
 {
 	return n_hist && s->hist[n_hist - 1].insn == insn ? &s->hist[n_hist - 1] : NULL;
 }
@@ -228,6 +228,45 @@ static void back_jump(const struct insn *in, const struct history *h, struct wan
 		*regs_of(w) |= 1u << in->dst;
 }
 
+/* The registers for whose sake step_back() looks at an instruction; the others, and the stack where the path's history says nothing, it leaves alone. */
+static u16 stops_for(const struct insn *in)
+{
+	u16 dst = (u16)(1u << in->dst), src = (u16)(1u << in->src);
+
+	switch (op_table[in->op].class) {
+	case OPS_ALU: return dst;
+	case OPS_JMP: return in->imm_src ? 0 : dst | src;
+	case OPS_ATOMIC: return op_table[in->op].flags & OPF_FETCH ? src : dst;
+	default: break;
+	}
+	switch ((enum op)in->op) {
+	case OP_LDX:
+	case OP_LDXS:
+	case OP_LOAD_ACQ:
+	case OP_STX:
+	case OP_ST:
+	case OP_STORE_REL:
+	case OP_LD_IMM64:
+	case OP_ADDR_SPACE_CAST: return dst;
+	case OP_CMPXCHG: return 1;
+	case OP_CALL:
+	case OP_EXIT:
+	case OP_LD_ABS:
+	case OP_LD_IND: return STOPS_ALWAYS;
+	default: return 0;
+	}
+}
+
+int precise_open(struct verifier *v)
+{
+	v->way_back = arena_array(&v->arena, v->n, sizeof(*v->way_back));
+	if (!v->way_back)
+		return reject(v, REJECT_MEMORY, "out of memory");
+	for (u32 i = 0; i < v->n; i++)
+		v->way_back[i] = stops_for(&v->insns[i]);
+	return 0;
+}
+
 /* What must be known before the instruction at `at`, when w is wanted after it; next was walked after it. */
 static int step_back(struct verifier *v, u32 at, s64 next, const struct history *h, struct wanted *w)
 {
@@ -344,44 +383,83 @@ static void path_precise(struct verifier *v, struct state *start, const struct w
 	*changed = true;
 }
 
+/* Goes back over instructions that cannot matter, down to one that may, or at which the path may have come from elsewhere. */
+static s64 skip_back(const struct verifier *v, const struct state *s, u32 n_hist, s64 at, s64 *next, const struct wanted *w)
+{
+	u32 came = n_hist ? s->hist[n_hist - 1].insn : UINT32_MAX, stops = w->regs[w->frame] | STOPS_ALWAYS;
+
+	for (; at > 0 && !(v->way_back[at] & stops) && at != came && at != s->first_insn; at--)
+		*next = at;
+	return at;
+}
+
+/* Did an earlier walk back come by here and want no less? Then all that follows from it was marked. What is wanted now is noted for later ones. */
+static bool came_by(struct history *h, const struct wanted *w)
+{
+	bool callers = false, all;
+
+	for (s32 f = 0; f < w->frame; f++)
+		callers |= w->regs[f] || w->slots[f];
+	if (!h || callers)
+		return false;
+	all = !(w->regs[w->frame] & ~(u32)h->walked_regs) && !(w->slots[w->frame] & ~h->walked_slots);
+	h->walked_regs |= (u16)w->regs[w->frame];
+	h->walked_slots |= w->slots[w->frame];
+	return all;
+}
+
+/* Back through one segment, which ends with the instruction `last`: 1 when all is done, 0 when its beginning was reached. */
+static int segment_back(struct verifier *v, struct state *start, struct state *s, u32 last, s64 *next, struct wanted *w, bool skip_first, bool *changed)
+{
+	bool logs = v->log_level & 2;
+	u32 n_hist = s->n_hist;
+
+	for (s64 at = last; at >= 0; at = hist_previous(s, (u32)at, &n_hist)) {
+		struct history *h;
+		int err = 0;
+
+		if (!skip_first && !logs)
+			at = skip_back(v, s, n_hist, at, next, w);
+		h = hist_of(s, n_hist, (u32)at);
+		if (!skip_first) {
+			log_step(v, w, (u32)at);
+			err = step_back(v, (u32)at, *next, h, w);
+		}
+		skip_first = false;
+		if (err == DEFAULT_LEFT)
+			path_precise(v, start, w, changed);
+		if (err)
+			return err == DEFAULT_LEFT ? 1 : err;
+		if (nothing_wanted(w) || (s == start && !logs && came_by(h, w)))
+			return 1;
+		*next = at;
+	}
+	return 0;
+}
+
+static int entry_reached(struct verifier *v, struct state *s, struct wanted *w, bool *changed)
+{
+	/* The entry of a global function: its arguments. */
+	if (s->n_frames != 1 || w->slots[0] || w->regs[0] & ~(u32)REG_ARGS)
+		return bug(v, "precision: registers wanted before the first instruction");
+	mark_checkpoint(s, w, changed);
+	return 0;
+}
+
 static int walk_back(struct verifier *v, struct state *start, u32 last, s64 next, struct wanted *w, bool skip_first, bool *changed)
 {
-	struct state *s = start;
-
-	for (;;) {
-		u32 n_hist = s->n_hist;
-		s64 at = last;
+	for (struct state *s = start;; last = s->last_insn) {
+		int done;
 
 		if (v->log_level & 2)
 			log_add(v, "mark_precise: frame%d: last_idx %d first_idx %d subseq_idx %d \n", w->frame, (s32)last, (s32)s->first_insn,
 				(s32)next);
-		if (last == UINT32_MAX) {
-			/* The entry of a global function: its arguments. */
-			if (s->n_frames == 1 && !w->slots[0] && !(w->regs[0] & ~(u32)REG_ARGS)) {
-				mark_checkpoint(s, w, changed);
-				return 0;
-			}
-			return bug(v, "precision: registers wanted before the first instruction");
-		}
-		while (at >= 0) {
-			int err = 0;
-
-			if (!skip_first) {
-				log_step(v, w, (u32)at);
-				err = step_back(v, (u32)at, next, hist_of(s, n_hist, (u32)at), w);
-			}
-			skip_first = false;
-			if (err == DEFAULT_LEFT) {
-				path_precise(v, start, w, changed);
-				return 0;
-			}
-			if (err)
-				return err;
-			if (nothing_wanted(w))
-				return 0;
-			next = at;
-			at = hist_previous(s, (u32)at, &n_hist);
-		}
+		if (last == UINT32_MAX)
+			return entry_reached(v, s, w, changed);
+		done = segment_back(v, start, s, last, &next, w, skip_first, changed);
+		if (done)
+			return MIN(done, 0);
+		skip_first = false;
 		next = s->first_insn;
 		s = s->parent;
 		if (!s)
@@ -392,7 +470,6 @@ static int walk_back(struct verifier *v, struct state *start, u32 last, s64 next
 		log_parent(v, s, w);
 		if (nothing_wanted(w))
 			return 0;
-		last = s->last_insn;
 	}
 	if (!nothing_wanted(w))
 		path_precise(v, start, w, changed);
@@ -447,8 +524,7 @@ int propagate_precision(struct verifier *v, const struct state *old, struct stat
 	if (!v->priv)
 		return 0;
 	for (u32 f = 0; f < old->n_frames; f++) {
-		u32 at = f + 1 < old->n_frames ? old->frame[f + 1]->callsite : old->insn;
-		u32 live = v->aux[at].live_in;
+		u32 live = v->aux[frame_insn(old, f)].live_in;
 
 		w.regs[f] = live & old->precise_regs[f];
 		w.slots[f] = old->stack_read[f] & old->precise_slots[f];
@@ -467,7 +543,7 @@ int mark_joined(struct verifier *v)
 
 	for (u32 f = 0; f < s->n_frames; f++) {
 		const struct frame *frame = s->frame[f];
-		u32 live = v->aux[f + 1 < s->n_frames ? s->frame[f + 1]->callsite : s->insn].live_in;
+		u32 live = v->aux[frame_insn(s, f)].live_in;
 
 		for (u32 i = 0; i < REG_FP; i++)
 			if (live >> i & 1 && frame->regs[i].type == R_SCALAR && !scalar_is_unknown(&frame->regs[i].v))

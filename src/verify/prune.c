@@ -175,8 +175,7 @@ static bool widens(struct verifier *v, const struct reg *old, const struct reg *
 
 void loop_widen(struct verifier *v, const struct state *old, struct state *cur)
 {
-	v->n_ids_map = 0;
-	v->id_gen = v->ids;
+	ids_forget(v);
 	for (u32 f = old->n_frames; f-- > 0;) {
 		const struct frame *a = old->frame[f];
 		struct frame *b = cur->frame[f];
@@ -228,7 +227,7 @@ static enum arrival arrive_unfinished(struct verifier *v, struct state *old, u32
 		return HIT_LOOP;
 	if (aux->calls_callback)
 		return state_covers(v, old, cur, RANGE) ? HIT_LOOP : MISS_IN_LOOP;
-	if (state_maybe_looping(old, cur) && state_covers(v, old, cur, EXACT) && !iterators_moved(old, cur) &&
+	if (state_maybe_looping(v, old, cur) && state_covers(v, old, cur, EXACT) && !iterators_moved(old, cur) &&
 	    old->may_goto_depth == cur->may_goto_depth && old->callback_unroll_depth == cur->callback_unroll_depth &&
 	    !(v->joining && join_inside(v, cur))) {
 		log_source(v, insn);

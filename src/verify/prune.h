@@ -8,9 +8,9 @@
 enum exactness { LOOSE, RANGE, EXACT, JOINED };
 
 bool state_covers(struct verifier *v, const struct state *old, const struct state *cur, enum exactness how);
-bool state_maybe_looping(const struct state *old, const struct state *cur); /* a cheap look at the registers */
+void ids_forget(struct verifier *v); /* before states are compared: which id of the old one is which of the current one */
+bool state_maybe_looping(struct verifier *v, const struct state *old, const struct state *cur); /* a cheap look at the registers; frames are the same */
 bool iterators_moved(const struct state *old, const struct state *cur); /* an active iterator went round in between */
 bool regs_interchangeable(struct verifier *v, const struct reg *a, const struct reg *b);
-u32 frame_insn(const struct state *s, u32 frame); /* where a frame goes on */
 
 #endif

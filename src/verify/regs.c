@@ -9,11 +9,6 @@ u32 new_id(struct verifier *v)
 	return ++v->ids;
 }
 
-struct reg *reg_of(struct verifier *v, u32 regno)
-{
-	return &cur_frame(v->cur)->regs[regno];
-}
-
 void reg_set_none(struct reg *r)
 {
 	memset(r, 0, sizeof(*r));

@@ -92,12 +92,6 @@ bool scalar_has(const struct scalar *s, u64 value)
 	return (value & ~s->bits.mask) == s->bits.value && ranges_have(s, value);
 }
 
-bool scalar_equal(const struct scalar *a, const struct scalar *b)
-{
-	_Static_assert(sizeof(*a) == 2 * sizeof(u64) + 4 * sizeof(u64) + 4 * sizeof(u32), "no padding to compare");
-	return !memcmp(a, b, sizeof(*a));
-}
-
 bool scalar_within(const struct scalar *outer, const struct scalar *inner)
 {
 	if (outer->umin <= inner->umin && outer->umax >= inner->umax && outer->smin <= inner->smin && outer->smax >= inner->smax &&

@@ -62,7 +62,11 @@ static inline bool scalar_is_const32(const struct scalar *s) /* the low 32 bits 
 bool scalar_is_unknown(const struct scalar *s); /* nothing is known */
 bool scalar_is_empty(const struct scalar *s); /* a contradiction: no value has all these properties */
 bool scalar_has(const struct scalar *s, u64 value); /* is it a member? */
-bool scalar_equal(const struct scalar *a, const struct scalar *b);
+static inline bool scalar_equal(const struct scalar *a, const struct scalar *b)
+{
+	_Static_assert(sizeof(*a) == 2 * sizeof(u64) + 4 * sizeof(u64) + 4 * sizeof(u32), "no padding to compare");
+	return !memcmp(a, b, sizeof(*a));
+}
 bool scalar_within(const struct scalar *outer, const struct scalar *inner); /* is all that inner allows allowed by outer? */
 
 void scalar_sync(struct scalar *s); /* intervals and bits refine each other */

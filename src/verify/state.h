@@ -156,7 +156,6 @@ struct stack_chunk {
 
 struct frame {
 	struct reg regs[REGS];
-	u32 callsite; /* insn of the call in the caller's frame */
 	u32 number; /* 0 is the entry function */
 	u32 subprog;
 	u32 async_count; /* how many callbacks this path registered to run later */
@@ -194,6 +193,8 @@ struct ref {
 struct history {
 	u32 insn, prev; /* prev: the instruction walked before it */
 	u32 flags; /* enum history_flags */
+	u16 walked_regs; /* current state: wanted before the instruction, in the current frame, by walks back that came by */
+	u64 walked_slots;
 	u64 linked; /* linked registers and slots: hist_link() */
 };
 enum history_flags {
@@ -206,11 +207,14 @@ enum history_flags {
 };
 
 struct state {
+	/* what an arrival looks at first, of each checkpoint of the instruction */
+	struct state *next; /* checkpoints at the same instruction; free list */
+	u32 branches; /* paths under way from here; 0: everything behind it was explored */
+	u32 n_frames; /* current frame is n_frames - 1 */
+	u32 callsite[FRAMES]; /* insn of the call that entered the frame */
 	struct frame *frame[FRAMES];
 	struct state *parent; /* the checkpoint that this path came through last */
-	u32 branches; /* paths under way from here; 0: everything behind it was explored */
 	u32 insn;
-	u32 n_frames; /* current frame is n_frames - 1 */
 	struct ref *refs;
 	u32 n_refs, cap_refs;
 	u32 active_locks, active_preempt_locks, active_rcu_locks, active_irq_id;
@@ -226,7 +230,6 @@ struct state {
 	u16 precise_regs[FRAMES]; /* checkpoints: scalars on whose bounds an access depended */
 	u64 precise_slots[FRAMES];
 	u32 fresh; /* current state: frames entered since the parent */
-	struct state *next; /* checkpoints at the same instruction; free list */
 	/* checkpoints */
 	u32 misses, hits;
 	u32 entry; /* at a loop's head: number of the arrival from outside that it belongs to; 0: none */
@@ -240,6 +243,19 @@ static inline struct frame *cur_frame(const struct state *s)
 {
 	return s->frame[s->n_frames - 1];
 }
+/* Where a frame goes on. */
+static inline u32 frame_insn(const struct state *s, u32 frame)
+{
+	return frame + 1 < s->n_frames ? s->callsite[frame + 1] : s->insn;
+}
+static inline bool same_callsites(const struct state *a, const struct state *b)
+{
+	bool same = a->n_frames == b->n_frames;
+
+	for (u32 i = a->n_frames; same && i-- > 1;)
+		same = a->callsite[i] == b->callsite[i];
+	return same;
+}
 
 /* ---- per instruction ---- */
 struct insn_aux {
@@ -248,6 +264,7 @@ struct insn_aux {
 	u8 access; /* loads, stores, atomics: enum ptr_kinds of the address, over all paths */
 	u8 fastcall; /* part of a fastcall pattern (spill or fill); calls: number of pairs */
 	u16 live_in; /* registers that may be read from here on */
+	u8 differs; /* register, or REGS + slot, of the current frame that told states apart last */
 	u32 loop; /* smallest loop around it, 0: none or not looked for */
 	u32 scc; /* cycle of the control flow that it belongs to, 0: none */
 	u32 ptr_type; /* loads, stores, atomics: pointer type of the access on every path; 0 not yet */
@@ -316,6 +333,7 @@ struct verifier {
 	u32 raw_regno, raw_size; /* MEM_RAW, see mem_raw_commit(); size 0: none */
 	u32 cur_hist; /* index + 1 of the entry of the instruction being walked; 0: none yet */
 	struct insn_aux *aux;
+	u16 *way_back; /* precise.c: per instruction, the registers that the way back stops for */
 	struct subprog_info *subs;
 	u32 exception_callback; /* subprog, 0: none */
 	bool seen_exception, seen_direct_write;
@@ -325,6 +343,7 @@ struct verifier {
 	struct frame *free_frames;
 	struct stack_chunk *free_chunks;
 	u32 n_free_chunks;
+	bool opaque_slots; /* some stack slot held a dynptr, an iterator or saved flags */
 	struct pending *free_pending;
 	struct id_map ids_map[ID_MAP];
 	u32 id_gen;
@@ -399,7 +418,10 @@ void reg_set_const(struct reg *r, u64 value);
 void reg_set_unknown(struct verifier *v, struct reg *r);
 void reg_set_none(struct reg *r);
 void reg_set_pointer(struct reg *r, u32 type); /* offset 0, no id, no reference */
-struct reg *reg_of(struct verifier *v, u32 regno); /* of the current frame */
+static inline struct reg *reg_of(struct verifier *v, u32 regno) /* of the current frame */
+{
+	return &cur_frame(v->cur)->regs[regno];
+}
 u32 new_id(struct verifier *v);
 void unlink_scalar(struct reg *r); /* id and delta away */
 void assign_scalar_id(struct verifier *v, struct reg *r); /* before it is copied: so that both share an id */
@@ -431,6 +453,7 @@ int ref_drop(struct state *s, u32 id, enum ref_kind kind, const void *ptr); /* o
 struct ref *ref_find(const struct state *s, u32 id);
 
 /* ---- precise.c ---- */
+int precise_open(struct verifier *v);
 int hist_push(struct verifier *v, struct state *s, u32 flags, u64 linked); /* adds to the entry of the instruction being walked */
 static inline u32 hist_stack(u32 frame, u32 slot)
 {
@@ -443,7 +466,7 @@ int mark_joined(struct verifier *v); /* all bounds of the state that arrives at 
 int mark_arrived(struct verifier *v, u32 regs, u64 slots); /* those of the current frame */
 void scalars_precise(struct state *s); /* all scalars of a checkpoint */
 
-const struct history *hist_of(const struct state *s, u32 n_hist, u32 insn); /* the entry of an instruction, walking back; NULL: none */
+struct history *hist_of(const struct state *s, u32 n_hist, u32 insn); /* the entry of an instruction, walking back; NULL: none */
 s64 hist_previous(const struct state *s, u32 insn, u32 *n_hist); /* the instruction walked before it in this segment; -1: it was the first */
 
 /* ---- trace.c ---- */
@@ -517,7 +540,6 @@ int path_done(struct verifier *v, struct state *s); /* one of the paths from its
 /* Iterators and callbacks: the latest checkpoint at insn on this path, of the same call chain; NULL: first time round. */
 struct state *loop_previous(struct verifier *v, const struct state *s, u32 insn);
 void loop_widen(struct verifier *v, const struct state *old, struct state *cur); /* scalars that differ and are not precise: unknown */
-bool same_callsites(const struct state *a, const struct state *b);
 int prune_open(struct verifier *v);
 void prune_forget(struct verifier *v); /* all checkpoints, between functions that are verified on their own */
 

@@ -235,6 +235,7 @@ int verify_program(struct prog *p, const struct verify_options *opts, struct tex
 		cfg_check,	 /* all of it can be reached; where states are kept */
 		live_registers,	 /* which registers are read later */
 		live_cycles,	 /* which states can be complete only together */
+		precise_open,	 /* which instructions the way back stops at */
 		walk_main,	 /* every path of the main function */
 		walk_globals,	 /* and of each global function that is called */
 		cfg_stack_depth, /* the stack of every chain of calls */

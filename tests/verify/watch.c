@@ -84,7 +84,7 @@ static void visit(void *ud, const struct verifier *v)
 		struct snap_frame *to = &snap->frame[i];
 
 		memcpy(to->regs, f->regs, sizeof(to->regs));
-		to->live = v->aux[i + 1 < s->n_frames ? s->frame[i + 1]->callsite : v->insn].live_in;
+		to->live = v->aux[i + 1 < s->n_frames ? s->callsite[i + 1] : v->insn].live_in;
 		to->n_slots = f->n_slots;
 		to->stack = f->n_slots ? arena_array(&w->to->arena, f->n_slots, sizeof(*to->stack)) : NULL;
 		if (f->n_slots && !to->stack) {
