@@ -141,6 +141,13 @@ const char *btf_tag_value(const struct btf *b, u32 id, s32 component, const char
 /* The next DECL_TAG on (id, component) behind tag id `after` (0: the first) whose text begins with prefix. -ENOENT */
 s32 btf_tag_next(const struct btf *b, u32 id, s32 component, const char *prefix, u32 after);
 
+/* ---- relo.c: CO-RE relocations ---- */
+
+struct bpf_core_relo;
+struct raw_insn;
+/* The nth relocation, whose insn_off lies in the program: patches the instruction there for the kernel's types (NULL: none are known). 0 or -errno. */
+int btf_relocate(const struct btf *local, const struct btf *kernel, const struct bpf_core_relo *r, u32 n, struct raw_insn *insns, u32 n_insns, struct text *log);
+
 /* ---- record.c: special fields of map values and allocated objects ---- */
 
 enum btf_field_kind { /* fields.def */

@@ -32,6 +32,7 @@ PRINTF_LIKE(3, 4) int load_refuse(struct load *l, int err, const char *fmt, ...)
 /* load_types.c: before and after functions are found; 0 or -errno, and why in the log */
 int take_types(struct load *l);
 int match_types(struct load *l);
+int relocate(struct load *l);
 
 /* attach.c: 0 or -errno, and why in the log */
 int find_attach_target(struct load *l);

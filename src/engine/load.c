@@ -201,9 +201,8 @@ static int take_identity(struct load *l)
 	err = take_name(l);
 	if (err)
 		return err;
-	if (a->core_relo_cnt || a->signature)
-		return load_refuse(l, -EINVAL, "%s not supported by skep %s", a->signature ? "signed programs are" : "relocations by the kernel are",
-			      skep_version());
+	if (a->signature)
+		return load_refuse(l, -EINVAL, "signed programs are not supported by skep %s", skep_version());
 	return 0;
 }
 
@@ -410,6 +409,7 @@ static int prog_load(struct load *l)
 		take_types,	 /* BTF: functions */
 		find_functions,	 /* every jump stays in its function, none runs off its end */
 		match_types,	 /* names and prototypes of functions, lines of source */
+		relocate,	 /* numbers that depend on the kernel's types */
 		find_attach_target, /* by BTF: the context of tracing programs, hooks, members */
 		resolve_loads,	 /* maps, values, functions that pseudo loads name */
 		resolve_calls,	 /* helpers */

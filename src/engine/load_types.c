@@ -236,6 +236,44 @@ static int take_lines(struct load *l)
 	return 0;
 }
 
+/* ---- relocations ---- */
+
+static int apply_relocations(struct load *l)
+{
+	struct attr_prog_load *a = (struct attr_prog_load *)l->attr;
+	struct bpf_core_relo relo;
+	struct records r = {PTR(a->core_relos), a->core_relo_rec_size, sizeof(relo), "core_relo", &a->core_relo_rec_size};
+	struct prog *p = l->p;
+
+	if (a->core_relo_cnt > INT32_MAX / sizeof(relo) || r.each < r.known || r.each > MOST_RECORD || r.each % sizeof(u32))
+		return -EINVAL;
+	for (u32 i = 0; i < a->core_relo_cnt; i++) {
+		int err = next_record(l, &r, &relo);
+
+		if (!err && (relo.insn_off % 8 || relo.insn_off / 8 >= p->n))
+			err = refuse(l, -EINVAL, "Invalid core_relo[%u].insn_off:%u prog->len:%u\n", i, relo.insn_off, p->n);
+		err = err ? err : btf_relocate(p->btf, kernel_btf(l->k), &relo, i, (struct raw_insn *)p->raw, p->n, &l->log.text);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Relocations change instructions as they were passed; what has become of them is decoded again. */
+int relocate(struct load *l)
+{
+	struct prog *p = l->p;
+	struct insn_error wrong;
+	int err;
+
+	if (!l->attr->core_relo_cnt || !p->btf) /* Linux looks at them where there are records of functions or lines */
+		return 0;
+	err = apply_relocations(l);
+	if (!err && insns_decode(p->raw, p->n, (struct insn *)p->insns, &wrong))
+		err = load_refuse(l, -EINVAL, "%u: %s", wrong.insn, wrong.text);
+	return err;
+}
+
 int match_types(struct load *l)
 {
 	int err = l->attr->func_info_cnt ? match_functions(l) : without_types(l);

@@ -247,6 +247,8 @@ void log_insn_text(struct verifier *v, u32 insn)
 	log_add(v, "(%02x) ", v->prog->raw[insn].code);
 	if (in->op == OP_CALL && in->pseudo == CALL_KFUNC)
 		log_add(v, "call %s#%lld", v->aux[insn].kfunc ? v->aux[insn].kfunc->name : "kernel-function", (long long)in->imm);
+	else if (in->op == OP_CALL && in->pseudo == CALL_HELPER && !helper_text(NULL, in->imm))
+		log_add(v, "call unknown#%lld", (long long)in->imm);
 	else
 		insn_text(v->log, in, insn, &names);
 	log_add(v, "\n");
