@@ -75,7 +75,7 @@ static bool program_type_at(u32 i, struct feature *f)
 	if (i >= n)
 		return false;
 	*f = (struct feature){.id = t[i].id, .name = t[i].name, .since = t[i].since,
-			      .about = t[i].runs == RUN_NONE ? "verified, not run" : NULL};
+			      .about = t[i].runs == RUN_NONE ? "verified, not run" : t[i].runs == RUN_EVENT ? "runs where it is attached" : NULL};
 	return true;
 }
 

@@ -157,8 +157,8 @@ int target_open(struct target *t, const char *path)
 	if (bpf_object__load(t->obj)) {
 		err = errno;
 		repeat_said();
-		if (said && strstr(said, "Error loading vmlinux BTF"))
-			snprintf(why, sizeof(why), "it is relocated against types of a kernel, and this build of skep has none");
+		if (said && strstr(said, "failed to resolve CO-RE relocation"))
+			snprintf(why, sizeof(why), "it is relocated against types of a kernel that skep does not have");
 		else
 			libbpf_strerror(err, why, sizeof(why));
 		return cli_error(t->c, "%s: program %s is refused: %s", path, t->name, why);

@@ -240,8 +240,10 @@ static int check_runs(const struct target *t)
 {
 	const struct progtype *type = progtype(t->type);
 
-	if (!t->obj || !type || type->runs != RUN_NONE)
+	if (!t->obj || !type || (type->runs != RUN_NONE && type->runs != RUN_EVENT))
 		return STATUS_DONE;
+	if (type->runs == RUN_EVENT)
+		return cli_error(t->c, "%s: programs of type %s run where they are attached, and skep run makes no events", t->name, type->name);
 	return cli_error(t->c, "%s: skep %s verifies programs of type %s and has nothing to run them on", t->name, skep_version(), type->name);
 }
 

@@ -6,6 +6,7 @@
  * This is the one place that may keep state of the process: libbpf has no argument to carry an engine in.
  */
 #include "client/skep-bpf.h"
+#include "hook/tasks.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,7 +14,6 @@
 #include <limits.h>
 #include <linux/bpf.h>
 #include <linux/magic.h>
-#include <linux/perf_event.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -99,7 +99,7 @@ static long give(int ret)
 	return -1;
 }
 
-/* ---- files: /sys/fs/bpf is a directory of the user's; the kernel's BTF is not ours to show ---- */
+/* ---- files: /sys/fs/bpf is a directory of the user's; the kernel's types and tracepoints are the engine's ---- */
 
 static const char bpffs[] = "/sys/fs/bpf";
 
@@ -145,20 +145,53 @@ static const char *bpffs_path(const char *path, char *buf, size_t size)
 	return strcat(buf, path + sizeof(bpffs) - 1);
 }
 
-/* Kernel types are those that the engine was given; the host's describe another kernel. */
+/* Where the host's files would tell of the host's kernel: types, tracepoints, sources of perf events. */
+static int is_engines(const char *path)
+{
+	static const char *const folders[] = {"/sys/kernel/btf", "/sys/kernel/tracing", "/sys/kernel/debug/tracing", "/sys/bus/event_source/devices"};
+
+	for (size_t i = 0; path && i < sizeof(folders) / sizeof(folders[0]); i++) {
+		size_t n = strlen(folders[i]);
+
+		if (!strncmp(path, folders[i], n) && (path[n] == '/' || path[n] == 0))
+			return 1;
+	}
+	return 0;
+}
+
+/* Does the engine have it? open: a descriptor of its contents, otherwise 0; -1 and errno if not. */
+static int engines_file(const char *path, int open)
+{
+	struct skep *k = skep_bpf_engine();
+	const char *own = k ? skep_kernel_btf(k) : NULL;
+	char *text;
+	size_t size, at = 0;
+	int err, fd;
+
+	if (own && !strcmp(path, "/sys/kernel/btf/vmlinux"))
+		return open ? __real_open64(own, O_RDONLY | O_CLOEXEC) : 0;
+	err = k ? hook_file(k, path, &text, &size) : -ENOMEM;
+	if (err && err != -EISDIR)
+		return (int)give(err);
+	fd = open ? memfd_create("skep-file", MFD_CLOEXEC) : 0;
+	while (open && fd >= 0 && at < size) {
+		ssize_t n = pwrite(fd, text + at, size - at, (off64_t)at);
+
+		if (n <= 0) {
+			close(fd);
+			fd = -1;
+			break;
+		}
+		at += (size_t)n;
+	}
+	hook_file_free(k, text, size);
+	return fd;
+}
+
 static const char *real_path(const char *path, char *buf, size_t size)
 {
-	static const char btf[] = "/sys/kernel/btf", vmlinux[] = "/sys/kernel/btf/vmlinux";
-	const char *own = engine ? skep_kernel_btf(engine) : NULL;
-
 	if (!path)
 		return path;
-	if (own && !strcmp(path, vmlinux))
-		return own;
-	if (!strncmp(path, btf, sizeof(btf) - 1)) {
-		errno = ENOENT;
-		return NULL;
-	}
 	return in_bpffs(path) ? bpffs_path(path, buf, size) : path;
 }
 
@@ -211,6 +244,8 @@ int __wrap_open(const char *path, int flags, ...)
 	int fd;
 
 	MODE_OF(flags, mode);
+	if (is_engines(path))
+		return engines_file(path, 1);
 	fd = path && !real ? -1 : __real_open(real, flags, mode);
 	return fd < 0 ? cpu_list(path) : fd;
 }
@@ -223,8 +258,20 @@ int __wrap_open64(const char *path, int flags, ...)
 	int fd;
 
 	MODE_OF(flags, mode);
+	if (is_engines(path))
+		return engines_file(path, 1);
 	fd = path && !real ? -1 : __real_open64(real, flags, mode);
 	return fd < 0 ? cpu_list(path) : fd;
+}
+
+static FILE *engines_stream(const char *path, const char *mode)
+{
+	int fd = engines_file(path, 1);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, mode);
+
+	if (fd >= 0 && !f)
+		close(fd);
+	return f;
 }
 
 FILE *__wrap_fopen(const char *path, const char *mode)
@@ -232,6 +279,8 @@ FILE *__wrap_fopen(const char *path, const char *mode)
 	char buf[PATH_MAX];
 	const char *real = real_path(path, buf, sizeof(buf));
 
+	if (is_engines(path))
+		return engines_stream(path, mode);
 	return path && !real ? NULL : __real_fopen(real, mode);
 }
 
@@ -240,6 +289,8 @@ FILE *__wrap_fopen64(const char *path, const char *mode)
 	char buf[PATH_MAX];
 	const char *real = real_path(path, buf, sizeof(buf));
 
+	if (is_engines(path))
+		return engines_stream(path, mode);
 	return path && !real ? NULL : __real_fopen64(real, mode);
 }
 
@@ -248,6 +299,8 @@ int __wrap_access(const char *path, int mode)
 	char buf[PATH_MAX];
 	const char *real = real_path(path, buf, sizeof(buf));
 
+	if (is_engines(path))
+		return engines_file(path, 0);
 	return path && !real ? -1 : __real_access(real, mode);
 }
 
@@ -256,6 +309,8 @@ int __wrap_faccessat(int dir, const char *path, int mode, int flags)
 	char buf[PATH_MAX];
 	const char *real = real_path(path, buf, sizeof(buf));
 
+	if (is_engines(path))
+		return engines_file(path, 0);
 	if (kernel_image(path))
 		return (int)give(-ENOENT);
 	return path && !real ? -1 : __real_faccessat(dir, real, mode, flags);
@@ -381,10 +436,7 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	va_end(ap);
 	if (((request >> 8) & 0xff) != '$' || !engine || !is_perf(fd))
 		return __real_ioctl(fd, request, arg);
-	/* A ring for BPF output takes samples from the start; enabling it changes nothing, a program cannot be attached to it. */
-	if (request == PERF_EVENT_IOC_ENABLE || request == PERF_EVENT_IOC_DISABLE)
-		return 0;
-	return (int)give(-EINVAL);
+	return (int)give(skep_perf_ioctl(engine, fd, request, (unsigned long)arg));
 }
 
 /* ---- waiting: a memfd is always readable, so the ring's eventfd stands for it ---- */

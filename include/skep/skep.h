@@ -299,9 +299,11 @@ SKEP_API int skep_prog_type_register(struct skep *k, const struct skep_prog_type
 SKEP_API int skep_poll_fd(struct skep *k, int fd);
 
 struct perf_event_attr;
-/** perf_event_open(2) for what an engine offers: PERF_TYPE_SOFTWARE, PERF_COUNT_SW_BPF_OUTPUT, the ring that bpf_perf_event_output()
- * writes to. A descriptor for a PERF_EVENT_ARRAY map. -ENOENT: another event. */
+/** perf_event_open(2) for what an engine offers: PERF_COUNT_SW_BPF_OUTPUT, the ring that bpf_perf_event_output() writes to; the software clocks, which run programs;
+ * PERF_TYPE_TRACEPOINT with the id of one of the engine's tracepoints. A descriptor. -ENOENT: another event. */
 SKEP_API int skep_perf_event_open(struct skep *k, const struct perf_event_attr *attr, int pid, int cpu, int group_fd, unsigned long flags);
+/** ioctl(2) on such a descriptor: PERF_EVENT_IOC_ENABLE, DISABLE, SET_BPF, QUERY_BPF, ID, PAUSE_OUTPUT. -ENOTTY: another request. */
+SKEP_API int skep_perf_ioctl(struct skep *k, int fd, unsigned long request, unsigned long arg);
 /** To be called before such a descriptor is mapped: `bytes` is the mapping's length, one page and 2^n pages. -EINVAL: bad length,
  * or not a perf descriptor. */
 SKEP_API int skep_perf_mmap(struct skep *k, int fd, size_t bytes);

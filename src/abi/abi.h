@@ -439,6 +439,7 @@ enum progtype_runs {
 	RUN_SKB,
 	RUN_XDP,
 	RUN_FLAT, /* a flat context */
+	RUN_EVENT, /* where it is attached, when something happens there */
 	RUN_OWN, /* an embedder's */
 };
 struct progtype {

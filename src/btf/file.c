@@ -227,6 +227,19 @@ static int check(struct btf *b)
 	return err;
 }
 
+int btf_open_bytes(struct btf *b, const struct mem *mem, const void *bytes, u32 size)
+{
+	int err;
+
+	*b = (struct btf){.mem = mem, .kernel = true};
+	b->data = mem_copy(mem, bytes, size);
+	b->size = b->data ? size : 0;
+	err = b->data ? check(b) : -ENOMEM;
+	if (err)
+		btf_free(b);
+	return err;
+}
+
 int btf_open_file(struct btf *b, const struct mem *mem, const char *path, const struct btf *base)
 {
 	int err;

@@ -49,6 +49,7 @@ static int runs_by_context(struct skep *k, const struct prog *p, const struct sk
 	case RUN_NONE:
 		log_line(k, "programs of type %s cannot be run by skep %s: they are verified only", p->kind->name, skep_version());
 		return -EOPNOTSUPP;
+	case RUN_EVENT: log_line(k, "programs of type %s run where they are attached, when something happens there", p->kind->name); return -EOPNOTSUPP;
 	case RUN_SKB:
 	case RUN_XDP: log_line(k, "programs of type %s run on packets: skep_run_packets()", p->kind->name); return -EINVAL;
 	case RUN_FLAT:

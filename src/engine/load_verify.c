@@ -72,6 +72,8 @@ static int frame_pointer_kept(struct load *l)
 /* What is verified need not be runnable. */
 static int note_lacking(struct load *l, const struct verify_result *result)
 {
+	if (result->reads_maps && !l->p->needs)
+		l->p->needs = "maps that are structs of the kernel";
 	if (!result->lacks_kind || l->p->needs)
 		return 0;
 	l->p->needs = arena_text(&l->p->arena, "maps of kind %s", result->lacks_kind);

@@ -77,53 +77,85 @@ u64 helper_get_current_comm(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 	return 0;
 }
 
-/* ---- copies from addresses that may be bad ---- */
+/* ---- copies from addresses that may be bad: what the program may touch, kernel objects among it, and the memory of the current task ---- */
 
-static u64 probe(struct run *r, u64 to, u64 size, u64 from)
+static bool read_kernel(struct run *r, u64 from, void *to, u64 size)
 {
-	if (size == 0)
-		return 0;
-	if (!vm_readable(r, from, size)) {
-		memset(PTR(to), 0, size);
-		return RESULT(-EFAULT);
-	}
-	memmove(PTR(to), PTR(from), size);
-	return 0;
+	if (!vm_readable(r, from, size))
+		return false;
+	memmove(to, PTR(from), size);
+	return true;
 }
 
-static u64 probe_string(struct run *r, u64 to, u64 size, u64 from)
+/* Without a task the program runs for its caller, which lends it memory. */
+static bool read_user(struct run *r, u64 from, void *to, u64 size)
 {
+	if (!r->current || !r->host->user_read)
+		return read_kernel(r, from, to, size);
+	return r->host->user_read(r->host->ud, r, from, to, size) == (s64)size;
+}
+
+static bool read_any(struct run *r, u64 from, void *to, u64 size)
+{
+	return read_kernel(r, from, to, size) || (r->current && read_user(r, from, to, size));
+}
+
+typedef bool reader(struct run *r, u64 from, void *to, u64 size);
+
+static u64 probe(struct run *r, u64 to, u64 size, u64 from, reader *read)
+{
+	if (size == 0 || read(r, from, PTR(to), size))
+		return 0;
+	memset(PTR(to), 0, size);
+	return RESULT(-EFAULT);
+}
+
+/* Piece by piece: a string may end just before an address that cannot be read. Of a task a page at a time, since asking for it costs. */
+static u64 probe_string(struct run *r, u64 to, u64 size, u64 from, reader *read)
+{
+	enum { PAGE = 4096 };
 	char *out = PTR(to);
 	u64 n = 0;
 
 	if (size == 0)
 		return 0;
 	while (n < size) {
-		if (!vm_readable(r, from + n, 1)) {
+		bool pages = read == read_user && r->current;
+		u64 piece = pages ? MIN(size - n, PAGE - (from + n) % PAGE) : 1, end;
+
+		if (!read(r, from + n, out + n, piece)) {
 			memset(out, 0, size);
 			return RESULT(-EFAULT);
 		}
-		out[n] = *(const char *)PTR(from + n);
-		if (!out[n++])
-			return n;
+		end = strnlen(out + n, piece);
+		n += end;
+		if (end < piece) {
+			memset(out + n, 0, piece - end); /* nothing behind the end is given away */
+			return n + 1;
+		}
 	}
 	out[size - 1] = 0;
 	return size;
 }
 
-#define PROBE_HELPER(name, body)                                                                                 \
+static u64 probe_string_any(struct run *r, u64 to, u64 size, u64 from)
+{
+	return probe_string(r, to, size, from, vm_readable(r, from, 1) || !r->current ? read_kernel : read_user);
+}
+
+#define PROBE_HELPER(name, call)                                                                                 \
 	u64 helper_##name(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)                                      \
 	{                                                                                                        \
 		(void)d, (void)e;                                                                                \
-		return body(r, a, b, c);                                                                         \
+		return call;                                                                                     \
 	}
-PROBE_HELPER(probe_read, probe)
-PROBE_HELPER(probe_read_user, probe)
-PROBE_HELPER(probe_read_kernel, probe)
-PROBE_HELPER(copy_from_user, probe)
-PROBE_HELPER(probe_read_str, probe_string)
-PROBE_HELPER(probe_read_user_str, probe_string)
-PROBE_HELPER(probe_read_kernel_str, probe_string)
+PROBE_HELPER(probe_read, probe(r, a, b, c, read_any))
+PROBE_HELPER(probe_read_user, probe(r, a, b, c, read_user))
+PROBE_HELPER(probe_read_kernel, probe(r, a, b, c, read_kernel))
+PROBE_HELPER(copy_from_user, probe(r, a, b, c, read_user))
+PROBE_HELPER(probe_read_str, probe_string_any(r, a, b, c))
+PROBE_HELPER(probe_read_user_str, probe_string(r, a, b, c, read_user))
+PROBE_HELPER(probe_read_kernel_str, probe_string(r, a, b, c, read_kernel))
 
 /* ---- strings ---- */
 

@@ -27,6 +27,8 @@ struct task_info {
 	char comm[16];
 	u64 start_ns; /* CLOCK_MONOTONIC */
 	u64 cgroup; /* inode number of its cgroup v2 directory; 0: unknown */
+	u64 cgroup_ancestors[16]; /* of it, root first, itself last */
+	u32 n_cgroup_ancestors;
 	u64 pid_ns_dev, pid_ns_ino, mnt_ns_ino; /* of /proc/TID/ns/pid and mnt; 0: unknown */
 	u32 ns_tid, ns_tgid; /* inside of that pid namespace; 0: as tid and tgid */
 	int exit_code; /* as wait(2) encodes it: set before task_event_exit() */
@@ -103,6 +105,12 @@ void task_event_rename(struct skep *k, struct task *t, const char comm[16]);
 /* t is the sender. result: 0 delivered, 1 ignored, 2 already pending, 3 overflow, 4 lost (Linux's TRACE_SIGNAL_*). */
 void task_event_signal_generate(struct skep *k, struct task *t, struct task *target, int sig, int err, int code, bool group, int result);
 void task_event_signal_deliver(struct skep *k, struct task *t, int sig, int err, int code, u64 handler, u64 flags);
+
+/* Clocks (PERF_COUNT_SW_CPU_CLOCK and the like) that clients opened: when the next one is due, in ns of CLOCK_MONOTONIC; 0: none. needs_changed() does not tell of
+ * them: ask after every call of a client's. */
+u64 task_clock_next(struct skep *k);
+/* Runs what is due at `now`. running: the task on each CPU (NULL: none of the tree); an event of one process runs where that is. */
+void task_clock_run(struct skep *k, u64 now, struct task *const *running, u32 n);
 
 /*
  * A client's descriptor of a link or perf event is closed without a call of the engine's: its program goes on running until that is noticed. The descriptor

@@ -285,6 +285,7 @@ int hook_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 	case RUN_XDP: return packet_test_run(k, p, a);
 	case RUN_FLAT:
 	case RUN_OWN: return flat_test_run(k, p, a);
+	case RUN_EVENT: log_line(k, "PROG_TEST_RUN: programs of type %s run where they are attached", p->kind->name); return -EOPNOTSUPP;
 	case RUN_NONE: break;
 	}
 	log_line(k, "PROG_TEST_RUN: programs of type %s cannot be run by skep %s: they are verified only", p->kind->name, skep_version());

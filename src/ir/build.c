@@ -327,6 +327,26 @@ static void atomic(struct builder *b, const struct insn *i)
 	}
 }
 
+/* A load through a pointer to a kernel object: 0 if it does not lie where those do. */
+static void probed_load(struct builder *b, const struct insn *i)
+{
+	const struct run_host *host = b->f->host;
+	u32 addr = build_add(b, (enum ir_op)OP_ADD, 64, read_reg(b, i->src), ir_const(b->f, (u64)(s64)i->off));
+	u32 off = build_add(b, (enum ir_op)OP_SUB, 64, addr, ir_const(b->f, host->kernel_base));
+	u32 found = build_block(b), missing = build_block(b), done = build_block(b), v;
+
+	b->f->block[missing].cold = true;
+	build_branch(b, OP_JLE, 64, off, ir_const(b->f, host->kernel_size - i->width), found, missing);
+	b->at = found;
+	v = build_add(b, i->op == OP_LDXS ? IR_LOADS : IR_LOAD, i->width, addr, 0);
+	ir_set_kinds(b->f, v, PTR_OTHER);
+	build_jump(b, done);
+	b->at = missing;
+	build_jump(b, done);
+	b->at = done;
+	b->cur[i->dst] = build_phi2(b, done, v, ir_const(b->f, 0));
+}
+
 static void memory(struct builder *b, const struct insn *i)
 {
 	bool store = i->op == OP_STX || i->op == OP_ST;
@@ -372,10 +392,19 @@ static bool straight(struct builder *b, const struct insn *i)
 	switch ((enum op)i->op) {
 	case OP_LDX:
 	case OP_LDXS:
+		if (b->f->prog->probes && b->f->prog->probes[b->pc])
+			probed_load(b, i);
+		else
+			memory(b, i);
+		return true;
 	case OP_STX:
 	case OP_ST: memory(b, i); return true;
 	case OP_CMPXCHG:
 	case OP_LOAD_ACQ:
+		if (b->f->prog->probes && b->f->prog->probes[b->pc])
+			b->f->unsupported = "acquiring loads of kernel objects";
+		atomic(b, i);
+		return true;
 	case OP_STORE_REL: atomic(b, i); return true;
 	case OP_LE: b->cur[i->dst] = truncate(b, read_reg(b, i->dst), i->width); return true;
 	case OP_BE:

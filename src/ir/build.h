@@ -32,6 +32,7 @@ struct builder {
 u32 build_add(struct builder *b, enum ir_op op, u32 width, u32 x, u32 y);
 u32 build_load(struct builder *b, u32 addr, s64 off, u32 size, u32 flags);
 u32 build_call(struct builder *b, const void *fn, u32 n, const u32 *args);
+u32 build_phi2(struct builder *b, u32 block, u32 x, u32 y); /* calls.c */
 u32 build_block(struct builder *b);
 u32 build_jump(struct builder *b, u32 to);
 void build_branch(struct builder *b, enum op cmp, u32 width, u32 x, u32 y, u32 yes, u32 no);

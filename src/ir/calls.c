@@ -9,7 +9,7 @@
 #define RUN_FIELD(f) (s64)offsetof(struct run, f)
 
 /* In a block with two predecessors, in the order of its edges. */
-static u32 phi2(struct builder *b, u32 block, u32 x, u32 y)
+u32 build_phi2(struct builder *b, u32 block, u32 x, u32 y)
 {
 	u32 v = ir_node(b->f, IR_PHI, 64), at, *args = ir_pool(b->f, 2, &at);
 
@@ -145,7 +145,7 @@ static u32 indexed_lookup(struct builder *b, const struct map *m, u32 key)
 	b->at = missing;
 	build_jump(b, done);
 	b->at = done;
-	return phi2(b, done, from, ir_const(f, 0));
+	return build_phi2(b, done, from, ir_const(f, 0));
 }
 
 /* Helpers that are an operation of the map, and how many arguments it has behind map and run slot. */

@@ -67,40 +67,6 @@ static int refuse_socket(const struct map *m, const void *value)
 	return -EOPNOTSUPP;
 }
 
-/* ---- CGROUP_ARRAY ---- */
-
-static int cgroup_array_create(struct map *m)
-{
-	const struct map_spec *s = &m->spec;
-
-	if (s->max_entries == 0 || s->key_size != 4 || s->value_size != 4 || s->flags & ~(u32)COMMON_FLAGS)
-		return -EINVAL;
-	return map_meta_create(m, 0);
-}
-
-static int cgroup_array_set(struct map *m, const struct hold *h, const void *key, const void *value,
-			    u64 flags)
-{
-	(void)h, (void)value;
-	if (flags != BPF_ANY)
-		return -EINVAL;
-	return beyond(m, key) ? -E2BIG : -EBADF;
-}
-
-static int cgroup_array_remove(struct map *m, const struct hold *h, const void *key)
-{
-	(void)h;
-	return beyond(m, key) ? -E2BIG : -ENOENT;
-}
-
-const struct map_ops cgroup_array_ops = {
-	.create = cgroup_array_create,
-	.remove = cgroup_array_remove,
-	.set = cgroup_array_set,
-	.next_key = map_index_next_key,
-	.traits = KIND_FD_VALUES | KIND_INNER | KIND_NO_TYPES,
-};
-
 /* ---- DEVMAP, DEVMAP_HASH: an interface, and perhaps a program to run there ---- */
 
 static int dev_create(struct map *m)

@@ -10,6 +10,8 @@
 
 #include <linux/bpf.h>
 
+enum { MOST_FRAMES = 127 };
+
 static u32 places(const struct map *m)
 {
 	u32 n = 1;
@@ -31,7 +33,7 @@ static _Atomic u64 *words_at(const struct map *m, u32 i)
 
 static int stack_trace_create(struct map *m)
 {
-	enum { MOST_FRAMES = 127, BUILD_ID_BYTES = 32 };
+	enum { BUILD_ID_BYTES = 32 };
 	enum { FLAGS = BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_STACK_BUILD_ID };
 	const struct map_spec *s = &m->spec;
 	u32 each = s->flags & BPF_F_STACK_BUILD_ID ? BUILD_ID_BYTES : 8;
@@ -94,7 +96,48 @@ static int stack_trace_next_key(struct map *m, const struct hold *h, const void 
 	return 0;
 }
 
+static u32 hash_frames(const u64 *frames, u32 n)
+{
+	u64 h = n;
+
+	for (u32 i = 0; i < n; i++) {
+		h = (h ^ frames[i]) * 0x9e3779b97f4a7c15ull;
+		h ^= h >> 29;
+	}
+	return (u32)(h >> 32);
+}
+
+static s64 stack_trace_id(struct map *m, const struct hold *h, const u64 *frames, u32 n, u64 flags)
+{
+	bool build_ids = m->spec.flags & BPF_F_STACK_BUILD_ID;
+	u32 each = build_ids ? sizeof(struct bpf_stack_build_id) : 8, hash, i, words;
+	struct bpf_stack_build_id ids[MOST_FRAMES];
+	u64 have;
+	u8 *at;
+
+	(void)h;
+	n = MIN(n, m->spec.value_size / each);
+	hash = hash_frames(frames, n);
+	i = hash & (places(m) - 1);
+	at = place(m, i) + 8;
+	words = n * each / 8;
+	for (u32 f = 0; f < n && build_ids; f++) /* as Linux does where a build id cannot be had */
+		ids[f] = (struct bpf_stack_build_id){.status = BPF_STACK_BUILD_ID_IP, .ip = frames[f]};
+	have = MIN(atomic_load_explicit(words_at(m, i), memory_order_acquire), (u64)m->spec.value_size / 8);
+	if (have == words && !memcmp(at, build_ids ? (const void *)ids : frames, (size_t)words * 8))
+		return i;
+	if (have && flags & BPF_F_FAST_STACK_CMP && !build_ids && hash_frames((const u64 *)(const void *)at, (u32)have) == hash)
+		return i;
+	if (have && !(flags & BPF_F_REUSE_STACKID))
+		return -EEXIST;
+	atomic_store(words_at(m, i), 0);
+	map_copy_words(at, build_ids ? (const void *)ids : frames, (size_t)words * 8);
+	atomic_store_explicit(words_at(m, i), words, memory_order_release);
+	return i;
+}
+
 const struct map_ops stack_trace_ops = {
+	.stack_id = stack_trace_id,
 	.create = stack_trace_create,
 	.remove = stack_trace_remove,
 	.get = stack_trace_get,

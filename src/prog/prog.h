@@ -81,6 +81,7 @@ struct prog {
 
 	const struct progtype *kind; /* whose rules it obeys: its type's, an extension's target's */
 	const char *needs; /* what it calls and this build cannot run, "helper bpf_x": runs are refused; NULL: nothing */
+	const u8 *probes; /* per slot: 1 where a load goes through a pointer to a kernel object, and gives 0 where there is none; NULL: no such loads */
 	u32 reach[PROG_REACHES]; /* bytes: how far its accesses go; a run brings as much */
 	bool needs_slot; /* uses per-CPU data, reclaimable objects or locks: a run takes a run slot */
 

@@ -112,6 +112,13 @@ struct attr_raw_tracepoint {
 	u64 cookie __attribute__((aligned(8)));
 };
 
+struct attr_task_fd_query {
+	u32 pid, fd, flags, buf_len;
+	attr_ptr buf;
+	u32 prog_id, fd_type;
+	u64 probe_offset __attribute__((aligned(8))), probe_addr;
+};
+
 struct attr_any {
 	u32 word[4];
 };

@@ -7,7 +7,7 @@
 #define PTR(x) ((void *)(uintptr_t)(x))
 
 /* The caller's struct may be older (shorter) or newer (longer, if the rest is zero). */
-static int read_info(const struct attr_info *a, void *info, u32 size)
+int info_read(const struct attr_info *a, void *info, u32 size)
 {
 	const u8 *from = PTR(a->info);
 
@@ -25,7 +25,7 @@ static int read_info(const struct attr_info *a, void *info, u32 size)
 	return 0;
 }
 
-static int write_info(struct attr_info *a, const void *info, u32 size)
+int info_write(struct attr_info *a, const void *info, u32 size)
 {
 	a->info_len = MIN(size, a->info_len);
 	if (a->info_len)
@@ -48,7 +48,7 @@ static int map_info(struct obj *o, struct attr_info *a)
 	const struct map *m = obj_map(o);
 	const struct map_obj *mo = o->body;
 	struct bpf_map_info info;
-	int err = read_info(a, &info, sizeof(info));
+	int err = info_read(a, &info, sizeof(info));
 
 	if (err)
 		return err;
@@ -62,7 +62,7 @@ static int map_info(struct obj *o, struct attr_info *a)
 		info.btf_value_type_id = m->spec.btf_value_type_id;
 	}
 	memcpy(info.name, m->spec.name, sizeof(info.name));
-	return write_info(a, &info, sizeof(info));
+	return info_write(a, &info, sizeof(info));
 }
 
 /* The bytecode with ids of maps in place of descriptors. */
@@ -97,7 +97,7 @@ static int prog_info(struct skep *k, struct obj *o, struct attr_info *a)
 	struct bpf_prog_info info, in;
 	const struct prog *p = o->body;
 	u32 *ids, n_ids = p->n_maps + p->n_bound;
-	int err = read_info(a, &in, sizeof(in));
+	int err = info_read(a, &in, sizeof(in));
 
 	if (err)
 		return err;
@@ -126,7 +126,7 @@ static int prog_info(struct skep *k, struct obj *o, struct attr_info *a)
 	give_array(info.func_info, &info.nr_func_info, p->func_info, p->n_func_info, sizeof(struct bpf_func_info));
 	give_array(info.line_info, &info.nr_line_info, p->line_info, p->n_line_info, sizeof(struct bpf_line_info));
 	mem_free(&k->mem, ids, (n_ids + 1) * sizeof(*ids));
-	return write_info(a, &info, sizeof(info));
+	return info_write(a, &info, sizeof(info));
 }
 
 static int btf_info(struct obj *o, struct attr_info *a)
@@ -134,7 +134,7 @@ static int btf_info(struct obj *o, struct attr_info *a)
 	const struct btf_obj *b = o->body;
 	struct bpf_btf_info info;
 	u32 n;
-	int err = read_info(a, &info, sizeof(info));
+	int err = info_read(a, &info, sizeof(info));
 
 	if (err)
 		return err;
@@ -155,7 +155,7 @@ static int btf_info(struct obj *o, struct attr_info *a)
 		err = copied < n ? -ENOSPC : 0;
 	}
 	info.name_len = n;
-	write_info(a, &info, sizeof(info));
+	info_write(a, &info, sizeof(info));
 	return err;
 }
 
@@ -171,6 +171,7 @@ int sys_obj_info(struct sys_call *c)
 	case OBJ_MAP: err = map_info(o, a); break;
 	case OBJ_PROG: err = prog_info(c->k, o, a); break;
 	case OBJ_BTF: err = btf_info(o, a); break;
+	case OBJ_LINK: err = link_info(o, a); break;
 	default: err = -EINVAL; break;
 	}
 	obj_put(o);

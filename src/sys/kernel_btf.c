@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The kernel's types: the file that skep_options.kernel_btf names becomes a BTF object "vmlinux" when it is first needed, and stays one. */
+/* The kernel's types: the file that skep_options.kernel_btf names, or the engine's own, become a BTF object "vmlinux" when they are first needed, and stay one. */
 #include "sys/sys.h"
 
 #include <stdio.h>
@@ -12,9 +12,10 @@ static struct obj *open_types(struct skep *k)
 
 	if (!b)
 		return NULL;
-	err = btf_open_file(&b->btf, &k->mem, k->options.kernel_btf, NULL);
+	err = k->options.kernel_btf ? btf_open_file(&b->btf, &k->mem, k->options.kernel_btf, NULL) :
+				      btf_open_bytes(&b->btf, &k->mem, kernel_btf_bytes, kernel_btf_size);
 	if (err)
-		log_line(k, "kernel types: %s: %s", k->options.kernel_btf, strerror(-err));
+		log_line(k, "kernel types: %s: %s", k->options.kernel_btf ? k->options.kernel_btf : "the engine's own", strerror(-err));
 	if (!err) {
 		snprintf(b->name, sizeof(b->name), "vmlinux");
 		o = obj_new(k, OBJ_BTF, b);
@@ -30,7 +31,7 @@ static struct obj *kernel_object(struct skep *k)
 {
 	struct obj *o = atomic_load(&k->kernel_btf);
 
-	if (o || !k->options.kernel_btf)
+	if (o)
 		return o;
 	plain_lock_take(&k->kernel_btf_lock);
 	o = atomic_load(&k->kernel_btf);

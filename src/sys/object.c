@@ -64,10 +64,9 @@ static void body_free(struct obj *o)
 		mem_free(&k->mem, btf, sizeof(*btf));
 		break;
 	case OBJ_PERF:
-		perf_ring_close(o->body);
-		mem_free(&k->mem, o->body, sizeof(struct perf_ring));
+		perf_free(k, o->body);
 		break;
-	case OBJ_LINK:
+	case OBJ_LINK: link_free(k, o->body); break;
 	case OBJ_TYPES: break;
 	}
 }

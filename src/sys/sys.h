@@ -11,6 +11,7 @@
 
 #include "btf/btf.h"
 #include "helper/helper.h"
+#include "kernel/kernel.h"
 #include "skep/skep.h"
 #include "sys/attr.h"
 
@@ -95,6 +96,7 @@ struct skep {
 	struct obj *_Atomic kernel_btf; /* OBJ_BTF; one reference */
 	bool kernel_btf_tried;
 	plain_lock kernel_btf_lock;
+	struct kernel_memory kernel; /* objects of its own types */
 	struct hooks *hooks; /* hook/hooks.h */
 	int jitdump_fd; /* engine/profile.c; -1: none */
 	VEC(struct own_type *) own_types;
@@ -189,6 +191,13 @@ const struct cmd_info *cmd_infos(u32 *n);
 
 int hooks_open(struct skep *k); /* hook/tasks.c */
 void hooks_close(struct skep *k);
+void link_free(struct skep *k, void *body); /* hook/attach.c */
+int link_info(struct obj *o, struct attr_info *a);
+void perf_free(struct skep *k, void *body); /* hook/perf.c */
+
+/* info.c: the caller's struct of OBJ_GET_INFO_BY_FD, padded or cut to size, and back */
+int info_read(const struct attr_info *a, void *info, u32 size);
+int info_write(struct attr_info *a, const void *info, u32 size);
 
 /* hook/: how a program type is run by PROG_TEST_RUN; -ENOTSUPP when it cannot. p is referenced. */
 int hook_test_run(struct skep *k, struct prog *p, struct attr_test_run *attr);

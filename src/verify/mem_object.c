@@ -333,6 +333,7 @@ int access_map_object(struct verifier *v, struct access *a)
 		return reject(v, REJECT_MAP_OBJECT, "R%u is %s invalid negative access: off=%d", a->regno, name, a->off);
 	if (access_writes(a))
 		return reject(v, REJECT_MAP_OBJECT, "only read from %s is supported", name);
+	v->result->reads_maps = true;
 	text_open(&log, v->log->mem);
 	err = btf_struct_access(v->vmlinux, (u32)id, false, a->off, a->size, &walk, &log);
 	if (err) {

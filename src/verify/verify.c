@@ -214,6 +214,27 @@ static int tell_facts(struct verifier *v)
 	return 0;
 }
 
+/* Loads through pointers to kernel objects are checked when they are executed: what they may read is said by types, not where it lies. */
+static int note_probes(struct verifier *v)
+{
+	u8 *probes = NULL;
+
+	for (u32 i = 0; i < v->prog->n; i++) {
+		u32 type = v->aux[i].ptr_type, base = reg_base(type);
+		bool load = v->insns[i].op == OP_LDX || v->insns[i].op == OP_LDXS || v->insns[i].op == OP_LOAD_ACQ;
+
+		if (!load || ((base != R_BTF || type & R_ALLOC) && (base != R_MEM || !(type & R_UNTRUSTED))))
+			continue;
+		if (!probes)
+			probes = arena_alloc(&v->prog->arena, v->prog->n);
+		if (!probes)
+			return reject(v, REJECT_MEMORY, "out of memory");
+		probes[i] = 1;
+	}
+	v->prog->probes = probes;
+	return 0;
+}
+
 static void tell_stats(struct verifier *v, u64 started)
 {
 	struct verify_stats *s = &v->result->stats;
@@ -241,6 +262,7 @@ int verify_program(struct prog *p, const struct verify_options *opts, struct tex
 		cfg_stack_depth, /* the stack of every chain of calls */
 		tail_calls_masked,
 		tell_facts,
+		note_probes,	 /* loads that may find nothing */
 	};
 	struct verifier *v = mem_alloc(p->mem, sizeof(*v));
 	u64 started = os_clock_ns(CLOCK_MONOTONIC);

@@ -97,6 +97,7 @@ struct verify_result {
 	struct rejection why;
 	struct verify_stats stats;
 	u32 reach[PROG_REACHES]; /* as struct prog has it */
+	bool reads_maps; /* as the kernel's structs, which maps here are not */
 	const char *lacks_kind; /* a kind of map that the program uses in a way which this build cannot run; NULL: none */
 };
 

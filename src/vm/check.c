@@ -129,6 +129,8 @@ static enum verdict find(struct run *r, u64 addr, u64 size)
 	for (u32 i = 0; i < r->n_spans; i++)
 		if (inside(addr, size, (const void *)(uintptr_t)r->spans[i].start, r->spans[i].size))
 			return r->spans[i].writable ? WRITABLE : READABLE;
+	if (vm_kernel_has(r, addr, size))
+		return READABLE;
 	for (u32 i = 0; i < r->n_records; i++)
 		if (inside(addr, size, r->records[i].at, r->records[i].size))
 			return WRITABLE;
@@ -210,17 +212,25 @@ static const struct ctx_field *ctx_field(struct run *r, u32 off, u32 size, bool 
 	return ctx_access(r->ctx.type, r->prog->attach_type, off, size, write, true);
 }
 
+static u64 load_at(const u8 *at, u32 size)
+{
+	return size == 1 ? *at : size == 2 ? LOAD_AS(u16, at) : size == 4 ? LOAD_AS(u32, at) : LOAD_AS(u64, at);
+}
+
 int vm_ctx_load(struct run *r, u32 off, u32 size, u64 *out)
 {
-	const struct ctx_field *f = ctx_field(r, off, size, false);
+	const struct ctx_field *f;
 	const struct packet *p = r->ctx.packet;
 
+	if (r->prog->kind->flags & PT_CTX_BTF && off <= r->ctx.size && size <= r->ctx.size - off) { /* which arguments there are is a matter of types */
+		*out = load_at(r->ctx.bytes + off, size);
+		return 0;
+	}
+	f = ctx_field(r, off, size, false);
 	if (!f)
 		return bad_ctx(r, off, size, "nothing that programs of this type may load");
 	if (f->kind == CTX_PLAIN) {
-		const u8 *at = r->ctx.bytes + off;
-
-		*out = size == 1 ? *at : size == 2 ? LOAD_AS(u16, at) : size == 4 ? LOAD_AS(u32, at) : LOAD_AS(u64, at);
+		*out = load_at(r->ctx.bytes + off, size);
 		return 0;
 	}
 	if (f->kind == CTX_POINTER && f->access & CTX_MAYBE_NULL) { /* no run has such an object */

@@ -68,6 +68,12 @@ static int load(struct run *r, u64 addr, u32 size, u64 *out)
 	return 0;
 }
 
+/* A load through a pointer to a kernel object: 0 where there is none. */
+static u64 probe(struct run *r, u64 addr, u32 size)
+{
+	return vm_kernel_has(r, addr, size) ? load_plain(addr, size) : 0;
+}
+
 static int store(struct run *r, u64 addr, u32 size, u64 v)
 {
 	if (unlikely(is_ctx(r, addr)))
@@ -422,7 +428,9 @@ static int exec(struct vm *vm, const struct prog *prog, u32 pc, const u64 args[5
 			u64 v;
 
 			NEED(i->src);
-			if (unlikely(load(r, reg[i->src] + (u64)(s64)i->off, i->width, &v)))
+			if (unlikely(prog->probes && prog->probes[pc]))
+				v = probe(r, reg[i->src] + (u64)(s64)i->off, i->width);
+			else if (unlikely(load(r, reg[i->src] + (u64)(s64)i->off, i->width, &v)))
 				goto out;
 			reg[i->dst] = i->op == OP_LDXS ? sign_extend(v, i->width) : v;
 			written |= 1u << i->dst;

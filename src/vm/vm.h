@@ -63,6 +63,13 @@ struct fault {
 struct run_task {
 	u64 pid_tgid, uid_gid;
 	char comm[16];
+	u64 cgroup; /* id; 0: unknown */
+	const u64 *ancestors; /* ids of the cgroups that it is below, root first, its own last */
+	u32 n_ancestors;
+	u64 ns_dev, ns_ino, ns_pid_tgid; /* its pid namespace, and its numbers there; 0: unknown */
+};
+struct run_regs {
+	u64 ip, sp, bp;
 };
 
 /* Sees every instruction before it is executed; runs are interpreted then. vm/state.h has what it may look at. */
@@ -77,11 +84,18 @@ struct run_host {
 	u64 (*clock)(void *ud, int clock_id); /* ns */
 	void (*trace)(void *ud, struct run *r, const char *text, size_t len); /* bpf_trace_printk */
 	const struct run_task *(*task)(void *ud, struct run *r); /* whose event this is; never NULL */
+	u64 (*task_object)(void *ud, struct run *r); /* that task as a kernel object; 0: none. May be NULL, as the following */
+	/* Memory and registers of r->current, which is not NULL. Bytes copied from the start on, or -errno. */
+	s64 (*user_read)(void *ud, struct run *r, u64 from, void *to, u64 size);
+	s64 (*user_write)(void *ud, struct run *r, u64 to, const void *from, u64 size);
+	int (*user_regs)(void *ud, struct run *r, struct run_regs *out);
+	int (*send_signal)(void *ud, struct run *r, int sig, bool thread);
 	struct prog *(*prog_at)(void *ud, u32 id); /* for tail calls; valid for the time of the run */
 	helper_fn *const *bodies; /* indexed by helper id */
 	u32 n_bodies;
 	helper_fn *(*own_body)(void *ud, struct run *r, const struct helper_proto *proto); /* an embedder's helper; may be NULL */
 	const struct window *window;
+	u64 kernel_base, kernel_size; /* the engine's kernel objects: all that loads through pointers to them may read */
 	const struct run_watch *watch; /* of all runs; NULL: none */
 	int (*output_packet)(void *ud, struct run *r, struct packet *p, u32 ifindex, u64 flags); /* clone_redirect; NULL: none */
 };
@@ -133,6 +147,8 @@ struct run {
 	const struct helper_proto *own; /* the embedder's helper that is being called */
 	struct run_task task; /* filled by host->task() on first use */
 	bool has_task;
+	void *current; /* the engine's task that the event is of; NULL: whoever runs the program */
+	u64 cookie; /* of the attachment */
 };
 
 /* 0 and *result, or -EFAULT with r->fault filled in. The caller sets prog, host, hold, ctx, spans, budget. */
@@ -154,6 +170,14 @@ int vm_check(struct run *r, u64 addr, u64 size, bool write);
 /* Same, without a fault: for helpers with EFFECT_LOOKS, at whose calls compiled code says where its frames are. */
 bool vm_readable(struct run *r, u64 addr, u64 size);
 void vm_fault(struct run *r, enum fault_code code, u64 address, u32 size, const char *fmt, ...) PRINTF_LIKE(5, 6);
+
+/* Do all of these bytes lie among the engine's kernel objects? */
+static inline bool vm_kernel_has(const struct run *r, u64 addr, u64 size)
+{
+	u64 off = addr - r->host->kernel_base;
+
+	return off <= r->host->kernel_size && size <= r->host->kernel_size - off;
+}
 
 /* map handle as programs hold it: what LD_IMM64 of a map gives */
 static inline u64 map_handle(const struct map *m)

@@ -80,7 +80,7 @@ TEST(probes_find_what_is_there_and_nothing_else)
 	CHECK_EQ(libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_XDP, NULL), 1);
 	CHECK_EQ(libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SOCKET_FILTER, NULL), 1);
 	CHECK_EQ(libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SCHED_CLS, NULL), 1);
-	CHECK_EQ(libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_LSM, NULL), 0);
+	CHECK_EQ(libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_TRACING, NULL), 1);
 	CHECK_EQ(libbpf_probe_bpf_map_type(BPF_MAP_TYPE_HASH, NULL), 1);
 	CHECK_EQ(libbpf_probe_bpf_map_type(BPF_MAP_TYPE_RINGBUF, NULL), 1);
 	CHECK_EQ(libbpf_probe_bpf_map_type(BPF_MAP_TYPE_LPM_TRIE, NULL), 1);
@@ -91,11 +91,19 @@ TEST(probes_find_what_is_there_and_nothing_else)
 
 TEST(the_hosts_btf_is_not_taken_for_the_engines)
 {
-	CHECK(btf__load_vmlinux_btf() == NULL);
-	CHECK_EQ(open("/sys/kernel/btf/vmlinux", O_RDONLY), -1);
+	struct btf *types = btf__load_vmlinux_btf();
+	int fd = open("/sys/kernel/btf/vmlinux", O_RDONLY);
+
+	CHECK(types && btf__find_by_name_kind(types, "task_struct", BTF_KIND_STRUCT) > 0);
+	CHECK(btf__find_by_name_kind(types, "sk_buff", BTF_KIND_STRUCT) < 0);
+	btf__free(types);
+	CHECK(fd >= 0);
+	close(fd);
+	CHECK_EQ(access("/sys/kernel/btf/vmlinux", R_OK), 0);
+	CHECK_EQ(access("/sys/kernel/btf/ext4", R_OK), -1);
 	CHECK_EQ(errno, ENOENT);
-	CHECK_EQ(access("/sys/kernel/btf/vmlinux", R_OK), -1);
-	CHECK_EQ(errno, ENOENT);
+	CHECK_EQ(access("/sys/kernel/debug/tracing", F_OK), 0);
+	CHECK_EQ(access("/sys/kernel/tracing/events/sched/sched_switch/id", R_OK), -1);
 }
 
 TEST(other_calls_go_to_the_system)

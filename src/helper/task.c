@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The task whose event runs the program: its identity, its place among cgroups and namespaces, its stack, signals to it. Memory of its own is basic.c's probes.
+ * Outside of any event it is the thread that runs the program.
+ */
+#include "helper/helper.h"
+
+#include <linux/bpf.h>
+
+#define PTR(x)    ((void *)(uintptr_t)(x))
+#define RESULT(x) ((u64)(s64)(x))
+
+enum { MOST_FRAMES = 127, MOST_SIGNAL = 64 };
+
+static const struct run_task *who(struct run *r)
+{
+	return r->host->task(r->host->ud, r);
+}
+
+/* ---- identity ---- */
+
+u64 helper_get_current_task(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)a, (void)b, (void)c, (void)d, (void)e;
+	return r->host->task_object ? r->host->task_object(r->host->ud, r) : 0;
+}
+
+u64 helper_get_current_task_btf(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	return helper_get_current_task(r, a, b, c, d, e);
+}
+
+u64 helper_get_current_cgroup_id(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)a, (void)b, (void)c, (void)d, (void)e;
+	return who(r)->cgroup;
+}
+
+u64 helper_get_current_ancestor_cgroup_id(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	const struct run_task *t = who(r);
+
+	(void)b, (void)c, (void)d, (void)e;
+	return (u32)a < t->n_ancestors ? t->ancestors[(u32)a] : 0;
+}
+
+u64 helper_current_task_under_cgroup(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	struct map *m = PTR(a);
+	const struct run_task *t = who(r);
+	u64 id;
+
+	(void)c, (void)d, (void)e;
+	if ((u32)b >= m->spec.max_entries)
+		return RESULT(-E2BIG);
+	id = m->ops->cgroup_at(m, (u32)b);
+	if (!id)
+		return RESULT(-EAGAIN);
+	for (u32 i = 0; i < t->n_ancestors; i++)
+		if (t->ancestors[i] == id)
+			return 1;
+	return t->cgroup == id;
+}
+
+u64 helper_get_ns_current_pid_tgid(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	const struct run_task *t = who(r);
+	struct bpf_pidns_info *to = PTR(c);
+
+	(void)e;
+	if (d != sizeof(*to) || !t->ns_ino || t->ns_dev != a || t->ns_ino != b) {
+		memset(to, 0, d);
+		return RESULT(-EINVAL);
+	}
+	to->pid = (u32)t->ns_pid_tgid;
+	to->tgid = (u32)(t->ns_pid_tgid >> 32);
+	return 0;
+}
+
+u64 helper_get_attach_cookie(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)a, (void)b, (void)c, (void)d, (void)e;
+	return r->cookie;
+}
+
+/* ---- what is done to it ---- */
+
+u64 helper_probe_write_user(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	s64 n;
+
+	(void)d, (void)e;
+	if (!r->current || !r->host->user_write)
+		return RESULT(-EPERM);
+	n = r->host->user_write(r->host->ud, r, a, PTR(b), c);
+	return n == (s64)c ? 0 : n == -EPERM ? RESULT(-EPERM) : RESULT(-EFAULT);
+}
+
+static u64 send(struct run *r, u64 sig, bool thread)
+{
+	if ((u32)sig > MOST_SIGNAL)
+		return RESULT(-EINVAL);
+	if (!r->current || !r->host->send_signal)
+		return RESULT(-EPERM);
+	return RESULT(r->host->send_signal(r->host->ud, r, (int)sig, thread));
+}
+
+u64 helper_send_signal(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)b, (void)c, (void)d, (void)e;
+	return send(r, a, false);
+}
+
+u64 helper_send_signal_thread(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)b, (void)c, (void)d, (void)e;
+	return send(r, a, true);
+}
+
+/* ---- stacks: the instruction pointer, then return addresses along the chain of frame pointers ---- */
+
+static s64 user_frames(struct run *r, u64 *out, u32 most)
+{
+	struct run_regs regs;
+	u32 n = 0;
+	u64 frame[2], fp;
+
+	if (!r->current || !r->host->user_regs || r->host->user_regs(r->host->ud, r, &regs))
+		return -EFAULT;
+	if (n < most)
+		out[n++] = regs.ip;
+	for (fp = regs.bp; fp && n < most; fp = frame[0]) {
+		if (fp & 7 || r->host->user_read(r->host->ud, r, fp, frame, sizeof(frame)) != sizeof(frame) || !frame[1])
+			break;
+		out[n++] = frame[1];
+		if (frame[0] <= fp) /* callers' frames lie above */
+			break;
+	}
+	return n;
+}
+
+u64 helper_get_stackid(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	enum { FLAGS = BPF_F_SKIP_FIELD_MASK | BPF_F_USER_STACK | BPF_F_FAST_STACK_CMP | BPF_F_REUSE_STACKID };
+	struct map *m = PTR(b);
+	u32 skip = c & BPF_F_SKIP_FIELD_MASK;
+	u64 frames[MOST_FRAMES];
+	s64 n;
+
+	(void)a, (void)d, (void)e;
+	if (c & ~(u64)FLAGS)
+		return RESULT(-EINVAL);
+	if (!(c & BPF_F_USER_STACK))
+		return RESULT(-EFAULT); /* nothing runs in a kernel here */
+	n = user_frames(r, frames, MOST_FRAMES);
+	if (n < 0 || n <= (s64)skip)
+		return RESULT(-EFAULT);
+	return RESULT(m->ops->stack_id(m, r->hold, frames + skip, (u32)n - skip, c));
+}
+
+u64 helper_get_stack(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	enum { FLAGS = BPF_F_SKIP_FIELD_MASK | BPF_F_USER_STACK | BPF_F_USER_BUILD_ID };
+	u32 skip = d & BPF_F_SKIP_FIELD_MASK, each = d & BPF_F_USER_BUILD_ID ? sizeof(struct bpf_stack_build_id) : 8, room = (u32)(c / each), have;
+	struct bpf_stack_build_id *ids = PTR(b);
+	u64 frames[MOST_FRAMES];
+	s64 n;
+
+	(void)a, (void)e;
+	memset(PTR(b), 0, c);
+	if (d & ~(u64)FLAGS || (d & BPF_F_USER_BUILD_ID && !(d & BPF_F_USER_STACK)) || c % each)
+		return RESULT(-EINVAL);
+	if (!(d & BPF_F_USER_STACK))
+		return RESULT(-EFAULT);
+	n = user_frames(r, frames, MIN(room + skip, (u32)MOST_FRAMES));
+	if (n < 0 || n < (s64)skip)
+		return RESULT(-EFAULT);
+	have = MIN((u32)n - skip, room);
+	for (u32 i = 0; i < have; i++)
+		if (each == 8)
+			STORE_AS(u64, (u8 *)PTR(b) + i * 8, frames[skip + i]);
+		else /* as Linux does where a file has no build id, or cannot be asked for it now */
+			ids[i] = (struct bpf_stack_build_id){.status = BPF_STACK_BUILD_ID_IP, .ip = frames[skip + i]};
+	return have * each;
+}

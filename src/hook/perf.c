@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Perf events, as far as an engine has something behind them: rings for BPF output, tracepoints (to put a program there), and the software clocks, which run a
+ * program whenever a period has passed. Clocks have no thread of their own: who has an event loop asks when the next one is due, and has it run.
+ */
+#include "hook/hooks.h"
+
+#include <linux/bpf.h>
+#include <linux/bpf_perf_event.h>
+#include <linux/perf_event.h>
+#include <sys/ioctl.h>
+#include <time.h>
+
+enum { NS = 1000000000, LEAST_PERIOD = 10000 /* ns: Linux does not go below either */, MOST_FREQUENCY = 100000 };
+
+/* ---- opening ---- */
+
+static int find_tracepoint(struct skep *k, const struct perf_event_attr *attr, struct perf_event *e)
+{
+	e->site = site_by_id(attr->config);
+	if (e->site < 0)
+		return attach_refused(k, -ENOENT, "perf_event_open: no tracepoint of skep %s has id %llu", skep_version(), (unsigned long long)attr->config);
+	return 0;
+}
+
+static int find_software(struct skep *k, const struct perf_event_attr *attr, struct perf_event *e)
+{
+	switch (attr->config) {
+	case PERF_COUNT_SW_BPF_OUTPUT: return perf_ring_samples(attr->sample_type) && !attr->write_backward ? 0 : -EINVAL;
+	case PERF_COUNT_SW_CPU_CLOCK:
+	case PERF_COUNT_SW_TASK_CLOCK:
+		if (attr->freq && attr->sample_freq > MOST_FREQUENCY)
+			return -EINVAL;
+		e->period = !attr->freq ? attr->sample_period : attr->sample_freq ? NS / attr->sample_freq : 0;
+		if (e->period)
+			e->period = MAX(e->period, (u64)LEAST_PERIOD);
+		return 0;
+	default:
+		return attach_refused(k, -ENOENT, "perf_event_open: software event %llu: nothing counts it in skep %s: clocks and BPF output are there",
+				      (unsigned long long)attr->config, skep_version());
+	}
+}
+
+static int find_source(struct skep *k, const struct perf_event_attr *attr, struct perf_event *e)
+{
+	e->site = -1;
+	switch (attr->type) {
+	case PERF_TYPE_TRACEPOINT: return find_tracepoint(k, attr, e);
+	case PERF_TYPE_SOFTWARE: return find_software(k, attr, e);
+	case PMU_KPROBE:
+		return attach_refused(k, -ENOENT, "perf_event_open: kprobe: functions of the kernel do not run in skep %s: there is nothing to probe", skep_version());
+	case PMU_UPROBE:
+		return attach_refused(k, -ENOENT, "perf_event_open: uprobe: skep %s does not set probes in functions of processes", skep_version());
+	default:
+		return attach_refused(k, -ENOENT, "perf_event_open: events of type %u (config %llu) are not offered by skep %s: software events and tracepoints are",
+				      attr->type, (unsigned long long)attr->config, skep_version());
+	}
+}
+
+static void add_clock(struct skep *k, struct perf_event *e)
+{
+	plain_lock_take(&k->hooks->lock);
+	e->next = k->hooks->clocks;
+	k->hooks->clocks = e;
+	plain_lock_drop(&k->hooks->lock);
+}
+
+static void enable(struct perf_event *e, bool on)
+{
+	if (on && !e->enabled)
+		e->due = os_clock_ns(CLOCK_MONOTONIC) + e->period;
+	e->enabled = on;
+}
+
+static int check_target(struct skep *k, const struct perf_event_attr *attr, int pid, int cpu, int group_fd, unsigned long flags)
+{
+	enum { CLOEXEC = 8 };
+	bool output = attr->type == PERF_TYPE_SOFTWARE && attr->config == PERF_COUNT_SW_BPF_OUTPUT;
+
+	if (flags & ~(unsigned long)CLOEXEC || group_fd != -1 || pid < -1 || cpu < -1 || (pid == -1 && cpu == -1))
+		return -EINVAL;
+	if (cpu >= 0 && (u32)cpu >= domain_cpus(k->domain))
+		return output ? -EINVAL : -ENODEV;
+	return output && pid != -1 ? -EINVAL : 0;
+}
+
+static int new_event(struct skep *k, const struct perf_event_attr *attr, int pid, int cpu, struct perf_event *e)
+{
+	struct perf_ring *ring = &e->ring;
+	int err = perf_ring_open(ring, &k->mem, &k->window);
+
+	if (err)
+		return err;
+	e->k = k;
+	e->type = attr->type;
+	e->config = attr->config;
+	e->pid = pid;
+	e->cpu = cpu;
+	ring->output = attr->type == PERF_TYPE_SOFTWARE && attr->config == PERF_COUNT_SW_BPF_OUTPUT;
+	ring->cpu = cpu;
+	ring->sample_type = attr->sample_type;
+	ring->by_bytes = attr->watermark;
+	ring->wakeup = attr->watermark ? attr->wakeup_watermark : attr->wakeup_events;
+	enable(e, !attr->disabled);
+	return 0;
+}
+
+int skep_perf_event_open(struct skep *k, const struct perf_event_attr *attr, int pid, int cpu, int group_fd, unsigned long flags)
+{
+	struct perf_event *e;
+	struct obj *o;
+	int fd, err;
+
+	if (!attr)
+		return -EFAULT;
+	err = check_target(k, attr, pid, cpu, group_fd, flags);
+	if (err)
+		return err;
+	e = mem_alloc(&k->mem, sizeof(*e));
+	if (!e)
+		return -ENOMEM;
+	err = find_source(k, attr, e);
+	err = err ? err : new_event(k, attr, pid, cpu, e);
+	if (err) {
+		mem_free(&k->mem, e, sizeof(*e));
+		return err;
+	}
+	if (e->period)
+		add_clock(k, e);
+	o = obj_new(k, OBJ_PERF, e);
+	if (!o) {
+		perf_free(k, e);
+		return -ENOMEM;
+	}
+	e->ring.id = o->id;
+	fd = obj_fd(o, 0);
+	obj_put(o);
+	return fd;
+}
+
+void perf_free(struct skep *k, void *body)
+{
+	struct perf_event *e = body;
+
+	plain_lock_take(&k->hooks->lock);
+	for (struct perf_event **at = &k->hooks->clocks; *at; at = &(*at)->next)
+		if (*at == e) {
+			*at = e->next;
+			break;
+		}
+	plain_lock_drop(&k->hooks->lock);
+	attach_end(k, e->at);
+	perf_ring_close(&e->ring);
+	mem_free(&k->mem, e, sizeof(*e));
+}
+
+int skep_perf_mmap(struct skep *k, int fd, size_t bytes)
+{
+	enum { PAGE = 4096 };
+	struct obj *o;
+	int err = obj_by_fd(k, fd, OBJ_PERF, 0, &o);
+
+	if (err)
+		return err;
+	err = bytes < 2 * PAGE || bytes % PAGE || bytes / PAGE > UINT32_MAX ? -EINVAL : perf_ring_size(o->body, (u32)(bytes / PAGE) - 1);
+	obj_put(o);
+	return err;
+}
+
+/* ---- programs ---- */
+
+void *attach_perf(struct skep *k, struct obj *event, struct obj *prog, u64 cookie, int *err)
+{
+	struct perf_event *e = event->body;
+	const struct prog *p = prog->body;
+	struct attachment *a = NULL;
+
+	if (e->site < 0 && !e->period) {
+		*err = -EINVAL;
+		return NULL;
+	}
+	if (e->at)
+		*err = -EEXIST;
+	else if (p->type != (e->site < 0 ? BPF_PROG_TYPE_PERF_EVENT : BPF_PROG_TYPE_TRACEPOINT))
+		*err = -EINVAL;
+	else if (e->site >= 0 && p->reach[REACH_CTX] > site_record_end((u32)e->site))
+		*err = -EACCES;
+	else
+		*err = attach_allowed(k, p);
+	if (*err)
+		return NULL;
+	if (e->site >= 0) {
+		*err = attach_at(k, (u32)e->site, prog, false, cookie, &a);
+		return *err ? NULL : a;
+	}
+	a = mem_alloc(&k->mem, sizeof(*a));
+	if (!a) {
+		*err = -ENOMEM;
+		return NULL;
+	}
+	*a = (struct attachment){.prog = prog, .cookie = cookie, .site = -1};
+	obj_get(prog);
+	return a;
+}
+
+static int set_program(struct skep *k, struct obj *event, int prog_fd)
+{
+	struct perf_event *e = event->body;
+	struct attachment *a;
+	struct obj *prog;
+	int err = obj_by_fd(k, prog_fd, OBJ_PROG, 0, &prog);
+
+	if (err)
+		return err;
+	a = attach_perf(k, event, prog, 0, &err);
+	if (a) {
+		plain_lock_take(&k->hooks->lock);
+		e->at = a;
+		plain_lock_drop(&k->hooks->lock);
+	}
+	obj_put(prog);
+	return err;
+}
+
+/* PERF_EVENT_IOC_QUERY_BPF: which programs are at the event's tracepoint. */
+static int query_programs(struct skep *k, const struct perf_event *e, struct perf_event_query_bpf *q)
+{
+	u32 room, n = 0;
+
+	if (e->site < 0)
+		return -EINVAL;
+	if (!q)
+		return -EFAULT;
+	room = q->ids_len;
+	plain_lock_take(&k->hooks->lock);
+	for (const struct attachment *a = k->hooks->at[e->site]; a; a = a->next)
+		if (!a->raw) {
+			if (n < room)
+				q->ids[n] = a->prog->id;
+			n++;
+		}
+	plain_lock_drop(&k->hooks->lock);
+	q->prog_cnt = n;
+	return n > room && room ? -ENOSPC : 0;
+}
+
+int skep_perf_ioctl(struct skep *k, int fd, unsigned long request, unsigned long arg)
+{
+	struct perf_event *e;
+	struct obj *o;
+	int err = obj_by_fd(k, fd, OBJ_PERF, 0, &o);
+
+	if (err)
+		return err;
+	e = o->body;
+	switch (request) {
+	case PERF_EVENT_IOC_ENABLE: enable(e, true); break;
+	case PERF_EVENT_IOC_DISABLE: enable(e, false); break;
+	case PERF_EVENT_IOC_RESET: break; /* nothing is counted */
+	case PERF_EVENT_IOC_PAUSE_OUTPUT: atomic_store(&e->ring.paused, arg != 0); break;
+	case PERF_EVENT_IOC_SET_BPF: err = set_program(k, o, (int)arg); break;
+	case PERF_EVENT_IOC_QUERY_BPF: err = query_programs(k, e, (void *)arg); break;
+	case PERF_EVENT_IOC_ID:
+		if (arg)
+			STORE_AS(u64, (void *)arg, o->id);
+		err = arg ? 0 : -EFAULT;
+		break;
+	default: err = attach_refused(k, -ENOTTY, "ioctl 0x%lx of a perf event: not supported by skep %s", request, skep_version());
+	}
+	obj_put(o);
+	return err;
+}
+
+/* ---- clocks ---- */
+
+u64 task_clock_next(struct skep *k)
+{
+	u64 next = 0;
+
+	plain_lock_take(&k->hooks->lock);
+	for (const struct perf_event *e = k->hooks->clocks; e; e = e->next)
+		if (e->enabled && e->at && (!next || e->due < next))
+			next = e->due;
+	plain_lock_drop(&k->hooks->lock);
+	return next;
+}
+
+struct due {
+	struct prog *prog;
+	u64 cookie, period;
+	s32 cpu, pid;
+};
+
+/* Those that are due, once each: what was missed is missed. */
+static u32 take_due(struct skep *k, u64 now, struct due *out, u32 room)
+{
+	u32 n = 0;
+
+	plain_lock_take(&k->hooks->lock);
+	for (struct perf_event *e = k->hooks->clocks; e && n < room; e = e->next) {
+		if (!e->enabled || !e->at || e->due > now)
+			continue;
+		out[n++] = (struct due){e->at->prog->body, e->at->cookie, e->period, e->cpu, e->pid};
+		e->due += e->period * ((now - e->due) / e->period + 1);
+	}
+	plain_lock_drop(&k->hooks->lock);
+	return n;
+}
+
+static void run_clock(struct skep *k, const struct due *d, struct task *t, struct hold *h)
+{
+	const struct task_door *door = atomic_load(&k->hooks->door);
+	struct bpf_perf_event_data ctx = {.sample_period = d->period};
+	struct task_regs regs;
+
+	_Static_assert(sizeof(ctx.regs) == sizeof(regs), "registers as Linux has them");
+	if (d->pid > 0 && (!t || (t->info.tgid != (u32)d->pid && t->info.tid != (u32)d->pid)))
+		return;
+	if (t && door && door->regs && !door->regs(door->ud, t->info.tid, &regs))
+		memcpy(&ctx.regs, &regs, sizeof(regs));
+	event_run(k, d->prog, d->cookie, h, t, &ctx, sizeof(ctx));
+}
+
+void task_clock_run(struct skep *k, u64 now, struct task *const *running, u32 n)
+{
+	struct due due[SITE_PROGS];
+	struct hold h;
+	u32 n_due;
+
+	if (hold_take(k->domain, &h)) {
+		atomic_fetch_add(&k->hooks->lost, 1);
+		return;
+	}
+	n_due = take_due(k, now, due, ARRAY_SIZE(due));
+	for (u32 i = 0; i < n_due; i++) {
+		u32 cpu = (u32)due[i].cpu;
+
+		if (due[i].cpu >= 0 && due[i].pid <= 0)
+			run_clock(k, &due[i], cpu < n ? running[cpu] : NULL, &h);
+		else
+			for (u32 t = 0; t < n; t++)
+				run_clock(k, &due[i], running[t], &h);
+	}
+	hold_drop(&h);
+}
