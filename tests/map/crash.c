@@ -4,6 +4,8 @@
  * hangs, no completed update is lost, no value is torn, no node is lost.
  *
  * The victim reports each completed update in shared memory before it begins the next one.
+ *
+ *     t-map-crash [KILLS [PIN_KILLS]]    how often, of a process with a map of its engine's and of one with a pinned map
  */
 #include "fixture.h"
 
@@ -18,9 +20,9 @@
 
 enum { KEYS = 32, WORDS = 8 };
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-enum { KILLS = 300 };
+enum { KILLS = 300, PIN_KILLS = 60 };
 #else
-enum { KILLS = 10000 };
+enum { KILLS = 10000, PIN_KILLS = 2000 }; /* each of the latter makes an engine */
 #endif
 
 struct report {
@@ -30,6 +32,7 @@ struct report {
 };
 
 static struct fixture f;
+static u32 kills = KILLS, pin_kills = PIN_KILLS;
 
 static void fill(u64 *v, u64 x)
 {
@@ -144,7 +147,7 @@ TEST(a_killed_process_takes_nothing_with_it)
 	struct map m;
 
 	REQUIRE(fixture_create(&f, &m, BPF_MAP_TYPE_HASH, 4, WORDS * 8, 2 * KEYS, 0) == 0);
-	for (u32 round = 0; round < KILLS && bad + stuck + died < 3; round++) {
+	for (u32 round = 0; round < kills && bad + stuck + died < 3; round++) {
 		pid_t pid;
 		int status;
 
@@ -235,13 +238,13 @@ static int make_pin(struct map *m)
 
 TEST(a_pinned_map_outlives_who_opened_it)
 {
-	enum { ROUNDS = KILLS / 5, ENGINE_LASTS = 50 }; /* each makes an engine */
+	enum { ENGINE_LASTS = 50 };
 	struct report *r = mmap(NULL, sizeof(*r), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	u64 bad = 0, stuck = 0, died = 0, seed = 1, random = (u64)getpid();
 	struct map m;
 
 	REQUIRE(make_pin(&m) == 0);
-	for (u32 round = 0; round < ROUNDS && bad + stuck + died < 3; round++) {
+	for (u32 round = 0; round < pin_kills && bad + stuck + died < 3; round++) {
 		pid_t pid;
 		int status;
 
@@ -286,8 +289,12 @@ TEST(a_pinned_map_outlives_who_opened_it)
 	munmap(r, sizeof(*r));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	if (argc > 1)
+		kills = (u32)strtoul(argv[1], NULL, 0);
+	if (argc > 2)
+		pin_kills = (u32)strtoul(argv[2], NULL, 0);
 	fixture_open(&f);
 	RUN(a_killed_process_takes_nothing_with_it);
 	fixture_close(&f);
