@@ -158,6 +158,8 @@ int region_create(struct window *w, struct region *r, enum region_kind kind, con
 int region_adopt(struct window *w, struct region *r, int fd, size_t offset, size_t size, void *owner);
 /* Same address, but the bytes now come from offset in fd, which holds a copy of them already. r->fd stays. */
 int region_rehome(struct region *r, int fd, size_t offset);
+/* Same address and bytes, but this process's alone from now on: what others do to the file is not seen any more. */
+int region_settle(struct region *r);
 void region_destroy(struct region *r);
 
 /* ---- slot.c: run slots, the one concurrency primitive ----

@@ -212,6 +212,22 @@ int region_rehome(struct region *r, int fd, size_t offset)
 	return 0;
 }
 
+int region_settle(struct region *r)
+{
+	u8 *own = mmap(NULL, r->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (own == MAP_FAILED)
+		return -ENOMEM;
+	memcpy(own, r->base, r->size);
+	if (mremap(own, r->size, r->size, MREMAP_MAYMOVE | MREMAP_FIXED, r->base) == MAP_FAILED) {
+		int err = -errno;
+
+		munmap(own, r->size);
+		return err;
+	}
+	return 0;
+}
+
 void region_destroy(struct region *r)
 {
 	if (!r->base)

@@ -466,6 +466,11 @@ int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size)
 		err = write_bytes(fd, map_head(m), sizeof(struct map_header), 0);
 		goto out;
 	}
+	if (m->settled) {
+		err = write_bytes(fd, m->meta.base, m->meta.size, m->client.size);
+		err = err || !m->client.base ? err : write_bytes(fd, m->client.base, m->client.size, 0);
+		goto out;
+	}
 	domain_stop(m->domain);
 	err = move_region(&m->meta, fd, m->client.size);
 	if (!err && m->client.base) {
@@ -484,6 +489,35 @@ out:
 		close(keep);
 	else
 		m->pin_fd = keep;
+	return err;
+}
+
+/*
+ * Programs are verified against the values of frozen global data. Whoever mapped it before, or can write a pin file, could
+ * change them all the same: what programs read is a copy then.
+ */
+static int settle(struct map *m)
+{
+	int err;
+
+	if (m->settled || !(m->ops->traits & KIND_STEADY) || !(m->spec.flags & BPF_F_RDONLY_PROG) || m->spec.max_entries != 1 || !m->values)
+		return 0;
+	err = region_settle(m->client.base ? &m->client : &m->meta);
+	m->settled = !err;
+	return err;
+}
+
+int map_freeze(struct map *m)
+{
+	int err;
+
+	if (atomic_exchange(&m->frozen, true))
+		return -EPERM;
+	err = atomic_load(&m->writers) ? -EBUSY : settle(m);
+	if (err)
+		atomic_store(&m->frozen, false);
+	else
+		map_head(m)->frozen = 1;
 	return err;
 }
 
@@ -602,6 +636,8 @@ int map_adopt(struct map *m, int fd, void **btf, u32 *btf_size)
 	err = m->ops->traits & KIND_FD_VALUES ? adopt_empty(m, alone) : adopt_regions(m, fd, &foot, alone);
 	if (!err && alone)
 		err = write_domain(m, keep, &foot);
+	if (!err && m->frozen)
+		err = settle(m);
 	if (!err && foot.btf_size) {
 		*btf = mem_alloc(m->mem, foot.btf_size);
 		*btf_size = foot.btf_size;

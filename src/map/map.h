@@ -149,7 +149,9 @@ struct map {
 	bool adopting; /* while create() runs on regions that came from a file */
 	bool alone; /* while adopting: no other engine has the file open, so state of former owners can be cleared */
 	struct map_owner owner;
-	bool frozen; /* BPF_MAP_FREEZE: bpf(2) may not write */
+	_Atomic bool frozen; /* BPF_MAP_FREEZE: bpf(2) may not write */
+	bool settled; /* its values are in memory that nobody else can write, see map_freeze() */
+	_Atomic u32 writers; /* calls under way that may write */
 	/* What compiled code calls instead of ops->lookup: made for the key's size; NULL: nothing is */
 	void *(*lookup_sized)(struct map *m, const struct hold *h, const void *key);
 	u8 *values; /* array kinds: element 0 (of CPU 0); compiled code reads it */
@@ -209,6 +211,8 @@ int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size);
 /* Opens a pin file; *btf is the caller's to free. -EINVAL: not a pin file of a map, or damaged. -EBUSY: in use by
  * engines of another domain. */
 int map_adopt(struct map *m, int fd, void **btf, u32 *btf_size);
+/* BPF_MAP_FREEZE. -EPERM: it is already; -EBUSY: somebody writes at this moment. */
+int map_freeze(struct map *m);
 int map_client_fd(const struct map *m); /* what clients map m->client from, at offset 0; -1: nothing */
 void map_close(struct map *m); /* regions and private state; not the struct itself */
 

@@ -196,6 +196,7 @@ int sys_map_create(struct sys_call *c)
 /* ---- elements ---- */
 
 struct element {
+	bool writes;
 	struct obj *o;
 	struct map *map;
 	struct hold hold;
@@ -212,13 +213,20 @@ static int element_open(struct sys_call *c, u32 fd, int need, struct element *e)
 	e->map = obj_map(e->o);
 	e->mem = &c->k->mem;
 	err = hold_take(c->k->domain, &e->hold);
-	if (err)
+	if (err) {
 		obj_put(e->o);
-	return err;
+		return err;
+	}
+	e->writes = need & NEED_WRITE;
+	if (e->writes) /* before anybody asks whether it is frozen */
+		atomic_fetch_add(&e->map->writers, 1);
+	return 0;
 }
 
 static int element_close(struct element *e, int err)
 {
+	if (e->writes)
+		atomic_fetch_sub(&e->map->writers, 1);
 	hold_drop(&e->hold);
 	obj_put(e->o);
 	return err;
@@ -314,14 +322,10 @@ int sys_map_freeze(struct sys_call *c)
 	m = obj_map(o);
 	if (m->record.timer)
 		err = -ENOTSUPP;
-	else if (m->frozen)
-		err = -EPERM;
-	else if (m->client.base && m->client.fd >= 0 && fcntl(m->client.fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE))
-		err = -EBUSY;
-	if (!err) {
-		m->frozen = true;
-		map_head(m)->frozen = 1;
-	}
+	else
+		err = map_freeze(m);
+	if (!err && m->client.base && m->client.fd >= 0)
+		fcntl(m->client.fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE);
 	obj_put(o);
 	return err;
 }

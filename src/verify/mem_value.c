@@ -171,7 +171,7 @@ static int access_kptr(struct verifier *v, const struct access *a, const struct 
 /* Global data that neither side can change any more is known. */
 static bool constant_data(const struct map *m)
 {
-	return m->frozen && m->spec.flags & BPF_F_RDONLY_PROG && m->ops->traits & KIND_STEADY && m->spec.max_entries == 1 && m->values;
+	return m->frozen && m->settled;
 }
 
 static void load_constant(struct verifier *v, const struct access *a, u32 off)

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What clients and other processes can write is not believed: values that programs were verified against do
+ * not change under them. */
+#include "sys_test.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+enum { PAGE = 4096 };
+
+static struct skep *k;
+
+static int global_data(uint64_t value)
+{
+	int fd = skep_map_create(k, BPF_MAP_TYPE_ARRAY, 4, 16, 1, BPF_F_MMAPABLE | BPF_F_RDONLY_PROG);
+	uint64_t both[2] = {value, 0};
+	uint32_t key = 0;
+
+	return fd < 0 || skep_map_update(k, fd, &key, both, BPF_ANY) ? -1 : fd;
+}
+
+static int freeze(int fd)
+{
+	union bpf_attr a;
+
+	memset(&a, 0, sizeof(a));
+	a.map_fd = (uint32_t)fd;
+	return skep_bpf(k, BPF_MAP_FREEZE, &a, sizeof(a));
+}
+
+static int64_t run(int prog)
+{
+	struct skep_run r = {.size = sizeof(r)};
+	int err = skep_run(k, prog, &r);
+
+	return err ? err : (int64_t)r.result;
+}
+
+/* Reads its frame at an offset that only the value of the frozen map makes a valid one. */
+static int load_reader(int data)
+{
+	struct bpf_insn code[] = {
+	    {.code = 0x7a, .dst_reg = 10, .off = -8, .imm = 5},
+	    {.code = 0x7a, .dst_reg = 10, .off = -16, .imm = 7},
+	    {.code = 0x18, .dst_reg = 1, .src_reg = BPF_PSEUDO_MAP_VALUE, .imm = data},
+	    {0},
+	    {.code = 0x79, .dst_reg = 1, .src_reg = 1},
+	    {.code = 0x87, .dst_reg = 1},
+	    {.code = 0xbf, .dst_reg = 2, .src_reg = 10},
+	    {.code = 0x0f, .dst_reg = 2, .src_reg = 1}, /* r2 -= the value */
+	    {.code = 0x79, .dst_reg = 0, .src_reg = 2},
+	    {.code = 0x95},
+	};
+	struct skep_prog p = {.size = sizeof(p),
+			      .type = BPF_PROG_TYPE_SYSCALL,
+			      .insns = code,
+			      .n_insns = ARRAY_SIZE(code),
+			      .license = "GPL",
+			      .flags = BPF_F_SLEEPABLE};
+
+	return skep_prog_load(k, &p, NULL, 0);
+}
+
+TEST(frozen_data_is_what_it_was_whoever_has_it_mapped)
+{
+	int data = global_data(8), prog;
+	uint64_t *view = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, data, 0), got[2];
+	uint32_t key = 0;
+
+	REQUIRE(data >= 0 && view != MAP_FAILED);
+	view[0] = 16;
+	REQUIRE(!freeze(data));
+	prog = load_reader(data);
+	REQUIRE(prog >= 0);
+	CHECK_EQ(run(prog), 7);
+	view[0] = (uint64_t)1 << 40;
+	CHECK_EQ(run(prog), 7);
+	CHECK(!skep_map_lookup(k, data, &key, got) && got[0] == 16);
+	munmap(view, PAGE);
+	close(prog);
+	close(data);
+}
+
+TEST(frozen_data_is_what_it_was_whoever_can_write_its_file)
+{
+	char path[] = "/tmp/skep-hostile-XXXXXX/data";
+	uint64_t far = (uint64_t)1 << 40;
+	int data, prog, file;
+	union bpf_attr a;
+
+	path[24] = 0;
+	REQUIRE(mkdtemp(path));
+	path[24] = '/';
+	data = global_data(8);
+	REQUIRE(data >= 0 && !freeze(data));
+	prog = load_reader(data);
+	memset(&a, 0, sizeof(a));
+	a.bpf_fd = (uint32_t)data;
+	a.pathname = ADDRESS(path);
+	REQUIRE(prog >= 0 && !skep_bpf(k, BPF_OBJ_PIN, &a, sizeof(a)));
+	file = open(path, O_RDWR | O_CLOEXEC);
+	CHECK_EQ(pwrite(file, &far, sizeof(far), 0), sizeof(far));
+	CHECK_EQ(run(prog), 5);
+	close(prog);
+	close(data);
+
+	/* Opened again: what the file says at that moment. */
+	far = 16;
+	CHECK_EQ(pwrite(file, &far, sizeof(far), 0), sizeof(far));
+	memset(&a, 0, sizeof(a));
+	a.pathname = ADDRESS(path);
+	data = skep_bpf(k, BPF_OBJ_GET, &a, sizeof(a));
+	prog = load_reader(data);
+	REQUIRE(data >= 0 && prog >= 0);
+	CHECK_EQ(run(prog), 7);
+	far = (uint64_t)1 << 40;
+	CHECK_EQ(pwrite(file, &far, sizeof(far), 0), sizeof(far));
+	CHECK_EQ(run(prog), 7);
+	close(prog);
+	close(data);
+	close(file);
+	unlink(path);
+	path[24] = 0;
+	rmdir(path);
+}
+
+int main(void)
+{
+	if (skep_open(&k, NULL))
+		return 1;
+	RUN(frozen_data_is_what_it_was_whoever_has_it_mapped);
+	RUN(frozen_data_is_what_it_was_whoever_can_write_its_file);
+	skep_close(k);
+	return test_end();
+}
