@@ -92,11 +92,35 @@ static void give_insns(const struct prog *p, u64 to, u32 *bytes)
 	*bytes = p->n * (u32)sizeof(*out);
 }
 
+/* Of maps that the program uses, then of those that were bound to it, which others may do at this moment. */
+static u32 *map_ids(struct skep *k, const struct prog *p, u32 *n, u32 *room)
+{
+	u32 *ids = NULL, have;
+
+	do {
+		plain_lock_take(&k->lock);
+		have = p->n_maps + p->n_bound;
+		plain_lock_drop(&k->lock);
+		if (ids)
+			mem_free(&k->mem, ids, *room * sizeof(*ids));
+		*room = have + 1;
+		ids = mem_array(&k->mem, *room, sizeof(*ids));
+		if (!ids)
+			return NULL;
+		plain_lock_take(&k->lock);
+		*n = p->n_maps + p->n_bound;
+		for (u32 i = 0; i < MIN(*n, *room); i++)
+			ids[i] = i < p->n_maps ? p->map_owners[i]->id : p->bound[i - p->n_maps]->id;
+		plain_lock_drop(&k->lock);
+	} while (*n > *room);
+	return ids;
+}
+
 static int prog_info(struct skep *k, struct obj *o, struct attr_info *a)
 {
 	struct bpf_prog_info info, in;
 	const struct prog *p = o->body;
-	u32 *ids, n_ids = p->n_maps + p->n_bound;
+	u32 *ids, n_ids, room;
 	int err = info_read(a, &in, sizeof(in));
 
 	if (err)
@@ -104,11 +128,9 @@ static int prog_info(struct skep *k, struct obj *o, struct attr_info *a)
 	if ((in.func_info_rec_size && in.func_info_rec_size != sizeof(struct bpf_func_info) && in.nr_func_info) ||
 	    (in.line_info_rec_size && in.line_info_rec_size != sizeof(struct bpf_line_info) && in.nr_line_info))
 		return -EINVAL;
-	ids = mem_array(&k->mem, n_ids + 1, sizeof(*ids));
+	ids = map_ids(k, p, &n_ids, &room);
 	if (!ids)
 		return -ENOMEM;
-	for (u32 i = 0; i < n_ids; i++)
-		ids[i] = i < p->n_maps ? p->map_owners[i]->id : p->bound[i - p->n_maps]->id;
 	info = (struct bpf_prog_info){
 		.type = p->type, .id = o->id, .load_time = p->loaded_ns, .created_by_uid = p->loaded_by, .gpl_compatible = p->gpl_compatible, .btf_id = p->btf_id,
 		.run_time_ns = atomic_load(&p->run_ns), .run_cnt = atomic_load(&p->run_count), .verified_insns = 0,
@@ -125,7 +147,7 @@ static int prog_info(struct skep *k, struct obj *o, struct attr_info *a)
 	give_array(info.map_ids, &info.nr_map_ids, ids, n_ids, sizeof(*ids));
 	give_array(info.func_info, &info.nr_func_info, p->func_info, p->n_func_info, sizeof(struct bpf_func_info));
 	give_array(info.line_info, &info.nr_line_info, p->line_info, p->n_line_info, sizeof(struct bpf_line_info));
-	mem_free(&k->mem, ids, (n_ids + 1) * sizeof(*ids));
+	mem_free(&k->mem, ids, room * sizeof(*ids));
 	return info_write(a, &info, sizeof(info));
 }
 

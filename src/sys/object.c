@@ -93,7 +93,7 @@ static void each_object(struct skep *k, void (*fn)(struct obj *o))
 	for (u32 i = 0; i < ARRAY_SIZE(order); i++) {
 		struct obj_table *t = &k->table[order[i]];
 
-		for (u32 id = 1; t->by_id && id <= t->last_id; id++)
+		for (u32 id = 1; t->by_id && id <= t->top; id++)
 			if (t->by_id[id])
 				fn(t->by_id[id]);
 	}
@@ -115,6 +115,19 @@ void objects_close(struct skep *k)
 
 /* ---- ids and references ---- */
 
+/* As Linux does: the next one, and when all have been used those that became free. 0: none is left. */
+static u32 free_id(const struct obj_table *t)
+{
+	u32 id = t->last_id;
+
+	if (t->live == OBJ_IDS - 1)
+		return 0;
+	do
+		id = id + 1 < OBJ_IDS ? id + 1 : 1;
+	while (t->by_id[id]);
+	return id;
+}
+
 struct obj *obj_new(struct skep *k, enum obj_type type, void *body)
 {
 	struct obj_table *t = &k->table[type];
@@ -124,8 +137,10 @@ struct obj *obj_new(struct skep *k, enum obj_type type, void *body)
 		return NULL;
 	*o = (struct obj){.type = type, .refs = 1, .engine = k, .fd = -1, .watch = -1, .body = body};
 	plain_lock_take(&k->lock);
-	if (t->last_id + 1 < OBJ_IDS) {
-		o->id = ++t->last_id;
+	o->id = free_id(t);
+	if (o->id) {
+		t->last_id = o->id;
+		t->top = MAX(t->top, o->id);
 		t->by_id[o->id] = o;
 		t->live++;
 	}
@@ -239,7 +254,7 @@ int obj_next_id(struct skep *k, enum obj_type type, u32 after, u32 *next)
 	int err = -ENOENT;
 
 	plain_lock_take(&k->lock);
-	for (u32 id = after + 1; id && id <= k->table[type].last_id; id++)
+	for (u32 id = after + 1; id && id <= k->table[type].top; id++)
 		if (k->table[type].by_id[id]) {
 			*next = id;
 			err = 0;
@@ -293,7 +308,7 @@ static int make_handle(struct obj *o)
 	static const char *const names[] = {"", "bpf-map", "bpf-prog", "btf", "bpf_link", "perf_event"};
 	int fd = -1;
 
-	if (o->type == OBJ_MAP && obj_map(o)->client.base)
+	if (o->type == OBJ_MAP && obj_map(o)->client.base && !obj_map(o)->record.n) /* special fields are no client's business */
 		fd = map_client_fd(obj_map(o));
 	if (o->type == OBJ_PERF)
 		fd = ((struct perf_ring *)o->body)->fd;
@@ -481,7 +496,7 @@ void objects_ask(struct skep *k, bool all)
 static void rescan(struct skep *k)
 {
 	for (u32 t = 1; t < OBJ_TYPES; t++)
-		for (u32 id = 1; id <= k->table[t].last_id; id++) {
+		for (u32 id = 1; id <= k->table[t].top; id++) {
 			struct obj *o = obj_by_id(k, t, id), *gone;
 
 			if (!o)

@@ -19,7 +19,7 @@ enum obj_type { OBJ_MAP = 1, OBJ_PROG, OBJ_BTF, OBJ_LINK, OBJ_PERF, OBJ_TYPES };
 
 struct obj {
 	u32 type; /* enum obj_type */
-	u32 id; /* per engine and type; 1, 2, 3, ... not used again */
+	u32 id; /* per engine and type: 1, 2, 3, ..., see obj_new() */
 	_Atomic u32 refs;
 	struct skep *engine;
 	_Atomic int fd; /* the engine's own descriptor of the memfd that clients hold; -1: none was handed out yet */
@@ -51,7 +51,8 @@ enum { OBJ_IDS = 1 << 22, OBJ_BUCKETS = 256 };
 
 struct obj_table {
 	struct obj *_Atomic *by_id; /* reserved, not touched */
-	u32 last_id;
+	u32 last_id; /* given out last */
+	u32 top; /* the highest one that was ever given out */
 	u32 live;
 };
 
