@@ -169,10 +169,11 @@ void ir_cut(struct ir *f, u32 from, u32 to)
 	b->n_pred--;
 	b->pred[i] = b->pred[b->n_pred];
 	ir_each(f, v, to) {
-		u32 *args = ir_phi_args(f, v);
+		u32 *args;
 
 		if (f->node[v].op != IR_PHI)
 			break;
+		args = ir_phi_args(f, v);
 		args[i] = args[b->n_pred];
 	}
 }

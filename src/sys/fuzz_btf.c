@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Fuzz target: BTF_LOAD of any bytes, and maps whose key and value have the types that were accepted. Input: types and
- * strings; a sound header is put before them unless the first byte is odd, so that more than the header is tried.
+ * Fuzz target: BTF_LOAD of any bytes, and maps whose key and value have the types that were accepted. Input:
+ * types and strings; a sound header is put before them unless the first byte is odd, so that more than the
+ * header is tried.
  */
 #include "skep/skep.h"
 #include "sys/attr.h"
@@ -20,7 +21,8 @@ static struct skep *k;
 
 static void use_types(int btf)
 {
-	struct attr_map_create a = {.map_type = BPF_MAP_TYPE_HASH, .key_size = 4, .max_entries = 2, .btf_fd = (u32)btf};
+	struct attr_map_create a = {
+	    .map_type = BPF_MAP_TYPE_HASH, .key_size = 4, .max_entries = 2, .btf_fd = (u32)btf};
 
 	for (u32 id = 1; id < 8; id++)
 		for (u32 bytes = 4; bytes <= 32; bytes *= 2) {

@@ -1,104 +1,227 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Fuzz target: PROG_LOAD of any attr and any instructions, and a run of what was accepted. The first byte chooses what the attr's
- * pointers refer to: the rest of the input or valid parts; lengths are cut to what is really there, as a process must.
+ * Fuzz target: PROG_LOAD of any attr and any instructions; what was accepted runs on three engines
+ * (fuzz_sides.c), where it must do the same and break no rule. The first byte says what the rest is:
+ *
+ *     bits 0, 1   0: an attr, then bytes that its pointers refer to; 1: instructions; 2: a seed of
+ * tests/verify/generate.c, then changes to the program that it gives; 3: bytes to be shaped into instructions
+ * (fuzz_shape.c) bits 2..4   the program's type bit 5       with a log bit 6       many states
  */
-#include "skep/skep.h"
-#include "sys/attr.h"
+#include "sys/fuzz.h"
 
-#include <linux/bpf.h>
+#include "tests/verify/generate.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 
-#define ADDRESS(p) ((u64)(uintptr_t)(p))
+enum { FIXED = sizeof(struct attr_prog_load), CODE_MOST = 4096, SLOTS = CODE_MOST / 8, ENGINE_LASTS = 20000 };
 
-static struct skep *k;
-static int map, values;
+struct input {
+	struct attr_prog_load attr;
+	struct bpf_insn code[SLOTS + 1];
+	u8 type;     /* of side_type() */
+	u32 maps;    /* that it may use */
+	bool steady; /* the same at every run, wherever things lie */
+	bool random; /* never the same */
+};
+
+static struct side side[SIDES];
+static u8 extra[CODE_MOST + 8]; /* func_info and line_info */
 
 static void start(void)
 {
-	struct skep_options opts = {.size = sizeof(opts), .max_insns = 20000};
-
-	if (skep_open(&k, &opts))
-		abort();
-	map = skep_map_create(k, BPF_MAP_TYPE_HASH, 4, 8, 4, 0);
-	values = skep_map_create(k, BPF_MAP_TYPE_ARRAY, 4, 64, 1, 0);
-	if (map < 0 || values < 0)
-		abort();
+	for (u32 i = 0; i < SIDES; i++)
+		side_open(&side[i], i == SIDE_INTERP ? SKEP_ENGINE_INTERP : SKEP_ENGINE_AUTO);
 }
 
-static void run(int prog)
+static void again(void)
 {
-	char packet[96] = {0}, ctx[64] = {0};
-	struct skep_packet p = {.data = packet, .size = sizeof(packet)};
-	struct skep_run r = {.size = sizeof(r), .ctx = ctx, .ctx_size = sizeof(ctx)};
-	struct skep_fault fault;
-
-	if (skep_run_packets(k, prog, &p, 1, NULL, &fault) == -EINVAL)
-		skep_run(k, prog, &r);
+	for (u32 i = 0; i < SIDES; i++)
+		side_close(&side[i]);
+	start();
 }
 
-int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+/* ---- input ---- */
+
+static void from_attr(struct input *in, const u8 *data, size_t size)
 {
-	enum { FIXED = sizeof(struct attr_prog_load), CODE_MOST = 4096 };
-	static u8 code[CODE_MOST + 8], log[512];
-	struct attr_prog_load a = {0};
-	s32 fds[4];
-	u32 n;
-	int fd;
+	if (size < FIXED)
+		return;
+	memcpy(&in->attr, data, FIXED);
+	memcpy(in->code, data + FIXED, MIN(size - FIXED, (size_t)CODE_MOST));
+	memcpy(extra, in->code, CODE_MOST);
+	in->attr.insn_cnt = MIN(in->attr.insn_cnt, (u32)SLOTS);
+	if ((u64)in->attr.func_info_cnt * in->attr.func_info_rec_size > CODE_MOST)
+		in->attr.func_info_cnt = 0;
+	if ((u64)in->attr.line_info_cnt * in->attr.line_info_rec_size > CODE_MOST)
+		in->attr.line_info_cnt = 0;
+}
 
-	if (!k)
-		start();
-	if (size < 1)
-		return 0;
-	fds[0] = fds[2] = map;
-	fds[1] = fds[3] = values;
-	memset(code, 0, sizeof(code));
-	if (data[0] & 1 && size > 1 + FIXED) { /* a wild attr, then bytes */
-		memcpy(&a, data + 1, FIXED);
-		data += 1 + FIXED;
-		size -= 1 + FIXED;
-	} else { /* a plain one: the bytes are instructions */
-		static const u32 types[] = {BPF_PROG_TYPE_XDP, BPF_PROG_TYPE_SCHED_CLS, BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_SYSCALL};
+static void from_seed(struct input *in, const u8 *data, size_t size)
+{
+	static const u8 map[GENERATED_MAPS] = {
+	    [MAP_IN_ARRAY] = FUZZ_WIDE, [MAP_IN_HASH] = FUZZ_HASH, [MAP_IN_RING] = FUZZ_RING};
+	static struct generated g;
+	u64 seed = 0;
 
-		a.prog_type = types[data[0] >> 1 & 3];
-		a.prog_flags = a.prog_type == BPF_PROG_TYPE_SYSCALL ? BPF_F_SLEEPABLE : 0;
-		a.log_level = data[0] >> 3 & 1;
-		a.insn_cnt = (u32)MIN(size - 1, (size_t)CODE_MOST) / 8;
-		data++;
-		size--;
+	memcpy(&seed, data, MIN(size, sizeof(seed)));
+	generate(&g, seed);
+	for (u32 i = 0; i < g.n; i++)
+		if (g.map[i] >= 0) {
+			g.insns[i].src_reg = BPF_PSEUDO_MAP_IDX;
+			g.insns[i].imm = map[g.map[i]];
+		}
+	memcpy(in->code, g.insns, g.n * sizeof(g.insns[0]));
+	in->attr.insn_cnt = g.n;
+	in->attr.prog_type = g.type;
+	in->attr.prog_flags = g.flags;
+	in->steady = g.steady && size < sizeof(seed) + 4;
+	/* Changes: where (two bytes), which byte, its new value. */
+	for (size_t i = sizeof(seed); i + 4 <= size; i += 4)
+		((u8 *)&in->code[LOAD_AS(u16, data + i) % g.n])[data[i + 2] & 7] = data[i + 3];
+}
+
+static void read_input(struct input *in, const u8 *data, size_t size)
+{
+	u8 how = *data++;
+
+	size--;
+	memset(in, 0, sizeof(*in));
+	in->type = how >> 2 & 7;
+	in->attr.prog_type = side_type(in->type);
+	in->attr.prog_flags = in->attr.prog_type == BPF_PROG_TYPE_SYSCALL ? BPF_F_SLEEPABLE : 0;
+	in->attr.log_level = how >> 5 & 1;
+	switch (how & 3) {
+	case 0:
+		from_attr(in, data, size);
+		break;
+	case 1:
+		in->attr.insn_cnt = (u32)MIN(size, (size_t)CODE_MOST) / 8;
+		memcpy(in->code, data, in->attr.insn_cnt * 8);
+		break;
+	case 2:
+		from_seed(in, data, size);
+		break;
+	default:
+		in->attr.insn_cnt =
+		    shape_program(in->code, SLOTS, in->attr.prog_type, data, MIN(size, (size_t)CODE_MOST));
+		break;
 	}
-	n = (u32)MIN(size, (size_t)CODE_MOST);
-	memcpy(code, data, n);
-	a.insns = ADDRESS(code);
-	a.insn_cnt = MIN(a.insn_cnt, CODE_MOST / 8u);
+	if (how & 3)
+		in->attr.prog_flags |= how >> 6 & 1 ? BPF_F_TEST_STATE_FREQ : 0;
+	for (u32 i = 0; i < FUZZ_TYPES; i++)
+		if (side_type(i) == in->attr.prog_type)
+			in->type = (u8)i;
+	/* Indices into the array of descriptors are not bounded by the call: keep them in what is there. */
+	for (u32 i = 0; i < in->attr.insn_cnt; i++)
+		if (in->code[i].code == (BPF_LD | BPF_IMM | BPF_DW)) {
+			if (in->code[i].src_reg == BPF_PSEUDO_MAP_FD ||
+			    in->code[i].src_reg == BPF_PSEUDO_MAP_VALUE)
+				in->code[i].src_reg += BPF_PSEUDO_MAP_IDX - BPF_PSEUDO_MAP_FD;
+			if (in->code[i].src_reg == BPF_PSEUDO_MAP_IDX ||
+			    in->code[i].src_reg == BPF_PSEUDO_MAP_IDX_VALUE)
+				in->code[i].imm &= FUZZ_MAPS - 1;
+			in->maps |= 1u << (in->code[i].imm & (FUZZ_MAPS - 1));
+		} else if (in->code[i].code == (BPF_JMP | BPF_CALL) &&
+			   in->code[i].imm == BPF_FUNC_get_prandom_u32) {
+			in->random = true;
+		}
+	if (in->maps & (1u << FUZZ_OUTER | 1u << FUZZ_OUTER_HASH))
+		in->maps |= 1u << FUZZ_ARRAY;
+}
+
+static int load(const struct input *in, const struct side *s)
+{
+	static char log[512];
+	struct attr_prog_load a = in->attr;
+	s32 fds[FUZZ_MAPS];
+
+	memcpy(fds, s->map, sizeof(fds));
+	fds[FUZZ_PROGS] = s->progs[in->type];
+	a.insns = ADDRESS(in->code);
 	a.license = ADDRESS("GPL");
 	a.log_buf = a.log_level ? ADDRESS(log) : 0;
 	a.log_size = a.log_level ? (u32)sizeof(log) : 0;
 	a.fd_array = ADDRESS(fds);
-	/* Indices into the array of descriptors are not bounded by the call: keep them in what is there. */
-	for (u32 i = 0; i + 8 <= n; i += 8)
-		if (code[i] == 0x18) {
-			u8 src = code[i + 1] >> 4;
+	a.func_info = ADDRESS(extra);
+	a.line_info = ADDRESS(extra);
+	return skep_bpf(s->k, BPF_PROG_LOAD, (union bpf_attr *)(void *)&a, sizeof(a));
+}
 
-			if (src == 5 || src == 6)
-				code[i + 4] &= 3, code[i + 5] = code[i + 6] = code[i + 7] = 0;
-			else if (src == 1 || src == 2)
-				memcpy(code + i + 4, &fds[code[i + 4] & 1], 4);
-		}
-	a.func_info = ADDRESS(code);
-	a.line_info = ADDRESS(code);
-	if ((u64)a.func_info_cnt * a.func_info_rec_size > CODE_MOST)
-		a.func_info_cnt = 0;
-	if ((u64)a.line_info_cnt * a.line_info_rec_size > CODE_MOST)
-		a.line_info_cnt = 0;
-	fd = skep_bpf(k, BPF_PROG_LOAD, (union bpf_attr *)(void *)&a, sizeof(a));
+/* ---- runs of what was accepted ---- */
+
+static struct outcome outcome[SIDES];
+
+static bool same(u32 a, u32 b)
+{
+	return outcome[a].n == outcome[b].n && !memcmp(outcome[a].at, outcome[b].at, outcome[a].n);
+}
+
+static void differ(const struct outcome *a, const struct outcome *b)
+{
+	u32 i = 0;
+
+	while (i < a->n && i < b->n && a->at[i] == b->at[i])
+		i++;
+	fprintf(stderr,
+		"compiled code and the interpreter differ: %u and %u bytes, at byte %u: 0x%x and 0x%x\n",
+		a->n, b->n, i, a->at[i], b->at[i]);
+	abort();
+}
+
+/* Runs at another depth of the stack: what depends on addresses differs, and is not compared then. */
+static void run_elsewhere(const struct input *in, struct side *s, int fd, u32 seed, struct outcome *o)
+{
+	volatile u64 depth[1001];
+
+	depth[0] = depth[1000] = 0;
+	side_run(s, fd, in->attr.prog_type, in->maps, seed, o);
+}
+
+static void run_all(const struct input *in, int first, u32 seed)
+{
+	int fd[SIDES] = {first};
+
+	for (u32 i = 1; i < SIDES; i++) {
+		fd[i] = load(in, &side[i]);
+		if (fd[i] < 0 && fd[i] != -ENOMEM)
+			abort();
+	}
+	side_run(&side[0], fd[0], in->attr.prog_type, in->maps, seed, &outcome[0]);
+	if (fd[1] >= 0)
+		run_elsewhere(in, &side[1], fd[1], seed, &outcome[1]);
+	if (fd[SIDE_INTERP] >= 0)
+		side_run(&side[SIDE_INTERP], fd[SIDE_INTERP], in->attr.prog_type, in->maps, seed,
+			 &outcome[SIDE_INTERP]);
+	if (fd[1] >= 0 && fd[SIDE_INTERP] >= 0 && !outcome[0].limited && !outcome[SIDE_INTERP].limited &&
+	    !in->random && (in->steady || same(0, 1)) && !same(0, SIDE_INTERP))
+		differ(&outcome[0], &outcome[SIDE_INTERP]);
+	for (u32 i = 1; i < SIDES; i++)
+		if (fd[i] >= 0)
+			close(fd[i]);
+}
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+{
+	static struct input in;
+	static u32 ran;
+	int fd;
+
+	if (!side[0].k)
+		start();
+	if (size < 2)
+		return 0;
+	read_input(&in, data, size);
+	fd = load(&in, &side[0]);
 	if (fd >= 0) {
-		run(fd);
+		run_all(&in, fd, data[size - 1] + 1u);
 		close(fd);
+		if (++ran % ENGINE_LASTS == 0)
+			again();
 	}
 	return 0;
 }

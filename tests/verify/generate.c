@@ -85,14 +85,18 @@ static void land(struct gen *g, uint32_t jump)
 
 static int32_t number(struct gen *g)
 {
+	uint32_t high;
+
 	switch (below(g, 6)) {
 	case 0: return (int32_t)below(g, 4);
 	case 1: return (int32_t)below(g, 64);
 	case 2: return PICK(g, -1, -2, -8, 255, 256, 4096, 65535, 65536);
 	case 3: return PICK(g, 0x7fffffff, (int32_t)0x80000000, 0x7ffffffe, 1 << 30, -65536);
 	case 4: return (int32_t)(1u << below(g, 32));
-	default: return (int32_t)(below(g, 0x7fffffff) * 2u + below(g, 2));
+	default: break;
 	}
+	high = below(g, 0x7fffffff) * 2u;
+	return (int32_t)(high + below(g, 2));
 }
 
 /* ---- registers ---- */
@@ -135,13 +139,15 @@ static void set(struct gen *g, int r, enum what is, uint32_t most)
 static int a_number(struct gen *g)
 {
 	int r = find(g, NUMBER, SMALL);
+	int32_t imm;
 
 	if (r >= 0 && !chance(g, 20))
 		return r;
 	r = target(g);
 	if (g->v.reg[r].is == CONTEXT)
 		r = 0;
-	emit(g, (chance(g, 50) ? BPF_ALU64 : BPF_ALU) | BPF_MOV | BPF_K, r, 0, 0, number(g));
+	imm = number(g);
+	emit(g, (chance(g, 50) ? BPF_ALU64 : BPF_ALU) | BPF_MOV | BPF_K, r, 0, 0, imm);
 	set(g, r, NUMBER, 0);
 	return r;
 }
@@ -217,9 +223,9 @@ static void arithmetic(struct gen *g)
 
 static void byte_order(struct gen *g)
 {
-	int r = a_number(g);
+	int r = a_number(g), bits = PICK(g, 16, 32, 64);
 
-	emit(g, chance(g, 50) ? BPF_ALU | BPF_END | BPF_TO_BE : BPF_ALU64 | BPF_END, r, 0, 0, PICK(g, 16, 32, 64));
+	emit(g, chance(g, 50) ? BPF_ALU | BPF_END | BPF_TO_BE : BPF_ALU64 | BPF_END, r, 0, 0, bits);
 	set(g, r, NUMBER, 0);
 }
 
@@ -245,7 +251,8 @@ static void branch(struct gen *g)
 {
 	struct view before;
 	int r = a_number(g), s = chance(g, 40) ? a_number(g) : -1, cls = chance(g, 60) ? BPF_JMP : BPF_JMP32;
-	uint32_t jump = s >= 0 ? emit(g, cls | compare_op(g) | BPF_X, r, s, 0, 0) : emit(g, cls | compare_op(g) | BPF_K, r, 0, 0, number(g));
+	int32_t imm = s >= 0 ? 0 : number(g);
+	uint32_t jump = emit(g, cls | compare_op(g) | (s >= 0 ? BPF_X : BPF_K), r, s >= 0 ? s : 0, 0, imm);
 
 	before = g->v;
 	guarded(g, jump, before, 1 + below(g, 4));
@@ -558,6 +565,7 @@ static void loop(struct gen *g)
 	int counter = 7 + (int)below(g, 3);
 	struct view before;
 	uint32_t head;
+	int32_t turns;
 
 	if (g->depth > 1)
 		return;
@@ -577,7 +585,8 @@ static void loop(struct gen *g)
 		emit(g, BPF_ALU64 | BPF_MOV | BPF_K, counter, 0, 0, 100);
 	}
 	emit(g, BPF_ALU64 | BPF_ADD | BPF_K, counter, 0, 0, mistake(g) ? 0 : 1);
-	emit(g, BPF_JMP | PICK(g, BPF_JLT, BPF_JLT, BPF_JSLT, BPF_JNE) | BPF_K, counter, 0, (int)head - (int)g->out->n - 1, (int32_t)(2 + below(g, 7)));
+	turns = (int32_t)(2 + below(g, 7));
+	emit(g, BPF_JMP | PICK(g, BPF_JLT, BPF_JLT, BPF_JSLT, BPF_JNE) | BPF_K, counter, 0, (int)head - (int)g->out->n - 1, turns);
 	set(g, counter, NUMBER, 0);
 }
 
@@ -607,14 +616,17 @@ static void move(struct gen *g)
 static void odd_pointer(struct gen *g)
 {
 	int p = find(g, VALUE, PACKET), t = (int)below(g, 6);
+	int32_t imm;
 
 	if (p < 0 || t == p)
 		return;
 	emit(g, BPF_ALU64 | BPF_MOV | BPF_X, t, p, 0, 0);
-	if (chance(g, 60))
-		emit(g, BPF_ALU64 | PICK(g, BPF_ADD, BPF_SUB, BPF_AND, BPF_MUL) | BPF_K, t, 0, 0, number(g));
-	else
+	if (chance(g, 60)) {
+		imm = number(g);
+		emit(g, BPF_ALU64 | PICK(g, BPF_ADD, BPF_SUB, BPF_AND, BPF_MUL) | BPF_K, t, 0, 0, imm);
+	} else {
 		emit(g, BPF_ALU | BPF_ADD | BPF_K, t, 0, 0, 1);
+	}
 	set(g, t, NOTHING, 0);
 }
 
