@@ -18,7 +18,8 @@ demo: all
 	@examples/firewall/demo $(BUILD)
 
 test: all
-	@tools/deps test reference
+	@tools/deps test
+	@tools/deps reference || echo "without them the comparison with Linux's selftests is skipped" >&2
 	@tools/run-tests $(BUILD)
 
 bench: all
