@@ -242,39 +242,47 @@ static void drop_unreachable(struct ir *f)
 	}
 }
 
-static u32 intersect(const struct ir *f, u32 a, u32 b)
+/* *steps: how many are left. */
+static u32 intersect(const struct ir *f, u32 a, u32 b, u64 *steps)
 {
-	while (a != b) {
-		while (f->block[a].order > f->block[b].order)
+	while (a != b && *steps) {
+		for (; f->block[a].order > f->block[b].order && *steps; --*steps)
 			a = f->block[a].idom;
-		while (f->block[b].order > f->block[a].order)
+		for (; f->block[b].order > f->block[a].order && *steps; --*steps)
 			b = f->block[b].idom;
 	}
 	return a;
 }
 
-static void dominators(struct ir *f)
+/* False: it would take long. */
+static bool dominators(struct ir *f)
 {
+#ifdef SKEP_HOSTILE
+	u64 steps = 8;
+#else
+	u64 steps = 1000 + 64 * (u64)f->n_blocks;
+#endif
 	bool again = true;
 
 	for (u32 b = 0; b < f->n_blocks; b++)
 		f->block[b].idom = UINT32_MAX;
 	f->block[0].idom = 0;
-	while (again) {
+	while (again && steps) {
 		again = false;
-		for (u32 i = 1; i < f->n_rpo; i++) {
+		for (u32 i = 1; i < f->n_rpo && steps; i++) {
 			struct ir_block *b = &f->block[f->rpo[i]];
 			u32 new = UINT32_MAX;
 
 			for (u32 k = 0; k < b->n_pred; k++)
 				if (f->block[b->pred[k]].idom != UINT32_MAX)
-					new = new == UINT32_MAX ? b->pred[k] : intersect(f, new, b->pred[k]);
+					new = new == UINT32_MAX ? b->pred[k] : intersect(f, new, b->pred[k], &steps);
 			if (b->idom != new) {
 				b->idom = new;
 				again = true;
 			}
 		}
 	}
+	return steps;
 }
 
 bool ir_dominates(const struct ir *f, u32 a, u32 b)
@@ -372,7 +380,10 @@ void ir_order(struct ir *f)
 	if (!postorder(f))
 		return;
 	drop_unreachable(f);
-	dominators(f);
+	if (!dominators(f) && !ir_dominators(f)) {
+		f->failed = true;
+		return;
+	}
 	number_dominators(f);
 	if (!f->failed)
 		loops(f);

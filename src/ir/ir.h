@@ -132,6 +132,7 @@ void ir_cut(struct ir *f, u32 from, u32 to); /* removes one, with its phi argume
 u32 *ir_phi_args(struct ir *f, u32 phi);
 void ir_order(struct ir *f); /* rpo, idom, depth */
 bool ir_dominates(const struct ir *f, u32 a, u32 b); /* blocks */
+bool ir_dominators(struct ir *f); /* dom.c: idom of all blocks that can be reached; false: out of memory */
 bool ir_in_loop(const struct ir *f, u32 b, u32 header);
 u32 ir_uses(struct ir *f, u32 node, u32 *out); /* operands of a node, in out[IR_USES] or, for a phi, its own; count */
 void ir_rewrite(struct ir *f, u32 *to); /* every operand v becomes to[v] (followed to its end) where that is not 0 */
