@@ -105,7 +105,7 @@ static bool stack_ok(const struct run *r, u64 addr, u64 size)
 	return off >= VM_STRIDE - RUN_STACK && size <= VM_STRIDE - off;
 }
 
-enum verdict { NOWHERE, READABLE, WRITABLE };
+enum verdict { NOWHERE, READABLE, WRITE_ONLY, WRITABLE };
 
 static enum verdict map_access(struct run *r, u64 addr, u64 size)
 {
@@ -114,7 +114,7 @@ static enum verdict map_access(struct run *r, u64 addr, u64 size)
 	if (!m || !m->ops->in_value || !m->ops->in_value(m, (const void *)(uintptr_t)addr, size))
 		return NOWHERE;
 	if (m->spec.flags & BPF_F_WRONLY_PROG)
-		return NOWHERE;
+		return WRITE_ONLY;
 	return m->spec.flags & BPF_F_RDONLY_PROG ? READABLE : WRITABLE;
 }
 
@@ -141,7 +141,9 @@ static enum verdict find(struct run *r, u64 addr, u64 size)
 
 bool vm_readable(struct run *r, u64 addr, u64 size)
 {
-	return size == 0 || find(r, addr, size) != NOWHERE;
+	enum verdict v = size ? find(r, addr, size) : WRITABLE;
+
+	return v == READABLE || v == WRITABLE;
 }
 
 bool vm_suits(const struct run *r, const struct prog *p)
@@ -187,10 +189,12 @@ int vm_check(struct run *r, u64 addr, u64 size, bool write)
 	enum verdict v = size ? find(r, addr, size) : WRITABLE;
 	char what[120];
 
-	if (v == WRITABLE || (v == READABLE && !write))
+	if (v == WRITABLE || (v == READABLE && !write) || (v == WRITE_ONLY && write))
 		return 0;
 	describe(r, addr, what, sizeof(what));
-	if (v == READABLE)
+	if (v == WRITE_ONLY)
+		vm_fault(r, FAULT_ACCESS, addr, (u32)size, "load of %llu bytes at %s: write-only", (unsigned long long)size, what);
+	else if (v == READABLE)
 		vm_fault(r, FAULT_READ_ONLY, addr, (u32)size, "store of %llu bytes at %s: read-only", (unsigned long long)size, what);
 	else
 		vm_fault(r, FAULT_ACCESS, addr, (u32)size, "%s of %llu bytes at %s", write ? "store" : "load",

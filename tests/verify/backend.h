@@ -32,6 +32,10 @@ void backend_reset(void); /* a fresh engine */
 /* Runs of the program that is looked at are held against the states that the verifier explored (watch.h). -EOPNOTSUPP: not here. */
 int backend_watch(void);
 const char *backend_violation(uint64_t *steps); /* since the last reset: the first one, "" for none, and how many instructions were looked at */
+/* Ways in which an engine can run programs (interpreted, compiled, without single passes of the compiler, ...): the name of way k, which counts from the
+ * next reset on; NULL: there is none. */
+const char *backend_setting(unsigned k);
+const char *backend_code(int prog_fd); /* "compiled", or why not */
 int backend_privileges(bool all); /* later calls as a user without CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_ADMIN; -errno */
 
 /* backend.c: what both do around a call */

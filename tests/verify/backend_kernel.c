@@ -55,6 +55,18 @@ const char *backend_violation(uint64_t *steps)
 	return "";
 }
 
+const char *backend_setting(unsigned k)
+{
+	(void)k;
+	return NULL;
+}
+
+const char *backend_code(int prog_fd)
+{
+	(void)prog_fd;
+	return "compiled";
+}
+
 int backend_privileges(bool all)
 {
 	static const uint64_t bits = 1ull << CAP_SYS_ADMIN | 1ull << CAP_NET_ADMIN | 1ull << CAP_PERFMON | 1ull << CAP_BPF;

@@ -4,6 +4,7 @@
 #include "watch.h"
 
 #include "client/skep-bpf.h"
+#include "opt/opt.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -50,10 +51,56 @@ static int watch(void *ud, struct skep *k, int cmd, union bpf_attr *attr, unsign
 	return cmd == BPF_PROG_TEST_RUN && ret == -EOPNOTSUPP ? -524 /* ENOTSUPP */ : ret;
 }
 
+static struct {
+	const char *name;
+	uint32_t engine, off, test;
+} settings[] = {
+    {"interpreted", SKEP_ENGINE_INTERP, 0, 0},
+    {"compiled", SKEP_ENGINE_AUTO, 0, SKEP_COMPILE_CHECK},
+    {"without facts", SKEP_ENGINE_AUTO, 0, SKEP_COMPILE_NO_FACTS},
+    {"all in memory", SKEP_ENGINE_AUTO, 0, SKEP_COMPILE_FEW_REGISTERS},
+    {"poisoned", SKEP_ENGINE_AUTO, 0, SKEP_COMPILE_POISON | SKEP_COMPILE_BASELINE},
+    {"without any pass", SKEP_ENGINE_AUTO, UINT32_MAX, 0},
+};
+enum { SETTINGS = sizeof(settings) / sizeof(settings[0]) };
+static unsigned setting = 1;
+
+const char *backend_setting(unsigned k)
+{
+	if (k >= SETTINGS + OPT_COUNT)
+		return NULL;
+	setting = k;
+	return k < SETTINGS ? settings[k].name : opt_name(k - SETTINGS);
+}
+
+const char *backend_code(int prog_fd)
+{
+	static struct skep_code code;
+
+	code = (struct skep_code){.size = sizeof(code)};
+	if (skep_prog_code(engine, prog_fd, &code))
+		return "no program";
+	return code.bytes ? "compiled" : code.reason;
+}
+
+static void take_setting(struct skep_options *opts)
+{
+	if (setting >= SETTINGS) {
+		opts->compile_off = 1u << (setting - SETTINGS);
+		return;
+	}
+	opts->engine = settings[setting].engine;
+	opts->compile_off = settings[setting].off;
+	opts->compile_test = settings[setting].test;
+}
+
 static int engine_open(void)
 {
 	struct skep_options opts = {.size = sizeof(opts), .kernel_btf = btf_file};
-	int err = skep_open(&engine, &opts);
+	int err;
+
+	take_setting(&opts);
+	err = skep_open(&engine, &opts);
 
 	watched = watching && !err ? watch_open(engine) : NULL;
 	skep_bpf_use(err ? NULL : engine);

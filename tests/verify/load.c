@@ -27,7 +27,7 @@ static struct {
 	const char *btf;
 	int log; /* -1: as the program says */
 	unsigned from, repeat;
-	bool priv, unpriv, plain, show, show_libbpf, run, sound;
+	bool priv, unpriv, plain, show, show_libbpf, run, sound, engines;
 } opt = {.log = -1, .repeat = 1, .priv = true, .unpriv = true, .run = true, .btf = "/sys/kernel/btf/vmlinux"};
 static char *log_buf;
 
@@ -306,8 +306,8 @@ static void leave_out_of_structs(struct bpf_object *obj, const struct bpf_progra
 	}
 }
 
-/* One attempt; *us is the shortest of all until now. Only the last one is reported. */
-static void try_program(const char *name, const struct spec *s, int mode, bool last, uint64_t *us)
+/* One attempt; *us is the shortest of all until now. Only the last one is reported. setting: of the engine, whose result alone matters; NULL: none. */
+static void try_program(const char *name, const struct spec *s, int mode, bool last, const char *setting, uint64_t *us)
 {
 	const struct spec_mode *m = &s->mode[mode];
 	struct bpf_object *obj = open_object(s);
@@ -340,6 +340,10 @@ static void try_program(const char *name, const struct spec *s, int mode, bool l
 	*us = took < *us ? took : *us;
 	if (last && seen.calls && !seen.result && opt.run && !err && m->runs && !m->failure)
 		test_run(m, obj, p, retval, sizeof(retval));
+	if (setting) {
+		printf("engine\t%s\t%s\t%s\t%s\t%s\n", name, mode ? "unpriv" : "priv", setting, retval, err ? "not loaded" : backend_code(bpf_program__fd(p)));
+		last = false;
+	}
 	if (last && opt.sound) {
 		uint64_t steps;
 		const char *violation = backend_violation(&steps);
@@ -363,8 +367,14 @@ static void try_repeatedly(const char *name, const struct spec *s, int mode)
 	printf("begin\t%s\t%s\n", name, mode ? "unpriv" : "priv");
 	fflush(stdout);
 	for (unsigned i = 0; i < opt.repeat; i++)
-		try_program(name, s, mode, i + 1 == opt.repeat, &us);
+		try_program(name, s, mode, i + 1 == opt.repeat, NULL, &us);
 	backend_reset();
+	for (unsigned k = 0; opt.engines && backend_setting(k); k++) {
+		backend_reset();
+		seen = (struct seen_load){.plain = true};
+		try_program(name, s, mode, true, backend_setting(k), &us);
+	}
+	fflush(stdout);
 }
 
 static int each_program(void)
@@ -389,7 +399,7 @@ static int each_program(void)
 
 			if (s.auxiliary || s.auxiliary_unpriv || s.other_arch)
 				wanted = false;
-			if (opt.prog && strcmp(opt.prog, name))
+			if ((opt.prog && strcmp(opt.prog, name)) || (opt.engines && (!s.mode[mode].runs || s.mode[mode].failure)))
 				wanted = false;
 			if (wanted && unit++ >= opt.from)
 				try_repeatedly(name, &s, mode);
@@ -402,7 +412,7 @@ static int each_program(void)
 static int usage(void)
 {
 	fprintf(stderr, "usage: load [--prog NAME] [--log LEVEL] [--show] [--libbpf] [--mode priv|unpriv] "
-			"[--from N] [--repeat N] [--no-run] [--plain] [--sound]\n"
+			"[--from N] [--repeat N] [--no-run] [--plain] [--sound] [--engines]\n"
 			"            [--btf FILE] OBJECT\n");
 	return 2;
 }
@@ -413,7 +423,7 @@ int main(int argc, char **argv)
 					      {"show", 0, NULL, 's'},	{"libbpf", 0, NULL, 'L'},
 					      {"mode", 1, NULL, 'm'},	{"from", 1, NULL, 'f'},
 					      {"no-run", 0, NULL, 'n'}, {"plain", 0, NULL, 'P'}, {"repeat", 1, NULL, 'r'},
-					      {"btf", 1, NULL, 'b'},	{"sound", 0, NULL, 'S'},	{NULL, 0, NULL, 0}};
+					      {"btf", 1, NULL, 'b'},	{"sound", 0, NULL, 'S'},	{"engines", 0, NULL, 'E'},	{NULL, 0, NULL, 0}};
 	int c, err;
 
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1)
@@ -445,6 +455,9 @@ int main(int argc, char **argv)
 			break;
 		case 'S':
 			opt.sound = true;
+			break;
+		case 'E':
+			opt.engines = true;
 			break;
 		case 'P':
 			opt.plain = true;
