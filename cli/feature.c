@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 
 #include "abi/abi.h"
+#include "hook/hooks.h"
 #include "isa/isa.h"
 #include "sys/sys.h"
 
@@ -24,6 +25,7 @@ static const struct opt feature_opts[] = {
 struct feature {
 	const char *name, *since, *about;
 	u32 id;
+	char text[96]; /* room for a name that is put together */
 };
 
 struct feature_list {
@@ -79,12 +81,11 @@ static bool program_type_at(u32 i, struct feature *f)
 	return true;
 }
 
-/* Rows that only answer with an error are commands that the engine knows, not ones that it has: without a hook to attach to,
- * there are no links. */
+/* Rows that only answer with an error are commands that the engine knows, not ones that it has. */
 static bool command_works(const struct cmd_info *cmd)
 {
 	static int (*const only_errors[])(struct sys_call *) = {
-		sys_unsupported, sys_no_hook, sys_link_create, sys_link_update, sys_link_detach, sys_link_by_id, sys_link_next_id,
+		sys_unsupported, sys_no_hook, sys_link_update, sys_link_detach,
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(only_errors); i++)
@@ -107,12 +108,25 @@ static bool command_at(u32 i, struct feature *f)
 	return false;
 }
 
+static bool hook_at(u32 i, struct feature *f)
+{
+	char name[SITE_NAME];
+
+	if (i >= site_count())
+		return false;
+	*f = (struct feature){.id = site_id(i)};
+	snprintf(f->text, sizeof(f->text), "%s:%s", site_category(i), site_name(i, name));
+	f->name = f->text;
+	return true;
+}
+
 static const struct feature_list lists[] = {
 	{"instructions", "instructions", instruction_at},
 	{"helpers", "helpers", helper_at},
 	{"map_types", "map types", map_kind_at},
 	{"program_types", "program types", program_type_at},
 	{"commands", "bpf(2) commands", command_at},
+	{"hooks", "hooks", hook_at},
 };
 
 /* The kernel's spelling of names is lower case in tools' output (bpftool's too). */
@@ -197,7 +211,7 @@ const struct verb verb_feature = {
 	.run = run_feature,
 	.opts = feature_opts,
 	.args_size = sizeof(struct feature_args),
-	.about = "Lists the instructions, helpers, map types, program types and bpf(2) commands that this build of skep "
+	.about = "Lists the instructions, helpers, map types, program types, bpf(2) commands and hooks that this build of skep "
 		 "supports. The second column is the first Linux release that had it.",
 	.examples = feature_examples,
 };

@@ -22,3 +22,29 @@ struct bpf_ringbuf {
 };
 
 typedef struct pt_regs bpf_user_pt_regs_t;
+
+/* Types that format files of system calls name: bpftrace declares a record's fields by them. */
+typedef __kernel_size_t size_t;
+typedef __kernel_loff_t loff_t;
+typedef __kernel_off_t off_t;
+typedef unsigned short umode_t;
+typedef __kernel_clockid_t clockid_t;
+typedef __kernel_timer_t timer_t;
+typedef __kernel_mqd_t mqd_t;
+typedef __kernel_key_t key_t;
+typedef __kernel_fd_set fd_set;
+typedef __kernel_ulong_t aio_context_t;
+typedef int rwf_t;
+typedef unsigned int qid_t;
+typedef int key_serial_t;
+typedef struct {
+	unsigned long sig[1];
+} sigset_t;
+typedef struct siginfo siginfo_t;
+typedef struct sigaltstack stack_t;
+typedef struct __user_cap_header_struct *cap_user_header_t;
+typedef struct __user_cap_data_struct *cap_user_data_t;
+enum landlock_rule_type {
+	LANDLOCK_RULE_PATH_BENEATH = 1,
+	LANDLOCK_RULE_NET_PORT,
+};

@@ -7,10 +7,30 @@
 #include "map/fd_array.h"
 
 #include <linux/bpf.h>
+#include <unistd.h>
+
+/* How many CPUs are online: clients listen to those. There are more run slots where the machine could have more CPUs. */
+struct priv {
+	u32 online;
+};
 
 static int perf_array_create(struct map *m)
 {
+	struct priv *p = map_priv(m, sizeof(*p));
+	long online = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (!p)
+		return -ENOMEM;
+	p->online = online > 0 ? (u32)online : 1;
 	return fd_array_create(m, BPF_F_PRESERVE_ELEMS);
+}
+
+/* A run slot beyond those that clients take for CPUs writes to the ring of one of these: none of its samples is to be missed. */
+static u32 stand_in(const struct map *m, u32 slot)
+{
+	u32 online = MIN(((const struct priv *)m->priv)->online, m->spec.max_entries);
+
+	return slot >= online && !fd_array_id(m, slot) ? slot % online : slot;
 }
 
 /* Samples go to whoever still holds the map: unless told otherwise, the rings go with its last descriptor. */
@@ -24,12 +44,12 @@ static int perf_array_event(struct map *m, const struct hold *h, u64 flags, cons
 {
 	u64 index = flags & BPF_F_INDEX_MASK;
 	struct perf_ring *r;
-	u32 id;
+	u32 cpu = h->index, id;
 
 	if (flags & ~(u64)BPF_F_INDEX_MASK)
 		return -EINVAL;
 	if (index == BPF_F_CURRENT_CPU)
-		index = h->index;
+		index = cpu = stand_in(m, h->index);
 	if (index >= m->spec.max_entries)
 		return -E2BIG;
 	id = fd_array_id(m, (u32)index);
@@ -38,7 +58,7 @@ static int perf_array_event(struct map *m, const struct hold *h, u64 flags, cons
 		return -ENOENT;
 	if (!r->output)
 		return -EINVAL;
-	if (r->cpu >= 0 && (u32)r->cpu != h->index)
+	if (r->cpu >= 0 && (u32)r->cpu != cpu)
 		return -EOPNOTSUPP;
 	return perf_ring_output(r, h, parts, n);
 }

@@ -112,6 +112,39 @@ TEST(every_tracepoint_is_found_by_id_and_by_name)
 	CHECK_EQ(site_raw("sys_enter_read"), -ENOENT);
 }
 
+/* Who declares a record by its format file needs the types that the fields are of. */
+TEST(types_of_fields_exist)
+{
+	const struct btf *types = kernel_btf(k);
+
+	REQUIRE(types);
+	for (u32 s = 0; s < site_count(); s++) {
+		struct text t;
+
+		text_open(&t, &mem_libc);
+		site_format(s, &t);
+		for (const char *line = strstr(text_str(&t), "\tfield:"); line; line = strstr(line + 1, "\tfield:")) {
+			char type[96], word[96];
+			const char *end = strchr(line, ';'), *at = line + strlen("\tfield:");
+			int n;
+
+			snprintf(type, sizeof(type), "%.*s", (int)(end - at), at);
+			*strrchr(type, ' ') = 0; /* the name */
+			for (at = type; sscanf(at, "%95s%n", word, &n) == 1; at += n) {
+				bool tagged = !strcmp(word, "struct") || !strcmp(word, "union"), built_in = strstr(" const unsigned signed int char short long void bool __data_loc char[] * ", word);
+
+				if (tagged && sscanf(at + n, "%95s%n", word, &n) == 1)
+					break; /* a pointer to one: it need not be complete */
+				if (!strcmp(word, "enum") || *word == '*')
+					continue;
+				if (!built_in && btf_find(types, word, BTF_KIND_TYPEDEF) < 0 && btf_find(types, word, BTF_KIND_ENUM) < 0)
+					test_fail(__FILE__, __LINE__, "%s: there is no type %s", type, word);
+			}
+		}
+		text_close(&t);
+	}
+}
+
 TEST(folders_list_what_exists)
 {
 	static const char *const missing[] = {"/sys/kernel/tracing/events/block", "/sys/kernel/tracing/events/sched/sched_switch/id", "/sys/kernel/tracing/kprobe_events",
@@ -149,6 +182,7 @@ int main(void)
 		return 1;
 	RUN(formats_equal_the_kernels);
 	RUN(every_tracepoint_is_found_by_id_and_by_name);
+	RUN(types_of_fields_exist);
 	RUN(folders_list_what_exists);
 	skep_close(k);
 	return test_end();
