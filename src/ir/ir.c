@@ -211,8 +211,9 @@ static bool postorder(struct ir *f)
 			top--;
 			continue;
 		}
-		/* The last successor, which is the fall-through, is visited last and comes next in the order. */
-		u32 next = succ[frame[1]++];
+		/* The last successor, which is the fall-through, is visited last and comes next in the order; but what leads back comes
+		 * before what leaves the loop. */
+		u32 i = frame[1]++, next = succ[n == 2 && f->block[succ[0]].pc <= f->block[frame[0]].pc ? 1 - i : i];
 
 		if (!f->block[next].reachable) {
 			f->block[next].reachable = true;
@@ -347,14 +348,17 @@ static void loops(struct ir *f)
 		if (!n)
 			continue;
 		f->block[h].outer = f->block[h].header;
+		f->block[h].loop_size = 0;
 		if (seen[h] != i + 1) {
 			seen[h] = i + 1;
 			f->block[h].header = h;
 			f->block[h].depth++;
+			f->block[h].loop_size = 1;
 		}
 		while (n) {
 			u32 b = work[--n];
 
+			f->block[h].loop_size++;
 			f->block[b].header = h;
 			f->block[b].depth++;
 			for (u32 k = 0; b != h && k < f->block[b].n_pred; k++)

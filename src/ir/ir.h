@@ -82,6 +82,7 @@ struct ir_block {
 	u32 *table;
 	u32 order, idom, depth, header; /* ir_order() */
 	u32 outer; /* of a header: the header of the loop around it, UINT32_MAX: none */
+	u32 loop_size; /* of a header: blocks of its loop */
 	u32 dom, dom_size; /* number in the dominator tree, and of blocks below it */
 	u32 pc;
 	bool reachable, cold;

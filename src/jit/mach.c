@@ -97,16 +97,15 @@ void mach_line(struct mach *m, u32 insn)
 /* Moves what belongs to the loop next to its header; what lies between comes behind it. */
 static void gather(const struct ir *f, u32 *order, u32 n, u32 at, u32 *spare)
 {
-	u32 header = order[at], last = at, out = at, rest = 0;
+	u32 header = order[at], left = f->block[header].loop_size, out = at, rest = 0;
 
-	for (u32 i = at; i < n; i++)
-		if (ir_in_loop(f, order[i], header))
-			last = i;
-	for (u32 i = at; i <= last; i++)
-		if (ir_in_loop(f, order[i], header))
+	for (u32 i = at; i < n && left; i++)
+		if (ir_in_loop(f, order[i], header)) {
 			order[out++] = order[i];
-		else
+			left--;
+		} else {
 			spare[rest++] = order[i];
+		}
 	memcpy(order + out, spare, rest * sizeof(u32));
 }
 

@@ -233,7 +233,13 @@ static void lifetime(struct alloc *a, u32 v)
 	}
 	add_range(a, from, MAX(home_end, from + 1));
 	if (n_in > 32) { /* in order, which makes sorting cheap */
-		for (u32 b = 0; b < m->n_blocks; b++)
+		u32 low = UINT32_MAX, high = 0;
+
+		for (u32 k = 0; k < n_in; k++) {
+			low = MIN(low, a->live_in[k]);
+			high = MAX(high, a->live_in[k]);
+		}
+		for (u32 b = low; b <= high; b++)
 			if (a->seen[b] == v)
 				add_range(a, start_of(m, b), a->block_end[b]);
 	} else {

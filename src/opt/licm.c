@@ -44,23 +44,24 @@ static bool invariant(struct ir *f, u32 v, u32 header)
 
 void opt_licm(struct ir *f)
 {
-	u32 limit = 32;
+	u32 work = 16 * f->n_rpo; /* blocks looked at: loops may lie in one another */
 
 	/* inner loops last in the order: what leaves them may leave the outer one, which is looked at before; so from the end */
-	for (u32 i = f->n_rpo; i-- > 0 && limit;) {
-		u32 h = f->rpo[i], to;
+	for (u32 i = f->n_rpo; i-- > 0 && work;) {
+		u32 h = f->rpo[i], to, left;
 
 		if (f->block[h].header != h)
 			continue;
 		to = preheader(f, h);
 		if (to == UINT32_MAX)
 			continue;
-		limit--;
-		for (u32 k = i; k < f->n_rpo; k++) {
+		left = f->block[h].loop_size;
+		for (u32 k = i; k < f->n_rpo && left && work; k++, work--) {
 			u32 b = f->rpo[k];
 
 			if (!ir_in_loop(f, b, h))
 				continue;
+			left--;
 			for (u32 v = f->block[b].first, next; v; v = next) {
 				next = f->node[v].next;
 				if (!moves(f, v, h) || !invariant(f, v, h))
