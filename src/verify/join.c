@@ -10,7 +10,8 @@
  * Rules:
  *  1. A join never proves that a loop ends. States are joined only where the loop, and every loop around it in its function and in the callers, has a
  *     bound for every arrival from outside (join_enter()); what the bounds rest on is precise from there on.
- *  2. A joined state whose paths are under way covers only paths of the same arrival. Otherwise a cycle through an outer loop would go unseen.
+ *  2. A joined state, and any state behind it within the loop, covers only paths of the same arrival: what turns change by a constant is bounded by
+ *     where that arrival began, and the paths that were walked ended by it (join_covers()). Nor would a cycle through an outer loop be seen otherwise.
  *  3. Every bound that a joined state holds is precise, also on the path that led to it; its scalars share no ids.
  *  4. The bound holds for the joined state as well, so that whatever it covers ends.
  *  5. Short walks join nothing: they go and log as Linux does.
@@ -306,6 +307,39 @@ struct state *join_entry(const struct verifier *v, u32 insn)
 		if (s->insn == insn && s->entry && !s->joined && same_callsites(s, v->cur))
 			return s;
 	return NULL;
+}
+
+static bool callsites_begin(const struct state *p, const struct state *s) /* p's are the first ones of s */
+{
+	for (u32 f = 1; f < p->n_frames; f++)
+		if (p->callsite[f] != s->callsite[f])
+			return false;
+	return true;
+}
+
+/* The arrival from outside at the innermost joined loop around s, but for the loop `without` in its last frame. 0: there is none. */
+static u32 arrival_of(const struct verifier *v, const struct state *s, u32 without)
+{
+	for (u32 f = s->n_frames; f-- > 0;)
+		for (u32 k = innermost(v, s, f); k; k = v->loops[k].outer) {
+			if (!v->loops[k].joined || (k == without && f == s->n_frames - 1))
+				continue;
+			for (const struct state *p = s; p; p = p->parent)
+				if (p->entry && !p->joined && p->insn == v->loops[k].head && p->n_frames == f + 1 && callsites_begin(p, s))
+					return p->entry;
+			return UINT32_MAX;
+		}
+	return 0;
+}
+
+bool join_covers(const struct verifier *v, const struct state *old, u32 insn, bool enters)
+{
+	u32 loop = enters ? v->aux[insn].loop : 0, arrival;
+
+	if (loop && v->loops[loop].joined && (!old->entry || old->joined))
+		return false;
+	arrival = arrival_of(v, old, loop);
+	return arrival != UINT32_MAX && arrival == arrival_of(v, v->cur, loop);
 }
 
 /* ---- joining ---- */

@@ -346,6 +346,8 @@ int prune_visit(struct verifier *v, u32 insn, bool *pruned)
 		}
 		if (a == FAILED)
 			return v->why->err;
+		if ((a == HIT || a == HIT_LOOP) && v->joining && !join_covers(v, old, insn, enters))
+			a = MISS;
 		if (a == HIT || a == HIT_LOOP) {
 			*pruned = true;
 			return prune_here(v, old, a == HIT_LOOP);

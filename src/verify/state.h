@@ -556,6 +556,7 @@ struct state *join_entry(const struct verifier *v, u32 insn); /* the checkpoint 
 /* Makes the current state hold all turns since the entry, with what is precise marked back on the path. *made: false when it cannot be. */
 int join_make(struct verifier *v, u32 insn, struct state *entry, bool *made);
 void join_tighten(struct verifier *v, u32 insn, const struct state *entry);
+bool join_covers(const struct verifier *v, const struct state *old, u32 insn, bool enters); /* the current state lies in old: does it end where old did? */
 void join_made(struct verifier *v, struct state *s, struct state *entry); /* s: the checkpoint of what join_make() gave */
 void stack_indirect(struct verifier *v, const struct frame *f, s32 min, s32 max); /* bytes [min, max) are written, not through R10 */
 

@@ -25,6 +25,9 @@ struct generated {
 };
 
 void generate(struct generated *g, uint64_t seed);
+/* generate_paths.c: programs whose safety depends on what is remembered of a path; and one of either kind */
+void generate_paths(struct generated *g, uint64_t seed);
+void generate_either(struct generated *g, uint64_t seed);
 
 /* Fills in *a to load g, in insns, with the descriptors of its maps. */
 void generated_attr(const struct generated *g, const int map[GENERATED_MAPS], struct bpf_insn insns[GENERATED_MAX], union bpf_attr *a);

@@ -53,6 +53,14 @@ static const struct loop_case cases[] = {
 	 "fine: r9 += 1\nif r9 != 512 goto again\n", false, false, 0, 4000001},
 	{"a value that grows past the end", "r7 = 0\nr9 = 0\nr8 = 0\nagain: r1 = *(u8 *)(r6 + 0)\nif r1 > 8 goto low\nr8 += 3\nlow: r8 += 1\nr1 = r6\nr1 += r8\n"
 	 "r2 = *(u8 *)(r1 + 0)\nr9 += 1\nif r9 != 600 goto again\n", false, false, 0, 4000001},
+	{"a second arrival that lies among the turns of the first",
+	 "r7 = 0\nr8 = 0\nr9 = 0\nr1 = *(u8 *)(r6 + 0)\nif r1 == 0 goto second\ngoto again\nsecond: r9 = 512\nagain:\n" FORKS "r8 += 1\nr9 += 1\n"
+	 "if r8 != 600 goto again\nr1 = r6\nr1 += r9\nr2 = *(u8 *)(r1 + 0)\n", false, false, 0, 4000001},
+	{"a second arrival in the middle of a turn of the first",
+	 "r7 = 0\nr8 = 0\nr9 = 0\nr1 = *(u8 *)(r6 + 0)\nif r1 == 0 goto second\ngoto again\nsecond: r9 = 512\nagain: r8 += 1\nr9 += 1\nr1 = r6\nr1 += r9\n"
+	 "r2 = *(u8 *)(r1 + 0)\n" FORKS "if r8 != 600 goto again\n", false, false, 0, 4000001},
+	{"two arrivals, both right", "r7 = 0\nr8 = 0\nr9 = 0\nr1 = *(u8 *)(r6 + 0)\nif r1 == 0 goto second\ngoto again\nsecond: r9 = 400\nagain:\n" FORKS
+	 "r8 += 1\nr9 += 1\nif r8 != 600 goto again\nr1 = r6\nr1 += r9\nr2 = *(u8 *)(r1 + 0)\n", true, true, 599, 8000},
 	{"a scratch register of the first turns only", "r7 = 0\nr9 = 0\nr8 = r6\nagain:\n" FORKS "if r9 < 200 goto fine\nr8 = r7\nfine: r2 = *(u8 *)(r8 + 0)\n"
 	 "r9 += 1\nif r9 != 300 goto again\n", false, false, 0, 4000001},
 	/* what need not end */

@@ -81,7 +81,7 @@ TEST(every_allocation_of_a_load_fails_once)
 		long live, bytes, n;
 		int expected;
 
-		generate(&g, first_seed + i);
+		generate_either(&g, first_seed + i);
 		host.fail_at = 0;
 		expected = load(&g, level);
 		accepted += !expected;
