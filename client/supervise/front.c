@@ -15,9 +15,10 @@ enum { STATUS_SKEP_FAILED = 125, STATUS_NO_PERMISSION = 126, STATUS_NOT_FOUND = 
 
 /* ---- ending a tree ---- */
 
+/* 0: it has none, or has ended */
 static pid_t parent_of(pid_t pid)
 {
-	char path[64], line[512], *end;
+	char path[64], line[512], *end, state = 'Z';
 	pid_t parent = 0;
 	FILE *f;
 
@@ -25,10 +26,10 @@ static pid_t parent_of(pid_t pid)
 	f = fopen(path, "re");
 	if (!f)
 		return 0;
-	if (fgets(line, sizeof(line), f) && (end = strrchr(line, ')')) && sscanf(end + 1, " %*c %d", &parent) != 1)
+	if (fgets(line, sizeof(line), f) && (end = strrchr(line, ')')) && sscanf(end + 1, " %c %d", &state, &parent) != 2)
 		parent = 0;
 	fclose(f);
-	return parent;
+	return state == 'Z' ? 0 : parent;
 }
 
 static bool descends(pid_t pid, pid_t root)
@@ -41,8 +42,8 @@ static bool descends(pid_t pid, pid_t root)
 	return false;
 }
 
-/* Until none is left: a process may fork while others are being killed. */
-void kill_descendants(pid_t root)
+/* Until none is left: a process may fork while others are being killed. Another thread may wait for them, as a tracer has to. */
+void kill_descendants(pid_t root, bool reap)
 {
 	for (int round = 0, found = 1; found && round < 1000; round++) {
 		DIR *d = opendir("/proc");
@@ -56,8 +57,10 @@ void kill_descendants(pid_t root)
 		}
 		if (d)
 			closedir(d);
-		while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
+		while (reap && waitpid(-1, NULL, WNOHANG | __WALL) > 0)
 			;
+		if (found)
+			usleep(2000);
 	}
 }
 
@@ -147,7 +150,7 @@ static int stand_in(const char *name, const char *program, int fd)
 		}
 	}
 	fprintf(stderr, "%s: the supervisor was killed; what it watched ends with it\n", name);
-	kill_descendants(getpid());
+	kill_descendants(getpid(), true);
 	return STATUS_SKEP_FAILED;
 }
 

@@ -55,7 +55,7 @@ struct session {
  * killed by a signal: then this process is, too. */
 typedef int session_fn(struct session *ss, void *ud);
 int front_run(const char *name, const char *const *argv, session_fn *fn, void *ud);
-void kill_descendants(pid_t root);
+void kill_descendants(pid_t root, bool reap);
 
 /* ---- session.c ---- */
 enum spawn_door {
