@@ -180,7 +180,7 @@ static void end_client(struct session *ss)
 
 static void command_started(struct session *ss, pid_t pid)
 {
-	int err = tree_seize(&ss->tree, pid, SEIZE_FILTERED);
+	int err = tree_seize(&ss->tree, pid, ss->tree.answers ? SEIZE_WATCHED : SEIZE_FILTERED);
 
 	ss->main_pid = pid;
 	if (err)
@@ -196,7 +196,7 @@ static bool command_ended(struct session *ss)
 static void run_command(struct session *ss, struct trace *t)
 {
 	struct sock_filter filter[FILTER_MAX];
-	struct spawn how = {.argv = t->command, .fds = {-1, -1, -1}, .door = SPAWN_TRACE, .group = ss->group, .started = command_started, .filter = filter};
+	struct spawn how = {.argv = t->command, .fds = {-1, -1, -1}, .door = ss->tree.answers ? SPAWN_PLAIN : SPAWN_TRACE, .group = ss->group, .started = command_started, .filter = filter};
 	int exec_error;
 	pid_t pid;
 

@@ -136,6 +136,8 @@ int tree_seize(struct tree *t, pid_t tid, enum seize_how how)
 		return -ENOMEM;
 	p->filtered = how == SEIZE_FILTERED;
 	p->silent = how == SEIZE_SILENT;
+	p->unserved = how == SEIZE_FILTERED || how == SEIZE_WATCHED;
+	p->before = p->unserved;
 	p->announced = true;
 	traced_name(t, p);
 	return 0;

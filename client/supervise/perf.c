@@ -5,6 +5,7 @@
 #include "sys/sys.h"
 
 #include <linux/perf_event.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 /* The caller's struct may be older or newer than ours; 0 stands for the first version's size. */
@@ -60,16 +61,50 @@ struct answer serve_mmap(struct call *c)
 	return err ? answer_value(err) : answer_continue();
 }
 
+/* Requests whose argument is a pointer: how many bytes lie there. */
+static u64 pointed_to(struct call *c)
+{
+	struct perf_event_query_bpf q;
+
+	switch ((u32)c->args[1]) {
+	case (u32)PERF_EVENT_IOC_ID: return sizeof(u64);
+	case (u32)PERF_EVENT_IOC_PERIOD: return sizeof(u64);
+	case (u32)PERF_EVENT_IOC_QUERY_BPF:
+		return remote_get(c->tid, c->args[2], &q, sizeof(q)) ? 0 : sizeof(q) + MIN(q.ids_len, 1024u) * sizeof(u32);
+	default: return 0;
+	}
+}
+
+static int ioctl_at(struct call *c, int fd, u64 size)
+{
+	u8 bytes[sizeof(struct perf_event_query_bpf) + 1024 * sizeof(u32)] __attribute__((aligned(8)));
+	int ret;
+
+	if (remote_get(c->tid, c->args[2], bytes, size))
+		return -EFAULT;
+	ret = skep_perf_ioctl(c->s->k, fd, (unsigned long)(u32)c->args[1], (unsigned long)(uintptr_t)bytes);
+	return remote_put(c->tid, c->args[2], bytes, size) ? -EFAULT : ret;
+}
+
 struct answer serve_ioctl(struct call *c)
 {
 	struct obj *o = remote_object(c->s, c->tid, (int)c->args[0], OBJ_PERF);
-	int ret = -EINVAL;
+	u64 size = o ? pointed_to(c) : 0;
+	struct local_fd program = {.fd = -1};
+	int ret;
 
 	if (!o)
 		return answer_continue();
-	/* A ring for BPF output takes samples from the start. */
-	if ((u32)c->args[1] == PERF_EVENT_IOC_ENABLE || (u32)c->args[1] == PERF_EVENT_IOC_DISABLE)
-		ret = 0;
+	atomic_fetch_add(&c->s->calls, 1);
+	if (size) {
+		ret = ioctl_at(c, o->fd, size);
+	} else if ((u32)c->args[1] == PERF_EVENT_IOC_SET_BPF) {
+		local_fd_open(c, (int)c->args[2], &program);
+		ret = skep_perf_ioctl(c->s->k, o->fd, PERF_EVENT_IOC_SET_BPF, (unsigned long)program.fd);
+		local_fd_close(&program);
+	} else {
+		ret = skep_perf_ioctl(c->s->k, o->fd, (unsigned long)(u32)c->args[1], (unsigned long)c->args[2]);
+	}
 	obj_put(o);
 	return answer_value(ret);
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,6 +38,23 @@ static void *keep(void *arg)
 		tasks_closed(ss->super.k);
 		if (rings)
 			rings_tick(&ss->super);
+	}
+	return NULL;
+}
+
+/* Runs the programs on clock events. Asks several times in a tenth of a second whether there are any. */
+static void *clocks(void *arg)
+{
+	enum { ASK_NS = 20000000 };
+	struct session *ss = arg;
+
+	for (;;) {
+		u64 now = os_clock_ns(CLOCK_MONOTONIC), next = task_clock_next(ss->super.k);
+
+		if (next && next <= now)
+			task_clock_run(ss->super.k, now, NULL, 0);
+		else
+			usleep((useconds_t)(MIN(next ? next - now : (u64)ASK_NS, (u64)ASK_NS) / 1000));
 	}
 	return NULL;
 }
@@ -109,6 +127,8 @@ int session_open(struct session *ss)
 		err = start_thread(keep, ss);
 	if (!err)
 		err = start_thread(watch_front, ss);
+	if (!err)
+		err = start_thread(clocks, ss);
 	if (err) {
 		fprintf(stderr, "%s: cannot start a supervisor: %s\n", ss->name, strerror(-err));
 		return err;
@@ -206,11 +226,42 @@ static _Noreturn void fail(int to, u32 where, int error)
 	_exit(127);
 }
 
+/* As execvp() would, but with one call of execve() for the file that is found: a watcher sees what was run, not the search. */
+static int execute(const char *const *argv)
+{
+	const char *path = getenv("PATH");
+	char file[PATH_MAX];
+
+	for (const char *at = path ? path : ""; *at && !strchr(argv[0], '/');) {
+		size_t n = strcspn(at, ":");
+		struct stat st;
+
+		if (n && snprintf(file, sizeof(file), "%.*s/%s", (int)n, at, argv[0]) < (int)sizeof(file) && !access(file, X_OK) && !stat(file, &st) &&
+		    S_ISREG(st.st_mode)) {
+			execv(file, (char *const *)(uintptr_t)argv);
+			if (errno != ENOEXEC)
+				return errno;
+			break;
+		}
+		at += n + (at[n] == ':');
+	}
+	execvp(argv[0], (char *const *)(uintptr_t)argv);
+	return errno;
+}
+
+static void take_name(const char *program)
+{
+	const char *base = strrchr(program, '/');
+
+	prctl(PR_SET_NAME, base ? base + 1 : program, 0, 0, 0);
+}
+
 static _Noreturn void child(struct session *ss, const struct spawn *how, int socket)
 {
 	char go;
 
 	setpgid(0, how->group);
+	take_name(how->argv[0]);
 	for (int i = 0; i < 3; i++) {
 		int from = how->fds[i] >= 0 ? how->fds[i] : ss->stdio[i];
 
@@ -232,8 +283,7 @@ static _Noreturn void child(struct session *ss, const struct spawn *how, int soc
 			_exit(127);
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
 			fail(socket, FAILED_FILTER, errno);
-		execvp(how->argv[0], (char *const *)(uintptr_t)how->argv);
-		fail(socket, FAILED_EXEC, errno);
+		fail(socket, FAILED_EXEC, execute(how->argv));
 	}
 	if (how->door == SPAWN_NOTIFY) {
 		int listener = filter_listen();
@@ -248,8 +298,7 @@ static _Noreturn void child(struct session *ss, const struct spawn *how, int soc
 	}
 	if (read(socket, &go, 1) != 1)
 		_exit(127);
-	execvp(how->argv[0], (char *const *)(uintptr_t)how->argv);
-	fail(socket, FAILED_EXEC, errno);
+	fail(socket, FAILED_EXEC, execute(how->argv));
 }
 
 static pid_t abandon(pid_t pid, int socket, int err)

@@ -20,6 +20,8 @@ struct traced {
 	pid_t tid, tgid;
 	struct task *task; /* the engine's; NULL: out of memory */
 	bool silent; /* a client: what it does makes no events */
+	bool before; /* its command has not begun: execve() is the first call that is told of */
+	bool unserved; /* its calls are not answered */
 	bool filtered; /* its filter stops it, at calls that are wanted only */
 	bool stopped; /* and waits for us */
 	bool announced; /* its parent told of it, or we took it */

@@ -116,7 +116,7 @@ void traced_name(struct tree *t, struct traced *p)
 /* Does every call of the task have to stop? */
 static bool every_call(const struct tree *t, const struct traced *p)
 {
-	return !p->filtered && (t->answers || (tree_wants_calls(t) && !p->silent));
+	return !p->filtered && ((t->answers && !p->unserved) || (tree_wants_calls(t) && !p->silent));
 }
 
 void traced_resume(struct tree *t, struct traced *p, int sig)
@@ -164,6 +164,9 @@ static void call_begins(struct tree *t, struct traced *p)
 {
 	u64 nr = (u64)p->nr;
 
+	if (p->before && p->nr != SYS_execve)
+		return;
+	p->before = false;
 	if (p->silent)
 		return;
 	p->wants_exit = task_needs_exit(&t->needs, nr);
@@ -244,7 +247,7 @@ static void call_stop(struct tree *t, struct traced *p)
 		memcpy(p->args, info.entry.args, sizeof(p->args));
 		call_begins(t, p);
 	}
-	if (t->answers && !p->filtered)
+	if (t->answers && !p->unserved)
 		door_enter(t, p);
 }
 
@@ -265,6 +268,7 @@ static void forked(struct tree *t, struct traced *p, bool clone)
 		return;
 	child->filtered = p->filtered;
 	child->silent = p->silent;
+	child->unserved = p->unserved;
 	child->leave = p->leave;
 	child->announced = true;
 	child->tgid = clone ? remote_tgid((pid_t)msg) : (pid_t)msg;
@@ -292,6 +296,7 @@ static struct traced *executed(struct tree *t, struct traced *p)
 	struct traced *caller = p;
 	struct task_info info;
 
+	p->before = false;
 	ptrace(PTRACE_GETEVENTMSG, p->tid, 0, &old);
 	if ((pid_t)old != p->tid && (caller = traced_find(t, (pid_t)old))) {
 		free(p->exec_path);

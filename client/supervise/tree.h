@@ -44,6 +44,7 @@ void tree_close(struct tree *t);
 enum seize_how {
 	SEIZE_FOLLOW, /* all of its calls stop while they are wanted, or answered */
 	SEIZE_FILTERED, /* its filter stops it, at the calls that are wanted (filter_trace()) */
+	SEIZE_WATCHED, /* all of its calls stop, and none is answered: where an outer filter would hide calls from a filter of its own */
 	SEIZE_SILENT, /* its calls are answered; what it does is no event */
 };
 int tree_seize(struct tree *t, pid_t tid, enum seize_how how); /* traced from now on */
