@@ -314,18 +314,81 @@ static u32 call_body(struct builder *b, const struct helper_call *h)
 		b->f->node[v].imm = RUN_FIELD(prog);
 		ir_set_kinds(b->f, v, PTR_RUN);
 	}
-	v = emit(b, h, fn, (u32[]){b->f->params[0]}, 1, 0, h->n);
 	if ((h->proto->ret & RET_KIND_MASK) == RET_RECORD) {
-		u32 size = ir_const(b->f, 0);
-
-		for (u32 i = 0; i < h->n; i++)
-			if ((h->proto->args[i] & ARG_KIND_MASK) == ARG_ALLOC_SIZE)
-				size = h->arg[i];
-		v = build_call(b, (const void *)(uintptr_t)ir_runtime()->keep_record, 3, (u32[]){v, h->arg[0], size});
-		b->f->call[b->f->node[v].imm].ret_kinds = PTR_MAP;
-		b->f->call[b->f->node[v].imm].reads_only = true;
+		if (h->proto->args[0] != ARG_MAP(reserve)) {
+			b->f->unsupported = h->proto->name;
+			return 0;
+		}
+		fn = (const void *)(uintptr_t)ir_runtime()->reserve; /* the run remembers the record */
 	}
+	return emit(b, h, fn, (u32[]){b->f->params[0]}, 1, 0, h->n);
+}
+
+/* A call of another function of the program. */
+static u32 call_subprog(struct builder *b, u32 number, const u32 args[5])
+{
+	u32 c = ir_call(b->f), v = build_add(b, IR_CALL, 64, 0, 0);
+	struct ir_call *call = &b->f->call[c];
+
+	call->kind = IRC_SUBPROG;
+	call->subprog = number;
+	call->ret_kinds = PTR_LOADED;
+	call->n_args = 6;
+	call->args[0] = b->f->params[0];
+	for (u32 i = 0; i < 5; i++) {
+		call->args[i + 1] = args[i];
+		call->sizes[i + 1] = IR_TO_TOP;
+	}
+	b->f->node[v].imm = c;
 	return v;
+}
+
+/* bpf_loop() of a function that is known, without flags: a loop. 0: it is none that can be made here. */
+static u32 inlined_loop(struct builder *b, const struct helper_call *h)
+{
+	enum { MOST = 8 << 20 };
+	struct ir *f = b->f;
+	u32 zero = ir_const(f, 0), n, i, at, more, value, args, start, many, next, again, done, result, *phi;
+
+	if (f->poll || !h->callback || !ir_is_const(f, h->arg[3]) || f->node[h->arg[3]].imm)
+		return 0;
+	i = ir_node(f, IR_PHI, 64);
+	result = ir_node(f, IR_PHI, 64);
+	if (!ir_pool(f, 2, &at) || !ir_pool(f, 4, &args))
+		return 0;
+	many = build_block(b);
+	start = build_block(b);
+	next = build_block(b);
+	again = build_block(b);
+	done = build_block(b);
+	f->block[many].cold = true;
+	n = build_add(b, (enum ir_op)OP_MOV, 32, h->arg[0], 0);
+	build_branch(b, OP_JGT, 32, n, ir_const(f, MOST), many, start);
+	b->at = many;
+	build_jump(b, done);
+	b->at = start;
+	build_branch(b, OP_JEQ, 32, n, zero, done, next);
+	f->node[i].arg[0] = at;
+	f->node[i].pc = b->pc;
+	ir_append(f, next, i);
+	b->at = next;
+	value = call_subprog(b, h->callback - 1, (u32[]){i, h->arg[2], zero, zero, zero});
+	more = build_add(b, (enum ir_op)OP_ADD, 32, i, ir_const(f, 1));
+	build_branch(b, OP_JNE, 64, value, zero, done, again);
+	b->at = again;
+	build_branch(b, OP_JLT, 32, more, n, next, done);
+	phi = ir_phi_args(f, i);
+	phi[0] = zero; /* from start, from again */
+	phi[1] = more;
+	phi = f->pool + args;
+	phi[0] = ir_const(f, (u64)-E2BIG); /* from many, start, next, again */
+	phi[1] = zero;
+	phi[2] = phi[3] = more;
+	f->node[result].arg[0] = args;
+	f->node[result].pc = b->pc;
+	ir_append(f, done, result);
+	b->at = done;
+	return result;
 }
 
 static u32 inlined(struct builder *b, const struct helper_call *h)
@@ -334,6 +397,8 @@ static u32 inlined(struct builder *b, const struct helper_call *h)
 
 	if (h->proto->id == HELPER_get_smp_processor_id)
 		return load_cpu(b);
+	if (h->proto->id == HELPER_loop)
+		return inlined_loop(b, h);
 	if (lookup && h->map->ops->traits & KIND_INDEXED &&
 	    (u64)h->map->elem_size * h->map->spec.max_entries < INT32_MAX)
 		return indexed_lookup(b, h->map, h->arg[1]);
@@ -391,22 +456,9 @@ static void helper(struct builder *b)
 
 static void subprog(struct builder *b, const struct insn *i)
 {
-	u32 c = ir_call(b->f), v = build_add(b, IR_CALL, 64, 0, 0);
-	struct ir_call *call = &b->f->call[c];
+	u32 number = (u32)(subprog_at(b->f->prog, (u32)i->target) - b->f->prog->subprogs);
 
-	call->kind = IRC_SUBPROG;
-	call->subprog = (u32)(subprog_at(b->f->prog, (u32)i->target) - b->f->prog->subprogs);
-	call->ret_kinds = PTR_LOADED;
-	call->n_args = 6;
-	call->args[0] = b->f->params[0];
-	for (u32 r = 1; r <= 5; r++) {
-		u32 x = reg(b, r);
-
-		b->f->call[c].args[r] = x;
-		b->f->call[c].sizes[r] = IR_TO_TOP;
-	}
-	b->f->node[v].imm = c;
-	clear_args(b, v);
+	clear_args(b, call_subprog(b, number, (u32[]){reg(b, 1), reg(b, 2), reg(b, 3), reg(b, 4), reg(b, 5)}));
 	check_fault(b);
 }
 

@@ -188,6 +188,14 @@ static u32 *successors(struct ir *f, u32 b, u32 *n)
 	return k->table ? k->table : k->succ;
 }
 
+/* As far as the order of the program's instructions tells. */
+static bool leads_back(const struct ir *f, u32 from, u32 to)
+{
+	if (f->block[to].pc == f->block[from].pc)
+		return to == from || (f->block[to].n_succ == 1 && f->block[to].succ[0] == from);
+	return f->block[to].pc < f->block[from].pc;
+}
+
 static bool postorder(struct ir *f)
 {
 	u32 *stack = arena_array(f->arena, f->n_blocks + 1, 2 * sizeof(u32)), top = 0, at;
@@ -213,7 +221,7 @@ static bool postorder(struct ir *f)
 		}
 		/* The last successor, which is the fall-through, is visited last and comes next in the order; but what leads back comes
 		 * before what leaves the loop. */
-		u32 i = frame[1]++, next = succ[n == 2 && f->block[succ[0]].pc <= f->block[frame[0]].pc ? 1 - i : i];
+		u32 i = frame[1]++, next = succ[n == 2 && leads_back(f, frame[0], succ[0]) ? 1 - i : i];
 
 		if (!f->block[next].reachable) {
 			f->block[next].reachable = true;

@@ -22,19 +22,19 @@ static u64 run_packet_load(struct run *r, u64 off, u64 size, u64 c, u64 d, u64 e
 }
 
 /* Records are returned by address, so the run remembers whose they are. One too many is as if the ring were full. */
-static u64 run_keep_record(struct run *r, u64 at, u64 map, u64 size, u64 d, u64 e)
+static u64 run_reserve(struct run *r, u64 map, u64 size, u64 flags, u64 d, u64 e)
 {
 	struct map *m = (struct map *)(uintptr_t)map;
+	void *at = m->ops->reserve(m, r->hold, size, flags);
 
 	(void)d, (void)e;
-	if (!at)
-		return 0;
-	if (r->n_records == RUN_RECORDS) {
-		m->ops->commit(m, r->hold, (void *)(uintptr_t)at, 0, true);
-		return 0;
+	if (at && r->n_records == RUN_RECORDS) {
+		m->ops->commit(m, r->hold, at, 0, true);
+		at = NULL;
 	}
-	r->records[r->n_records++] = (struct run_record){(void *)(uintptr_t)at, m, size};
-	return at;
+	if (at)
+		r->records[r->n_records++] = (struct run_record){at, m, size};
+	return (u64)(uintptr_t)at;
 }
 
 static u64 run_map_of(struct run *r, u64 handle, u64 b, u64 c, u64 d, u64 e)
@@ -65,7 +65,7 @@ const struct ir_runtime *ir_runtime(void)
 	static const struct ir_runtime runtime = {
 		.tail_call = run_tail_call,
 		.packet_load = run_packet_load,
-		.keep_record = run_keep_record,
+		.reserve = run_reserve,
 		.map_of = run_map_of,
 		.ctx_load = run_ctx_load,
 		.poll = run_poll,

@@ -2,6 +2,7 @@
 /*
  * A number put together from adjacent loads is one load, with its bytes swapped where the order is the other one. The loads lie in one
  * block with no store, call or atomic between them, which the memory model asks for; each is used for this alone.
+ * Constants stored side by side, one directly after the other, are one store.
  *
  * Requires: rpo. Keeps: the control flow graph.
  */
@@ -132,6 +133,68 @@ static bool try(struct merge *m, u32 root)
 	return true;
 }
 
+/* ---- stores ---- */
+
+static s64 place_of(const struct ir *f, const struct ir_node *n, u32 *base)
+{
+	s64 off = n->imm;
+	u32 v = n->arg[0];
+
+	while (f->node[v].op == OP_ADD && f->node[v].width == 64 && ir_is_const(f, f->node[v].arg[1])) {
+		off = (s64)((u64)off + (u64)f->node[f->node[v].arg[1]].imm);
+		v = f->node[v].arg[0];
+	}
+	*base = v;
+	return off;
+}
+
+/* Two stores with no access between them: the second takes over what the first wrote. */
+static bool join_stores(struct ir *f, u32 first, u32 second)
+{
+	const struct ir_node *a = &f->node[first], *b = &f->node[second];
+	u32 base[2], bits = a->width * 8u, low;
+	s64 at[2] = {place_of(f, a, &base[0]), place_of(f, b, &base[1])};
+	u64 mask = bits == 64 ? 0 : (1ull << bits) - 1, x;
+
+	if (a->width != b->width || bits > 32 || base[0] != base[1] || a->kinds != b->kinds || a->flags != b->flags ||
+	    (at[1] - at[0] != a->width && at[0] - at[1] != a->width))
+		return false;
+	low = at[0] < at[1] ? first : second;
+	x = ((u64)f->node[f->node[low].arg[1]].imm & mask) |
+	    ((u64)f->node[f->node[low == first ? second : first].arg[1]].imm & mask) << bits;
+	if (bits == 32 && (s64)x != (s32)x) /* an instruction holds no more */
+		return false;
+	x = ir_const(f, x);
+	f->node[second].arg[0] = f->node[low].arg[0];
+	f->node[second].imm = f->node[low].imm;
+	f->node[second].arg[1] = (u32)x;
+	f->node[second].width = (u8)(2 * f->node[second].width);
+	ir_remove(f, first);
+	return true;
+}
+
+static void merge_stores(struct ir *f, u32 b)
+{
+	u32 row[MOST_PARTS], n = 0;
+
+	for (u32 v = f->block[b].first, next; v; v = next) {
+		const struct ir_node *k = &f->node[v];
+
+		next = k->next;
+		if (k->op == IR_STORE && ir_is_const(f, k->arg[1])) {
+			if (n == MOST_PARTS)
+				memmove(row, row + 1, --n * sizeof(*row));
+			row[n++] = v;
+			while (n > 1 && join_stores(f, row[n - 2], row[n - 1])) {
+				row[n - 2] = row[n - 1];
+				n--;
+			}
+		} else if (k->op == IR_LOAD || k->op == IR_LOADS || ir_has_effect(k)) {
+			n = 0;
+		}
+	}
+}
+
 void opt_merge(struct ir *f)
 {
 	struct merge m = {.f = f};
@@ -158,5 +221,7 @@ void opt_merge(struct ir *f)
 			if (v < nodes && f->node[v].op == OP_OR)
 				try(&m, v);
 		}
+	ir_each_rpo(f, i, b)
+		merge_stores(f, b);
 	opt_dead(f);
 }

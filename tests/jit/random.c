@@ -211,6 +211,19 @@ static void array(struct program *p)
 		put(p, (u8)(0x63 | size_code(size)), 1, reg(), 0, 0);
 }
 
+/* Constants side by side, upwards or downwards. */
+static void fill(struct program *p)
+{
+	u32 size = 1u << below(3), n = 2 + below(7), at = size * below((MEM - size * n) / size + 1);
+	bool on_stack = below(2), down = below(2);
+
+	for (u32 i = 0; i < n; i++) {
+		s32 off = (s32)(at + size * (down ? n - 1 - i : i));
+
+		put(p, (u8)(0x62 | size_code(size)), on_stack ? 10 : 7, 0, on_stack ? off - 128 : off, number());
+	}
+}
+
 static void atomic(struct program *p)
 {
 	static const s32 ops[] = {0x00, 0x40, 0x50, 0xa0, 0x01, 0x41, 0x51, 0xa1, 0xe1, 0xf1, 0x100, 0x110};
@@ -320,7 +333,7 @@ static void any_piece(struct program *p, u32 depth)
 		any_alu(p);
 		return;
 	}
-	switch (below(22)) {
+	switch (below(23)) {
 	case 0: constant(p); break;
 	case 1: unary(p); break;
 	case 2: rotate(p); break;
@@ -339,6 +352,7 @@ static void any_piece(struct program *p, u32 depth)
 	case 15: loop(p, depth); break;
 	case 16: cases(p); break;
 	case 17: call(p); break;
+	case 18: fill(p); break;
 	default: any_alu(p);
 	}
 }
