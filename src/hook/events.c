@@ -127,10 +127,9 @@ static const void *registers(struct skep *k, struct task *t, u64 nr, const u64 *
 	return to;
 }
 
-static void fire_syscall(struct skep *k, struct task *t, u64 nr, const u64 *args, s64 ret)
+static void fire_syscall(struct skep *k, struct task *t, u64 nr, s32 one, const u64 *args, s64 ret)
 {
 	const u32 all = args ? SITE_sys_enter : SITE_sys_exit;
-	const s32 one = site_of_syscall(nr, args != NULL);
 	struct syscall_record rec = {.nr = (s64)nr};
 	u64 raw[CTX_ARGS_MAX] = {0, args ? nr : (u64)ret};
 	struct event e = {.task = t, .args = raw, .record = &rec, .record_size = sizeof(rec)};
@@ -141,25 +140,39 @@ static void fire_syscall(struct skep *k, struct task *t, u64 nr, const u64 *args
 		rec.args[0] = (u64)ret;
 	if (wanted(k, all)) {
 		if (k->hooks->raws[all])
-			raw[0] = address(registers(k, t, nr, args, args ? -ENOSYS : ret));
+			raw[0] = address(registers(k, t, nr, args, ret));
 		rec.ent = entry(all, t);
 		event_fire(k, all, &e);
 	}
-	if (one >= 0 && wanted(k, (u32)one)) {
+	if (one >= 0) {
 		rec.ent = entry((u32)one, t);
 		e.args = NULL;
 		event_fire(k, (u32)one, &e);
 	}
 }
 
+/* The call's own tracepoint, if somebody is there; -1. */
+static s32 wanted_call(struct skep *k, u64 nr, bool enter)
+{
+	s32 site = nr < TASK_SYSCALLS ? k->hooks->calls[enter][nr] : -1;
+
+	return site >= 0 && wanted(k, (u32)site) ? site : -1;
+}
+
 void task_event_enter(struct skep *k, struct task *t, u64 nr, const u64 args[6])
 {
-	fire_syscall(k, t, nr, args, 0);
+	s32 one = wanted_call(k, nr, true);
+
+	if (one >= 0 || wanted(k, SITE_sys_enter))
+		fire_syscall(k, t, nr, one, args, -ENOSYS);
 }
 
 void task_event_exit_syscall(struct skep *k, struct task *t, u64 nr, s64 ret)
 {
-	fire_syscall(k, t, nr, NULL, ret);
+	s32 one = wanted_call(k, nr, false);
+
+	if (one >= 0 || wanted(k, SITE_sys_exit))
+		fire_syscall(k, t, nr, one, NULL, ret);
 }
 
 /* ---- life of a task ---- */

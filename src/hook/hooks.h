@@ -64,6 +64,7 @@ struct hooks {
 	plain_lock task_lock; /* guards tasks */
 	struct task *tasks[1 << TASK_BUCKET_BITS];
 	struct kernel_task *outside; /* what runs outside of any event show as their task */
+	s16 calls[2][TASK_SYSCALLS]; /* sites of exits and entries, by number; -1: none */
 	plain_lock lock; /* guards what follows */
 	struct task_needs needs;
 	struct attachment *at[SITES_MOST]; /* per site, in the order in which they came */

@@ -273,7 +273,12 @@ int hooks_open(struct skep *k)
 	k->run_host.user_regs = user_regs;
 	k->run_host.send_signal = send_signal;
 	k->hooks = mem_alloc(&k->mem, sizeof(*k->hooks));
-	return k->hooks ? 0 : -ENOMEM;
+	if (!k->hooks)
+		return -ENOMEM;
+	for (u32 i = 0; i < TASK_SYSCALLS; i++)
+		for (u32 enter = 0; enter < 2; enter++)
+			k->hooks->calls[enter][i] = (s16)MAX(site_of_syscall(i, enter), -1);
+	return 0;
 }
 
 void hooks_close(struct skep *k)

@@ -4,7 +4,7 @@
  * is compared with what was told. Everything on the interpreter, then compiled.
  */
 #include "client/skep-bpf.h"
-#include "hook/tasks.h"
+#include "hook/hooks.h"
 #include "events.h"
 #include "../test.h"
 
@@ -147,6 +147,8 @@ static void close_all(void)
 
 static struct task *shell_task, *make_task;
 
+static struct task_info make_info;
+
 static void add_tasks(void)
 {
 	struct task_info shell = {.tid = 100, .tgid = 100, .parent = 50, .uid = 1000, .gid = 1000, .euid = 1000, .egid = 1000, .comm = "bash", .start_ns = 5};
@@ -154,6 +156,7 @@ static void add_tasks(void)
 				 .cgroup = 44, .cgroup_ancestors = {1, 22, 44}, .n_cgroup_ancestors = 3, .pid_ns_dev = 7, .pid_ns_ino = 8,
 				 .mnt_ns_ino = 4026531841u, .ns_tid = 3, .ns_tgid = 2, .exit_code = 0x300};
 
+	make_info = make;
 	shell_task = task_add(k, &shell);
 	make_task = task_add(k, &make);
 	CHECK(shell_task && make_task);
@@ -270,6 +273,26 @@ static void lives(void)
 	CHECK_EQ(s.v[5], 50);
 	CHECK_STR(s.text[0], "/usr/bin/make");
 	CHECK_STR(s.text[1], "make");
+
+	/* whatever a pointer of a kernel object holds, following it is no fault: what does not lie among those objects reads as 0 */
+	for (int i = 0; i < 3; i++) {
+		static const u64 bad[] = {0, 0x1234, 0xffff888000000000ull};
+		u64 inside = (u64)(uintptr_t)k->kernel.region.base;
+
+		make_task->kernel->task.cred = (void *)(uintptr_t)(i == 0 ? inside + KERNEL_BYTES - 4 : bad[i]);
+		make_task->kernel->task.nsproxy = (void *)(uintptr_t)(i == 0 ? inside - 8 : bad[i]);
+		make_task->kernel->task.real_parent = (void *)(uintptr_t)bad[i];
+		task_event_exec(k, make_task, "/usr/bin/make", 202);
+		s = look(SEEN_EXEC_BTF);
+		CHECK_EQ(s.v[0], 201);
+		CHECK_EQ(s.v[1], 0);
+		CHECK_EQ(s.v[2], 0);
+		CHECK_EQ(s.v[3], 0);
+		CHECK_EQ(s.v[5], 0);
+	}
+	task_update(k, make_task, &make_info);
+	make_task->kernel->task.cred = &make_task->kernel->cred;
+	make_task->kernel->task.nsproxy = &make_task->kernel->nsproxy;
 
 	task_event_exit(k, make_task, true);
 	s = look(SEEN_LEAVE);
