@@ -158,6 +158,15 @@ u64 helper_get_stackid(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 	return RESULT(m->ops->stack_id(m, r->hold, frames + skip, (u32)n - skip, c));
 }
 
+/* Of the current task only: another one's registers are not at hand while it runs. */
+u64 helper_get_task_stack(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	if (!(d & BPF_F_USER_STACK) || a == helper_get_current_task(r, 0, 0, 0, 0, 0))
+		return helper_get_stack(r, a, b, c, d, e);
+	memset(PTR(b), 0, c);
+	return RESULT(-EOPNOTSUPP);
+}
+
 u64 helper_get_stack(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
 	enum { FLAGS = BPF_F_SKIP_FIELD_MASK | BPF_F_USER_STACK | BPF_F_USER_BUILD_ID };

@@ -151,6 +151,15 @@ void attach_end(struct skep *k, struct attachment *a)
 
 /* ---- links ---- */
 
+/* The program gets out of where it was put. */
+static void link_end(struct skep *k, const struct link *l)
+{
+	if (l->perf)
+		attach_perf_end(k, l->perf->body);
+	else
+		attach_end(k, l->at);
+}
+
 static int link_fd(struct skep *k, const struct link *made)
 {
 	struct link *l = mem_alloc(&k->mem, sizeof(*l));
@@ -163,14 +172,12 @@ static int link_fd(struct skep *k, const struct link *made)
 	}
 	if (!o) {
 		mem_free(&k->mem, l, sizeof(*l));
-		attach_end(k, made->at);
+		link_end(k, made);
 		return -ENOMEM;
 	}
 	obj_get(made->prog);
-	if (made->perf) {
+	if (made->perf)
 		obj_get(made->perf);
-		((struct perf_event *)made->perf->body)->at = made->at;
-	}
 	fd = obj_fd(o, 0);
 	obj_put(o);
 	return fd;
@@ -180,9 +187,7 @@ void link_free(struct skep *k, void *body)
 {
 	struct link *l = body;
 
-	if (l->perf)
-		((struct perf_event *)l->perf->body)->at = NULL;
-	attach_end(k, l->at);
+	link_end(k, l);
 	obj_put(l->perf);
 	obj_put(l->prog);
 	mem_free(&k->mem, l, sizeof(*l));
@@ -254,8 +259,11 @@ static int perf_link(struct skep *k, const struct attr_link_create *a, struct ob
 	err = obj_by_fd(k, (int)a->target, OBJ_PERF, 0, &l.perf);
 	if (err)
 		return -EBADF;
-	l.at = attach_perf(k, l.perf, prog, (u64)a->specific[1] << 32 | a->specific[0], &err);
-	err = l.at ? link_fd(k, &l) : err;
+	err = attach_perf(k, l.perf->body, prog, (u64)a->specific[1] << 32 | a->specific[0]);
+	if (!err) {
+		l.at = ((const struct perf_event *)l.perf->body)->at;
+		err = link_fd(k, &l);
+	}
 	obj_put(l.perf);
 	return err;
 }
@@ -421,28 +429,31 @@ int sys_task_fd_query(struct sys_call *c)
 {
 	enum { FD_RAW_TRACEPOINT, FD_TRACEPOINT }; /* enum bpf_task_fd_type */
 	struct attr_task_fd_query *a = c->attr;
-	const struct attachment *at = NULL;
+	struct attachment at = {0};
 	char name[SITE_NAME];
 	struct obj *o;
-	u32 room;
+	u32 room, prog_id = 0;
 	int err = a->flags ? -EINVAL : object_of_task(c->k, a, &o);
 
 	if (err)
 		return err == -EINVAL ? -ENOTSUPP : err;
+	plain_lock_take(&c->k->hooks->lock); /* a perf event may lose its program meanwhile */
 	if (o->type == OBJ_LINK && ((const struct link *)o->body)->type == LINK_RAW_TRACEPOINT)
-		at = ((const struct link *)o->body)->at;
-	else if (o->type == OBJ_PERF)
-		at = ((const struct perf_event *)o->body)->at;
-	else
+		at = *((const struct link *)o->body)->at;
+	else if (o->type != OBJ_PERF)
 		err = -ENOTSUPP;
-	if (!err && !at)
+	else if (((const struct perf_event *)o->body)->at)
+		at = *((const struct perf_event *)o->body)->at;
+	prog_id = at.prog ? at.prog->id : 0;
+	plain_lock_drop(&c->k->hooks->lock);
+	if (!err && !prog_id)
 		err = -ENOENT;
-	if (!err && at->site < 0)
+	if (!err && at.site < 0)
 		err = -EOPNOTSUPP; /* as Linux: clock events have no name */
 	if (!err) {
-		site_name((u32)at->site, name);
-		a->prog_id = at->prog->id;
-		a->fd_type = at->raw ? FD_RAW_TRACEPOINT : FD_TRACEPOINT;
+		site_name((u32)at.site, name);
+		a->prog_id = prog_id;
+		a->fd_type = at.raw ? FD_RAW_TRACEPOINT : FD_TRACEPOINT;
 		a->probe_offset = a->probe_addr = 0;
 		room = a->buf_len;
 		a->buf_len = (u32)strlen(name);

@@ -78,7 +78,9 @@ int attach_at(struct skep *k, u32 site, struct obj *prog, bool raw, u64 cookie, 
 void attach_end(struct skep *k, struct attachment *a);
 int attach_allowed(struct skep *k, const struct prog *p); /* can this engine run it? -EOPNOTSUPP with a line in the log */
 PRINTF_LIKE(3, 4) int attach_refused(struct skep *k, int err, const char *fmt, ...); /* a line in the log; err */
-void *attach_perf(struct skep *k, struct obj *event, struct obj *prog, u64 cookie, int *err); /* perf.c: an attachment */
+struct perf_event;
+int attach_perf(struct skep *k, struct perf_event *e, struct obj *prog, u64 cookie); /* perf.c: e->at is set */
+void attach_perf_end(struct skep *k, struct perf_event *e);
 
 /* events.c: runs one program. ctx: what R1 points to. */
 struct event {

@@ -149,7 +149,7 @@ void perf_free(struct skep *k, void *body)
 			break;
 		}
 	plain_lock_drop(&k->hooks->lock);
-	attach_end(k, e->at);
+	attach_perf_end(k, e);
 	perf_ring_close(&e->ring);
 	mem_free(&k->mem, e, sizeof(*e));
 }
@@ -169,55 +169,67 @@ int skep_perf_mmap(struct skep *k, int fd, size_t bytes)
 
 /* ---- programs ---- */
 
-void *attach_perf(struct skep *k, struct obj *event, struct obj *prog, u64 cookie, int *err)
+static int check_program(struct skep *k, const struct perf_event *e, const struct prog *p)
 {
-	struct perf_event *e = event->body;
-	const struct prog *p = prog->body;
-	struct attachment *a = NULL;
-
-	if (e->site < 0 && !e->period) {
-		*err = -EINVAL;
-		return NULL;
-	}
+	if (e->site < 0 && !e->period)
+		return -EINVAL;
 	if (e->at)
-		*err = -EEXIST;
-	else if (p->type != (e->site < 0 ? BPF_PROG_TYPE_PERF_EVENT : BPF_PROG_TYPE_TRACEPOINT))
-		*err = -EINVAL;
-	else if (e->site >= 0 && p->reach[REACH_CTX] > site_record_end((u32)e->site))
-		*err = -EACCES;
-	else
-		*err = attach_allowed(k, p);
-	if (*err)
-		return NULL;
+		return -EEXIST;
+	if (p->type != (e->site < 0 ? BPF_PROG_TYPE_PERF_EVENT : BPF_PROG_TYPE_TRACEPOINT))
+		return -EINVAL;
+	if (e->site >= 0 && p->reach[REACH_CTX] > site_record_end((u32)e->site))
+		return -EACCES;
+	return attach_allowed(k, p);
+}
+
+int attach_perf(struct skep *k, struct perf_event *e, struct obj *prog, u64 cookie)
+{
+	struct attachment *a = NULL;
+	bool taken;
+	int err = check_program(k, e, prog->body);
+
+	if (err)
+		return err;
 	if (e->site >= 0) {
-		*err = attach_at(k, (u32)e->site, prog, false, cookie, &a);
-		return *err ? NULL : a;
+		err = attach_at(k, (u32)e->site, prog, false, cookie, &a);
+		if (err)
+			return err;
+	} else {
+		a = mem_alloc(&k->mem, sizeof(*a));
+		if (!a)
+			return -ENOMEM;
+		*a = (struct attachment){.prog = prog, .cookie = cookie, .site = -1};
+		obj_get(prog);
 	}
-	a = mem_alloc(&k->mem, sizeof(*a));
-	if (!a) {
-		*err = -ENOMEM;
-		return NULL;
-	}
-	*a = (struct attachment){.prog = prog, .cookie = cookie, .site = -1};
-	obj_get(prog);
-	return a;
+	plain_lock_take(&k->hooks->lock);
+	taken = e->at != NULL; /* another thread was faster */
+	if (!taken)
+		e->at = a;
+	plain_lock_drop(&k->hooks->lock);
+	if (taken)
+		attach_end(k, a);
+	return taken ? -EEXIST : 0;
+}
+
+void attach_perf_end(struct skep *k, struct perf_event *e)
+{
+	struct attachment *a;
+
+	plain_lock_take(&k->hooks->lock);
+	a = e->at;
+	e->at = NULL;
+	plain_lock_drop(&k->hooks->lock);
+	attach_end(k, a);
 }
 
 static int set_program(struct skep *k, struct obj *event, int prog_fd)
 {
-	struct perf_event *e = event->body;
-	struct attachment *a;
 	struct obj *prog;
 	int err = obj_by_fd(k, prog_fd, OBJ_PROG, 0, &prog);
 
 	if (err)
 		return err;
-	a = attach_perf(k, event, prog, 0, &err);
-	if (a) {
-		plain_lock_take(&k->hooks->lock);
-		e->at = a;
-		plain_lock_drop(&k->hooks->lock);
-	}
+	err = attach_perf(k, event->body, prog, 0);
 	obj_put(prog);
 	return err;
 }

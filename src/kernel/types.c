@@ -16,6 +16,15 @@
 #undef FIELDS
 #undef PARAMS
 
+/* What vmlinux.h of older kernels calls the record of sched_process_exit, as far as it had it. */
+struct trace_event_raw_sched_process_template {
+	struct trace_entry ent;
+	char comm[16];
+	pid_t pid;
+	int prio;
+	char __data[];
+};
+
 /* Programs ask whether it exists before they make a ring buffer. */
 struct bpf_ringbuf {
 	u64 mask;

@@ -336,6 +336,9 @@ int stack(struct trace_event_raw_sys_enter *ctx)
 	s->v[2] = bpf_get_stack(ctx, s->text[0], sizeof(s->text[0]), BPF_F_USER_STACK | 1);
 	s->v[3] = bpf_get_stackid(ctx, &stacks, 0);
 	s->v[4] = bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK | 200);
+	s->v[5] = bpf_get_task_stack(bpf_get_current_task_btf(), s->text[1], sizeof(s->text[1]), BPF_F_USER_STACK);
+	s->v[6] = bpf_get_task_stack(bpf_get_current_task_btf(), s->text[1] + 32, 32, 0);
+	s->v[7] = bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK | (1 << 20));
 	return 0;
 }
 

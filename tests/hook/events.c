@@ -410,6 +410,10 @@ static void stacks(void)
 	CHECK(!memcmp(s.text[0], (u64[]){0x402000, 0x403000, 0x404000, 0}, 32));
 	CHECK_EQ(s.v[3], -EFAULT);
 	CHECK_EQ(s.v[4], -EFAULT);
+	CHECK_EQ(s.v[5], 32);
+	CHECK(!memcmp(s.text[1], (u64[]){0x401000, 0x402000, 0x403000, 0x404000, 0, 0, 0, 0}, 64));
+	CHECK_EQ(s.v[6], -EFAULT);
+	CHECK_EQ(s.v[7], -EINVAL);
 	id = (u32)s.v[0];
 	CHECK_EQ(bpf_map_lookup_elem(bpf_object__find_map_fd_by_name(obj, "stacks"), &id, frames), 0);
 	CHECK(!memcmp(frames, (u64[16]){0x401000, 0x402000, 0x403000, 0x404000}, sizeof(frames)));
