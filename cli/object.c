@@ -44,10 +44,15 @@ static void engine_log(void *ud, const char *line)
 	keep("\n", 1);
 }
 
-static void repeat_said(void)
+void repeat_said(size_t from)
 {
-	if (said)
-		fputs(said, stderr);
+	if (said && from < said_len)
+		fputs(said + from, stderr);
+}
+
+size_t said_until_now(void)
+{
+	return said_len;
 }
 
 static struct bpf_program *choose(struct target *t)
@@ -143,7 +148,7 @@ int target_open(struct target *t, const char *path)
 	t->obj = bpf_object__open_file(path, NULL);
 	if (!t->obj) {
 		err = errno;
-		repeat_said();
+		repeat_said(0);
 		libbpf_strerror(err, why, sizeof(why));
 		return cli_error(t->c, "%s: cannot be opened as a BPF object: %s", path, why), STATUS_USAGE;
 	}
@@ -156,7 +161,7 @@ int target_open(struct target *t, const char *path)
 	maps_note_types(t);
 	if (bpf_object__load(t->obj)) {
 		err = errno;
-		repeat_said();
+		repeat_said(0);
 		if (said && strstr(said, "failed to resolve CO-RE relocation"))
 			snprintf(why, sizeof(why), "it is relocated against types of a kernel that skep does not have");
 		else

@@ -56,6 +56,7 @@ static int input(struct target *t, const char *option, const char *arg, struct b
 static int run_flat(struct target *t, struct bytes *ctx, struct outcome *o)
 {
 	struct skep_run run = {.size = sizeof(run), .ctx = ctx->at, .ctx_size = ctx->n, .pass_size = t->obj == NULL};
+	size_t said = said_until_now();
 	struct timespec a, b;
 	int err = 0;
 
@@ -65,8 +66,12 @@ static int run_flat(struct target *t, struct bytes *ctx, struct outcome *o)
 	clock_gettime(CLOCK_MONOTONIC, &b);
 	if (err == -EFAULT)
 		explain_fault(t, &run.fault);
+	if (err && err != -EFAULT) {
+		cli_error(t->c, "%s: %s", t->name, strerror(-err));
+		repeat_said(said);
+	}
 	if (err)
-		return err == -EFAULT ? STATUS_FAILED : cli_error(t->c, "%s: %s", t->name, strerror(-err));
+		return STATUS_FAILED;
 	outcome_add(o, run.result, 0);
 	o->runs = t->args->repeat;
 	o->ns = (u64)(b.tv_sec - a.tv_sec) * 1000000000u + (u64)b.tv_nsec - (u64)a.tv_nsec;
@@ -80,6 +85,7 @@ static int run_data(struct target *t, const struct bytes *data, const struct byt
 		    .ctx_size_in = (u32)ctx->n, .repeat = (int)t->args->repeat);
 	struct skep_packet p = {.data = data->at, .size = (u32)data->n};
 	struct skep_fault fault = {0};
+	size_t said = said_until_now();
 
 	o->out.n = data->n + 4096;
 	o->out.at = cli_alloc(o->out.n);
@@ -92,7 +98,9 @@ static int run_data(struct target *t, const struct bytes *data, const struct byt
 			return explain_fault(t, &fault), STATUS_FAILED;
 		if (err == EINVAL && data->n < 14)
 			return cli_error(t->c, "a packet has 14 bytes or more (an Ethernet header); --data has %zu", data->n);
-		return cli_error(t->c, "%s: %s", t->name, strerror(err));
+		cli_error(t->c, "%s: %s", t->name, strerror(err));
+		repeat_said(said);
+		return STATUS_FAILED;
 	}
 	o->out.n = test.data_size_out;
 	outcome_add(o, test.retval, data->n);

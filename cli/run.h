@@ -54,6 +54,9 @@ int target_open(struct target *t, const char *path); /* exit status; says what i
 void target_close(struct target *t);
 /* Why a run of instruction insn failed: the instruction and its source line, as far as they are known. */
 void explain_fault(struct target *t, const struct skep_fault *f);
+/* What libbpf and the engine had to say, which is shown when something fails: from a place on. */
+size_t said_until_now(void);
+void repeat_said(size_t from);
 
 /* capture.c */
 int run_capture(struct target *t, struct outcome *o); /* exit status */

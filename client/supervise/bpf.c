@@ -39,7 +39,7 @@ struct copy *transport_copy(struct transport *t, u64 remote, u64 size, enum copy
 	}
 	t->n_copies++;
 	t->bytes += size;
-	err = way == COPY_TEXT_OUT ? 0 : remote_get(t->call->tid, remote, c->local, size);
+	err = way == COPY_TEXT_OUT || way == COPY_FRAME_OUT ? 0 : remote_get(t->call->tid, remote, c->local, size);
 	if (err) {
 		t->error = -EFAULT;
 		if (err == -EPERM)
@@ -88,6 +88,10 @@ static int copies_back(struct transport *t)
 
 		if (c->way == COPY_BOTH && put_changes(t->call->tid, c->remote, c->local, c->local + c->size, c->size))
 			err = -EFAULT;
+		if (c->way == COPY_FRAME_OUT) {
+			len = MIN((u64)((const struct attr_test_run *)(const void *)t->attr)->data_size_out, c->size);
+			err = remote_put(t->call->tid, c->remote, c->local, len) ? -EFAULT : err;
+		}
 		if (c->way != COPY_TEXT_OUT)
 			continue;
 		len = strnlen((const char *)c->local, c->size);
@@ -298,14 +302,17 @@ static struct copy *copy_text(struct transport *t, u64 remote)
 
 static void translate_pointer(struct transport *t, const struct cmd_ptr *p)
 {
+	enum { FRAME_MOST = 1 << 18 }; /* packets do not grow beyond */
 	bool text = !strcmp(p->length, "STRING"), log = strstr(p->length, "LOG") || strstr(p->length, "log");
+	bool frame = !strcmp(p->length, "data_size_out") && !length_of(t, p->length); /* as much as there is */
 	u64 remote = LOAD_AS(u64, t->attr + p->offset);
 	struct copy *c;
 
 	if (!remote || p->offset + sizeof(u64) > t->size || t->error || t->n_fields == ARRAY_SIZE(t->fields))
 		return;
-	c = text ? copy_text(t, remote)
-		 : transport_copy(t, remote, length_of(t, p->length), !p->out ? COPY_IN : log ? COPY_TEXT_OUT : COPY_BOTH);
+	c = text    ? copy_text(t, remote)
+	    : frame ? transport_copy(t, remote, FRAME_MOST, COPY_FRAME_OUT)
+		    : transport_copy(t, remote, length_of(t, p->length), !p->out ? COPY_IN : log ? COPY_TEXT_OUT : COPY_BOTH);
 	if (!c)
 		return;
 	t->fields[t->n_fields++] = (struct field){p->offset, 8, remote, (u64)(uintptr_t)c->local};

@@ -10,6 +10,7 @@ enum copy_way {
 	COPY_IN, /* the client's bytes */
 	COPY_BOTH, /* the client's bytes; what changed goes back */
 	COPY_TEXT_OUT, /* a text that is only written; goes back with its end */
+	COPY_FRAME_OUT, /* a frame that is only written, whatever its size, which the attr tells then */
 };
 
 struct copy {

@@ -171,8 +171,11 @@ static int skb_test_run(struct skep *k, struct prog *p, struct attr_test_run *a,
 	if (in.ifindex > 1)
 		return -ENODEV;
 	stage_put(s, PTR(a->data_in), a->data_size_in, 0);
-	if (s->packet.tail - s->packet.network < least_header(skb->protocol))
+	if (s->packet.tail - s->packet.network < least_header(skb->protocol)) {
+		log_line(k, "PROG_TEST_RUN: an IP packet without a whole header: %lld bytes behind the Ethernet header",
+			 (long long)(s->packet.tail - s->packet.network));
 		return -EINVAL;
+	}
 	err = a->ctx_in ? check_skb(&in, skb->len) : 0;
 	if (err)
 		return err;
@@ -246,6 +249,8 @@ int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 	if (a->data_in || a->data_out || a->ctx_out || a->data_size_in || a->data_size_out || a->ctx_size_out || a->duration ||
 	    a->repeat || a->batch_size)
 		return -EINVAL;
+	if (a->ctx_size_in < p->reach[REACH_CTX])
+		log_line(k, "%s: accesses %u bytes of its context, the run brings %u", prog_name(p), p->reach[REACH_CTX], a->ctx_size_in);
 	if (a->ctx_size_in > most || a->ctx_size_in < p->reach[REACH_CTX] || (a->ctx_size_in && !a->ctx_in))
 		return -EINVAL;
 	if (writable && a->flags)
