@@ -181,7 +181,7 @@ static void call(struct shape *s, const u8 *b)
 
 u32 shape_program(struct bpf_insn *out, u32 most, u32 type, const u8 *data, size_t size)
 {
-	struct shape s = {.at = out, .most = most - TAIL};
+	struct shape s = {.at = out, .most = most > TAIL ? most - TAIL : 0};
 	u32 left = (u32)(size / 8);
 
 	begin(&s, type);

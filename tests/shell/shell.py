@@ -80,6 +80,15 @@ def need(*programs):
             finish()
 
 
+def need_terminals():
+    try:
+        for fd in os.openpty():
+            os.close(fd)
+    except OSError as e:
+        case("terminals", skip=f"no pseudo-terminals here: {e}")
+        finish()
+
+
 def need_door():
     done = supervised("true")
     if done.returncode == 125:

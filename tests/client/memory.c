@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Whole objects without memory: t-client-memory OBJECT...: libbpf opens and loads each on an engine, and runs
+ * its programs, and each time another allocation of the engine fails (where there are many, not each of
+ * them). Nothing breaks and nothing is left behind.
+ */
+#include "client/skep-bpf.h"
+#include "skep/skep.h"
+#include "../test.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <unistd.h>
+
+struct host {
+	long live, bytes, number, fail_at; /* 0: none fails */
+};
+
+static const char *path;
+
+static void *host_alloc(void *ud, void *ptr, size_t old_size, size_t new_size)
+{
+	struct host *h = ud;
+	void *p;
+
+	if (!new_size) {
+		h->live -= ptr != NULL;
+		h->bytes -= ptr ? (long)old_size : 0;
+		free(ptr);
+		return NULL;
+	}
+	if (++h->number == h->fail_at)
+		return NULL;
+	p = realloc(ptr, new_size);
+	if (!p)
+		return NULL;
+	h->live += ptr == NULL;
+	h->bytes += (long)new_size - (ptr ? (long)old_size : 0);
+	return p;
+}
+
+static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	(void)level;
+	(void)fmt;
+	(void)ap;
+	return 0;
+}
+
+static void run_all(struct bpf_object *obj)
+{
+	struct bpf_program *p;
+	char frame[100] = {0};
+
+	bpf_object__for_each_program(p, obj)
+	{
+		LIBBPF_OPTS(bpf_test_run_opts, t, .data_in = frame, .data_size_in = sizeof(frame));
+		struct bpf_prog_info info = {0};
+		unsigned size = sizeof(info);
+
+		bpf_prog_test_run_opts(bpf_program__fd(p), &t);
+		bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &size);
+	}
+}
+
+/* Was everything loaded? */
+static bool session(struct host *h)
+{
+	struct skep_options opts = {
+	    .size = sizeof(opts), .alloc = host_alloc, .alloc_ud = h, .window = 1 << 30};
+	struct bpf_object *obj;
+	struct skep *k;
+	bool loaded;
+
+	if (skep_open(&k, &opts))
+		return false;
+	skep_bpf_use(k);
+	obj = bpf_object__open(path);
+	loaded = obj && !bpf_object__load(obj);
+	if (loaded)
+		run_all(obj);
+	bpf_object__close(obj);
+	skep_bpf_use(NULL);
+	skep_close(k);
+	return loaded;
+}
+
+TEST(every_allocation_of_an_object_fails_once)
+{
+	long n, loads = 0, failed = 0;
+	struct host h = {0};
+
+	if (!session(&h))
+		SKIP("no object: clang for BPF is missing");
+	for (n = 1; n <= h.number || !loads; n += 1 + n / 48) {
+		struct host mine = {.fail_at = n};
+
+		loads++;
+		failed += !session(&mine);
+		if (mine.live || mine.bytes) {
+			test_fail(__FILE__, __LINE__,
+				  "%s, allocation %ld: %ld allocations, %ld bytes are left", path, n,
+				  mine.live, mine.bytes);
+			return;
+		}
+		if (mine.number < n)
+			break;
+	}
+	CHECK_EQ(h.live, 0);
+	CHECK(failed >= 3); /* libbpf tries programs and maps twice */
+	printf("# %s: %ld allocations, %ld loads, %ld failed\n", path, h.number, loads, failed);
+}
+
+int main(int argc, char **argv)
+{
+	libbpf_set_print(quiet);
+	for (int i = 1; i < argc; i++) {
+		path = argv[i];
+		RUN(every_allocation_of_an_object_fails_once);
+	}
+	return test_end();
+}
