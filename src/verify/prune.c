@@ -255,8 +255,6 @@ static int checkpoint_add(struct verifier *v, u32 insn)
 {
 	struct state *cur = v->cur, *s = state_new(v);
 	struct verify_stats *stats = &v->result->stats;
-	struct history *hist = cur->hist;
-	u32 n_hist = cur->n_hist, cap = cur->cap_hist;
 
 	if (!s)
 		return reject(v, REJECT_MEMORY, "out of memory");
@@ -265,15 +263,9 @@ static int checkpoint_add(struct verifier *v, u32 insn)
 	stats->peak_states = MAX(stats->peak_states, v->live_states);
 	v->prev_jumps_processed = v->jumps_processed;
 	v->prev_insns_processed = v->insns_processed;
-	cur->n_hist = 0;
 	if (state_copy(v, s, cur))
 		return reject(v, REJECT_MEMORY, "out of memory");
-	/* the segment's history goes to the checkpoint; the current state takes its room */
-	cur->hist = s->hist;
-	cur->cap_hist = s->cap_hist;
-	s->hist = hist;
-	s->n_hist = n_hist;
-	s->cap_hist = cap;
+	cur->n_hist = 0; /* the segment's history is the checkpoint's */
 	s->insn = insn;
 	s->hits = s->misses = s->entry = s->joins = 0;
 	s->joined = false;

@@ -173,7 +173,7 @@ void state_free(struct verifier *v, struct state *s)
 	v->free_states = s;
 }
 
-/* Room for n elements of an array that belongs to a state; old elements stay. */
+/* Room for n elements of an array that belongs to a state; old elements stay. What grows gets more than it asks for, a copy does not. */
 static void *reserve(struct verifier *v, void *at, u32 used, u32 *cap, u32 n, size_t each)
 {
 	void *more;
@@ -181,8 +181,7 @@ static void *reserve(struct verifier *v, void *at, u32 used, u32 *cap, u32 n, si
 
 	if (n <= room)
 		return at;
-	for (room = room ? room : 4; room < n; room *= 2)
-		;
+	room = used ? MAX(n, 2 * room) : n;
 	more = arena_array(&v->arena, room, each);
 	if (!more)
 		return NULL;
