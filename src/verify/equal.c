@@ -9,6 +9,8 @@
  */
 #include "verify/prune.h"
 
+enum { SEVERAL = 0xffff };
+
 void ids_forget(struct verifier *v)
 {
 	v->n_ids_map = 0;
@@ -103,6 +105,44 @@ static bool reg_covers(struct verifier *v, const struct reg *old, const struct r
 	case R_STACK: return regs_exact(v, old, cur) && old->frame == cur->frame;
 	case R_ARENA: return true;
 	default: return regs_exact(v, old, cur);
+	}
+}
+
+/* ---- numbers whose link leads nowhere ---- */
+
+static void holder_note(struct verifier *v, const struct reg *r, u32 frame, u32 place)
+{
+	u32 id = r->id & ~ID_DELTA;
+
+	if (r->type != R_SCALAR || !id)
+		return;
+	for (u32 i = 0; i < v->n_ids_map; i++)
+		if (v->ids_map[i].old == id) {
+			v->ids_map[i].cur = SEVERAL;
+			return;
+		}
+	if (v->n_ids_map < ID_MAP)
+		v->ids_map[v->n_ids_map++] = (struct id_map){id, frame << 8 | place};
+}
+
+void lone_ids_drop(struct verifier *v, struct state *s)
+{
+	v->n_ids_map = 0;
+	for (u32 f = 0; f < s->n_frames; f++) {
+		const struct frame *frame = s->frame[f];
+
+		for (u32 live = v->aux[frame_insn(s, f)].live_in; live; live &= live - 1)
+			holder_note(v, &frame->regs[__builtin_ctz(live)], f, (u32)__builtin_ctz(live));
+		for (u32 i = 0; i < frame->n_slots; i++)
+			if (stack_is_spill(stack_at(frame, i)))
+				holder_note(v, &stack_at(frame, i)->reg, f, REGS + i);
+	}
+	for (u32 i = 0; i < v->n_ids_map; i++) {
+		u32 at = v->ids_map[i].cur, place = at & 0xff;
+		struct frame *frame = s->frame[at >> 8 & (FRAMES - 1)];
+
+		if (at != SEVERAL)
+			unlink_scalar(place < REGS ? &frame->regs[place] : &stack_edit(v, frame, place - REGS)->reg);
 	}
 }
 

@@ -307,6 +307,8 @@ int prune_visit(struct verifier *v, u32 insn, bool *pruned)
 	if (v->opts->switches & VERIFY_NO_PRUNE && !aux->force_checkpoint)
 		return 0;
 	cur->insn = insn;
+	if (v->joins)
+		lone_ids_drop(v, cur);
 	if (v->joining && join_heads(v, insn)) {
 		int err = join_enter(v, insn, &enters);
 
