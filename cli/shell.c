@@ -8,10 +8,12 @@
 
 struct shell_args {
 	unsigned door;
+	const char *join;
 };
 
 static const struct opt shell_opts[] = {
 	CHOICE(struct shell_args, door, 0, "door", "auto|notify|ptrace", "how calls are intercepted: by seccomp notifications, by ptrace stops, or as a probe finds (the default)"),
+	TEXT(struct shell_args, join, 0, "join", "ID", "run CMD in the shell that is there already: ID is the process id of its skep shell"),
 	OPTS_END,
 };
 
@@ -50,7 +52,10 @@ static int run_session(struct session *ss, void *ud)
 		session_report(ss, REPORT_FAILED, 125);
 	} else {
 		session_started(ss);
+		if (how.door == SPAWN_NOTIFY)
+			joining_open(ss);
 		session_wait(ss);
+		joining_wait(ss);
 	}
 	session_close(ss);
 	return 0;
@@ -63,6 +68,8 @@ static int run_shell(struct cli *c)
 	const struct shell_args *args = c->args;
 	struct shell sh = {.argv = c->n_operands ? c->operands : none, .door = (enum door_kind)args->door};
 
+	if (args->join)
+		return join_run("skep shell", args->join, sh.argv);
 	return front_run("skep shell", sh.argv, run_session, &sh);
 }
 

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <stdlib.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -22,7 +23,7 @@ struct trace_args {
 	const char *output;
 	bool drop;
 	unsigned door;
-	u64 wait;
+	u64 wait, pid;
 };
 
 static const struct trace_args trace_defaults = {.wait = 10};
@@ -32,6 +33,7 @@ static const struct opt trace_opts[] = {
 	FLAG(struct trace_args, drop, 0, "drop", "let records be lost when CLIENT reads them too slowly, as on a kernel, instead of slowing CMD down"),
 	CHOICE(struct trace_args, door, 0, "door", "auto|notify|ptrace", "how CLIENT's calls are intercepted: by seccomp notifications, by ptrace stops, or as a probe finds (the default)"),
 	NUMBER(struct trace_args, wait, 0, "wait", "SECONDS", 1, 3600, "how long CLIENT may take to attach; 10 by default"),
+	NUMBER(struct trace_args, pid, 'p', "pid", "PID", 0, INT32_MAX, "watch a running process of this user instead of a command, until it or CLIENT ends"),
 	OPTS_END,
 };
 
@@ -126,14 +128,16 @@ static void client_started(struct session *ss, pid_t pid)
 {
 	int err = ss->tree.answers ? tree_seize(&ss->tree, pid, SEIZE_SILENT) : 0;
 
-	ss->client = ss->super.client_group = pid;
+	ss->client = pid;
+	ss->super.client_group = getpgid(pid);
 	if (err)
 		super_say(&ss->super, "the client cannot be traced: %s; `skep doctor` says what this host allows", strerror(-err));
 }
 
 static int start_client(struct session *ss, struct trace *t)
 {
-	struct spawn how = {.argv = t->client, .fds = {-1, t->output, t->output}, .door = t->door, .started = client_started};
+	struct spawn how = {.argv = t->client, .fds = {-1, t->output, t->output}, .door = t->door, .started = client_started,
+			    .group = t->args->pid ? ss->group : 0};
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC), exec_error;
 	pid_t pid;
 
@@ -166,12 +170,13 @@ static void end_client(struct session *ss)
 {
 	enum { DRAIN_MS = 5000, PRINT_MS = 20, END_MS = 5000 };
 	static const int signals[] = {SIGINT, SIGTERM, SIGKILL};
+	const struct trace *t = ss->ud;
 	pid_t group = ss->client;
 
 	session_wait_until(ss, drained, DRAIN_MS);
 	session_wait_until(ss, client_ended, PRINT_MS);
 	for (u32 i = 0; i < ARRAY_SIZE(signals) && ss->client; i++) {
-		kill(-group, signals[i]);
+		kill(t->args->pid ? group : -group, signals[i]);
 		session_wait_until(ss, client_ended, END_MS);
 	}
 }
@@ -183,6 +188,8 @@ static void command_started(struct session *ss, pid_t pid)
 	int err = tree_seize(&ss->tree, pid, ss->tree.answers ? SEIZE_WATCHED : SEIZE_FILTERED);
 
 	ss->main_pid = pid;
+	if (!err && ss->tree.answers) /* stops at calls begin with a stop */
+		ptrace(PTRACE_INTERRUPT, pid, 0, 0);
 	if (err)
 		super_say(&ss->super, "the command cannot be traced: %s; `skep doctor` says what this host allows", strerror(-err));
 	session_report(ss, REPORT_STARTED, pid);
@@ -220,6 +227,34 @@ static void run_command(struct session *ss, struct trace *t)
 	session_wait(ss); /* what the command left behind in the background still needs its stops served */
 }
 
+/* ---- or a process that runs already ---- */
+
+static bool over(struct session *ss)
+{
+	const struct trace *t = ss->ud;
+
+	return !ss->client || (kill((pid_t)t->args->pid, 0) && errno == ESRCH);
+}
+
+static int watch_process(struct session *ss, struct trace *t)
+{
+	pid_t pid = (pid_t)t->args->pid;
+	int err;
+
+	task_needs(ss->super.k, &ss->tree.needs);
+	ss->tree.wait_for_rings = !t->args->drop;
+	err = tree_attach(&ss->tree, pid, SEIZE_GUEST);
+	if (err) {
+		fprintf(stderr, "%s: process %d cannot be watched: %s; `skep doctor` says what this host allows\n", ss->name, pid, strerror(-err));
+		end_client(ss);
+		return STATUS_SKEP_FAILED;
+	}
+	session_started(ss);
+	session_wait_until(ss, over, 0);
+	end_client(ss);
+	return WIFEXITED(ss->client_status) ? WEXITSTATUS(ss->client_status) : 0;
+}
+
 static int run_session(struct session *ss, void *ud)
 {
 	struct trace *t = ud;
@@ -234,7 +269,9 @@ static int run_session(struct session *ss, void *ud)
 	if (t->output < 0)
 		fprintf(stderr, "%s: cannot write %s: %s\n", ss->name, t->args->output, strerror(errno));
 	status = t->output < 0 ? STATUS_SKEP_FAILED : start_client(ss, t);
-	if (status) {
+	if (!status && t->args->pid) {
+		session_report(ss, REPORT_FAILED, watch_process(ss, t));
+	} else if (status) {
 		end_client(ss);
 		session_report(ss, REPORT_FAILED, status);
 	} else {
@@ -251,6 +288,12 @@ static int run_trace(struct cli *c)
 
 	while (i < c->n_operands && strcmp(c->operands[i], "--") != 0)
 		i++;
+	if (t.args->pid && i < c->n_operands)
+		return cli_usage(c, "either a command to run or a process to watch (-p), not both");
+	if (t.args->pid) {
+		t.command = t.client;
+		return front_run("skep trace", t.client, run_session, &t);
+	}
 	if (!i || i + 1 >= c->n_operands)
 		return cli_usage(c, i ? "no command to watch: skep trace %s ... -- CMD" : "no client: skep trace CLIENT [ARG...] -- CMD", c->operands[0]);
 	c->operands[i] = NULL;
@@ -262,6 +305,7 @@ static const struct example trace_examples[] = {
 	{"skep trace opensnoop -- make", "The files that make and all it starts open, as an ordinary user."},
 	{"skep trace -o execs.txt execsnoop -- ./configure", "Every program that is run, in a file."},
 	{"skep trace bpftrace -e 'tracepoint:syscalls:sys_enter_openat { @[comm] = count(); }' -- ls", "A one-liner."},
+	{"skep trace -p 1234 syscount", "The calls of a running process, until Ctrl-C.",},
 	{NULL, NULL},
 };
 
@@ -270,7 +314,7 @@ const struct verb verb_trace = {
 	.opts = trace_opts,
 	.args_size = sizeof(struct trace_args),
 	.defaults = &trace_defaults,
-	.operands = "CLIENT [ARG...] -- CMD [ARG...]",
+	.operands = "CLIENT [ARG...] [-- CMD [ARG...]]",
 	.min_operands = 1,
 	.max_operands = UINT32_MAX,
 	.stops_at_operand = true,

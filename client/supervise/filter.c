@@ -119,7 +119,7 @@ u32 filter_trace(struct sock_filter *out, const struct task_needs *needs)
 	give(&p, SECCOMP_RET_ALLOW);
 	load(&p, offsetof(struct seccomp_data, nr));
 	for (u32 nr = 0; nr < TASK_SYSCALLS; nr++) {
-		bool names = nr == SYS_prctl || ((nr == SYS_execve || nr == SYS_execveat) && needs->want & TASK_WANT_EXEC);
+		bool names = nr == SYS_prctl || nr == SYS_execve || nr == SYS_execveat;
 		bool sends = (nr == SYS_kill || nr == SYS_tkill || nr == SYS_tgkill) && needs->want & TASK_WANT_SIGNAL_GENERATE;
 
 		if (!names && !sends && !task_needs_enter(needs, nr) && !task_needs_exit(needs, nr))

@@ -129,15 +129,15 @@ int tree_seize(struct tree *t, pid_t tid, enum seize_how how)
 		return 0;
 	}
 	/* A filter's stops without a tracer would be errors: such tasks end with us. */
-	if (ptrace(PTRACE_SEIZE, tid, 0, (void *)(intptr_t)(OPTIONS | (how != SEIZE_FOLLOW || t->answers ? PTRACE_O_EXITKILL : 0))))
+	if (ptrace(PTRACE_SEIZE, tid, 0, (void *)(intptr_t)(OPTIONS | ((how != SEIZE_FOLLOW && how != SEIZE_GUEST) || (how == SEIZE_FOLLOW && t->answers) ? PTRACE_O_EXITKILL : 0))))
 		return -errno;
 	p = traced_add(t, tid);
 	if (!p)
 		return -ENOMEM;
 	p->filtered = how == SEIZE_FILTERED;
 	p->silent = how == SEIZE_SILENT;
-	p->unserved = how == SEIZE_FILTERED || how == SEIZE_WATCHED;
-	p->before = p->unserved;
+	p->before = how == SEIZE_FILTERED || how == SEIZE_WATCHED;
+	p->unserved = p->before || how == SEIZE_GUEST;
 	p->announced = true;
 	traced_name(t, p);
 	return 0;
@@ -208,7 +208,7 @@ static bool descends(pid_t pid, pid_t root)
 	return false;
 }
 
-static u32 follow_threads(struct tree *t, pid_t pid)
+static u32 follow_threads(struct tree *t, pid_t pid, enum seize_how how, int *error)
 {
 	char path[64];
 	u32 found = 0;
@@ -216,6 +216,8 @@ static u32 follow_threads(struct tree *t, pid_t pid)
 
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
 	d = opendir(path);
+	if (!d)
+		*error = -ESRCH;
 	for (struct dirent *e; d && (e = readdir(d));) {
 		pid_t tid = (pid_t)atoi(e->d_name);
 		struct traced *p = tid > 0 ? traced_find(t, tid) : NULL;
@@ -223,16 +225,26 @@ static u32 follow_threads(struct tree *t, pid_t pid)
 
 		if (tid <= 0 || (p && !p->leave))
 			continue;
-		err = tree_seize(t, tid, SEIZE_FOLLOW);
+		err = tree_seize(t, tid, how);
 		found++;
-		if (err)
-			refused(t, tid, err);
-		else if (may_interrupt(tid))
+		if (err && !*error)
+			*error = err;
+		if (!err && may_interrupt(tid))
 			ptrace(PTRACE_INTERRUPT, tid, 0, 0);
 	}
 	if (d)
 		closedir(d);
 	return found;
+}
+
+/* Threads may start others meanwhile. */
+int tree_attach(struct tree *t, pid_t pid, enum seize_how how)
+{
+	int error = 0;
+
+	for (u32 round = 0; round < 4 && !error && follow_threads(t, pid, how, &error); round++)
+		;
+	return error;
 }
 
 /* Again until nobody new is met: tasks fork meanwhile. */
@@ -245,8 +257,13 @@ void tree_follow(struct tree *t, pid_t root)
 		for (struct dirent *e; d && (e = readdir(d));) {
 			pid_t pid = (pid_t)atoi(e->d_name);
 
-			if (pid > 1 && pid != root && descends(pid, root))
-				found += follow_threads(t, pid);
+			int error = 0;
+
+			if (pid <= 1 || pid == root || !descends(pid, root))
+				continue;
+			found += follow_threads(t, pid, SEIZE_FOLLOW, &error);
+			if (error)
+				refused(t, pid, error);
 		}
 		if (d)
 			closedir(d);

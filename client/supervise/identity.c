@@ -144,3 +144,35 @@ void client_seen(struct super *s, pid_t tid)
 {
 	look_up(s, tid, true);
 }
+
+/* ---- set-id programs: a task behind a filter gets no privilege by execve(2) ---- */
+
+void exec_seen(struct super *s, pid_t tid, const char *path)
+{
+	char whole[PATH_MAX + 64];
+	struct stat st;
+	bool say;
+
+	if (*path == '/')
+		snprintf(whole, sizeof(whole), "/proc/%d/root%s", tid, path);
+	else
+		snprintf(whole, sizeof(whole), "/proc/%d/cwd/%s", tid, path);
+	if (stat(whole, &st) || !S_ISREG(st.st_mode) || !(st.st_mode & (S_ISUID | S_ISGID)) ||
+	    !((st.st_mode & S_ISUID && st.st_uid != getuid()) || (st.st_mode & S_ISGID && st.st_mode & S_IXGRP && st.st_gid != getgid())))
+		return;
+	pthread_mutex_lock(&s->lock);
+	say = !s->said_setid;
+	s->said_setid = true;
+	pthread_mutex_unlock(&s->lock);
+	if (say)
+		super_say(s, "%s is a set-id program: here it runs without its privilege, as all others do", path);
+}
+
+struct answer serve_exec(struct call *c)
+{
+	char path[PATH_MAX];
+
+	if (remote_text(c->tid, c->args[c->nr == SYS_execveat], path, sizeof(path)) > 0)
+		exec_seen(c->s, c->tid, path);
+	return answer_continue();
+}

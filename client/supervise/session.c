@@ -154,6 +154,7 @@ void session_started(struct session *ss)
 
 void session_close(struct session *ss)
 {
+	joining_close(ss);
 	pins_close(&ss->super);
 	places_close(&ss->super);
 }
@@ -173,7 +174,7 @@ static int step(struct session *ss, int flags);
 
 /* ---- starting commands ---- */
 
-static int send_fd(int socket, int fd)
+int session_send(int socket, int fd)
 {
 	char byte = 0, control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = {0};
 	struct iovec io = {&byte, 1};
@@ -197,8 +198,7 @@ struct failure {
 };
 enum { FAILED_FILTER, FAILED_EXEC };
 
-/* A descriptor that came; -ENOENT: none did, all is well; otherwise what went wrong. */
-static int receive_listener(int socket)
+int session_receive(int socket)
 {
 	char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = {0};
 	struct failure f;
@@ -278,7 +278,7 @@ static _Noreturn void child(struct session *ss, const struct spawn *how, int soc
 	if (how->door == SPAWN_TRACE) {
 		struct sock_fprog prog = {.filter = (struct sock_filter *)(uintptr_t)how->filter, .len = (unsigned short)how->filter_size};
 
-		send_fd(socket, -1);
+		session_send(socket, -1);
 		if (read(socket, &go, 1) != 1)
 			_exit(127);
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
@@ -290,11 +290,11 @@ static _Noreturn void child(struct session *ss, const struct spawn *how, int soc
 
 		if (listener < 0)
 			fail(socket, FAILED_FILTER, -listener);
-		if (send_fd(socket, listener))
+		if (session_send(socket, listener))
 			fail(socket, FAILED_FILTER, EPIPE);
 		close(listener);
 	} else {
-		send_fd(socket, -1);
+		session_send(socket, -1);
 	}
 	if (read(socket, &go, 1) != 1)
 		_exit(127);
@@ -331,7 +331,7 @@ pid_t session_spawn(struct session *ss, const struct spawn *how, int *exec_error
 	}
 	close(pair[1]);
 	setpgid(pid, how->group);
-	listener = receive_listener(pair[0]);
+	listener = session_receive(pair[0]);
 	if (listener < 0 && listener != -ENOENT)
 		return abandon(pid, pair[0], listener);
 	if (listener >= 0)
@@ -377,10 +377,15 @@ static void needs_changed(struct session *ss)
 	task_needs(ss->super.k, &ss->tree.needs);
 	if (!ss->follows)
 		return;
-	if (tree_wanted(&ss->tree))
+	if (tree_wanted(&ss->tree)) {
 		tree_follow(&ss->tree, getpid());
-	else
+		for (u32 i = 0; i < __atomic_load_n(&ss->n_joined, __ATOMIC_ACQUIRE); i++) {
+			tree_attach(&ss->tree, ss->joined[i].pid, SEIZE_FOLLOW);
+			tree_follow(&ss->tree, ss->joined[i].pid);
+		}
+	} else {
 		tree_release(&ss->tree);
+	}
 }
 
 static void child_changed(struct session *ss, pid_t pid, int status)

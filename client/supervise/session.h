@@ -46,6 +46,13 @@ struct session {
 	pid_t client; /* skep trace: the client; 0: none, or it has ended */
 	int client_status;
 	void *ud; /* the caller's */
+	int door_socket; /* where others join; -1: they cannot */
+	char door_path[108];
+	struct {
+		pid_t pid;
+		int listener;
+	} joined[64];
+	u32 n_joined;
 	int stdio[3]; /* what commands get as standard input, output and error; -1: closed */
 };
 
@@ -57,7 +64,15 @@ typedef int session_fn(struct session *ss, void *ud);
 int front_run(const char *name, const char *const *argv, session_fn *fn, void *ud);
 void kill_descendants(pid_t root, bool reap);
 
+/* ---- join.c ---- */
+void joining_open(struct session *ss);
+void joining_close(struct session *ss);
+void joining_wait(struct session *ss);
+int join_run(const char *name, const char *id, const char *const *argv); /* becomes the command, or gives an exit status */
+
 /* ---- session.c ---- */
+int session_send(int socket, int fd); /* -1: nothing but a byte */
+int session_receive(int socket); /* a descriptor; -ENOENT: none came, all is well; otherwise what went wrong */
 enum spawn_door {
 	SPAWN_PLAIN, /* traced by whoever `started` seizes it */
 	SPAWN_NOTIFY, /* behind a filter, with its listener served by this supervisor */

@@ -177,6 +177,8 @@ bool is_client(struct super *s, pid_t tid);
 void client_seen(struct super *s, pid_t tid); /* it made a call that only clients make */
 void clients_close(struct super *s);
 
+void exec_seen(struct super *s, pid_t tid, const char *path); /* says once that a set-id program gets no privilege */
+
 /* ---- pins.c ---- */
 void pins_forget(struct super *s); /* pins whose files were removed let go of their objects */
 void pins_close(struct super *s);

@@ -150,9 +150,10 @@ static void note_exec(struct tree *t, struct traced *p)
 	char path[PATH_MAX];
 	u64 at = p->nr == SYS_execveat ? p->args[1] : p->args[0];
 
-	(void)t;
 	free(p->exec_path);
 	p->exec_path = remote_text(p->tid, at, path, sizeof(path)) >= 0 ? strdup(path) : NULL;
+	if (p->filtered && p->exec_path)
+		exec_seen(t->s, p->tid, path);
 }
 
 static bool sends_signal(int nr)
@@ -209,7 +210,7 @@ static void call_ends(struct tree *t, struct traced *p, s64 ret)
 	u64 nr = (u64)p->nr;
 
 	p->wants_exit = false;
-	if (!p->task || p->silent)
+	if (!p->task || p->silent || p->before)
 		return;
 	if (p->nr == SYS_prctl && p->args[0] == 15 && !ret)
 		renamed(t, p);

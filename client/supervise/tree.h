@@ -45,9 +45,11 @@ enum seize_how {
 	SEIZE_FOLLOW, /* all of its calls stop while they are wanted, or answered */
 	SEIZE_FILTERED, /* its filter stops it, at the calls that are wanted (filter_trace()) */
 	SEIZE_WATCHED, /* all of its calls stop, and none is answered: where an outer filter would hide calls from a filter of its own */
+	SEIZE_GUEST, /* the same, for a process that was there before: it goes on when this one ends */
 	SEIZE_SILENT, /* its calls are answered; what it does is no event */
 };
 int tree_seize(struct tree *t, pid_t tid, enum seize_how how); /* traced from now on */
+int tree_attach(struct tree *t, pid_t pid, enum seize_how how); /* all threads of a running process: -errno of the first that is refused */
 /* All tasks that descend from root; those that sleep where an interruption would be noticed change at their next stop. */
 void tree_follow(struct tree *t, pid_t root);
 void tree_release(struct tree *t); /* lets go of all that were followed */

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Entering a supervised shell from another terminal: the newcomer puts itself behind a filter of its own, gives the listener to the supervisor over a socket
+ * in this user's directory, and becomes the command. It is not a descendant of the supervisor, which Yama may forbid to look at.
+ */
+#include "client/supervise/session.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static int address(struct sockaddr_un *to, const char *dir, const char *id)
+{
+	*to = (struct sockaddr_un){.sun_family = AF_UNIX};
+	return snprintf(to->sun_path, sizeof(to->sun_path), "%s/shell-%s", dir, id) < (int)sizeof(to->sun_path) ? 0 : -ENAMETOOLONG;
+}
+
+/* ---- the supervisor's side ---- */
+
+static void admit(struct session *ss, int fd)
+{
+	struct ucred who;
+	socklen_t size = sizeof(who);
+	int listener = -EPERM, kept;
+
+	if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) && who.uid == getuid())
+		listener = session_receive(fd);
+	kept = listener >= 0 ? fcntl(listener, F_DUPFD_CLOEXEC, 3) : -1;
+	if (kept >= 0 && ss->n_joined < ARRAY_SIZE(ss->joined) && !notify_serve(&ss->super, listener)) {
+		ss->joined[ss->n_joined].pid = who.pid;
+		ss->joined[ss->n_joined].listener = kept;
+		__atomic_store_n(&ss->n_joined, ss->n_joined + 1, __ATOMIC_RELEASE);
+		atomic_store(&ss->tree.changed, true); /* what is wanted of all tasks is wanted of these */
+		(void)send(fd, "", 1, MSG_NOSIGNAL);
+	} else if (kept >= 0) {
+		close(kept);
+	}
+	close(fd);
+}
+
+static void *admit_all(void *arg)
+{
+	struct session *ss = arg;
+	int fd;
+
+	while ((fd = accept4(ss->door_socket, NULL, NULL, SOCK_CLOEXEC)) >= 0 || errno == EINTR || errno == ECONNABORTED)
+		if (fd >= 0)
+			admit(ss, fd);
+	return NULL;
+}
+
+void joining_open(struct session *ss)
+{
+	struct sockaddr_un to;
+	char id[16];
+	pthread_t t;
+
+	ss->door_socket = -1;
+	snprintf(id, sizeof(id), "%d", getppid());
+	if (!ss->super.dir[0] || address(&to, ss->super.dir, id))
+		return;
+	ss->door_socket = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	unlink(to.sun_path);
+	if (ss->door_socket < 0 || bind(ss->door_socket, (struct sockaddr *)&to, sizeof(to)) || listen(ss->door_socket, 8) ||
+	    pthread_create(&t, NULL, admit_all, ss))
+		return; /* nobody can join; the rest works */
+	pthread_detach(t);
+	snprintf(ss->door_path, sizeof(ss->door_path), "%s", to.sun_path);
+}
+
+void joining_close(struct session *ss)
+{
+	if (ss->door_path[0])
+		unlink(ss->door_path);
+}
+
+/* Until the last of those who joined, and of what they started, has ended. */
+void joining_wait(struct session *ss)
+{
+	for (u32 i = 0; i < __atomic_load_n(&ss->n_joined, __ATOMIC_ACQUIRE); i++) {
+		struct pollfd p = {.fd = ss->joined[i].listener};
+
+		while (poll(&p, 1, 1000) < 0 || !(p.revents & (POLLHUP | POLLERR | POLLNVAL)))
+			;
+	}
+}
+
+/* ---- the newcomer's ---- */
+
+static void list_shells(const char *dir)
+{
+	DIR *d = opendir(dir);
+	bool some = false;
+
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (!strncmp(e->d_name, "shell-", 6) && !kill((pid_t)atoi(e->d_name + 6), 0)) {
+			fprintf(stderr, "%s%s", some ? ", " : "; running: ", e->d_name + 6);
+			some = true;
+		}
+	if (d)
+		closedir(d);
+	fprintf(stderr, "%s\n", some ? "" : "; none is running: `skep shell` starts one");
+}
+
+int join_run(const char *name, const char *id, const char *const *argv)
+{
+	enum { STATUS_SKEP_FAILED = 125, STATUS_NO_PERMISSION = 126, STATUS_NOT_FOUND = 127 };
+	struct super s;
+	struct sockaddr_un to;
+	struct probe yama;
+	char ack;
+	int fd, listener;
+
+	probe_yama(&yama);
+	if (!yama.works) {
+		fprintf(stderr, "%s: --join needs the right to look at processes of this user (%s); run the command in the shell itself\n", name, yama.detail);
+		return STATUS_SKEP_FAILED;
+	}
+	if (super_open(&s, name, NULL) || address(&to, s.dir, id))
+		return STATUS_SKEP_FAILED;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to))) {
+		fprintf(stderr, "%s: no supervised shell has the id '%s'", name, id);
+		list_shells(s.dir);
+		return STATUS_SKEP_FAILED;
+	}
+	listener = filter_listen();
+	if (listener < 0) {
+		fprintf(stderr, "%s: %s; `skep doctor` says what this host allows\n", name,
+			listener == -EBUSY ? "this process runs inside of a supervised shell already" : "no notifications can be had here");
+		return STATUS_SKEP_FAILED;
+	}
+	if (session_send(fd, listener) || recv(fd, &ack, 1, 0) != 1) {
+		fprintf(stderr, "%s: the shell '%s' does not take part\n", name, id);
+		return STATUS_SKEP_FAILED;
+	}
+	close(listener);
+	execvp(argv[0], (char *const *)(uintptr_t)argv);
+	fprintf(stderr, "%s: cannot run '%s': %s\n", name, argv[0], strerror(errno));
+	return errno == ENOENT ? STATUS_NOT_FOUND : STATUS_NO_PERMISSION;
+}
