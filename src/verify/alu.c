@@ -328,15 +328,17 @@ static int fork_sign(struct verifier *v, const struct insn *in, struct reg *dst,
 	return 0;
 }
 
-/* dst += constant keeps the link to the registers that share its id, off by the constant. */
-static void keep_link(struct verifier *v, const struct insn *in, struct reg *dst, const struct reg *src)
+/* dst += constant keeps the link to the registers that share its id, off by the constant; in 32 bits where the upper half was zero (umax: before). */
+static void keep_link(struct verifier *v, const struct insn *in, struct reg *dst, const struct reg *src, u64 umax)
 {
-	bool same = !in->imm_src && in->src == in->dst;
+	bool same = !in->imm_src && in->src == in->dst, wide = in->width == 64, adds = in->op == OP_ADD || in->op == OP_SUB;
+	bool known = src->type == R_SCALAR && (wide ? scalar_is_const(&src->v) : !(u32)src->v.bits.mask);
+	s64 delta = wide ? (s64)src->v.bits.value : (s32)(u32)src->v.bits.value;
 
-	if (v->priv && in->op == OP_ADD && in->width == 64 && dst->id && reg_is_const(src) && !same && !(dst->id & ID_DELTA) &&
-	    src->v.bits.value <= INT32_MAX) {
-		dst->id |= ID_DELTA;
-		dst->delta = (s32)src->v.bits.value;
+	if (v->priv && adds && dst->id && known && !same && !(dst->id & ID_DELTA) && delta == (s32)delta && (wide || umax <= UINT32_MAX) &&
+	    !(in->op == OP_SUB && delta == INT32_MIN)) {
+		dst->id |= wide ? ID_DELTA64 : ID_DELTA32;
+		dst->delta = (s32)(in->op == OP_SUB ? -delta : delta);
 		return;
 	}
 	unlink_scalar(dst);
@@ -345,6 +347,7 @@ static void keep_link(struct verifier *v, const struct insn *in, struct reg *dst
 static int number_alu(struct verifier *v, const struct insn *in, struct reg *dst, const struct reg *src)
 {
 	struct reg kept = *src;
+	u64 umax = dst->v.umax;
 	int err;
 
 	if (!sanitize_skipped(v, in)) {
@@ -359,7 +362,7 @@ static int number_alu(struct verifier *v, const struct insn *in, struct reg *dst
 		return err;
 	scalar_alu(in->op, in->width, &dst->v, &kept.v);
 	dst->def32 = in->width == 32 ? v->insn + 1 : 0;
-	keep_link(v, in, dst, &kept);
+	keep_link(v, in, dst, &kept, umax);
 	return 0;
 }
 

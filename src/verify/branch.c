@@ -148,18 +148,24 @@ static void sync_one(struct reg *r, const struct reg *known)
 	u32 id = r->id, def32 = r->def32;
 	s32 delta = r->delta;
 	struct scalar difference;
+	bool narrow;
 
+	if (((r->id ^ known->id) & ID_DELTA) == ID_DELTA)
+		return; /* one is off by a constant in 64 bits, the other in 32 */
 	if ((!(r->id & ID_DELTA) && !(known->id & ID_DELTA)) || r->delta == known->delta) {
 		*r = *known;
 		r->def32 = def32;
 		return;
 	}
 	scalar_set_const(&difference, (u64)((s64)r->delta - known->delta));
+	narrow = (r->id | known->id) & ID_DELTA32;
 	*r = *known;
 	r->id = id;
 	r->delta = delta;
 	r->def32 = def32;
 	scalar_alu(OP_ADD, 64, &r->v, &difference);
+	if (narrow)
+		scalar_zext(&r->v, 4);
 }
 
 void sync_linked(struct verifier *v, struct state *s, const struct reg *known, u64 linked)

@@ -69,9 +69,9 @@ static bool scalar_covers(struct verifier *v, const struct reg *old, const struc
 		return regs_same(old, cur) && scalar_ids_match(v, old->id, cur->id);
 	if (!precise && how == LOOSE)
 		return true;
-	if (old->id & ID_DELTA && (!(cur->id & ID_DELTA) || old->delta != cur->delta))
+	if (old->id && (old->id ^ cur->id) & ID_DELTA)
 		return false;
-	if (old->id && !(old->id & ID_DELTA) && cur->id & ID_DELTA)
+	if (old->id & ID_DELTA && old->delta != cur->delta)
 		return false;
 	return scalar_ids_match(v, old->id, cur->id) && scalar_within(&old->v, &cur->v);
 }

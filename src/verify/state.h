@@ -115,7 +115,9 @@ struct reg {
 	u32 def32; /* scalars: insn that left the upper half zero by a 32-bit write, 0: none */
 	struct scalar v;
 };
-#define ID_DELTA     0x80000000u /* in id: off by a constant from the others */
+#define ID_DELTA64   0x80000000u /* in id: off by a constant from the others */
+#define ID_DELTA32   0x40000000u /* the same, of the low half; the upper one is zero */
+#define ID_DELTA     (ID_DELTA64 | ID_DELTA32)
 #define PACKET_AT    (-1) /* exactly at the end */
 #define PACKET_BEYOND (-2) /* at least at, maybe past the end */
 
