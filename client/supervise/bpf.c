@@ -19,6 +19,22 @@ enum { MOST_BYTES = 256 << 20 }; /* of all copies of one call */
 
 /* ---- copies ---- */
 
+/* A byte more than is needed, so that even nothing has an address. Pages that nobody touches cost nothing: logs are asked for with megabytes. */
+static u8 *make_room(struct transport *t, struct copy *c, size_t room)
+{
+	u8 *p = t->small + t->small_used;
+
+	if (room <= sizeof(t->small) - t->small_used) {
+		t->small_used += (u32)ALIGN_UP(room, 8);
+		t->small_used = MIN(t->small_used, (u32)sizeof(t->small));
+		*p = 0;
+		return p;
+	}
+	c->room = room;
+	p = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return p == MAP_FAILED ? NULL : p;
+}
+
 struct copy *transport_copy(struct transport *t, u64 remote, u64 size, enum copy_way way)
 {
 	struct copy *c;
@@ -30,10 +46,8 @@ struct copy *transport_copy(struct transport *t, u64 remote, u64 size, enum copy
 	}
 	c = &t->copies[t->n_copies];
 	*c = (struct copy){.remote = remote, .size = size, .way = way};
-	/* Pages that nobody touches cost nothing: logs are asked for with megabytes. A byte more, so that even nothing has an address. */
-	c->room = (size_t)size * (way == COPY_BOTH ? 2 : 1) + 1;
-	c->local = mmap(NULL, c->room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (c->local == MAP_FAILED) {
+	c->local = make_room(t, c, (size_t)size * (way == COPY_BOTH ? 2 : 1) + 1);
+	if (!c->local) {
 		t->error = -ENOMEM;
 		return NULL;
 	}
@@ -104,7 +118,8 @@ static int copies_back(struct transport *t)
 static void copies_free(struct transport *t)
 {
 	for (u32 i = 0; i < t->n_copies; i++)
-		munmap(t->copies[i].local, t->copies[i].room);
+		if (t->copies[i].room)
+			munmap(t->copies[i].local, t->copies[i].room);
 	for (u32 i = 0; i < t->n_fds; i++)
 		local_fd_close(&t->fds[i]);
 	free(t->fds);
@@ -381,8 +396,14 @@ static int read_attr(struct transport *t, u8 *before)
 struct answer serve_bpf(struct call *c)
 {
 	u8 attr[4096 + 8] __attribute__((aligned(8))) = {0}, before[4096];
-	struct transport t = {.call = c, .attr = attr, .cmd = (int)c->args[0]};
-	int ret = read_attr(&t, before);
+	struct transport t;
+	int ret;
+
+	memset(&t, 0, offsetof(struct transport, small));
+	t.call = c;
+	t.attr = attr;
+	t.cmd = (int)c->args[0];
+	ret = read_attr(&t, before);
 
 	atomic_fetch_add(&c->s->calls, 1);
 	if (ret)

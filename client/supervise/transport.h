@@ -16,7 +16,7 @@ enum copy_way {
 struct copy {
 	u8 *local; /* COPY_BOTH: followed by what it was before */
 	u64 remote, size;
-	size_t room;
+	size_t room; /* 0: in the transport itself */
 	enum copy_way way;
 };
 
@@ -34,13 +34,15 @@ struct transport {
 	struct map *map; /* that the command is about */
 	struct obj *object; /* the first one that it names */
 	const struct copy *insns;
-	struct copy copies[24];
+	u32 small_used;
 	u32 n_copies;
 	u64 bytes;
 	struct field fields[16];
 	u32 n_fields;
 	struct local_fd *fds;
 	u32 n_fds;
+	u8 small[8192] __attribute__((aligned(8))); /* where short copies lie */
+	struct copy copies[24];
 };
 
 struct copy *transport_copy(struct transport *t, u64 remote, u64 size, enum copy_way way); /* NULL: t->error says why */
