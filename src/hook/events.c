@@ -177,12 +177,14 @@ void task_event_exit_syscall(struct skep *k, struct task *t, u64 nr, s64 ret)
 
 /* ---- life of a task ---- */
 
-#define RECORD(name, room)                                 \
-	struct {                                           \
-		struct kernel_trace_event_raw_##name r;    \
-		char text[room];                           \
-	} rec = {.r = {.ent = entry(SITE_##name, t)}};     \
-	u32 size = sizeof(struct kernel_trace_event_raw_##name)
+/* A union, not a struct: some records end in a flexible array, behind which nothing may stand. */
+#define RECORD(name, room)                                                        \
+	union {                                                                   \
+		u8 bytes[sizeof(struct kernel_trace_event_raw_##name) + (room)];  \
+		struct kernel_trace_event_raw_##name r;                           \
+	} rec = {.bytes = {0}};                                                   \
+	u32 size = sizeof(rec.r);                                                 \
+	rec.r.ent = entry(SITE_##name, t)
 
 void task_event_exec(struct skep *k, struct task *t, const char *filename, u32 old_tid)
 {
