@@ -20,17 +20,26 @@ static void expect(bool ok)
 static int load_counter(struct skep *k, int map)
 {
 	struct bpf_insn code[] = {
-		{.code = 0x62, .dst_reg = 10, .off = -4, .imm = 0}, /* *(u32 *)(r10 -4) = 0 */
-		{.code = 0x18, .dst_reg = 1, .src_reg = BPF_PSEUDO_MAP_FD, .imm = map}, {0},
-		{.code = 0xbf, .dst_reg = 2, .src_reg = 10}, {.code = 0x07, .dst_reg = 2, .imm = -4},
-		{.code = 0x85, .imm = BPF_FUNC_map_lookup_elem},
-		{.code = 0x15, .dst_reg = 0, .off = 2, .imm = 0}, /* if r0 == 0 goto +2 */
-		{.code = 0xb7, .dst_reg = 1, .imm = 1}, {.code = 0xdb, .dst_reg = 0, .src_reg = 1}, /* lock *(u64 *)r0 += 1 */
-		{.code = 0xb7, .dst_reg = 0, .imm = 2}, {.code = 0x95},
+	    {.code = 0x62, .dst_reg = 10, .off = -4, .imm = 0}, /* *(u32 *)(r10 -4) = 0 */
+	    {.code = 0x18, .dst_reg = 1, .src_reg = BPF_PSEUDO_MAP_FD, .imm = map},
+	    {0},
+	    {.code = 0xbf, .dst_reg = 2, .src_reg = 10},
+	    {.code = 0x07, .dst_reg = 2, .imm = -4},
+	    {.code = 0x85, .imm = BPF_FUNC_map_lookup_elem},
+	    {.code = 0x15, .dst_reg = 0, .off = 2, .imm = 0}, /* if r0 == 0 goto +2 */
+	    {.code = 0xb7, .dst_reg = 1, .imm = 1},
+	    {.code = 0xdb, .dst_reg = 0, .src_reg = 1}, /* lock *(u64 *)r0 += 1 */
+	    {.code = 0xb7, .dst_reg = 0, .imm = 2},
+	    {.code = 0x95},
 	};
 
-	return skep_prog_load(k, &(struct skep_prog){.size = sizeof(struct skep_prog), .type = BPF_PROG_TYPE_XDP, .insns = code,
-						     .n_insns = ARRAY_SIZE(code), .license = "GPL"}, NULL, 0);
+	return skep_prog_load(k,
+			      &(struct skep_prog){.size = sizeof(struct skep_prog),
+						  .type = BPF_PROG_TYPE_XDP,
+						  .insns = code,
+						  .n_insns = ARRAY_SIZE(code),
+						  .license = "GPL"},
+			      NULL, 0);
 }
 
 static void *work(void *arg)
@@ -41,7 +50,8 @@ static void *work(void *arg)
 	uint32_t key = 0;
 
 	for (int i = 0; i < ROUNDS; i++) {
-		int map = skep_map_create(k, i % 2 ? BPF_MAP_TYPE_HASH : BPF_MAP_TYPE_ARRAY, 4, 8, 4, 0), prog, other;
+		int map = skep_map_create(k, i % 2 ? BPF_MAP_TYPE_HASH : BPF_MAP_TYPE_ARRAY, 4, 8, 4, 0),
+		    prog, other;
 		uint64_t value = 0;
 
 		expect(map >= 0 && !skep_map_update(k, map, &key, &value, BPF_ANY));
@@ -108,8 +118,8 @@ TEST(threads_have_engines_of_their_own)
 	run_threads(own_engine, NULL);
 }
 
-/* Each replaces inner maps whose last reference is the outer map's: what ends in the middle of an operation must not wait
- * for the other's, which waits for this one. */
+/* Each replaces inner maps whose last reference is the outer map's: what ends in the middle of an operation
+ * must not wait for the other's, which waits for this one. */
 static void *replace_inner(void *arg)
 {
 	int outer = *(int *)arg;
@@ -153,6 +163,152 @@ TEST(objects_that_end_within_operations_wait_for_nobody)
 	skep_close(shared);
 }
 
+/* ---- whatever one does while the others do something else: descriptors that are closed in the middle of a
+ * call included ---- */
+
+enum { PLACES = 8, STEPS = 1500 };
+
+static _Atomic int place[PLACES];
+
+static void put(uint32_t where, int fd)
+{
+	int old = atomic_exchange(&place[where % PLACES], fd);
+
+	if (old > 2)
+		close(old);
+}
+
+static int command(int cmd, union bpf_attr *a)
+{
+	return skep_bpf(shared, cmd, a, sizeof(*a));
+}
+
+static void ask_about(int fd)
+{
+	struct bpf_prog_info info;
+	union bpf_attr a;
+
+	memset(&info, 0, sizeof(info));
+	memset(&a, 0, sizeof(a));
+	a.info.bpf_fd = (uint32_t)fd;
+	a.info.info = ADDRESS(&info);
+	a.info.info_len = sizeof(info);
+	command(BPF_OBJ_GET_INFO_BY_FD, &a);
+}
+
+static void batch(int fd)
+{
+	uint32_t keys[16], cursor;
+	uint64_t values[16];
+	union bpf_attr a;
+
+	memset(&a, 0, sizeof(a));
+	a.batch.map_fd = (uint32_t)fd;
+	a.batch.count = 4;
+	a.batch.keys = ADDRESS(keys);
+	a.batch.values = ADDRESS(values);
+	a.batch.out_batch = ADDRESS(&cursor);
+	command(BPF_MAP_LOOKUP_BATCH, &a);
+}
+
+static void run_somehow(int fd)
+{
+	char data[64] = {0};
+	struct skep_packet p = {.data = data, .size = sizeof(data)};
+	union bpf_attr a;
+
+	skep_run_packets(shared, fd, &p, 1, NULL, NULL);
+	memset(&a, 0, sizeof(a));
+	a.test.prog_fd = (uint32_t)fd;
+	a.test.data_in = ADDRESS(data);
+	a.test.data_size_in = sizeof(data);
+	command(BPF_PROG_TEST_RUN, &a);
+}
+
+static void one_step(uint32_t what, uint32_t where, int fd, int other)
+{
+	uint64_t value = what;
+	uint32_t key = where % 4;
+	union bpf_attr a;
+
+	memset(&a, 0, sizeof(a));
+	switch (what % 14) {
+	case 0:
+		put(where, skep_map_create(shared, BPF_MAP_TYPE_HASH, 4, 8, 4, 0));
+		break;
+	case 1:
+		put(where, skep_map_create(shared, BPF_MAP_TYPE_ARRAY, 4, 8, 4, BPF_F_RDONLY_PROG));
+		break;
+	case 2:
+	case 3:
+		put(where, load_counter(shared, fd));
+		break;
+	case 4:
+	case 5:
+		run_somehow(fd);
+		break;
+	case 6:
+		skep_map_update(shared, fd, &key, &value, BPF_ANY);
+		break;
+	case 7:
+		skep_map_delete(shared, fd, &key);
+		break;
+	case 8:
+		batch(fd);
+		break;
+	case 9:
+		ask_about(fd);
+		break;
+	case 10:
+		a.prog_bind_map.prog_fd = (uint32_t)fd;
+		a.prog_bind_map.map_fd = (uint32_t)other;
+		command(BPF_PROG_BIND_MAP, &a);
+		break;
+	case 11:
+		put(where, -1);
+		break;
+	case 12:
+		if (where % 4 == 0) {
+			a.map_fd = (uint32_t)fd;
+			command(BPF_MAP_FREEZE, &a);
+		}
+		break;
+	default:
+		put(where,
+		    fd_by_id(shared, where & 1 ? BPF_PROG_GET_FD_BY_ID : BPF_MAP_GET_FD_BY_ID,
+			     (uint32_t)next_id(shared, where & 1 ? BPF_PROG_GET_NEXT_ID : BPF_MAP_GET_NEXT_ID,
+					       what % 50)));
+		break;
+	}
+}
+
+static void *anything(void *arg)
+{
+	static _Atomic uint64_t seeds;
+	uint64_t r = ++seeds * 0x9e3779b97f4a7c15ull;
+
+	(void)arg;
+	for (int i = 0; i < STEPS; i++) {
+		r = r * 6364136223846793005ull + 1442695040888963407ull;
+		one_step((uint32_t)(r >> 33), (uint32_t)(r >> 40), place[(r >> 45) % PLACES],
+			 place[(r >> 50) % PLACES]);
+	}
+	return NULL;
+}
+
+TEST(threads_do_anything_at_the_same_time)
+{
+	REQUIRE(!skep_open(&shared, NULL));
+	for (uint32_t i = 0; i < PLACES; i++)
+		place[i] = -1;
+	run_threads(anything, NULL);
+	for (uint32_t i = 0; i < PLACES; i++)
+		put(i, -1);
+	CHECK_EQ(next_id(shared, BPF_PROG_GET_NEXT_ID, 0), -ENOENT);
+	CHECK_EQ(next_id(shared, BPF_MAP_GET_NEXT_ID, 0), -ENOENT);
+	skep_close(shared);
+}
+
 /* ---- a signal handler that runs a program, wherever the thread was ---- */
 
 static int signal_prog;
@@ -174,7 +330,8 @@ static void run_in_handler(int sig)
 
 TEST(a_handler_runs_its_program_or_gets_ebusy)
 {
-	static const char text[] = "*(u32 *)(r10 -4) = 3\n*(u64 *)(r10 -16) = 7\nr1 = map[fd:%d]\nr2 = r10\nr2 += -4\nr3 = r10\nr3 += -16\n"
+	static const char text[] = "*(u32 *)(r10 -4) = 3\n*(u64 *)(r10 -16) = 7\nr1 = map[fd:%d]\nr2 = "
+				   "r10\nr2 += -4\nr3 = r10\nr3 += -16\n"
 				   "r4 = 0\ncall 2\nexit\n";
 	struct itimerval every = {{0, 100}, {0, 100}}, never = {{0, 0}, {0, 0}};
 	struct sigaction act = {.sa_handler = run_in_handler}, old;
@@ -210,6 +367,7 @@ int main(void)
 {
 	RUN(objects_that_end_within_operations_wait_for_nobody);
 	RUN(a_handler_runs_its_program_or_gets_ebusy);
+	RUN(threads_do_anything_at_the_same_time);
 	RUN(threads_share_an_engine);
 	RUN(threads_have_engines_of_their_own);
 	return test_end();
