@@ -438,11 +438,13 @@ bool session_wait_until(struct session *ss, bool (*until)(struct session *ss), u
 	u64 end = os_clock_ns(CLOCK_MONOTONIC) + ms * 1000000ull;
 
 	while (!until(ss)) {
-		int did = step(ss, WNOHANG);
+		int did = step(ss, ms ? WNOHANG : 0);
 
+		if (!ms && did < 0)
+			return until(ss);
 		if (ms && os_clock_ns(CLOCK_MONOTONIC) > end)
 			return false;
-		if (did <= 0)
+		if (ms && did <= 0)
 			usleep(300);
 	}
 	return true;
