@@ -173,6 +173,7 @@ static void end_client(struct session *ss)
 	const struct trace *t = ss->ud;
 	pid_t group = ss->client;
 
+	tree_unseen(&ss->tree);
 	session_wait_until(ss, drained, DRAIN_MS);
 	session_wait_until(ss, client_ended, PRINT_MS);
 	for (u32 i = 0; i < ARRAY_SIZE(signals) && ss->client; i++) {

@@ -109,14 +109,14 @@ u32 filter_build(struct sock_filter *out, u32 action)
 	return p.n;
 }
 
-/* 32-bit calls of a traced task go by unseen. */
+/* 32-bit calls have no events: they stop to be counted. */
 u32 filter_trace(struct sock_filter *out, const struct task_needs *needs)
 {
 	struct program p = {out, 0};
 
 	load(&p, offsetof(struct seccomp_data, arch));
 	add(&p, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, AUDIT_ARCH_X86_64);
-	give(&p, SECCOMP_RET_ALLOW);
+	give(&p, SECCOMP_RET_TRACE);
 	load(&p, offsetof(struct seccomp_data, nr));
 	for (u32 nr = 0; nr < TASK_SYSCALLS; nr++) {
 		bool names = nr == SYS_prctl || nr == SYS_execve || nr == SYS_execveat;

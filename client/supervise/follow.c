@@ -272,8 +272,17 @@ void tree_follow(struct tree *t, pid_t root)
 	}
 }
 
+void tree_unseen(struct tree *t)
+{
+	u64 n = atomic_exchange(&t->calls_32bit, 0);
+
+	if (n)
+		super_say(t->s, "%llu 32-bit calls not seen: programs are attached to 64-bit ones only", (unsigned long long)n);
+}
+
 void tree_release(struct tree *t)
 {
+	tree_unseen(t);
 	for (u32 i = 0; i < TREE_BUCKETS; i++)
 		for (struct traced *p = t->bucket[i]; p; p = p->chain) {
 			if (p->filtered)

@@ -52,6 +52,7 @@ int tree_seize(struct tree *t, pid_t tid, enum seize_how how); /* traced from no
 int tree_attach(struct tree *t, pid_t pid, enum seize_how how); /* all threads of a running process: -errno of the first that is refused */
 /* All tasks that descend from root; those that sleep where an interruption would be noticed change at their next stop. */
 void tree_follow(struct tree *t, pid_t root);
+void tree_unseen(struct tree *t); /* says how many calls had no events, and forgets it */
 void tree_release(struct tree *t); /* lets go of all that were followed */
 bool tree_wanted(const struct tree *t); /* is there anything that only a trace shows? */
 /* A status of wait(2): true when it was about a traced task that goes on; *group_stop: signal that stopped its group, or 0. */
