@@ -75,7 +75,7 @@ static bool some_attached(const struct session *ss)
 	for (u32 i = 0; i < ARRAY_SIZE(needs.enter); i++)
 		if (needs.enter[i] | needs.exit[i])
 			return true;
-	return needs.want || ss->super.k->table[OBJ_LINK].live;
+	return needs.want || ss->super.k->table[OBJ_LINK].live || task_clock_next(ss->super.k);
 }
 
 static bool quiet(struct session *ss)

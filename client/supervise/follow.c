@@ -272,6 +272,50 @@ void tree_follow(struct tree *t, pid_t root)
 	}
 }
 
+/* The processor that a task runs on; -1: it does not run. */
+static int runs_on(pid_t tid)
+{
+	char path[64], line[1024], *end = NULL, state = 'S';
+	int cpu = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+	f = fopen(path, "re");
+	if (!f)
+		return -1;
+	if (!fgets(line, sizeof(line), f) || !(end = strrchr(line, ')')) || sscanf(end + 1, " %c", &state) != 1)
+		state = 'S';
+	fclose(f);
+	if (state != 'R' || !end)
+		return -1;
+	end++; /* fields from the third on; the processor is the 39th */
+	for (int i = 3; i <= 39 && (end = strchr(end, ' ')); i++)
+		end++;
+	if (end)
+		cpu = atoi(end);
+	return cpu;
+}
+
+void tree_sample(struct tree *t, u64 now)
+{
+	enum { MOST_LOOKS = 256 };
+	struct task *running[SLOT_MAX] = {0};
+	u32 n = domain_cpus(t->s->k->domain), looks = 0;
+
+	for (u32 i = 0; i < TREE_BUCKETS && looks < MOST_LOOKS; i++)
+		for (const struct traced *p = t->bucket[i]; p && looks < MOST_LOOKS; p = p->chain) {
+			int cpu;
+
+			if (!p->task || p->silent || p->before || p->stopped)
+				continue;
+			looks++;
+			cpu = runs_on(p->tid);
+			if (cpu >= 0 && (u32)cpu < n)
+				running[cpu] = p->task;
+		}
+	task_clock_run(t->s->k, now, running, n);
+}
+
 void tree_unseen(struct tree *t)
 {
 	u64 n = atomic_exchange(&t->calls_32bit, 0);

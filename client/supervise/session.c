@@ -51,10 +51,13 @@ static void *clocks(void *arg)
 	for (;;) {
 		u64 now = os_clock_ns(CLOCK_MONOTONIC), next = task_clock_next(ss->super.k);
 
-		if (next && next <= now)
-			task_clock_run(ss->super.k, now, NULL, 0);
-		else
+		if (next && next <= now) { /* by the thread that knows what tasks there are */
+			atomic_store(&ss->tick, true);
+			pthread_kill(ss->tree.thread, SIGUSR1);
+			usleep(500);
+		} else {
 			usleep((useconds_t)(MIN(next ? next - now : (u64)ASK_NS, (u64)ASK_NS) / 1000));
+		}
 	}
 	return NULL;
 }
@@ -417,6 +420,8 @@ static int step(struct session *ss, int flags)
 
 	if (atomic_load(&ss->tree.changed))
 		needs_changed(ss);
+	if (atomic_exchange(&ss->tick, false))
+		tree_sample(&ss->tree, os_clock_ns(CLOCK_MONOTONIC));
 	if (atomic_load(&ss->tree.finished))
 		door_finished(&ss->tree);
 	pid = waitpid(-1, &status, WUNTRACED | __WALL | flags);

@@ -40,6 +40,7 @@ struct session {
 	struct sigaction saved[NSIG]; /* dispositions that commands get back */
 	pid_t main_pid; /* the command that the front stands for; 0: not started yet */
 	bool main_ended;
+	_Atomic bool tick; /* a clock is due */
 	bool hold_report; /* the end of the main command is not reported yet: main_status holds it */
 	bool main_gone;
 	int main_status;

@@ -52,6 +52,7 @@ int tree_seize(struct tree *t, pid_t tid, enum seize_how how); /* traced from no
 int tree_attach(struct tree *t, pid_t pid, enum seize_how how); /* all threads of a running process: -errno of the first that is refused */
 /* All tasks that descend from root; those that sleep where an interruption would be noticed change at their next stop. */
 void tree_follow(struct tree *t, pid_t root);
+void tree_sample(struct tree *t, u64 now); /* runs the programs on clocks that are due */
 void tree_unseen(struct tree *t); /* says how many calls had no events, and forgets it */
 void tree_release(struct tree *t); /* lets go of all that were followed */
 bool tree_wanted(const struct tree *t); /* is there anything that only a trace shows? */
