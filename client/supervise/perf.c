@@ -2,7 +2,7 @@
 /* perf_event_open(2), and mmap(2) and ioctl(2) on what it gives. */
 #include "client/supervise/supervise.h"
 
-#include "sys/sys.h"
+#include "hook/hooks.h"
 
 #include <linux/perf_event.h>
 #include <sys/ioctl.h>
@@ -32,12 +32,29 @@ static int read_event(struct call *c, struct perf_event_attr *a)
 	return 0;
 }
 
+static int read_path(struct call *c, struct perf_event_attr *a, char *path, size_t size)
+{
+	size_t own = a->config1 ? (size_t)snprintf(path, size, "/proc/%d/cwd/", c->tid) : 0;
+	int n;
+
+	if (!a->config1)
+		return -EFAULT;
+	n = remote_text(c->tid, a->config1, path + own, size - own);
+	if (n < 0)
+		return n;
+	a->config1 = (u64)(uintptr_t)(path + (path[own] == '/' ? own : 0));
+	return 0;
+}
+
 struct answer serve_perf_open(struct call *c)
 {
 	struct perf_event_attr a;
 	struct local_fd group = {.fd = -1};
 	int fd = read_event(c, &a), pid = (int)c->args[1];
+	char path[PATH_MAX];
 
+	if (!fd && a.type == PMU_UPROBE) /* a file's path is the caller's memory */
+		fd = read_path(c, &a, path, sizeof(path));
 	if (fd)
 		return answer_value(fd);
 	client_seen(c->s, c->tid);

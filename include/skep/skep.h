@@ -300,7 +300,8 @@ SKEP_API int skep_poll_fd(struct skep *k, int fd);
 
 struct perf_event_attr;
 /** perf_event_open(2) for what an engine offers: PERF_COUNT_SW_BPF_OUTPUT, the ring that bpf_perf_event_output() writes to; the software clocks, which run programs;
- * PERF_TYPE_TRACEPOINT with the id of one of the engine's tracepoints. A descriptor. -ENOENT: another event. */
+ * PERF_TYPE_TRACEPOINT with the id of one of the engine's tracepoints; uprobes (attr->config1: a path of the caller's memory) where somebody sets them. A descriptor.
+ * -ENOENT: another event. */
 SKEP_API int skep_perf_event_open(struct skep *k, const struct perf_event_attr *attr, int pid, int cpu, int group_fd, unsigned long flags);
 /** ioctl(2) on such a descriptor: PERF_EVENT_IOC_ENABLE, DISABLE, SET_BPF, QUERY_BPF, ID, PAUSE_OUTPUT. -ENOTTY: another request. */
 SKEP_API int skep_perf_ioctl(struct skep *k, int fd, unsigned long request, unsigned long arg);

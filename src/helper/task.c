@@ -83,6 +83,12 @@ u64 helper_get_attach_cookie(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 	return r->cookie;
 }
 
+u64 helper_get_func_ip(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)a, (void)b, (void)c, (void)d, (void)e;
+	return r->func_ip;
+}
+
 /* ---- what is done to it ---- */
 
 u64 helper_probe_write_user(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)

@@ -15,7 +15,7 @@
 #define PTR(x) ((void *)(uintptr_t)(x))
 
 enum { LINK_RAW_TRACEPOINT = 1, LINK_PERF_EVENT = 7 }; /* enum bpf_link_type */
-enum { PERF_INFO_TRACEPOINT = 5, PERF_INFO_EVENT = 6 }; /* enum bpf_perf_event_type */
+enum { PERF_INFO_UPROBE = 1, PERF_INFO_URETPROBE = 2, PERF_INFO_TRACEPOINT = 5, PERF_INFO_EVENT = 6 }; /* enum bpf_perf_event_type */
 
 struct link {
 	u32 type, attach_type;
@@ -91,6 +91,15 @@ static void needs_changed(struct skep *k)
 
 	if (door && door->needs_changed)
 		door->needs_changed(door->ud);
+}
+
+void attach_changed(struct skep *k)
+{
+	plain_lock_take(&k->hooks->lock);
+	find_needs(k->hooks);
+	plain_lock_drop(&k->hooks->lock);
+	if (!k->closing)
+		needs_changed(k);
 }
 
 int attach_at(struct skep *k, u32 site, struct obj *prog, bool raw, u64 cookie, struct attachment **out)
@@ -338,6 +347,11 @@ struct link_info {
 					u64 cookie;
 				} tracepoint;
 				struct {
+					u64 name;
+					u32 name_len, offset;
+					u64 cookie, counter;
+				} uprobe;
+				struct {
 					u64 config;
 					u32 type, pad;
 					u64 cookie;
@@ -374,6 +388,15 @@ static int fill_perf(struct link_info *i, const struct link_info *in, const stru
 		i->perf.tracepoint.name_len = in->perf.tracepoint.name_len;
 		i->perf.tracepoint.cookie = l->at->cookie;
 		return give_name(i->perf.tracepoint.name, &i->perf.tracepoint.name_len, site_name((u32)e->site, name));
+	}
+	if (e->probe.path) {
+		i->perf.type = e->probe.at_return ? PERF_INFO_URETPROBE : PERF_INFO_UPROBE;
+		i->perf.uprobe.name = in->perf.uprobe.name;
+		i->perf.uprobe.name_len = in->perf.uprobe.name_len;
+		i->perf.uprobe.offset = (u32)e->probe.offset;
+		i->perf.uprobe.cookie = l->at->cookie;
+		i->perf.uprobe.counter = e->probe.counter;
+		return give_name(i->perf.uprobe.name, &i->perf.uprobe.name_len, e->probe.path);
 	}
 	i->perf.type = PERF_INFO_EVENT;
 	i->perf.event.config = e->config;
@@ -427,7 +450,8 @@ static int object_of_task(struct skep *k, const struct attr_task_fd_query *a, st
 
 int sys_task_fd_query(struct sys_call *c)
 {
-	enum { FD_RAW_TRACEPOINT, FD_TRACEPOINT }; /* enum bpf_task_fd_type */
+	enum { FD_RAW_TRACEPOINT, FD_TRACEPOINT, FD_UPROBE = 4, FD_URETPROBE }; /* enum bpf_task_fd_type */
+	const struct perf_event *e = NULL;
 	struct attr_task_fd_query *a = c->attr;
 	struct attachment at = {0};
 	char name[SITE_NAME];
@@ -440,27 +464,31 @@ int sys_task_fd_query(struct sys_call *c)
 	plain_lock_take(&c->k->hooks->lock); /* a perf event may lose its program meanwhile */
 	if (o->type == OBJ_LINK && ((const struct link *)o->body)->type == LINK_RAW_TRACEPOINT)
 		at = *((const struct link *)o->body)->at;
-	else if (o->type != OBJ_PERF)
+	else if (o->type == OBJ_PERF)
+		e = o->body;
+	else
 		err = -ENOTSUPP;
-	else if (((const struct perf_event *)o->body)->at)
-		at = *((const struct perf_event *)o->body)->at;
+	if (e && e->at)
+		at = *e->at;
 	prog_id = at.prog ? at.prog->id : 0;
 	plain_lock_drop(&c->k->hooks->lock);
 	if (!err && !prog_id)
 		err = -ENOENT;
-	if (!err && at.site < 0)
+	if (!err && at.site < 0 && !e->probe.path)
 		err = -EOPNOTSUPP; /* as Linux: clock events have no name */
 	if (!err) {
-		site_name((u32)at.site, name);
+		const char *what = at.site < 0 ? e->probe.path : site_name((u32)at.site, name);
+
 		a->prog_id = prog_id;
-		a->fd_type = at.raw ? FD_RAW_TRACEPOINT : FD_TRACEPOINT;
-		a->probe_offset = a->probe_addr = 0;
+		a->fd_type = at.raw ? FD_RAW_TRACEPOINT : at.site >= 0 ? FD_TRACEPOINT : e->probe.at_return ? FD_URETPROBE : FD_UPROBE;
+		a->probe_offset = at.site < 0 ? e->probe.offset : 0;
+		a->probe_addr = 0;
 		room = a->buf_len;
-		a->buf_len = (u32)strlen(name);
+		a->buf_len = (u32)strlen(what);
 		if (a->buf && room) {
 			u32 n = MIN(room - 1, a->buf_len);
 
-			memcpy(PTR(a->buf), name, n);
+			memcpy(PTR(a->buf), what, n);
 			((char *)PTR(a->buf))[n] = 0;
 			err = room <= a->buf_len ? -ENOSPC : 0;
 		}

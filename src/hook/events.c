@@ -9,8 +9,7 @@
 #include <stdio.h>
 
 struct ready { /* a program that is to be run: copied from its attachment */
-	struct prog *prog;
-	u64 cookie;
+	struct event_prog p;
 	bool raw;
 };
 
@@ -20,13 +19,14 @@ static u32 list(struct hooks *h, u32 site, struct ready *out, u32 room)
 
 	plain_lock_take(&h->lock);
 	for (const struct attachment *a = h->at[site]; a && n < room; a = a->next)
-		out[n++] = (struct ready){a->prog->body, a->cookie, a->raw};
+		out[n++] = (struct ready){{a->prog->body, a->cookie, 0}, a->raw};
 	plain_lock_drop(&h->lock);
 	return n;
 }
 
-void event_run(struct skep *k, struct prog *p, u64 cookie, struct hold *h, struct task *t, void *ctx, u32 size)
+void event_run(struct skep *k, const struct event_prog *e, struct hold *h, struct task *t, void *ctx, u32 size)
 {
+	struct prog *p = e->prog;
 	struct run r;
 	u64 result, started = atomic_load_explicit(&k->stats_users, memory_order_relaxed) ? os_clock_ns(1 /* CLOCK_MONOTONIC */) : 0;
 
@@ -34,7 +34,8 @@ void event_run(struct skep *k, struct prog *p, u64 cookie, struct hold *h, struc
 	r.hold = h;
 	r.ctx = (struct run_ctx){.type = p->kind->ctx, .bytes = ctx, .size = size};
 	r.spans[r.n_spans++] = (struct run_span){(u64)(uintptr_t)ctx, size, false, "context"};
-	r.cookie = cookie;
+	r.cookie = e->cookie;
+	r.func_ip = e->address;
 	r.current = t;
 	if (t) {
 		task_identity(t, &r.task);
@@ -65,9 +66,9 @@ void event_fire(struct skep *k, u32 site, const struct event *e)
 		const struct ready *p = &progs[i];
 
 		if (p->raw && e->args)
-			event_run(k, p->prog, p->cookie, &h, e->task, (void *)(uintptr_t)e->args, CTX_ARGS_MAX * 8);
+			event_run(k, &p->p, &h, e->task, (void *)(uintptr_t)e->args, CTX_ARGS_MAX * 8);
 		else if (!p->raw)
-			event_run(k, p->prog, p->cookie, &h, e->task, (void *)(uintptr_t)e->record, e->record_size);
+			event_run(k, &p->p, &h, e->task, (void *)(uintptr_t)e->record, e->record_size);
 	}
 	hold_drop(&h);
 }

@@ -70,7 +70,8 @@ struct hooks {
 	struct attachment *at[SITES_MOST]; /* per site, in the order in which they came */
 	_Atomic u32 records[SITES_MOST], raws[SITES_MOST]; /* how many want the record, the arguments */
 	_Atomic u64 lost; /* events that found no run slot */
-	struct perf_event *clocks; /* perf.c */
+	struct perf_event *clocks, *probes; /* perf.c */
+	u64 last_probe;
 };
 
 /* attach.c. 0 or -errno (-EEXIST: that program is there already, -E2BIG: too many); the attachment takes over no reference of the caller's. */
@@ -81,6 +82,7 @@ PRINTF_LIKE(3, 4) int attach_refused(struct skep *k, int err, const char *fmt, .
 struct perf_event;
 int attach_perf(struct skep *k, struct perf_event *e, struct obj *prog, u64 cookie); /* perf.c: e->at is set */
 void attach_perf_end(struct skep *k, struct perf_event *e);
+void attach_changed(struct skep *k); /* what is needed has changed otherwise than by attach_at() */
 
 /* events.c: runs one program. ctx: what R1 points to. */
 struct event {
@@ -90,7 +92,11 @@ struct event {
 	u32 record_size; /* 0: not made */
 };
 void event_fire(struct skep *k, u32 site, const struct event *e);
-void event_run(struct skep *k, struct prog *p, u64 cookie, struct hold *h, struct task *t, void *ctx, u32 size);
+struct event_prog {
+	struct prog *prog;
+	u64 cookie, address; /* address: of the probed function; 0: none */
+};
+void event_run(struct skep *k, const struct event_prog *p, struct hold *h, struct task *t, void *ctx, u32 size);
 
 /* tasks.c */
 void task_identity(const struct task *t, struct run_task *out);
@@ -105,8 +111,9 @@ struct perf_event {
 	s32 pid, cpu;
 	bool enabled;
 	u64 due; /* CLOCK_MONOTONIC ns */
+	struct task_probe probe; /* path NULL: it is none; owned */
 	struct attachment *at; /* by ioctl, or of a link; NULL */
-	struct perf_event *next; /* clocks */
+	struct perf_event *next; /* clocks; probes */
 };
 
 #endif

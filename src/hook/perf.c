@@ -9,6 +9,7 @@
 #include <linux/bpf_perf_event.h>
 #include <linux/perf_event.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
 
 enum { NS = 1000000000, LEAST_PERIOD = 10000 /* ns: Linux does not go below either */, MOST_FREQUENCY = 100000 };
@@ -41,6 +42,26 @@ static int find_software(struct skep *k, const struct perf_event_attr *attr, str
 	}
 }
 
+/* attr: config1 is the file's path, config2 an offset in it; config: bit 0 is for returns, its high half the offset of a counter. */
+static int find_probe(struct skep *k, const struct perf_event_attr *attr, struct perf_event *e)
+{
+	const struct task_door *door = atomic_load(&k->hooks->door);
+	const char *path = (const char *)(uintptr_t)attr->config1;
+	struct stat st;
+
+	if (!door || !door->sets_probes)
+		return attach_refused(k, -ENOENT, "perf_event_open: uprobe: nobody sets probes in functions of processes for this engine");
+	if (!path)
+		return -EFAULT;
+	if (stat(path, &st))
+		return attach_refused(k, -errno, "perf_event_open: uprobe: %s: %s", path, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	e->probe = (struct task_probe){.dev = st.st_dev, .ino = st.st_ino, .offset = attr->config2, .counter = attr->config >> 32,
+				       .at_return = attr->config & 1, .path = mem_copy(&k->mem, path, strlen(path) + 1)};
+	return e->probe.path ? 0 : -ENOMEM;
+}
+
 static int find_source(struct skep *k, const struct perf_event_attr *attr, struct perf_event *e)
 {
 	e->site = -1;
@@ -49,20 +70,37 @@ static int find_source(struct skep *k, const struct perf_event_attr *attr, struc
 	case PERF_TYPE_SOFTWARE: return find_software(k, attr, e);
 	case PMU_KPROBE:
 		return attach_refused(k, -ENOENT, "perf_event_open: kprobe: functions of the kernel do not run in skep %s: there is nothing to probe", skep_version());
-	case PMU_UPROBE:
-		return attach_refused(k, -ENOENT, "perf_event_open: uprobe: skep %s does not set probes in functions of processes", skep_version());
+	case PMU_UPROBE: return find_probe(k, attr, e);
 	default:
 		return attach_refused(k, -ENOENT, "perf_event_open: events of type %u (config %llu) are not offered by skep %s: software events and tracepoints are",
 				      attr->type, (unsigned long long)attr->config, skep_version());
 	}
 }
 
-static void add_clock(struct skep *k, struct perf_event *e)
+static struct perf_event **list_of(struct hooks *h, const struct perf_event *e)
 {
-	plain_lock_take(&k->hooks->lock);
-	e->next = k->hooks->clocks;
-	k->hooks->clocks = e;
-	plain_lock_drop(&k->hooks->lock);
+	return e->probe.path ? &h->probes : &h->clocks;
+}
+
+static void add_listed(struct skep *k, struct perf_event *e)
+{
+	struct hooks *h = k->hooks;
+	struct perf_event **list = list_of(h, e);
+
+	plain_lock_take(&h->lock);
+	if (e->probe.path) {
+		e->probe.id = ++h->last_probe;
+		e->probe.pid = e->pid;
+	}
+	e->next = *list;
+	*list = e;
+	plain_lock_drop(&h->lock);
+}
+
+static void event_drop(struct skep *k, struct perf_event *e)
+{
+	mem_free(&k->mem, (void *)(uintptr_t)e->probe.path, e->probe.path ? strlen(e->probe.path) + 1 : 0);
+	mem_free(&k->mem, e, sizeof(*e));
 }
 
 static void enable(struct perf_event *e, bool on)
@@ -122,11 +160,11 @@ int skep_perf_event_open(struct skep *k, const struct perf_event_attr *attr, int
 	err = find_source(k, attr, e);
 	err = err ? err : new_event(k, attr, pid, cpu, e);
 	if (err) {
-		mem_free(&k->mem, e, sizeof(*e));
+		event_drop(k, e);
 		return err;
 	}
-	if (e->period)
-		add_clock(k, e);
+	if (e->period || e->probe.path)
+		add_listed(k, e);
 	o = obj_new(k, OBJ_PERF, e);
 	if (!o) {
 		perf_free(k, e);
@@ -143,7 +181,7 @@ void perf_free(struct skep *k, void *body)
 	struct perf_event *e = body;
 
 	plain_lock_take(&k->hooks->lock);
-	for (struct perf_event **at = &k->hooks->clocks; *at; at = &(*at)->next)
+	for (struct perf_event **at = list_of(k->hooks, e); *at; at = &(*at)->next)
 		if (*at == e) {
 			*at = e->next;
 			break;
@@ -151,7 +189,7 @@ void perf_free(struct skep *k, void *body)
 	plain_lock_drop(&k->hooks->lock);
 	attach_perf_end(k, e);
 	perf_ring_close(&e->ring);
-	mem_free(&k->mem, e, sizeof(*e));
+	event_drop(k, e);
 }
 
 int skep_perf_mmap(struct skep *k, int fd, size_t bytes)
@@ -171,11 +209,13 @@ int skep_perf_mmap(struct skep *k, int fd, size_t bytes)
 
 static int check_program(struct skep *k, const struct perf_event *e, const struct prog *p)
 {
-	if (e->site < 0 && !e->period)
+	u32 type = e->probe.path ? BPF_PROG_TYPE_KPROBE : e->site >= 0 ? BPF_PROG_TYPE_TRACEPOINT : BPF_PROG_TYPE_PERF_EVENT;
+
+	if (e->site < 0 && !e->period && !e->probe.path)
 		return -EINVAL;
 	if (e->at)
 		return -EEXIST;
-	if (p->type != (e->site < 0 ? BPF_PROG_TYPE_PERF_EVENT : BPF_PROG_TYPE_TRACEPOINT))
+	if (p->type != type)
 		return -EINVAL;
 	if (e->site >= 0 && p->reach[REACH_CTX] > site_record_end((u32)e->site))
 		return -EACCES;
@@ -208,6 +248,8 @@ int attach_perf(struct skep *k, struct perf_event *e, struct obj *prog, u64 cook
 	plain_lock_drop(&k->hooks->lock);
 	if (taken)
 		attach_end(k, a);
+	else if (e->probe.path)
+		attach_changed(k);
 	return taken ? -EEXIST : 0;
 }
 
@@ -219,6 +261,8 @@ void attach_perf_end(struct skep *k, struct perf_event *e)
 	a = e->at;
 	e->at = NULL;
 	plain_lock_drop(&k->hooks->lock);
+	if (a && e->probe.path)
+		attach_changed(k);
 	attach_end(k, a);
 }
 
@@ -298,8 +342,8 @@ u64 task_clock_next(struct skep *k)
 }
 
 struct due {
-	struct prog *prog;
-	u64 cookie, period;
+	struct event_prog prog;
+	u64 period;
 	s32 cpu, pid;
 };
 
@@ -312,7 +356,7 @@ static u32 take_due(struct skep *k, u64 now, struct due *out, u32 room)
 	for (struct perf_event *e = k->hooks->clocks; e && n < room; e = e->next) {
 		if (!e->enabled || !e->at || e->due > now)
 			continue;
-		out[n++] = (struct due){e->at->prog->body, e->at->cookie, e->period, e->cpu, e->pid};
+		out[n++] = (struct due){{e->at->prog->body, e->at->cookie, 0}, e->period, e->cpu, e->pid};
 		e->due += e->period * ((now - e->due) / e->period + 1);
 	}
 	plain_lock_drop(&k->hooks->lock);
@@ -330,7 +374,7 @@ static void run_clock(struct skep *k, const struct due *d, struct task *t, struc
 		return;
 	if (t && door && door->regs && !door->regs(door->ud, t->info.tid, &regs))
 		memcpy(&ctx.regs, &regs, sizeof(regs));
-	event_run(k, d->prog, d->cookie, h, t, &ctx, sizeof(ctx));
+	event_run(k, &d->prog, h, t, &ctx, sizeof(ctx));
 }
 
 void task_clock_run(struct skep *k, u64 now, struct task *const *running, u32 n)
@@ -353,5 +397,38 @@ void task_clock_run(struct skep *k, u64 now, struct task *const *running, u32 n)
 			for (u32 t = 0; t < n; t++)
 				run_clock(k, &due[i], running[t], &h);
 	}
+	hold_drop(&h);
+}
+
+/* ---- probes ---- */
+
+void task_probes(struct skep *k, void (*visit)(void *ud, const struct task_probe *p), void *ud)
+{
+	plain_lock_take(&k->hooks->lock);
+	for (const struct perf_event *e = k->hooks->probes; e; e = e->next)
+		if (e->at)
+			visit(ud, &e->probe);
+	plain_lock_drop(&k->hooks->lock);
+}
+
+void task_event_probe(struct skep *k, struct task *t, u64 id, u64 address, const struct task_regs *regs)
+{
+	struct event_prog p = {.address = address};
+	struct task_regs ctx = *regs;
+	struct hold h;
+
+	if (hold_take(k->domain, &h)) {
+		atomic_fetch_add(&k->hooks->lost, 1);
+		return;
+	}
+	plain_lock_take(&k->hooks->lock);
+	for (const struct perf_event *e = k->hooks->probes; e; e = e->next)
+		if (e->probe.id == id && e->at && (e->pid < 0 || (u32)e->pid == t->info.tgid || (u32)e->pid == t->info.tid)) {
+			p.prog = e->at->prog->body;
+			p.cookie = e->at->cookie;
+		}
+	plain_lock_drop(&k->hooks->lock);
+	if (p.prog)
+		event_run(k, &p, &h, t, &ctx, sizeof(ctx));
 	hold_drop(&h);
 }

@@ -50,6 +50,7 @@ struct task_door {
 	int (*signal)(void *ud, u32 tgid, u32 tid, int signal); /* tid 0: the thread group. 0 or -errno */
 	/* task_needs() may give something else now: a link came or went. Called without locks, by the thread that made or broke the link. */
 	void (*needs_changed)(void *ud);
+	bool sets_probes; /* it stops tasks where task_probes() says and tells task_event_probe(); without it, uprobes are refused when they are opened */
 };
 
 void tasks_door(struct skep *k, const struct task_door *door); /* NULL: none any more */
@@ -89,6 +90,22 @@ static inline bool task_needs_exit(const struct task_needs *n, u64 nr)
 {
 	return nr < TASK_SYSCALLS && n->exit[nr / 64] >> nr % 64 & 1;
 }
+
+/* ---- probes in functions of processes: uprobes, uretprobes, USDT ---- */
+
+struct task_probe {
+	u64 id; /* for task_event_probe() */
+	const char *path; /* as the client named the file */
+	u64 dev, ino; /* which file that is */
+	u64 offset; /* in it */
+	u64 counter; /* offset of a 16-bit counter that is above 0 while somebody is there (USDT's semaphore); 0: none */
+	s32 pid; /* process; -1: all */
+	bool at_return; /* when the function that begins there returns */
+};
+/* All that have a program now; they change with task_needs()'s version. visit may not call the engine. */
+void task_probes(struct skep *k, void (*visit)(void *ud, const struct task_probe *p), void *ud);
+/* t came by. address: of the probed instruction. regs: as they are there, or behind the return. */
+void task_event_probe(struct skep *k, struct task *t, u64 id, u64 address, const struct task_regs *regs);
 
 /* ---- events. What nobody is attached to costs a look at a bit and may be told all the same. ---- */
 

@@ -149,6 +149,7 @@ struct run {
 	bool has_task;
 	void *current; /* the engine's task that the event is of; NULL: whoever runs the program */
 	u64 cookie; /* of the attachment */
+	u64 func_ip; /* address of the probed function; 0: none */
 };
 
 /* 0 and *result, or -EFAULT with r->fault filled in. The caller sets prog, host, hold, ctx, spans, budget. */

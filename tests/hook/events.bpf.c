@@ -376,3 +376,26 @@ int helpers(void *ctx)
 	s->v[7] = bpf_probe_write_user((void *)0x5008, bytes, sizeof(bytes));
 	return 0;
 }
+
+SEC("uprobe")
+int probe(struct pt_regs *ctx)
+{
+	SLOT(s, SEEN_PROBE);
+
+	s->v[0] = ctx->rdi;
+	s->v[1] = bpf_get_func_ip(ctx);
+	s->v[2] = bpf_get_current_pid_tgid();
+	s->v[3] = bpf_get_attach_cookie(ctx);
+	bpf_probe_read_user_str(s->text[0], sizeof(s->text[0]), (void *)ctx->rsi);
+	return 0;
+}
+
+SEC("uretprobe")
+int probe_return(struct pt_regs *ctx)
+{
+	SLOT(s, SEEN_PROBE_RETURN);
+
+	s->v[0] = ctx->rax;
+	s->v[1] = bpf_get_func_ip(ctx);
+	return 0;
+}

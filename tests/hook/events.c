@@ -73,7 +73,7 @@ static void door_changed(void *ud)
 	changes++;
 }
 
-static const struct task_door door = {NULL, door_read, door_write, door_regs, door_signal, door_changed};
+static const struct task_door door = {NULL, door_read, door_write, door_regs, door_signal, door_changed, true};
 
 /* ---- tools ---- */
 
@@ -449,6 +449,96 @@ static void clocks(void)
 	close(fd);
 }
 
+static struct task_probe probes_seen[4];
+static int n_probes_seen;
+
+static void see_probe(void *ud, const struct task_probe *p)
+{
+	(void)ud;
+	if (n_probes_seen < 4)
+		probes_seen[n_probes_seen++] = *p;
+}
+
+static int probes_now(void)
+{
+	n_probes_seen = 0;
+	task_probes(k, see_probe, NULL);
+	return n_probes_seen;
+}
+
+static void probes(void)
+{
+	static const struct task_door no_probes = {.read = door_read};
+	LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = 99);
+	struct perf_event_attr attr = {.type = PMU_UPROBE, .size = sizeof(attr), .config1 = (u64)(uintptr_t)object_path, .config2 = 0x40};
+	struct task_regs regs = {.di = 7, .si = 0x5010, .ax = 42, .ip = 0x401040};
+	union bpf_attr query;
+	char name[256] = "";
+	struct bpf_link *entry, *ret;
+	struct seen_record s;
+	int fd;
+
+	tasks_door(k, &no_probes); /* where nobody would set them, there are none */
+	CHECK_EQ(skep_perf_event_open(k, &attr, -1, 0, -1, 0), -ENOENT);
+	CHECK(strstr(log_text, "uprobe: nobody sets probes"));
+	tasks_door(k, &door);
+	CHECK_EQ(skep_perf_event_open(k, &(struct perf_event_attr){.type = PMU_UPROBE, .config1 = (u64)(uintptr_t)"/nonexistent/x"}, -1, 0, -1, 0), -ENOENT);
+	CHECK_EQ(skep_perf_event_open(k, &(struct perf_event_attr){.type = PMU_UPROBE, .config1 = (u64)(uintptr_t)"/"}, -1, 0, -1, 0), -EINVAL);
+	fd = skep_perf_event_open(k, &attr, -1, 0, -1, 0);
+	CHECK(fd >= 0);
+	CHECK_EQ(probes_now(), 0); /* there is no program yet */
+	CHECK_EQ(skep_perf_ioctl(k, fd, PERF_EVENT_IOC_SET_BPF, (unsigned long)bpf_program__fd(bpf_object__find_program_by_name(obj, "clock"))), -EINVAL);
+	close(fd);
+
+	changes = 0;
+	entry = bpf_program__attach_uprobe_opts(bpf_object__find_program_by_name(obj, "probe"), -1, object_path, 0x40, &opts);
+	REQUIRE(entry);
+	CHECK_EQ(changes, 1);
+	opts.retprobe = true;
+	ret = bpf_program__attach_uprobe_opts(bpf_object__find_program_by_name(obj, "probe_return"), 200, object_path, 0x40, &opts);
+	REQUIRE(ret);
+	CHECK_EQ(probes_now(), 2); /* the last one first */
+	CHECK_STR(probes_seen[1].path, object_path);
+	CHECK_EQ(probes_seen[1].offset, 0x40);
+	CHECK_EQ(probes_seen[1].pid, -1);
+	CHECK(!probes_seen[1].at_return && probes_seen[0].at_return && probes_seen[0].ino == probes_seen[1].ino && probes_seen[0].ino);
+	CHECK_EQ(probes_seen[0].pid, 200);
+
+	strcpy((char *)page + 0x10, "an argument");
+	task_event_probe(k, make_task, probes_seen[1].id, 0x401040, &regs);
+	s = look(SEEN_PROBE);
+	CHECK_EQ(s.v[0], 7);
+	CHECK_EQ(s.v[1], 0x401040);
+	CHECK_EQ(s.v[2], 200ull << 32 | 201);
+	CHECK_EQ(s.v[3], 99);
+	CHECK_STR(s.text[0], "an argument");
+	task_event_probe(k, make_task, probes_seen[0].id, 0x401040, &regs);
+	task_event_probe(k, shell_task, probes_seen[0].id, 0x401040, &regs); /* not the process that it is for */
+	s = look(SEEN_PROBE_RETURN);
+	CHECK_EQ(s.count, 1);
+	CHECK_EQ(s.v[0], 42);
+	CHECK_EQ(s.v[1], 0x401040);
+
+	memset(&query, 0, sizeof(query));
+	query.task_fd_query.pid = (u32)getpid();
+	query.task_fd_query.buf = (u64)(uintptr_t)name;
+	query.task_fd_query.buf_len = sizeof(name);
+	for (fd = 3; fd < 200; fd++) { /* libbpf keeps the perf event's descriptor to itself */
+		query.task_fd_query.fd = (u32)fd;
+		query.task_fd_query.buf_len = sizeof(name);
+		if (!skep_bpf(k, BPF_TASK_FD_QUERY, &query, sizeof(query)) && query.task_fd_query.fd_type == 4)
+			break;
+	}
+	CHECK_STR(name, object_path);
+	CHECK_EQ(query.task_fd_query.probe_offset, 0x40);
+	bpf_link__destroy(entry);
+	bpf_link__destroy(ret);
+	tasks_closed(k);
+	CHECK_EQ(probes_now(), 0);
+	task_event_probe(k, make_task, probes_seen[1].id, 0x401040, &regs);
+	CHECK_EQ(look(SEEN_PROBE).count, 1);
+}
+
 TEST(events_on_the_interpreter)
 {
 	how = SKEP_ENGINE_INTERP;
@@ -461,6 +551,7 @@ TEST(events_on_the_interpreter)
 	what_helpers_say();
 	stacks();
 	clocks();
+	probes();
 	close_all();
 }
 
@@ -476,6 +567,7 @@ TEST(events_compiled)
 	what_helpers_say();
 	stacks();
 	clocks();
+	probes();
 	close_all();
 }
 
