@@ -227,11 +227,16 @@ static bool slot_covers(struct verifier *v, const struct stack_slot *old, const 
 static bool place_covers(struct verifier *v, const struct state *old, const struct state *cur, u32 f, u32 place, enum exactness how)
 {
 	const struct frame *a = old->frame[f], *b = cur->frame[f];
+	const struct stack_slot *s, *t;
 	u32 slot = place - REGS;
 
 	if (place < REGS)
 		return reg_covers(v, &a->regs[place], &b->regs[place], reg_precise(v, old, f, place), how);
-	return slot_covers(v, stack_at(a, slot), slot < b->n_slots ? stack_at(b, slot) : NULL, slot_precise(v, old, f, slot), how);
+	s = stack_at(a, slot);
+	t = slot < b->n_slots ? stack_at(b, slot) : NULL;
+	if (s == t && !s->reg.id && !s->reg.ref)
+		return true; /* shared since then */
+	return slot_covers(v, s, t, slot_precise(v, old, f, slot), how);
 }
 
 /* Slots that count: those that are read later; what is opaque always does. */
@@ -249,13 +254,13 @@ static u64 slots_compared(const struct verifier *v, const struct state *s, u32 f
 
 static bool frame_covers(struct verifier *v, const struct state *old, const struct state *cur, u32 f, enum exactness how)
 {
-	u8 *differs = &v->aux[cur->insn].differs;
+	u16 *differs = &v->aux[cur->insn].differs;
 
 	for (u32 live = v->aux[frame_insn(old, f)].live_in; live; live &= live - 1) {
 		u32 i = (u32)__builtin_ctz(live);
 
 		if (!place_covers(v, old, cur, f, i, how)) {
-			*differs = (u8)i;
+			*differs = (u16)(f << 8 | i);
 			return false;
 		}
 	}
@@ -263,18 +268,19 @@ static bool frame_covers(struct verifier *v, const struct state *old, const stru
 		u32 i = REGS + (u32)__builtin_ctzll(m);
 
 		if (!place_covers(v, old, cur, f, i, how)) {
-			*differs = (u8)i;
+			*differs = (u16)(f << 8 | i);
 			return false;
 		}
 	}
 	return true;
 }
 
-/* The place of the current frame that told two states apart last mostly does so again. */
+/* The place that told two states apart last mostly does so again. */
 static bool differs_again(struct verifier *v, const struct state *old, const struct state *cur, enum exactness how)
 {
-	u32 f = old->n_frames - 1, place = v->aux[cur->insn].differs;
-	bool compared = place < REGS ? v->aux[old->insn].live_in >> place & 1 : slots_compared(v, old, f, how) >> (place - REGS) & 1;
+	u32 f = v->aux[cur->insn].differs >> 8, place = v->aux[cur->insn].differs & 0xff;
+	bool compared = f < old->n_frames && (place < REGS ? v->aux[frame_insn(old, f)].live_in >> place & 1 :
+							     slots_compared(v, old, f, how) >> (place - REGS) & 1);
 
 	return compared && !place_covers(v, old, cur, f, place, how);
 }
@@ -321,13 +327,14 @@ static bool regs_identical(const struct reg *a, const struct reg *b)
 bool state_maybe_looping(struct verifier *v, const struct state *old, const struct state *cur)
 {
 	const struct frame *a = cur_frame(old), *b = cur_frame(cur);
-	u8 *differs = &v->aux[cur->insn].differs;
+	u16 *differs = &v->aux[cur->insn].differs;
+	u32 f = cur->n_frames - 1, place = *differs & 0xff;
 
-	if (*differs < REGS && !regs_identical(&a->regs[*differs], &b->regs[*differs]))
+	if (place < REGS && *differs >> 8 == f && !regs_identical(&a->regs[place], &b->regs[place]))
 		return false;
 	for (u32 i = 0; i < REGS; i++)
 		if (!regs_identical(&a->regs[i], &b->regs[i])) {
-			*differs = (u8)i;
+			*differs = (u16)(f << 8 | i);
 			return false;
 		}
 	return true;

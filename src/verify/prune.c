@@ -11,6 +11,7 @@
 #include "verify/prune.h"
 
 enum { MISSES_ALLOWED = 3, MISSES_ALLOWED_FORCED = 64, HISTORY_MOST = 40, STATES_UNPRIVILEGED = 64, BACK_EDGE_ROUNDS = 64 };
+enum { DEPTH_DENSE = 2048, SPACING_MOST = 8 };
 
 /* ---- cycles ---- */
 
@@ -293,11 +294,18 @@ static void checkpoint_drop(struct verifier *v, struct state **link)
 		state_free(v, s); /* others may still walk through it otherwise: it lives until the end */
 }
 
+/* How far checkpoints lie apart, as a multiple of Linux's numbers: a path that goes on without end needs memory for each in skep's own result. */
+static u32 spacing(const struct verifier *v)
+{
+	return v->joins ? MIN(v->cur->dfs_depth / DEPTH_DENSE + 1, SPACING_MOST) : 1;
+}
+
 int prune_visit(struct verifier *v, u32 insn, bool *pruned)
 {
+	const u32 apart = spacing(v);
 	struct insn_aux *aux = &v->aux[insn];
 	struct state *cur = v->cur, **link = &aux->states, *old;
-	bool force = v->test_state_freq || aux->force_checkpoint || cur->n_hist > HISTORY_MOST;
+	bool force = v->test_state_freq || aux->force_checkpoint || cur->n_hist > HISTORY_MOST * apart;
 	u32 jumps = v->jumps_processed - v->prev_jumps_processed, seen = 0;
 	u64 walked = v->insns_processed - v->prev_insns_processed;
 	bool add = force || (jumps >= 2 && walked >= 8), enters = false, made = false;
@@ -346,7 +354,7 @@ int prune_visit(struct verifier *v, u32 insn, bool *pruned)
 			*pruned = true;
 			return prune_here(v, old, a == HIT_LOOP);
 		}
-		if (a == MISS_IN_LOOP && !force && jumps < 20 && walked < 100)
+		if (a == MISS_IN_LOOP && !force && jumps < 20 * apart && walked < 100 * apart)
 			add = false;
 		old->misses += add;
 		if (!old->joined && old->misses > old->hits * (aux->force_checkpoint && old->branches ? MISSES_ALLOWED_FORCED : MISSES_ALLOWED) +

@@ -266,7 +266,7 @@ struct insn_aux {
 	u8 access; /* loads, stores, atomics: enum ptr_kinds of the address, over all paths */
 	u8 fastcall; /* part of a fastcall pattern (spill or fill); calls: number of pairs */
 	u16 live_in; /* registers that may be read from here on */
-	u8 differs; /* register, or REGS + slot, of the current frame that told states apart last */
+	u16 differs; /* what told states apart last: frame << 8, and register, or REGS + slot */
 	u32 loop; /* smallest loop around it, 0: none or not looked for */
 	u32 scc; /* cycle of the control flow that it belongs to, 0: none */
 	u32 ptr_type; /* loads, stores, atomics: pointer type of the access on every path; 0 not yet */
