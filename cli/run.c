@@ -25,7 +25,7 @@ static const struct opt opts[] = {
 	FLAG(struct run_args, perf_map, 0, "perf-map", "write the names of compiled functions to /tmp/perf-PID.map, where perf finds them"),
 	FLAG(struct run_args, maps, 'm', "maps", "print the contents of the object's maps afterwards"),
 	FLAG(struct run_args, stats, 's', "stats", "print time and instructions"),
-	FLAG(struct run_args, json, 'j', "json", "one JSON object: program, type, engine, runs, ns_per_run, retval, retval_counts, data_out, maps"),
+	FLAG(struct run_args, json, 'j', "json", "one JSON object: program, type, engine, code_bytes and compile_us or interpreted (why), runs, ns_per_run, retval, retval_counts, data_out, maps"),
 	OPTS_END,
 };
 
@@ -189,6 +189,12 @@ static void print_json(struct target *t, struct outcome *o)
 	json_text(&j, "program", t->name);
 	json_text(&j, "type", t->obj ? libbpf_bpf_prog_type_str((enum bpf_prog_type)t->type) : "bare");
 	json_text(&j, "engine", t->code.bytes ? "jit" : "interp");
+	if (t->code.bytes) {
+		json_unsigned(&j, "code_bytes", t->code.bytes);
+		json_unsigned(&j, "compile_us", t->code.compile_us);
+	} else {
+		json_text(&j, "interpreted", t->code.reason);
+	}
 	json_unsigned(&j, "runs", o->runs);
 	json_real(&j, "ns_per_run", o->runs ? (double)o->ns / (double)o->runs : 0);
 	json_unsigned(&j, "retval", o->result);
