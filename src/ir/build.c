@@ -107,6 +107,17 @@ static bool is_jump(const struct insn *i)
 	return i->op == OP_JA || i->op == OP_MAY_GOTO || op_table[i->op].class == OPS_JMP;
 }
 
+static bool goes_back(const struct insn *i, u32 pc)
+{
+	return is_jump(i) && i->target >= 0 && (u32)i->target <= pc;
+}
+
+/* Where the fuel is needed: jumps back, and where it is handed over. */
+static bool burns(const struct insn *i, u32 pc)
+{
+	return goes_back(i, pc) || i->op == OP_CALL || i->op == OP_EXIT || i->op == OP_LD_ABS || i->op == OP_LD_IND;
+}
+
 static void successors(struct builder *b, struct build_bb *k)
 {
 	const struct insn *last = &b->insns[k->last];
@@ -243,6 +254,8 @@ static void live_registers(struct builder *b)
 			u32 reads, writes;
 
 			reads_writes(&b->insns[pc], &reads, &writes);
+			if (b->counts && burns(&b->insns[pc], pc))
+				reads |= 1u << BUILD_FUEL;
 			k->use = (u16)((k->use & ~writes) | reads);
 			k->def |= (u16)writes;
 		}
@@ -374,6 +387,7 @@ static void packet_load(struct builder *b, const struct insn *i)
 	build_branch(b, OP_JEQ, 64, v, ir_const(b->f, UINT64_MAX), fail, go);
 	b->f->block[fail].cold = true;
 	b->at = fail;
+	build_fuel_out(b);
 	build_return(b, ir_const(b->f, 0));
 	b->at = go;
 	b->cur[0] = v;
@@ -427,11 +441,14 @@ static void end_block(struct builder *b, const struct build_bb *k)
 {
 	const struct insn *i = &b->insns[k->last];
 
-	if (b->f->poll && k->n_succ && i->target >= 0 && is_jump(i) && i->target <= (s32)k->last)
+	if (b->counts && k->n_succ && goes_back(i, k->last))
 		build_poll(b, k->last + 1 - (u32)i->target);
-	if (i->op == OP_EXIT)
+	if (i->op == OP_EXIT) {
+		build_fuel_out(b);
 		build_return(b, read_reg(b, 0));
-	else if (k->n_succ == 1)
+		return;
+	}
+	if (k->n_succ == 1)
 		build_jump(b, b->bb[k->succ[0]].first);
 	else if (i->op == OP_MAY_GOTO)
 		may_goto(b, b->bb[k->succ[0]].first, b->bb[k->succ[1]].first);
@@ -449,6 +466,7 @@ static void enter_block(struct builder *b, struct build_bb *k)
 		for (u32 r = 1; r <= 5; r++)
 			b->cur[r] = b->f->params[r];
 		b->cur[BUILD_LOOPS] = ir_const(b->f, 0);
+		b->cur[BUILD_FUEL] = b->fuel;
 		return;
 	}
 	for (u32 r = 0; r < BUILD_VARS; r++) {
@@ -514,7 +532,7 @@ static void fill_phis(struct builder *b, const struct build_bb *k)
 			u32 from = f->block[k->first].pred[p], x;
 
 			if (from == 0)
-				x = r >= 1 && r <= 5 ? f->params[r] : ir_const(f, 0);
+				x = r >= 1 && r <= 5 ? f->params[r] : r == BUILD_FUEL ? b->fuel : ir_const(f, 0);
 			else
 				x = b->bb[b->from[from]].exit[r];
 			f->pool[at + p] = x ? x : ir_const(f, 0);
@@ -563,6 +581,10 @@ static void make_entry(struct builder *b)
 		f->params[i] = build_add(b, IR_PARAM, 64, 0, 0);
 		f->node[f->params[i]].imm = i;
 	}
+	if (b->counts) {
+		build_fuel_in(b);
+		b->fuel = b->cur[BUILD_FUEL];
+	}
 }
 
 int ir_build(struct ir *f)
@@ -571,6 +593,8 @@ int ir_build(struct ir *f)
 	struct builder b = {.f = f, .insns = f->prog->insns, .start = s->start, .end = s->end, .pc = s->start};
 	int err = find_blocks(&b);
 
+	for (u32 pc = s->start; pc < s->end && f->poll; pc++)
+		b.counts |= goes_back(&b.insns[pc], pc);
 	if (!err)
 		err = order_blocks(&b);
 	if (err)

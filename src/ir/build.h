@@ -5,7 +5,7 @@
 
 #include "ir/ir.h"
 
-enum { BUILD_FP = 10, BUILD_LOOPS = 11, BUILD_VARS = 12 };
+enum { BUILD_FP = 10, BUILD_LOOPS = 11, BUILD_FUEL = 12 /* instructions until somebody looks at budget and stop */, BUILD_VARS = 13 };
 
 struct build_bb { /* a basic block of bytecode */
 	u32 start, end, last; /* slots; last: of its last instruction */
@@ -26,6 +26,8 @@ struct builder {
 	u32 n_bb;
 	u32 at; /* block of the IR that nodes are added to */
 	u32 cur[BUILD_VARS]; /* values of registers */
+	bool counts; /* BUILD_FUEL is kept: the function has loops and the code polls */
+	u32 fuel; /* at the function's entry */
 	u32 *from; /* block of the IR to the block of bytecode that ends there */
 };
 
@@ -39,5 +41,7 @@ void build_branch(struct builder *b, enum op cmp, u32 width, u32 x, u32 y, u32 y
 void build_return(struct builder *b, u32 v);
 void build_any_call(struct builder *b, const struct insn *i); /* calls.c */
 void build_poll(struct builder *b, u32 cost);
+void build_fuel_out(struct builder *b); /* where control leaves the function: what is left of it goes to the run */
+void build_fuel_in(struct builder *b); /* and comes back */
 
 #endif

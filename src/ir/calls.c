@@ -51,11 +51,11 @@ static u32 reg(struct builder *b, u32 r)
 
 /* ---- leaving when a fault ended the run ---- */
 
-static void return_if(struct builder *b, u32 v)
+static void return_if(struct builder *b, enum op cmp, u32 v)
 {
 	u32 out = build_block(b), go = build_block(b);
 
-	build_branch(b, OP_JNE, 32, v, ir_const(b->f, 0), out, go);
+	build_branch(b, cmp, 32, v, ir_const(b->f, 0), out, go);
 	b->f->block[out].cold = true;
 	b->at = out;
 	build_return(b, ir_const(b->f, 0));
@@ -69,32 +69,43 @@ static void check_fault(struct builder *b)
 	if (!b->f->poll)
 		return;
 	v = run_load(b, RUN_FIELD(fault.code), 4, 0);
-	return_if(b, v);
+	return_if(b, OP_JNE, v);
 }
 
+void build_fuel_out(struct builder *b)
+{
+	u32 v;
+
+	if (!b->counts)
+		return;
+	v = build_add(b, IR_STORE, 8, b->f->params[0], b->cur[BUILD_FUEL]);
+	b->f->node[v].imm = RUN_FIELD(fuel);
+	ir_set_kinds(b->f, v, PTR_RUN);
+}
+
+void build_fuel_in(struct builder *b)
+{
+	if (b->counts)
+		b->cur[BUILD_FUEL] = run_load(b, RUN_FIELD(fuel), 8, 0);
+}
+
+/* A turn of a loop: the fuel is a value like others, and only where it is used up somebody looks. */
 void build_poll(struct builder *b, u32 cost)
 {
-	u32 n = run_load(b, RUN_FIELD(insns), 8, 0), stop, slow, look, go, v;
+	u32 n = build_add(b, (enum ir_op)OP_ADD, 64, b->cur[BUILD_FUEL], ir_const(b->f, (u64)-(s64)cost)), slow, go, v;
 
-	n = build_add(b, (enum ir_op)OP_ADD, 64, n, ir_const(b->f, cost));
-	v = build_add(b, IR_STORE, 8, b->f->params[0], n);
-	b->f->node[v].imm = RUN_FIELD(insns);
-	ir_set_kinds(b->f, v, PTR_RUN);
 	slow = build_block(b);
-	look = build_block(b);
 	go = build_block(b);
 	b->f->block[slow].cold = true;
-	build_branch(b, OP_JGT, 64, n, run_load(b, RUN_FIELD(budget), 8, IRF_INVARIANT), slow, look);
-	b->at = look;
-	stop = build_load(b, run_load(b, RUN_FIELD(stop), 8, IRF_INVARIANT), 0, 1, 0);
-	ir_set_kinds(b->f, stop, PTR_OTHER);
-	build_branch(b, OP_JNE, 32, stop, ir_const(b->f, 0), slow, go);
+	build_branch(b, OP_JSLT, 64, n, ir_const(b->f, 0), slow, go);
 	b->at = slow;
-	v = build_call(b, (const void *)(uintptr_t)ir_runtime()->poll, 0, NULL);
-	b->f->call[b->f->node[v].imm].reads_only = true;
-	return_if(b, v);
+	v = build_call(b, (const void *)(uintptr_t)ir_runtime()->poll, 1, &n);
+	b->f->call[b->f->node[v].imm].reads_only = b->f->call[b->f->node[v].imm].keeps = true;
+	return_if(b, OP_JEQ, v);
+	b->f->block[b->at].cold = true;
 	build_jump(b, go);
 	b->at = go;
+	b->cur[BUILD_FUEL] = build_phi2(b, go, n, v);
 }
 
 /* ---- maps ---- */
@@ -416,6 +427,7 @@ static void tail_call(struct builder *b)
 	stay = build_block(b);
 	build_branch(b, OP_JNE, 64, v, ir_const(b->f, 0), go, stay);
 	b->at = go;
+	build_fuel_out(b);
 	build_add(b, IR_TAIL, 64, v, ctx);
 	b->f->block[go].n_succ = 0;
 	b->at = stay;
@@ -443,6 +455,8 @@ static void helper(struct builder *b)
 		h.arg[h.n] = reg(b, h.n + 1u);
 		h.size[h.n] = IR_TO_TOP;
 	}
+	if (h.calls_back)
+		build_fuel_out(b);
 	v = inlined(b, &h);
 	d = h.map ? find_direct(h.proto->id) : NULL;
 	if (!v && d)
@@ -450,15 +464,19 @@ static void helper(struct builder *b)
 	if (!v)
 		v = call_body(b, &h);
 	clear_args(b, (h.proto->ret & RET_KIND_MASK) == RET_VOID ? ir_const(b->f, 0) : v);
-	if (h.calls_back)
+	if (h.calls_back) {
+		build_fuel_in(b);
 		check_fault(b);
+	}
 }
 
 static void subprog(struct builder *b, const struct insn *i)
 {
 	u32 number = (u32)(subprog_at(b->f->prog, (u32)i->target) - b->f->prog->subprogs);
 
+	build_fuel_out(b);
 	clear_args(b, call_subprog(b, number, (u32[]){reg(b, 1), reg(b, 2), reg(b, 3), reg(b, 4), reg(b, 5)}));
+	build_fuel_in(b);
 	check_fault(b);
 }
 

@@ -68,6 +68,7 @@ struct ir_call {
 	u8 ret_kinds; /* enum ptr_kinds of the result; 0: a number */
 	bool reads_only; /* changes no memory that programs see but what `writes` says */
 	bool calls_back; /* runs functions of the program */
+	bool keeps; /* changes no registers but its result's: for calls that hardly ever happen */
 	bool probes; /* looks which addresses may be read: the run is told where the frame is */
 	u32 subprog; /* SUBPROG; callbacks: the function + 1, 0 unknown */
 	const void *fn;

@@ -54,10 +54,11 @@ static u64 run_ctx_load(struct run *r, u64 addr, u64 size, u64 c, u64 d, u64 e)
 	return vm_ctx_load(r, (u32)(addr - (u64)(uintptr_t)r->ctx.bytes), (u32)size, &v) ? 0 : v;
 }
 
-static u64 run_poll(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+/* Gives the fuel to go on with; 0: the run ends. */
+static u64 run_poll(struct run *r, u64 fuel, u64 b, u64 c, u64 d, u64 e)
 {
-	(void)a, (void)b, (void)c, (void)d, (void)e;
-	return vm_stopped(r) != 0;
+	(void)b, (void)c, (void)d, (void)e;
+	return vm_refuel(r, (s64)fuel);
 }
 
 const struct ir_runtime *ir_runtime(void)

@@ -309,6 +309,22 @@ int vm_stopped(struct run *r)
 	return 0;
 }
 
+u64 vm_refuel(struct run *r, s64 fuel)
+{
+	enum { ENOUGH = 4096 };
+	u64 more = ENOUGH;
+
+	r->insns -= (u64)fuel;
+	if (vm_stopped(r)) {
+		r->fuel = 0;
+		return 0;
+	}
+	if (r->budget)
+		more = MAX(MIN(more, r->budget - r->insns), (u64)1);
+	r->insns += more;
+	return more;
+}
+
 #define NEED(n)                                                                                                  \
 	do {                                                                                                     \
 		if (unlikely(!(written >> (n) & 1))) {                                                           \
@@ -565,6 +581,8 @@ u64 vm_continue(struct run *r, u64 ctx, u64 b, u64 c, u64 d, u64 e)
 	u64 args[5] = {ctx}, result = 0;
 
 	(void)b, (void)c, (void)d, (void)e;
+	r->insns -= (u64)r->fuel;
+	r->fuel = 0;
 	interpret(r, r->prog, args, 1, &result);
 	return result;
 }
@@ -586,7 +604,9 @@ int vm_run(struct run *r, u64 *result)
 			r->stop = &never;
 		r->vm = NULL;
 		r->frames = (struct run_frames){0};
+		r->fuel = 0;
 		*result = first->code->entry[0](r, args[0], args[1], 0, 0, 0);
+		r->insns -= (u64)r->fuel;
 	} else {
 		err = interpret(r, first, args, r->ctx.has_second ? 2 : 1, result);
 	}

@@ -131,7 +131,8 @@ struct run {
 	u64 budget; /* instructions; 0: no limit */
 	const _Atomic bool *stop; /* optional: set by another thread to end the run */
 	struct fault fault;
-	u64 insns; /* executed */
+	u64 insns; /* executed; while compiled code runs, what it was given to execute */
+	s64 fuel; /* of that, not yet executed: while no function with loops has it in a register */
 	u32 tail_calls;
 	struct run_record records[RUN_RECORDS]; /* ring records reserved and not yet released */
 	u32 n_records;
@@ -165,6 +166,7 @@ struct prog *vm_tail_call(struct run *r, struct map *map, u32 index);
 helper_fn vm_continue;
 bool vm_packet_load(struct run *r, s64 off, u32 size, u64 *out);
 int vm_stopped(struct run *r);
+u64 vm_refuel(struct run *r, s64 fuel); /* fuel was used up: as much again as may be executed before the next look; 0: the run ends, with a fault */
 int vm_ctx_load(struct run *r, u32 off, u32 size, u64 *out);
 /* Is [addr, addr + size) memory that this run may read (write)? Fills r->fault and returns -EFAULT if not. */
 int vm_check(struct run *r, u64 addr, u64 size, bool write);

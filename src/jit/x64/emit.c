@@ -420,11 +420,48 @@ static void poison(struct emit *e)
 			x64_movi(e->m, r, 0xdeadbeef00000000ull | r, true);
 }
 
+static void push(struct mach *m, u32 reg, u32 opcode)
+{
+	if (reg >> 3)
+		x64_byte(m, 0x41);
+	x64_byte(m, opcode | (reg & 7));
+}
+
+/* What it may change is pushed before its arguments are moved: the slots lie so much higher. */
+static void emit_keeping_call(struct emit *e, const struct mach_ins *i)
+{
+	const struct ir_call *c = &e->m->ir->call[i->list];
+	u32 kept = X64_CALLER & ~(1u << RAX);
+	struct move v[6];
+
+	for (u32 r = 0; r < 16; r++)
+		if (kept >> r & 1)
+			push(e->m, r, 0x50);
+	e->pushed = 8 * (u32)__builtin_popcount(kept);
+	for (u32 k = 0; k < c->n_args; k++) {
+		v[k].to = e->m->target->arg[k];
+		x64_source(e, &v[k], c->args[k]);
+	}
+	x64_parallel(e, v, c->n_args);
+	e->pushed = 0;
+	x64_movi(e->m, RAX, (u64)(uintptr_t)c->fn, true);
+	x64_rr(e->m, 0xff, false, 2, RAX, false);
+	for (u32 r = 16; r-- > 0;)
+		if (kept >> r & 1)
+			push(e->m, r, 0x58);
+	x64_finish(e, i->dst, RAX);
+}
+_Static_assert(__builtin_popcount(X64_CALLER & ~(1u << RAX)) % 2 == 0, "calls are made with an aligned stack");
+
 static void emit_call(struct emit *e, const struct mach_ins *i)
 {
 	const struct ir_call *c = &e->m->ir->call[i->list];
 	struct move v[6];
 
+	if (c->keeps) {
+		emit_keeping_call(e, i);
+		return;
+	}
 	for (u32 k = 0; k < c->n_args; k++) {
 		v[k].to = e->m->target->arg[k];
 		x64_source(e, &v[k], c->args[k]);
@@ -458,13 +495,6 @@ static void emit_switch(struct emit *e, const struct mach_ins *i)
 	e->table[e->n_tables++].block = i->list;
 	x64_u32(m, 0);
 	x64_rm(m, 0xff, false, 4, (struct x64_mem){(u8)t, (u8)a, 8, 0}, 0, false, 0);
-}
-
-static void push(struct mach *m, u32 reg, u32 opcode)
-{
-	if (reg >> 3)
-		x64_byte(m, 0x41);
-	x64_byte(m, opcode | (reg & 7));
 }
 
 /* Neither register that this uses holds a parameter. */

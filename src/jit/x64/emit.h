@@ -15,6 +15,7 @@ struct emit {
 	u32 i; /* operation */
 	u32 block; /* in the order of emission */
 	u32 saved; /* set of registers */
+	u32 pushed; /* bytes on the stack besides the frame, during a call that keeps registers */
 	u32 frame, fp; /* bytes below the saved registers; r10 = stack pointer + fp */
 	u32 *start; /* of blocks */
 	u32 *alias; /* of blocks: where one that only leads on leads to */

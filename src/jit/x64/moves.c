@@ -4,7 +4,7 @@
 
 struct x64_mem x64_slot(const struct emit *e, u32 v)
 {
-	return (struct x64_mem){RSP, NO_REG, 1, e->m->value[v].slot * 8};
+	return (struct x64_mem){RSP, NO_REG, 1, e->m->value[v].slot * 8 + (s32)e->pushed};
 }
 
 /* In a register: its own, or the scratch one. */
@@ -59,7 +59,7 @@ static s32 place_of(const struct emit *e, u32 v)
 static void one_move(struct emit *e, const struct move *v)
 {
 	struct mach *m = e->m;
-	struct x64_mem to = {RSP, NO_REG, 1, (v->to - SLOT) * 8}, from = {RSP, NO_REG, 1, (v->from - SLOT) * 8};
+	struct x64_mem to = {RSP, NO_REG, 1, (v->to - SLOT) * 8 + (s32)e->pushed}, from = {RSP, NO_REG, 1, (v->from - SLOT) * 8 + (s32)e->pushed};
 
 	if (v->to < SLOT) {
 		if (v->from < 0)
@@ -118,13 +118,13 @@ void x64_parallel(struct emit *e, struct move *v, u32 n)
 			if (a < SLOT && b < SLOT) {
 				x64_rr(e->m, 0x87, true, (u32)b, (u32)a, false);
 			} else if (a < SLOT || b < SLOT) {
-				struct x64_mem at = {RSP, NO_REG, 1, (MAX(a, b) - SLOT) * 8};
+				struct x64_mem at = {RSP, NO_REG, 1, (MAX(a, b) - SLOT) * 8 + (s32)e->pushed};
 
 				x64_rm(e->m, 0x8b, true, R11, at, 0, false, 0);
 				x64_rm(e->m, 0x89, true, (u32)MIN(a, b), at, 0, false, 0);
 				x64_mov(e->m, (u32)MIN(a, b), R11, true);
 			} else {
-				struct x64_mem x = {RSP, NO_REG, 1, (a - SLOT) * 8}, y = {RSP, NO_REG, 1, (b - SLOT) * 8};
+				struct x64_mem x = {RSP, NO_REG, 1, (a - SLOT) * 8 + (s32)e->pushed}, y = {RSP, NO_REG, 1, (b - SLOT) * 8 + (s32)e->pushed};
 
 				x64_rm(e->m, 0x8b, true, R11, x, 0, false, 0);
 				x64_rm(e->m, 0x8b, true, R10, y, 0, false, 0);

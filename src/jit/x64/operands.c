@@ -48,8 +48,8 @@ static void call(const struct mach *m, const struct mach_ins *i, struct mach_ope
 
 	for (u32 k = 0; k < c->n_args; k++)
 		if (!ir_is_const(m->ir, c->args[k]))
-			use(o, c->args[k], false, m->target->arg[k]);
-	o->clobbers = X64_CALLER;
+			use(o, c->args[k], false, c->keeps ? -1 : m->target->arg[k]);
+	o->clobbers = c->keeps ? 1 << RAX : X64_CALLER;
 	o->def_fixed = RAX;
 	o->def_next = true;
 }
