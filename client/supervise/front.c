@@ -70,6 +70,7 @@ void kill_descendants(pid_t root, bool reap)
 static const int ignored[] = {SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU};
 static const int passed_on[] = {SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
 static _Atomic pid_t command; /* a signal handler has no argument to find it by */
+static _Atomic u32 early; /* signals that came before it was known, a bit each */
 
 static void pass_on(int sig)
 {
@@ -78,7 +79,20 @@ static void pass_on(int sig)
 
 	if (pid > 0)
 		kill(pid, sig);
+	else
+		atomic_fetch_or(&early, 1u << sig);
 	errno = err;
+}
+
+static void command_is(pid_t pid)
+{
+	u32 came;
+
+	atomic_store(&command, pid);
+	came = atomic_exchange(&early, 0);
+	for (int sig = 1; sig < 32; sig++)
+		if (came >> sig & 1)
+			kill(pid, sig);
 }
 
 static void take_signals(struct sigaction saved[NSIG])
@@ -142,7 +156,7 @@ static int stand_in(const char *name, const char *program, int fd)
 		if (n != sizeof(r))
 			break;
 		switch ((enum report_kind)r.kind) {
-		case REPORT_STARTED: atomic_store(&command, r.value); break;
+		case REPORT_STARTED: command_is(r.value); break;
 		case REPORT_STOPPED: stop_as(r.value); break;
 		case REPORT_ENDED: return end_as(r.value);
 		case REPORT_NO_EXEC: return no_exec(name, program, r.value);
