@@ -147,7 +147,7 @@ static void set_option(const char *name, const void *value, size_t size)
 			}
 		}
 	}
-	CHECK(!"the tool has such a variable");
+	test_fail(__FILE__, __LINE__, "the tool has no variable %s", name);
 }
 
 static bool open_tool(const char *name)
@@ -174,7 +174,7 @@ static bool start_tool(void)
 	n_links = 0;
 	if (bpf_object__load(obj)) {
 		printf("# load: %s\n%s", said, log_text);
-		CHECK(!"loads");
+		test_fail(__FILE__, __LINE__, "it does not load");
 		return false;
 	}
 	bpf_object__for_each_program(p, obj) {
