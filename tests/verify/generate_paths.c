@@ -77,7 +77,7 @@ static void leave(struct paths *g, uint32_t jump) /* to the end */
 
 static void lookup(struct paths *g, int to, bool check)
 {
-	emit(g, BPF_ST | BPF_MEM | BPF_DW, FP, 0, -8, (int32_t)below(g, 4));
+	emit(g, BPF_ST | BPF_MEM | BPF_DW, FP, 0, -8, (int32_t)below(g, check ? 4 : 12)); /* from 8 on there is none */
 	copy(g, 2, FP);
 	emit(g, BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -8);
 	g->out->map[emit(g, BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, 0)] = MAP_IN_HASH;
@@ -331,8 +331,11 @@ static void use_copy(struct paths *g)
 	int32_t most = room(g), shift = chance(g, 50) ? (int32_t)below(g, 20) : 0;
 	bool changed = chance(g, 20), narrow = chance(g, 30);
 
-	unknown(g, g->at);
-	emit(g, (narrow ? BPF_ALU : BPF_ALU64) | BPF_MOV | BPF_X, other, g->at, 0, 0);
+	if (chance(g, 30))
+		emit(g, BPF_LDX | BPF_MEM | BPF_DW, g->at, VALUE, 8 * (int)below(g, VALUE_BYTES / 8), 0);
+	else
+		unknown(g, g->at);
+	emit(g, (narrow && chance(g, 50) ? BPF_ALU : BPF_ALU64) | BPF_MOV | BPF_X, other, g->at, 0, 0);
 	if (shift)
 		emit(g, (narrow ? BPF_ALU : BPF_ALU64) | BPF_ADD | BPF_K, other, 0, 0, shift);
 	if (changed)
@@ -390,6 +393,20 @@ static void use_null(struct paths *g)
 	unknown(g, g->at);
 }
 
+/* Two values, of which one is tested. */
+static void use_other_null(struct paths *g)
+{
+	int other = 17 - g->at;
+
+	lookup(g, other, false);
+	lookup(g, g->at, false);
+	leave(g, emit(g, BPF_JMP | BPF_JEQ | BPF_K, chance(g, 70) ? g->at : other, 0, 0, 0));
+	filler(g);
+	emit(g, BPF_LDX | BPF_MEM | BPF_B, 0, chance(g, 50) ? g->at : other, 5, 0);
+	unknown(g, g->at);
+	unknown(g, other);
+}
+
 /* A frame's slot that one path wrote: its bytes are a number, or what was there. */
 static void use_slot(struct paths *g)
 {
@@ -407,7 +424,7 @@ static void use_slot(struct paths *g)
 
 static void use(struct paths *g)
 {
-	static void (*const kinds[])(struct paths *) = {use_index, use_index, use_stack, use_size, use_branch, use_bits, use_copy, use_kind, use_null, use_slot};
+	static void (*const kinds[])(struct paths *) = {use_index, use_index, use_stack, use_size, use_branch, use_bits, use_copy, use_kind, use_null, use_other_null, use_slot};
 
 	kinds[below(g, sizeof(kinds) / sizeof(kinds[0]))](g);
 }
