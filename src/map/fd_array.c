@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * PROG_ARRAY and ARRAY_OF_MAPS: elements are ids of the engine's objects, 0 when empty; bpf(2) writes descriptors.
+ * PROG_ARRAY and ARRAY_OF_MAPS: elements are ids of the engine's objects, 0 when empty; bpf(2) writes
+ * descriptors.
  *
- * Concurrency: an element is one word, exchanged whole. The reference that was in it goes back through host->object_put,
- * which keeps the object until all runs that may have seen its id have ended. Ids mean something in one engine only, so
- * they never lie in a pin file: nobody else can write them, and a map that is opened from a pin is empty.
+ * Concurrency: an element is one word, exchanged whole. The reference that was in it goes back through
+ * host->object_put, which keeps the object until all runs that may have seen its id have ended. Ids mean
+ * something in one engine only, so they never lie in a pin file: nobody else can write them, and a map that
+ * is opened from a pin is empty.
  */
 #include "map/fd_array.h"
 
 #include <linux/bpf.h>
+#include <unistd.h>
 
 static _Atomic u32 *element(const struct map *m, u32 i)
 {
@@ -34,11 +37,23 @@ static bool put(struct map *m, u32 i, u32 id)
 	return old != 0;
 }
 
+/* Only where something was ever written: looking at a page of the file makes one. */
 void fd_array_clear(struct map *m)
 {
-	for (u32 i = 0; i < m->spec.max_entries; i++)
-		if (fd_array_id(m, i))
-			put(m, i, 0);
+	const u64 head = sizeof(struct map_header), end = head + (u64)m->spec.max_entries * sizeof(u32);
+	off_t data = m->meta.fd < 0 ? -1 : lseek(m->meta.fd, (off_t)head, SEEK_DATA), hole;
+
+	for (; data >= 0; data = lseek(m->meta.fd, hole, SEEK_DATA)) {
+		hole = lseek(m->meta.fd, data, SEEK_HOLE);
+		if (hole < 0)
+			return;
+		for (u64 at = MAX((u64)data, head); at < MIN((u64)hole, end); at += sizeof(u32)) {
+			u32 index = (u32)((at - head) / sizeof(u32));
+
+			if (fd_array_id(m, index))
+				put(m, index, 0);
+		}
+	}
 }
 
 int fd_array_get(struct map *m, const struct hold *h, const void *key, void *value, u64 flags)
@@ -89,19 +104,19 @@ static u32 prog_array_entry(struct map *m, const struct hold *h, u32 index)
 	return fd_array_id(m, index);
 }
 
-/* Programs may refer to each other in a circle through an array of programs; clients' descriptors and pins are what
- * keeps its contents alive. */
+/* Programs may refer to each other in a circle through an array of programs; clients' descriptors and pins
+ * are what keeps its contents alive. */
 const struct map_ops prog_array_ops = {
-	.create = prog_array_create,
-	.destroy = fd_array_clear,
-	.release = fd_array_clear,
-	.entry = prog_array_entry,
-	.remove = fd_array_remove,
-	.get = fd_array_get,
-	.set = fd_array_set,
-	.next_key = map_index_next_key,
-	.traits = KIND_FD_VALUES | KIND_PROGRAMS,
-	.refused = EINVAL,
+    .create = prog_array_create,
+    .destroy = fd_array_clear,
+    .release = fd_array_clear,
+    .entry = prog_array_entry,
+    .remove = fd_array_remove,
+    .get = fd_array_get,
+    .set = fd_array_set,
+    .next_key = map_index_next_key,
+    .traits = KIND_FD_VALUES | KIND_PROGRAMS,
+    .refused = EINVAL,
 };
 
 static int array_of_maps_create(struct map *m)
@@ -121,13 +136,13 @@ static void *array_of_maps_lookup(struct map *m, const struct hold *h, const voi
 }
 
 const struct map_ops array_of_maps_ops = {
-	.create = array_of_maps_create,
-	.destroy = fd_array_clear,
-	.lookup = array_of_maps_lookup,
-	.remove = fd_array_remove,
-	.get = fd_array_get,
-	.set = fd_array_set,
-	.next_key = map_index_next_key,
-	.traits = KIND_FD_VALUES | KIND_OUTER | KIND_BATCH_GET_SET | KIND_NO_TYPES,
-	.refused = EINVAL,
+    .create = array_of_maps_create,
+    .destroy = fd_array_clear,
+    .lookup = array_of_maps_lookup,
+    .remove = fd_array_remove,
+    .get = fd_array_get,
+    .set = fd_array_set,
+    .next_key = map_index_next_key,
+    .traits = KIND_FD_VALUES | KIND_OUTER | KIND_BATCH_GET_SET | KIND_NO_TYPES,
+    .refused = EINVAL,
 };

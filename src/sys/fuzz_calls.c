@@ -207,15 +207,25 @@ static void put_types(void *at)
 	memcpy(at, &types, sizeof(types));
 }
 
+/* Indices into the array of descriptors stay in what is there: the call does not bound them. */
+static void put_program(struct call *c, struct input *in, struct bpf_insn *code, u32 most)
+{
+	struct attr_prog_load *a = (struct attr_prog_load *)(void *)c->attr;
+
+	a->insn_cnt =
+	    shape_program(code, most, a->prog_type, in->at, MIN((size_t)(in->end - in->at), (size_t)64));
+	for (u32 i = 0; i < a->insn_cnt; i++)
+		if (code[i].code == (BPF_LD | BPF_IMM | BPF_DW))
+			code[i].imm &= FDS - 1;
+}
+
 static void fill_buffer(struct call *c, struct input *in, int cmd, const char *name, u8 *at, u64 size)
 {
 	if (!strcmp(name, "FD_ARRAY"))
 		for (u32 i = 0; i < FDS; i++)
 			((s32 *)(void *)at)[i] = held[i].fd;
 	else if (!strcmp(name, "INSNS"))
-		((struct attr_prog_load *)(void *)c->attr)->insn_cnt =
-		    shape_program((struct bpf_insn *)(void *)at, (u32)size / 8, (u32)c->attr[0], in->at,
-				  MIN((size_t)(in->end - in->at), (size_t)64));
+		put_program(c, in, (struct bpf_insn *)(void *)at, (u32)size / 8);
 	else if (!strcmp(name, "btf_size") && size >= 64 && byte(in) & 1)
 		put_types(at);
 	else if (!strcmp(name, "VALUE") && cmd == SYS_MAP_UPDATE_ELEM && c->map.value_size == 4 &&
@@ -271,9 +281,10 @@ static void put_pointers(struct call *c, struct input *in, int cmd)
 			continue; /* nowhere */
 		at =
 		    own(c, whole && !size ? (size_t)SCRATCH : size); /* without a size, as much as there is */
-		fill_buffer(c, in, cmd, p->length, at, size);
-		if (cmd == SYS_OBJ_GET_INFO_BY_FD)
+		if (cmd == SYS_OBJ_GET_INFO_BY_FD) /* an unknown object's holds no pointers */
 			fill_info(c, in, at, size);
+		else
+			fill_buffer(c, in, cmd, p->length, at, size);
 		*field = ADDRESS(at);
 	}
 }

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 enum { PAGE = 4096 };
@@ -125,12 +126,30 @@ TEST(frozen_data_is_what_it_was_whoever_can_write_its_file)
 	rmdir(path);
 }
 
+TEST(memory_that_nobody_wrote_is_not_touched_when_it_ends)
+{
+	static const uint32_t types[] = {BPF_MAP_TYPE_PERF_EVENT_ARRAY, BPF_MAP_TYPE_PROG_ARRAY};
+	struct rusage before, after;
+
+	REQUIRE(!getrusage(RUSAGE_SELF, &before));
+	for (uint32_t i = 0; i < ARRAY_SIZE(types); i++) {
+		int fd = skep_map_create(k, types[i], 4, 4, UINT32_MAX, 0);
+
+		REQUIRE(fd >= 0);
+		close(fd);
+		CHECK_EQ(next_id(k, BPF_MAP_GET_NEXT_ID, 0), -ENOENT);
+	}
+	REQUIRE(!getrusage(RUSAGE_SELF, &after));
+	CHECK(after.ru_minflt - before.ru_minflt < 1000);
+}
+
 int main(void)
 {
 	if (skep_open(&k, NULL))
 		return 1;
 	RUN(frozen_data_is_what_it_was_whoever_has_it_mapped);
 	RUN(frozen_data_is_what_it_was_whoever_can_write_its_file);
+	RUN(memory_that_nobody_wrote_is_not_touched_when_it_ends);
 	skep_close(k);
 	return test_end();
 }
