@@ -11,7 +11,7 @@
 #include "verify/prune.h"
 
 enum { MISSES_ALLOWED = 3, MISSES_ALLOWED_FORCED = 64, HISTORY_MOST = 40, STATES_UNPRIVILEGED = 64, BACK_EDGE_ROUNDS = 64 };
-enum { DEPTH_DENSE = 2048, SPACING_MOST = 8 };
+enum { DEPTH_DENSE = 16384, SPACING_MOST = 8 };
 
 /* ---- cycles ---- */
 
