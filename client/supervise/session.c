@@ -208,9 +208,12 @@ int session_receive(int socket)
 	struct iovec io = {&f, sizeof(f)};
 	struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
 	struct cmsghdr *h;
-	ssize_t n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
 	int fd = -ENOENT;
+	ssize_t n;
 
+	do /* this thread is woken by signals */
+		n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		return -EPIPE;
 	if (n == sizeof(f))

@@ -275,8 +275,8 @@ static int uninit(struct run *r, u32 reg)
 
 static int enter(struct vm *vm, struct vm_frame *f, const struct prog *prog)
 {
-	if (vm->depth == RUN_FRAMES) {
-		vm_fault(vm->run, FAULT_CALL_DEPTH, 0, 0, "the call stack of %d frames is too deep", RUN_FRAMES);
+	if (vm->depth == RUN_CALLS + vm->run->tail_calls) {
+		vm_fault(vm->run, FAULT_CALL_DEPTH, 0, 0, "the call stack of %u frames is too deep", vm->depth);
 		return -EFAULT;
 	}
 	*f = (struct vm_frame){.caller = vm->frame, .prog = prog};

@@ -119,7 +119,8 @@ struct run_frames {
 	const struct run_frames *up;
 };
 
-enum { RUN_FRAMES = 8, RUN_STACK = 512, RUN_TAIL_CALLS = 33, RUN_SPANS = 8, RUN_RECORDS = 16, RUN_INNER = 64 };
+/* A tail call from a function of a program keeps the frames of its callers: each may add one. */
+enum { RUN_CALLS = 8, RUN_TAIL_CALLS = 33, RUN_FRAMES = RUN_CALLS + RUN_TAIL_CALLS, RUN_STACK = 512, RUN_SPANS = 8, RUN_RECORDS = 16, RUN_INNER = 64 };
 
 struct run {
 	struct prog *prog; /* changes with tail calls */

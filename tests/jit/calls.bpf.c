@@ -41,12 +41,13 @@ struct {
 
 int tail_again(struct xdp_md *ctx);
 int tail_end(struct xdp_md *ctx);
+int tail_deeper(struct xdp_md *ctx);
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
 	__uint(max_entries, 4);
 	__uint(key_size, 4);
 	__array(values, int(void *));
-} programs SEC(".maps") = {.values = {[0] = (void *)&tail_again, [1] = (void *)&tail_end}};
+} programs SEC(".maps") = {.values = {[0] = (void *)&tail_again, [1] = (void *)&tail_end, [2] = (void *)&tail_deeper}};
 
 /* ---- tail calls ---- */
 
@@ -63,6 +64,20 @@ SEC("xdp") int tail_end(struct xdp_md *ctx)
 
 	d.steps += 100;
 	return data + 4 > end ? 1 : *(u8 *)(data + 3);
+}
+
+/* Each tail call leaves the frame of a caller behind: as many as the chain is long. */
+static __attribute__((noinline)) int go_deeper(struct xdp_md *ctx)
+{
+	bpf_tail_call(ctx, &programs, 2);
+	d.steps += 1000;
+	return (int)d.steps;
+}
+
+SEC("xdp") int tail_deeper(struct xdp_md *ctx)
+{
+	d.steps++;
+	return go_deeper(ctx) + 1;
 }
 
 SEC("xdp") int call_tail(struct xdp_md *ctx)
