@@ -61,7 +61,7 @@ static struct key random_key(u32 data_size)
 	struct key k = {.bits = below(data_size * 8 + 1)};
 
 	for (u32 i = 0; i < data_size; i++)
-		k.data[i] = below(3) ? 0 : below(4) ? (u8)(1 << below(8)) : (u8)below(256);
+		k.data[i] = (u8)(below(3) ? 0 : below(4) ? 1u << below(8) : below(256));
 	return k;
 }
 

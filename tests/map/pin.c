@@ -180,6 +180,7 @@ static void keeps_contents(u32 kind)
 	engine_open(&b, kind);
 	fixture_map(&b.f, &n);
 	again = reopen(fd);
+	REQUIRE(again >= 0); /* by its name in /proc */
 	CHECK_EQ(map_adopt(&n, again, &btf, &btf_size), -EBUSY); /* the first engine does not share its run slots */
 	hold_drop(&h);
 	map_close(&m);
@@ -297,6 +298,7 @@ TEST(engines_with_the_same_slots_share_a_pin)
 	REQUIRE(fixture_create(&a.f, &m, MAP_KIND_HASH, 4, 8, 50, 0) == 0);
 	CHECK_EQ(map_pin_write(&m, fd, NULL, 0), 0);
 	again = reopen(fd);
+	REQUIRE(again >= 0); /* by its name in /proc */
 	fixture_map(&b.f, &n);
 	CHECK_EQ(map_adopt(&n, again, &btf, &btf_size), 0);
 	REQUIRE(hold_take(a.f.domain, &h) == 0);

@@ -251,7 +251,7 @@ static void types_of(const struct test_case *t, struct build *b, struct bpf_func
 	values_of(b);
 	for (u32 i = 0; i < t->n_funcs; i++) {
 		u32 proto = build_type(b, "", BTF_KIND_FUNC_PROTO, t->func[i].n_args, 0, T_INT);
-		char arg[8];
+		char arg[12];
 
 		for (u32 j = 0; j < t->func[i].n_args; j++) {
 			snprintf(arg, sizeof(arg), "a%u", j);
