@@ -183,31 +183,6 @@ static void refused(struct tree *t, pid_t tid, int err)
 	super_say(t->s, "process %d (%s) cannot be followed: %s; what it does is not seen. `skep doctor` says what this host allows", tid, comm, strerror(-err));
 }
 
-static pid_t parent_of(pid_t pid)
-{
-	char path[64], line[512], *end;
-	pid_t parent = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	f = fopen(path, "re");
-	if (f && fgets(line, sizeof(line), f) && (end = strrchr(line, ')')) && sscanf(end + 1, " %*c %d", &parent) != 1)
-		parent = 0;
-	if (f)
-		fclose(f);
-	return parent;
-}
-
-static bool descends(pid_t pid, pid_t root)
-{
-	for (int depth = 0; pid > 1 && depth < 4096; depth++) {
-		pid = parent_of(pid);
-		if (pid == root)
-			return true;
-	}
-	return false;
-}
-
 static u32 follow_threads(struct tree *t, pid_t pid, enum seize_how how, int *error)
 {
 	char path[64];
@@ -259,7 +234,7 @@ void tree_follow(struct tree *t, pid_t root)
 
 			int error = 0;
 
-			if (pid <= 1 || pid == root || !descends(pid, root))
+			if (pid <= 1 || pid == root || !remote_descends(pid, root))
 				continue;
 			found += follow_threads(t, pid, SEIZE_FOLLOW, &error);
 			if (error)

@@ -15,33 +15,6 @@ enum { STATUS_SKEP_FAILED = 125, STATUS_NO_PERMISSION = 126, STATUS_NOT_FOUND = 
 
 /* ---- ending a tree ---- */
 
-/* 0: it has none, or has ended */
-static pid_t parent_of(pid_t pid)
-{
-	char path[64], line[512], *end, state = 'Z';
-	pid_t parent = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	if (fgets(line, sizeof(line), f) && (end = strrchr(line, ')')) && sscanf(end + 1, " %c %d", &state, &parent) != 2)
-		parent = 0;
-	fclose(f);
-	return state == 'Z' ? 0 : parent;
-}
-
-static bool descends(pid_t pid, pid_t root)
-{
-	for (int depth = 0; pid > 1 && depth < 4096; depth++) {
-		pid = parent_of(pid);
-		if (pid == root)
-			return true;
-	}
-	return false;
-}
-
 /* Until none is left: a process may fork while others are being killed. Another thread may wait for them, as a tracer has to. */
 void kill_descendants(pid_t root, bool reap)
 {
@@ -52,7 +25,7 @@ void kill_descendants(pid_t root, bool reap)
 		for (struct dirent *e; d && (e = readdir(d));) {
 			pid_t pid = (pid_t)atoi(e->d_name);
 
-			if (pid > 1 && pid != root && descends(pid, root) && !kill(pid, SIGKILL))
+			if (pid > 1 && pid != root && remote_descends(pid, root) && !kill(pid, SIGKILL))
 				found = 1;
 		}
 		if (d)

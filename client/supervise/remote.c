@@ -109,6 +109,34 @@ pid_t remote_tgid(pid_t tid)
 	return tgid;
 }
 
+/* 0: it has none, or has ended */
+static pid_t parent_of(pid_t pid)
+{
+	char path[64], line[512], *end, state = 'Z';
+	pid_t parent = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	if (fgets(line, sizeof(line), f) && (end = strrchr(line, ')')) && sscanf(end + 1, " %c %d", &state, &parent) != 2)
+		parent = 0;
+	fclose(f);
+	return state == 'Z' ? 0 : parent;
+}
+
+bool remote_descends(pid_t pid, pid_t root)
+{
+	for (int depth = 0; pid > 1 && depth < 4096; depth++) {
+		pid = parent_of(pid);
+		if (pid == root)
+			return true;
+	}
+	return false;
+}
+
+
 int remote_fetch(struct call *c, int fd)
 {
 	int process = (int)syscall(SYS_pidfd_open, remote_tgid(c->tid), 0), got, err;

@@ -7,37 +7,13 @@
 #include "client/skep-bpf.h"
 #include "skep/skep.h"
 #include "../test.h"
+#include "../failing.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <unistd.h>
 
-struct host {
-	long live, bytes, number, fail_at; /* 0: none fails */
-};
-
 static const char *path;
-
-static void *host_alloc(void *ud, void *ptr, size_t old_size, size_t new_size)
-{
-	struct host *h = ud;
-	void *p;
-
-	if (!new_size) {
-		h->live -= ptr != NULL;
-		h->bytes -= ptr ? (long)old_size : 0;
-		free(ptr);
-		return NULL;
-	}
-	if (++h->number == h->fail_at)
-		return NULL;
-	p = realloc(ptr, new_size);
-	if (!p)
-		return NULL;
-	h->live += ptr == NULL;
-	h->bytes += (long)new_size - (ptr ? (long)old_size : 0);
-	return p;
-}
 
 static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 {

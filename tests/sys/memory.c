@@ -1,37 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Every allocation of a session fails once: each call then succeeds or says ENOMEM, nothing leaks, and the engine goes on. */
 #include "sys_test.h"
+#include "../failing.h"
 
 #include <linux/btf.h>
-
-struct host {
-	long live, bytes; /* allocations out */
-	long number, fail_at; /* the one that fails; 0: none */
-	bool failed;
-};
-
-static void *host_alloc(void *ud, void *ptr, size_t old_size, size_t new_size)
-{
-	struct host *h = ud;
-	void *p;
-
-	if (!new_size) {
-		h->live -= ptr != NULL;
-		h->bytes -= ptr ? (long)old_size : 0;
-		free(ptr);
-		return NULL;
-	}
-	if (++h->number == h->fail_at) {
-		h->failed = true;
-		return NULL;
-	}
-	p = realloc(ptr, new_size);
-	if (!p)
-		return NULL;
-	h->live += ptr == NULL;
-	h->bytes += (long)new_size - (ptr ? (long)old_size : 0);
-	return p;
-}
 
 static struct {
 	struct btf_header head;

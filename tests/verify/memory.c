@@ -12,6 +12,7 @@
 #include "skep/skep.h"
 
 #include "../test.h"
+#include "../failing.h"
 
 #include <errno.h>
 #include <linux/bpf.h>
@@ -20,35 +21,10 @@
 
 enum { LOG_BYTES = 1 << 22, ALLOCATIONS_MOST = 4000 };
 
-struct host {
-	long live, bytes, number, fail_at; /* fail_at: counts from when number is set to 0; 0: none */
-};
-
 static u64 first_seed = 1, count = 60;
 static struct host host;
 static struct skep *k;
 static int map[GENERATED_MAPS];
-
-static void *host_alloc(void *ud, void *ptr, size_t old_size, size_t new_size)
-{
-	struct host *h = ud;
-	void *p;
-
-	if (!new_size) {
-		h->live -= ptr != NULL;
-		h->bytes -= ptr ? (long)old_size : 0;
-		free(ptr);
-		return NULL;
-	}
-	if (++h->number == h->fail_at)
-		return NULL;
-	p = realloc(ptr, new_size);
-	if (!p)
-		return NULL;
-	h->live += ptr == NULL;
-	h->bytes += (long)new_size - (ptr ? (long)old_size : 0);
-	return p;
-}
 
 static int load(const struct generated *g, u32 log_level)
 {
