@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 
 #include "client/supervise/probe.h"
+#include "client/supervise/tree.h"
 #include "skep/skep.h"
 
 #include <stdlib.h>
@@ -125,9 +126,8 @@ static bool hook_exists(struct skep *k, const char *hook, size_t n)
 	int err;
 
 	if (n == 6 && !memcmp(hook, "uprobe", 6))
-		snprintf(path, sizeof(path), "/sys/bus/event_source/devices/uprobe/type");
-	else
-		snprintf(path, sizeof(path), "/sys/kernel/tracing/events/%.*s/id", (int)n, hook);
+		return TREE_SETS_PROBES;
+	snprintf(path, sizeof(path), "/sys/kernel/tracing/events/%.*s/id", (int)n, hook);
 	err = k ? hook_file(k, path, &text, &size) : -ENOENT;
 	if (!err)
 		hook_file_free(k, text, size);

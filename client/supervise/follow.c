@@ -94,7 +94,8 @@ void tree_open(struct tree *t, struct super *s)
 	t->cgroup = own_cgroup();
 	t->pid_ns_ino = inode_of("/proc/self/ns/pid", &t->pid_ns_dev);
 	t->mnt_ns_ino = inode_of("/proc/self/ns/mnt", NULL);
-	t->door = (struct task_door){.ud = t, .read = read_task, .write = write_task, .regs = task_regs, .signal = task_signal, .needs_changed = needs_changed};
+	t->door = (struct task_door){.ud = t, .read = read_task, .write = write_task, .regs = task_regs, .signal = task_signal, .needs_changed = needs_changed,
+				    .sets_probes = TREE_SETS_PROBES};
 	tasks_door(s->k, &t->door);
 }
 

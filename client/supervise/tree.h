@@ -14,7 +14,10 @@
 struct traced;
 struct job;
 struct watch_fd;
-enum { TREE_BUCKETS = 1024 };
+enum {
+	TREE_BUCKETS = 1024,
+	TREE_SETS_PROBES = 0, /* in functions of processes: not yet */
+};
 
 struct tree {
 	struct super *s;
