@@ -6,6 +6,7 @@
 #include "client/skep-bpf.h"
 #include "hook/hooks.h"
 #include "events.h"
+#include "door.h"
 #include "../test.h"
 
 #include <bpf/bpf.h>
@@ -24,30 +25,17 @@ static int n_links;
 static enum skep_engine how;
 static char log_text[4096];
 
-/* ---- the door: one page of memory at 0x5000, and registers ---- */
+/* ---- the door: door.h's page, and registers ---- */
 
-static unsigned char page[4096];
 static int changes, last_signal;
 static unsigned signal_tgid, signal_tid;
-
-static s64 door_read(void *ud, u32 tid, u64 from, void *to, u64 size)
-{
-	u64 off = from - 0x5000;
-
-	(void)ud, (void)tid;
-	if (off >= sizeof(page))
-		return -EFAULT;
-	size = size > sizeof(page) - off ? sizeof(page) - off : size;
-	memcpy(to, page + off, size);
-	return (s64)size;
-}
 
 static s64 door_write(void *ud, u32 tid, u64 to, const void *from, u64 size)
 {
 	(void)ud, (void)tid;
-	if (to - 0x5000 >= sizeof(page))
+	if (to - PAGE_AT >= sizeof(page))
 		return -EFAULT;
-	memcpy(page + (to - 0x5000), from, size);
+	memcpy(page + (to - PAGE_AT), from, size);
 	return (s64)size;
 }
 
@@ -539,9 +527,9 @@ static void probes(void)
 	CHECK_EQ(look(SEEN_PROBE).count, 1);
 }
 
-TEST(events_on_the_interpreter)
+static void all_events(enum skep_engine engine)
 {
-	how = SKEP_ENGINE_INTERP;
+	how = engine;
 	open_all();
 	add_tasks();
 	system_calls();
@@ -555,20 +543,14 @@ TEST(events_on_the_interpreter)
 	close_all();
 }
 
+TEST(events_on_the_interpreter)
+{
+	all_events(SKEP_ENGINE_INTERP);
+}
+
 TEST(events_compiled)
 {
-	how = SKEP_ENGINE_JIT;
-	open_all();
-	add_tasks();
-	system_calls();
-	lives();
-	signals();
-	tasks_as_objects();
-	what_helpers_say();
-	stacks();
-	clocks();
-	probes();
-	close_all();
+	all_events(SKEP_ENGINE_JIT);
 }
 
 int main(int argc, char **argv)

@@ -5,7 +5,7 @@
  * compared with what happened. Of the others loading or attaching must fail. Tools that are not installed are left out.
  */
 #include "client/skep-bpf.h"
-#include "hook/tasks.h"
+#include "door.h"
 #include "../test.h"
 
 #include <bpf/bpf.h>
@@ -18,20 +18,7 @@
 
 static struct skep *k;
 static char log_text[8192];
-static unsigned char page[4096];
 static struct task *make_task;
-
-static s64 door_read(void *ud, u32 tid, u64 from, void *to, u64 size)
-{
-	u64 off = from - 0x5000;
-
-	(void)ud, (void)tid;
-	if (off >= sizeof(page))
-		return -EFAULT;
-	size = size > sizeof(page) - off ? sizeof(page) - off : size;
-	memcpy(to, page + off, size);
-	return (s64)size;
-}
 
 static int door_regs(void *ud, u32 tid, struct task_regs *out)
 {

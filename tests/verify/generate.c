@@ -57,10 +57,8 @@ static bool full(const struct gen *g)
 	return g->out->n + PLACES >= GENERATED_MAX;
 }
 
-static uint32_t emit(struct gen *g, int code, int dst, int src, int off, int32_t imm)
+uint32_t generated_add(struct generated *o, int code, int dst, int src, int off, int32_t imm)
 {
-	struct generated *o = g->out;
-
 	if (o->n == GENERATED_MAX)
 		return o->n - 1;
 	o->insns[o->n] = (struct bpf_insn){.code = (uint8_t)code, .off = (int16_t)off, .imm = imm};
@@ -68,6 +66,11 @@ static uint32_t emit(struct gen *g, int code, int dst, int src, int off, int32_t
 	o->insns[o->n].src_reg = (uint32_t)src & 15;
 	o->map[o->n] = -1;
 	return o->n++;
+}
+
+static uint32_t emit(struct gen *g, int code, int dst, int src, int off, int32_t imm)
+{
+	return generated_add(g->out, code, dst, src, off, imm);
 }
 
 static void emit_map(struct gen *g, int dst, enum generated_map map)

@@ -29,6 +29,8 @@ void generate(struct generated *g, uint64_t seed);
 void generate_paths(struct generated *g, uint64_t seed);
 void generate_either(struct generated *g, uint64_t seed);
 
+/* Adds an instruction that names no map; gives its index. Of a program that is full, the last one. */
+uint32_t generated_add(struct generated *g, int code, int dst, int src, int off, int32_t imm);
 /* Fills in *a to load g, in insns, with the descriptors of its maps. */
 void generated_attr(const struct generated *g, const int map[GENERATED_MAPS], struct bpf_insn insns[GENERATED_MAX], union bpf_attr *a);
 

@@ -36,15 +36,7 @@ static bool chance(struct paths *g, uint32_t percent)
 
 static uint32_t emit(struct paths *g, int code, int dst, int src, int off, int32_t imm)
 {
-	struct generated *o = g->out;
-
-	if (o->n == GENERATED_MAX)
-		return o->n - 1;
-	o->insns[o->n] = (struct bpf_insn){.code = (uint8_t)code, .off = (int16_t)off, .imm = imm};
-	o->insns[o->n].dst_reg = (uint32_t)dst & 15;
-	o->insns[o->n].src_reg = (uint32_t)src & 15;
-	o->map[o->n] = -1;
-	return o->n++;
+	return generated_add(g->out, code, dst, src, off, imm);
 }
 
 static void land(struct paths *g, uint32_t jump)
