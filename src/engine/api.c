@@ -65,11 +65,10 @@ static int brings_enough(struct skep *k, const struct run *r)
 
 	if (vm_suits(r, p))
 		return 0;
-	if (p->reach[REACH_CTX] > r->ctx.size)
-		log_line(k, "%s: accesses %u bytes of its context, the run brings %u", prog_name(p), p->reach[REACH_CTX], r->ctx.size);
-	else
-		log_line(k, "%s: accesses %u bytes of the buffer that its context points to: name it, writable, in `memory`", prog_name(p),
-			 p->reach[REACH_BUFFER]);
+	if (run_context_short(k, p, r->ctx.size))
+		return -EINVAL;
+	log_line(k, "%s: accesses %u bytes of the buffer that its context points to: name it, writable, in `memory`", prog_name(p),
+		 p->reach[REACH_BUFFER]);
 	return -EINVAL;
 }
 

@@ -81,6 +81,14 @@ void run_prepare(struct skep *k, struct run *r, struct prog *p)
 	r->budget = k->options.max_insns ? k->options.max_insns : 1000000000;
 }
 
+bool run_context_short(struct skep *k, const struct prog *p, u32 bytes)
+{
+	if (bytes >= p->reach[REACH_CTX])
+		return false;
+	log_line(k, "%s: accesses %u bytes of its context, the run brings %u", prog_name(p), p->reach[REACH_CTX], bytes);
+	return true;
+}
+
 int run_begin(struct skep *k, const struct prog *p, struct hold *h, struct hold **held)
 {
 	int err;

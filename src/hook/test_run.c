@@ -249,9 +249,7 @@ int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 	if (a->data_in || a->data_out || a->ctx_out || a->data_size_in || a->data_size_out || a->ctx_size_out || a->duration ||
 	    a->repeat || a->batch_size)
 		return -EINVAL;
-	if (a->ctx_size_in < p->reach[REACH_CTX])
-		log_line(k, "%s: accesses %u bytes of its context, the run brings %u", prog_name(p), p->reach[REACH_CTX], a->ctx_size_in);
-	if (a->ctx_size_in > most || a->ctx_size_in < p->reach[REACH_CTX] || (a->ctx_size_in && !a->ctx_in))
+	if (a->ctx_size_in > most || run_context_short(k, p, a->ctx_size_in) || (a->ctx_size_in && !a->ctx_in))
 		return -EINVAL;
 	if (writable && a->flags)
 		return -EINVAL;

@@ -205,6 +205,7 @@ int hook_test_run(struct skep *k, struct prog *p, struct attr_test_run *attr);
 
 /* engine/run.c: one run. hold may be NULL when the program needs none. */
 void run_prepare(struct skep *k, struct run *r, struct prog *p);
+bool run_context_short(struct skep *k, const struct prog *p, u32 bytes); /* than what the program accesses of it? Then the log says so. */
 int run_begin(struct skep *k, const struct prog *p, struct hold *h, struct hold **held);
 void run_account(struct skep *k, struct prog *p, u64 runs, u64 ns); /* while BPF_ENABLE_STATS is on */
 
