@@ -117,7 +117,7 @@ static int no_exec(const char *name, const char *program, int err)
 	return err == ENOENT ? STATUS_NOT_FOUND : STATUS_NO_PERMISSION;
 }
 
-static int stand_in(const char *name, const char *program, int fd)
+static int stand_in(const char *name, const char *program, int fd, pid_t supervisor)
 {
 	struct report r;
 
@@ -137,6 +137,8 @@ static int stand_in(const char *name, const char *program, int fd)
 		}
 	}
 	fprintf(stderr, "%s: the supervisor was killed; what it watched ends with it\n", name);
+	while (waitpid(supervisor, NULL, 0) < 0 && errno == EINTR) /* its descriptors close before its children are ours */
+		;
 	kill_descendants(getpid(), true);
 	return STATUS_SKEP_FAILED;
 }
@@ -165,5 +167,5 @@ int front_run(const char *name, const char *const *argv, session_fn *fn, void *u
 		_exit(fn(&ss, ud));
 	}
 	close(pair[1]);
-	return stand_in(name, argv[0], pair[0]);
+	return stand_in(name, argv[0], pair[0], pid);
 }

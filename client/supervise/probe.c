@@ -30,18 +30,26 @@ static void say(struct probe *p, bool works, int error, const char *text)
 	snprintf(p->detail, sizeof(p->detail), "%s%s%s", text, error ? ": " : "", error ? strerror(error) : "");
 }
 
+/* In a child: it dies with its parent, also when that has died before we came here. */
+static void die_with(pid_t parent)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (getppid() != parent)
+		_exit(1);
+}
+
 /* A child that runs fn and exits with what it gives; it dies with this process. */
 static pid_t start(int (*fn)(int socket), int *socket_out)
 {
+	pid_t pid, parent = getpid();
 	int pair[2];
-	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return -errno;
 	fflush(NULL);
 	pid = fork();
 	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		die_with(parent);
 		close(pair[0]);
 		_exit(fn(pair[1]));
 	}
@@ -125,10 +133,18 @@ static void answer_one(int listener, int socket)
 	close(null);
 }
 
+struct notified_args {
+	pid_t parent;
+	int socket;
+};
+
 /* The child shares this process's descriptors, so that its listener needs no passing. */
 static int notified_entry(void *arg)
 {
-	return notified_child(*(const int *)arg);
+	const struct notified_args *a = arg;
+
+	die_with(a->parent);
+	return notified_child(a->socket);
 }
 
 static void notify_dialogue(struct probe *p, int socket, int *bpf_result)
@@ -160,6 +176,7 @@ static void notify_dialogue(struct probe *p, int socket, int *bpf_result)
 static void try_notify(struct probe *p, int *bpf_result)
 {
 	enum { STACK = 256 << 10 };
+	struct notified_args args = {.parent = getpid()};
 	char *stack = malloc(STACK);
 	int pair[2];
 	pid_t pid;
@@ -171,7 +188,8 @@ static void try_notify(struct probe *p, int *bpf_result)
 		return;
 	}
 	fflush(NULL);
-	pid = clone(notified_entry, stack + STACK, CLONE_FILES | SIGCHLD, &pair[1]);
+	args.socket = pair[1];
+	pid = clone(notified_entry, stack + STACK, CLONE_FILES | SIGCHLD, &args);
 	if (pid < 0) {
 		say(p, false, errno, "cannot make a child");
 		close(pair[0]);

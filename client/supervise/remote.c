@@ -109,33 +109,36 @@ pid_t remote_tgid(pid_t tid)
 	return tgid;
 }
 
-/* 0: it has none, or has ended */
-static pid_t parent_of(pid_t pid)
+/* The parent, 0: there is none. *ended: it waits to be reaped; a process whose first thread alone has ended does not. */
+static pid_t parent_of(pid_t pid, bool *ended)
 {
 	char path[64], line[512], *end, state = 'Z';
 	pid_t parent = 0;
+	int threads = 0;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	f = fopen(path, "re");
 	if (!f)
 		return 0;
-	if (fgets(line, sizeof(line), f) && (end = strrchr(line, ')')) && sscanf(end + 1, " %c %d", &state, &parent) != 2)
-		parent = 0;
+	if (fgets(line, sizeof(line), f) && (end = strrchr(line, ')')))
+		sscanf(end + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d", &state, &parent, &threads);
 	fclose(f);
-	return state == 'Z' ? 0 : parent;
+	*ended = state == 'Z' && threads <= 1;
+	return parent;
 }
 
 bool remote_descends(pid_t pid, pid_t root)
 {
-	for (int depth = 0; pid > 1 && depth < 4096; depth++) {
-		pid = parent_of(pid);
+	bool ended = false, above;
+
+	for (int depth = 0; pid > 1 && !ended && depth < 4096; depth++) {
+		pid = parent_of(pid, depth ? &above : &ended);
 		if (pid == root)
-			return true;
+			return !ended;
 	}
 	return false;
 }
-
 
 int remote_fetch(struct call *c, int fd)
 {

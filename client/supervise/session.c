@@ -266,6 +266,7 @@ static _Noreturn void child(struct session *ss, const struct spawn *how, int soc
 {
 	char go;
 
+	close(ss->front); /* it ends with the supervisor, whatever becomes of us */
 	setpgid(0, how->group);
 	take_name(how->argv[0]);
 	for (int i = 0; i < 3; i++) {

@@ -136,7 +136,7 @@ struct obj *remote_object(struct super *s, pid_t tid, int fd, u32 type); /* the 
 bool remote_has_fd(pid_t tid, int fd);
 int remote_fd_mode(pid_t tid, int fd); /* O_RDONLY, O_WRONLY, O_RDWR; -errno */
 pid_t remote_tgid(pid_t tid);
-bool remote_descends(pid_t pid, pid_t root); /* is root among its ancestors? */
+bool remote_descends(pid_t pid, pid_t root); /* does it live, and is root among its ancestors? */
 int remote_fetch(struct call *c, int fd); /* by pidfd_getfd(2) */
 
 /* A descriptor of this process that means what the client's means to the engine. Borrowed ones are not closed. */
