@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the tests of supervised programs share: a copy of skep that anybody may run, a user without privileges, TAP.
+"""What the tests of supervised programs share: a copy of skep that anybody may run, users and hosts to run it as and on, TAP.
 
-Arguments of a test: SKEP SOURCE OUTER WAY. WAY: notify or ptrace (that door is asked for), docker (behind what Docker's filter refuses; the door is found by
-the probe), nolistener (the same without new listeners)."""
+Arguments of a test: SKEP SOURCE OUTER WAY. A way is how skep gets in, for a user without privileges (notify or ptrace: that door is asked for; docker: behind
+Docker's filter, where the probe finds the door; nolistener: the same without new listeners), or one of `hosts`."""
 import atexit
+import glob
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
+
+sys.path.insert(0, os.path.dirname(__file__))
+import docker
 
 source, outer, way = sys.argv[2:5]
-NOBODY = 65534
+NOBODY, USER = 65534, 1000
 number = failures = 0
 top = tempfile.mkdtemp(prefix="skep-shell-")
 os.chmod(top, 0o777)
@@ -21,12 +27,26 @@ os.chmod(skep, 0o755)
 outer = shutil.copy(outer, os.path.join(top, "outer"))
 os.chmod(outer, 0o755)
 root = os.getuid() == 0
-before = {"docker": [outer], "nolistener": [outer, "--listener"]}.get(way, [])
+filters = {}
+for name, insns in {"docker": docker.docker(), "nolistener": docker.no_listener()}.items():
+    filters[name] = ["--filter", os.path.join(top, name + ".filter")]
+    with open(filters[name][1], "wb") as f:
+        f.write(insns)
+before = {"docker": [outer, *filters["docker"]], "nolistener": [outer, *filters["docker"], *filters["nolistener"]]}.get(way, [])
 door = ["--door", way] if way in ("notify", "ptrace") else []
+# What `outer` makes of this machine, and whether that needs root.
+hosts = {
+    "plain": (["--uid", str(USER)], False),
+    "root": (["--caps", docker.DEFAULT_MASK], True),
+    "docker-user": ([*filters["docker"], "--caps", docker.DEFAULT_MASK, "--uid", str(USER)], False),
+    "docker-root": ([*filters["docker"], "--caps", docker.DEFAULT_MASK], True),
+    "nouserns": (["--no-userns", "--uid", str(USER)], True),
+}
+uid = NOBODY if way not in hosts else USER if str(USER) in hosts[way][0] else 0
 env = {**os.environ, "XDG_RUNTIME_DIR": os.path.join(top, "run"), "HOME": top, "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
 os.mkdir(env["XDG_RUNTIME_DIR"], 0o700)
 if root:
-    os.chown(env["XDG_RUNTIME_DIR"], NOBODY, NOBODY)
+    os.chown(env["XDG_RUNTIME_DIR"], uid, uid)
 
 
 def path(name):
@@ -34,9 +54,11 @@ def path(name):
 
 
 def as_nobody(*command):
-    """The command as a user without any right; as oneself where one has none to give up."""
+    """The command as a user without any right, or on the host that the test is about; as oneself where one has no right to give up."""
     if not root:
-        return list(command)
+        return [outer, *filters["docker"], *command] if way == "docker-user" else list(command)
+    if way in hosts:
+        return [outer, *hosts[way][0], *command]
     return ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", "--inh-caps=-all", "--bounding-set=-all", *command]
 
 
@@ -52,6 +74,46 @@ def supervised(*command, **more):
 
 def shell(script, **more):
     return supervised("sh", "-c", script, **more)
+
+
+def nap(name):
+    """A command that sleeps for long, known from those of other tests that run at the same time."""
+    return f"sleep {name}.{os.getpid()}"
+
+
+def processes(command):
+    found = []
+    for f in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            with open(f, "rb") as cmd:
+                if cmd.read() == command.replace(" ", "\0").encode() + b"\0":
+                    found.append(int(f.split("/")[2]))
+        except OSError:
+            pass
+    return found
+
+
+def children(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as f:
+            return [int(child) for child in f.read().split()]
+    except OSError:
+        return []
+
+
+def wait_for(truth, seconds=15):
+    end = time.monotonic() + seconds
+    while not (found := truth()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return found
+
+
+def running(command, count=1):
+    return None if wait_for(lambda: len(processes(command)) == count) else f"{command}: {len(processes(command))} run, not {count}"
+
+
+def gone(command):
+    return running(command, 0)
 
 
 def case(name, *problems, skip=None):
@@ -70,6 +132,48 @@ def ends(done, status, *texts, err=""):
     if done.returncode == status and not missing:
         return None
     return f"{' '.join(done.args[-4:])}: status {done.returncode}, expected {status}; missing: {missing}\nstdout: {done.stdout[-3000:]}\nstderr: {done.stderr[-3000:]}"
+
+
+def differ(got, want):
+    missing, invented = list(want), []
+    for row in got:
+        if row in missing:
+            missing.remove(row)
+        else:
+            invented.append(row)
+    return f"missing: {missing[:5]} ({len(missing)}), invented: {invented[:5]} ({len(invented)}), of {len(want)}" if missing or invented or not want else None
+
+
+def opened(text):
+    """(path, descriptor or errno) of opensnoop's rows."""
+    rows = []
+    for line in text.split("\n"):
+        f = line.split(None, 4)
+        if len(f) == 5 and f[0].isdigit():
+            rows.append((f[4], int(f[2]) if int(f[2]) >= 0 else -int(f[3])))
+    return sorted(rows)
+
+
+ERRNO = {"ENOENT": 2, "EACCES": 13, "ENOTDIR": 20, "EEXIST": 17, "ENXIO": 6, "ELOOP": 40, "EPERM": 1}
+
+
+def strace_opened(*command):
+    run("strace", "-f", "-s", "300", "-e", "trace=open,openat", "-o", path("strace"), *command)
+    rows, partial = [], {}
+    with open(path("strace"), encoding="utf-8", errors="replace") as f:
+        for line in f:
+            pid, rest = line.split(None, 1)
+            rest = rest.rstrip("\n")
+            if rest.endswith("<unfinished ...>"):
+                partial[pid] = rest[: -len("<unfinished ...>")]
+                continue
+            m = re.match(r"<\.\.\. \w+ resumed>(.*)", rest)
+            if m:
+                rest = partial.pop(pid, "") + m.group(1)
+            m = re.match(r'open(?:at)?\((?:[^",]*, )?"([^"]*)",.*\)\s+= (-?\d+)(?: (\w+))?', rest)
+            if m:
+                rows.append((m.group(1), int(m.group(2)) if int(m.group(2)) >= 0 else -ERRNO[m.group(3)]))
+    return sorted(rows)
 
 
 def need(*programs):
