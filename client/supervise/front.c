@@ -140,6 +140,7 @@ static int stand_in(const char *name, const char *program, int fd, pid_t supervi
 	while (waitpid(supervisor, NULL, 0) < 0 && errno == EINTR) /* its descriptors close before its children are ours */
 		;
 	kill_descendants(getpid(), true);
+	joining_forget(name);
 	return STATUS_SKEP_FAILED;
 }
 

@@ -79,6 +79,20 @@ void joining_close(struct session *ss)
 		unlink(ss->door_path);
 }
 
+void joining_forget(const char *name)
+{
+	struct super s;
+	struct sockaddr_un to;
+	char id[16];
+
+	snprintf(id, sizeof(id), "%d", getpid());
+	if (super_open(&s, name, NULL))
+		return;
+	if (s.dir[0] && !address(&to, s.dir, id))
+		unlink(to.sun_path);
+	close(s.foreign);
+}
+
 /* Until the last of those who joined, and of what they started, has ended. */
 void joining_wait(struct session *ss)
 {

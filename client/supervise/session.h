@@ -68,6 +68,7 @@ void kill_descendants(pid_t root, bool reap);
 /* ---- join.c ---- */
 void joining_open(struct session *ss);
 void joining_close(struct session *ss);
+void joining_forget(const char *name); /* by the front, when its supervisor could not close it */
 void joining_wait(struct session *ss);
 int join_run(const char *name, const char *id, const char *const *argv); /* becomes the command, or gives an exit status */
 

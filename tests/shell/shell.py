@@ -193,6 +193,14 @@ def need_terminals():
         finish()
 
 
+def need_host():
+    """Ends the test, skipped, where this machine cannot be made the kind of host that it is about."""
+    done = run("true") if root or not hosts[way][1] else None
+    if not done or (done.returncode == 125 and done.stderr.startswith("outer: ")):
+        case("a host of this kind", skip=f"{way}: {done.stderr.strip() if done else 'root only can make one'}")
+        finish()
+
+
 def need_door():
     done = supervised("true")
     if done.returncode == 125:
