@@ -3,7 +3,9 @@
  * Programs on three engines: the running kernel's JIT (BPF_PROG_TEST_RUN), the native compiler (clang -O2) and skep's compiler.
  * All start from the same memory; results and memory are compared before anything is timed. Rounds are interleaved, medians compared.
  *
- *     bench-exec [--json] [--rounds N] [PROGRAM...]
+ *     bench-exec [--json] [--poll] [--rounds N] [PROGRAM...]
+ *
+ * --poll: our code looks at budget and stop, as it does for an embedder who wants them.
  */
 #include "helper/helper.h"
 #include "jit/jit.h"
@@ -56,7 +58,7 @@ static struct domain *domain;
 static struct run_host host;
 static struct result results[128];
 static u32 n_results, rounds = 15;
-static bool json;
+static bool json, poll;
 static u8 packet[PACKET], image[65536];
 static u32 image_size;
 
@@ -165,7 +167,7 @@ static bool resolve(struct bench *b, struct prog *p, u64 *operand)
 
 static bool load_ours(struct bench *b, struct bpf_program *theirs, struct prog *p)
 {
-	struct jit_options o = {.host = &host, .window = &window};
+	struct jit_options o = {.host = &host, .window = &window, .poll = poll};
 	struct insn_error err;
 	struct insn *insns;
 	u64 *operand;
@@ -512,6 +514,7 @@ int main(int argc, char **argv)
 
 	for (; first < argc && argv[first][0] == '-'; first++) {
 		json |= !strcmp(argv[first], "--json");
+		poll |= !strcmp(argv[first], "--poll");
 		if (!strcmp(argv[first], "--rounds") && first + 1 < argc) {
 			int n = atoi(argv[++first]);
 

@@ -91,7 +91,8 @@ static void measure(const struct loaded *l, const char *name)
 		for (unsigned r = 0; r < rounds; r++)
 			ratio[r] = w ? time[w][r] / time[0][r] : time[0][r];
 		qsort(ratio, rounds, sizeof(double), by_value);
-		base = ratio[rounds / 2];
+		qsort(time[w], rounds, sizeof(double), by_value);
+		base = w ? time[w][0] / time[0][0] : time[w][0];
 		if (w)
 			logs[w] += log(base);
 		printf(w ? " %16.2f" : " %13.0f ns", base);

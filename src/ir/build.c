@@ -587,6 +587,17 @@ static void make_entry(struct builder *b)
 	}
 }
 
+bool ir_is_light(const struct prog *p, u32 subprog)
+{
+	for (u32 pc = p->subprogs[subprog].start; pc < p->subprogs[subprog].end; pc++) {
+		const struct insn *i = &p->insns[pc];
+
+		if (goes_back(i, pc) || (i->op == OP_CALL && (i->pseudo == CALL_SUBPROG || build_calls_back(p, pc))))
+			return false;
+	}
+	return true;
+}
+
 int ir_build(struct ir *f)
 {
 	const struct subprog *s = &f->prog->subprogs[f->subprog];
@@ -594,7 +605,7 @@ int ir_build(struct ir *f)
 	int err = find_blocks(&b);
 
 	for (u32 pc = s->start; pc < s->end && f->poll; pc++)
-		b.counts |= goes_back(&b.insns[pc], pc);
+		b.counts |= goes_back(&b.insns[pc], pc) || build_leaves(f, pc);
 	if (!err)
 		err = order_blocks(&b);
 	if (err)

@@ -43,5 +43,7 @@ void build_any_call(struct builder *b, const struct insn *i); /* calls.c */
 void build_poll(struct builder *b, u32 cost);
 void build_fuel_out(struct builder *b); /* where control leaves the function: what is left of it goes to the run */
 void build_fuel_in(struct builder *b); /* and comes back */
+bool build_calls_back(const struct prog *p, u32 pc); /* a helper that calls functions of the program, or goes on in another program */
+bool build_leaves(const struct ir *f, u32 pc); /* a call of what uses fuel up */
 
 #endif

@@ -23,6 +23,19 @@ u32 build_phi2(struct builder *b, u32 block, u32 x, u32 y)
 	return v;
 }
 
+static u32 phi4(struct builder *b, u32 block, u32 w, u32 x, u32 y, u32 z)
+{
+	u32 v = ir_node(b->f, IR_PHI, 64), at, *args = ir_pool(b->f, 4, &at);
+
+	if (!args)
+		return 0;
+	memcpy(args, (u32[]){w, x, y, z}, 4 * sizeof(u32));
+	b->f->node[v].arg[0] = at;
+	b->f->node[v].pc = b->pc;
+	ir_append(b->f, block, v);
+	return v;
+}
+
 static u32 run_load(struct builder *b, s64 off, u32 size, u32 flags)
 {
 	u32 v = build_load(b, b->f->params[0], off, size, flags | IRF_PRIVATE);
@@ -89,15 +102,37 @@ void build_fuel_in(struct builder *b)
 		b->cur[BUILD_FUEL] = run_load(b, RUN_FIELD(fuel), 8, 0);
 }
 
-/* A turn of a loop: the fuel is a value like others, and only where it is used up somebody looks. */
+bool build_calls_back(const struct prog *p, u32 pc)
+{
+	const struct helper_proto *proto = (const struct helper_proto *)(uintptr_t)p->operand[pc];
+
+	if (p->insns[pc].pseudo != CALL_HELPER || !proto)
+		return false;
+	for (u32 i = 0; i < 5; i++)
+		if ((proto->args[i] & ARG_KIND_MASK) == ARG_CALLBACK)
+			return true;
+	return proto->effects & EFFECT_TAIL_CALL;
+}
+
+bool build_leaves(const struct ir *f, u32 pc)
+{
+	const struct insn *i = &f->prog->insns[pc];
+
+	if (i->op != OP_CALL)
+		return false;
+	return i->pseudo == CALL_SUBPROG ? !f->light[subprog_at(f->prog, (u32)i->target) - f->prog->subprogs] : build_calls_back(f->prog, pc);
+}
+
+/* A turn of a loop: the fuel is a value like others, and only where it is used up somebody looks. Never negative when somebody else looks, so
+ * that one subtraction tells. */
 void build_poll(struct builder *b, u32 cost)
 {
-	u32 n = build_add(b, (enum ir_op)OP_ADD, 64, b->cur[BUILD_FUEL], ir_const(b->f, (u64)-(s64)cost)), slow, go, v;
+	u32 had = b->cur[BUILD_FUEL], n = build_add(b, (enum ir_op)OP_ADD, 64, had, ir_const(b->f, (u64)-(s64)cost)), slow, go, v;
 
 	slow = build_block(b);
 	go = build_block(b);
 	b->f->block[slow].cold = true;
-	build_branch(b, OP_JSLT, 64, n, ir_const(b->f, 0), slow, go);
+	build_branch(b, OP_JLT, 64, had, ir_const(b->f, cost), slow, go);
 	b->at = slow;
 	v = build_call(b, (const void *)(uintptr_t)ir_runtime()->poll, 1, &n);
 	b->f->call[b->f->node[v].imm].reads_only = b->f->call[b->f->node[v].imm].keeps = true;
@@ -354,14 +389,30 @@ static u32 call_subprog(struct builder *b, u32 number, const u32 args[5])
 	return v;
 }
 
+/* The same, of a function that may use fuel up and end the run. */
+static u32 call_looking(struct builder *b, u32 number, const u32 args[5])
+{
+	const struct subprog *s = &b->f->prog->subprogs[number];
+	u32 v;
+
+	if (!b->f->poll || b->f->light[number])
+		return call_subprog(b, number, args);
+	build_poll(b, s->end - s->start);
+	build_fuel_out(b);
+	v = call_subprog(b, number, args);
+	build_fuel_in(b);
+	check_fault(b);
+	return v;
+}
+
 /* bpf_loop() of a function that is known, without flags: a loop. 0: it is none that can be made here. */
 static u32 inlined_loop(struct builder *b, const struct helper_call *h)
 {
 	enum { MOST = 8 << 20 };
 	struct ir *f = b->f;
-	u32 zero = ir_const(f, 0), n, i, at, more, value, args, start, many, next, again, done, result, *phi;
+	u32 zero = ir_const(f, 0), n, i, at, more, value, args, start, many, next, again, done, result, *phi, had = b->cur[BUILD_FUEL], fuel = 0, left;
 
-	if (f->poll || !h->callback || !ir_is_const(f, h->arg[3]) || f->node[h->arg[3]].imm)
+	if (!h->callback || !ir_is_const(f, h->arg[3]) || f->node[h->arg[3]].imm)
 		return 0;
 	i = ir_node(f, IR_PHI, 64);
 	result = ir_node(f, IR_PHI, 64);
@@ -383,14 +434,23 @@ static u32 inlined_loop(struct builder *b, const struct helper_call *h)
 	f->node[i].pc = b->pc;
 	ir_append(f, next, i);
 	b->at = next;
-	value = call_subprog(b, h->callback - 1, (u32[]){i, h->arg[2], zero, zero, zero});
+	if (f->poll)
+		b->cur[BUILD_FUEL] = fuel = build_phi2(b, next, had, had);
+	value = call_looking(b, h->callback - 1, (u32[]){i, h->arg[2], zero, zero, zero});
+	left = b->cur[BUILD_FUEL];
 	more = build_add(b, (enum ir_op)OP_ADD, 32, i, ir_const(f, 1));
 	build_branch(b, OP_JNE, 64, value, zero, done, again);
 	b->at = again;
+	if (f->poll)
+		build_poll(b, f->prog->subprogs[h->callback - 1].end - f->prog->subprogs[h->callback - 1].start);
 	build_branch(b, OP_JLT, 32, more, n, next, done);
 	phi = ir_phi_args(f, i);
 	phi[0] = zero; /* from start, from again */
 	phi[1] = more;
+	if (f->poll) {
+		ir_phi_args(f, fuel)[1] = b->cur[BUILD_FUEL];
+		left = phi4(b, done, had, had, left, b->cur[BUILD_FUEL]);
+	}
 	phi = f->pool + args;
 	phi[0] = ir_const(f, (u64)-E2BIG); /* from many, start, next, again */
 	phi[1] = zero;
@@ -399,6 +459,7 @@ static u32 inlined_loop(struct builder *b, const struct helper_call *h)
 	f->node[result].pc = b->pc;
 	ir_append(f, done, result);
 	b->at = done;
+	b->cur[BUILD_FUEL] = left;
 	return result;
 }
 
@@ -455,11 +516,15 @@ static void helper(struct builder *b)
 		h.arg[h.n] = reg(b, h.n + 1u);
 		h.size[h.n] = IR_TO_TOP;
 	}
+	v = inlined(b, &h);
+	if (v) {
+		clear_args(b, v);
+		return;
+	}
 	if (h.calls_back)
 		build_fuel_out(b);
-	v = inlined(b, &h);
 	d = h.map ? find_direct(h.proto->id) : NULL;
-	if (!v && d)
+	if (d)
 		v = call_direct(b, &h, d);
 	if (!v)
 		v = call_body(b, &h);
@@ -474,10 +539,7 @@ static void subprog(struct builder *b, const struct insn *i)
 {
 	u32 number = (u32)(subprog_at(b->f->prog, (u32)i->target) - b->f->prog->subprogs);
 
-	build_fuel_out(b);
-	clear_args(b, call_subprog(b, number, (u32[]){reg(b, 1), reg(b, 2), reg(b, 3), reg(b, 4), reg(b, 5)}));
-	build_fuel_in(b);
-	check_fault(b);
+	clear_args(b, call_looking(b, number, (u32[]){reg(b, 1), reg(b, 2), reg(b, 3), reg(b, 4), reg(b, 5)}));
 }
 
 void build_any_call(struct builder *b, const struct insn *i)

@@ -97,7 +97,8 @@ struct ir {
 	u32 subprog;
 	bool failed;
 	const char *unsupported; /* what it contains that cannot be compiled */
-	bool poll; /* stop and budget are looked at on back edges */
+	bool poll; /* stop and budget are looked at on back edges, and before calls of functions that may do so */
+	const bool *light; /* with poll, per function of the program: it has no loops and calls no functions, so that it need not look */
 	bool probes; /* the program calls helpers that read where they are told, its frames included */
 
 	struct ir_node *node;
@@ -176,6 +177,7 @@ static inline bool ir_has_effect(const struct ir_node *n)
 
 /* build.c: SSA of one function of a program. f: arena, prog, facts, host, subprog are set. -ENOMEM; -ENOTSUP with f->unsupported. */
 int ir_build(struct ir *f);
+bool ir_is_light(const struct prog *p, u32 subprog); /* as in ir->light */
 /* check.c: does the form hold? NULL, or what is wrong. */
 const char *ir_check(struct ir *f);
 /* dump.c */

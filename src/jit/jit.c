@@ -16,6 +16,7 @@ struct unit {
 	struct mach m; /* carries the code from function to function */
 	struct code_func *func; /* in the code */
 	struct ir *f; /* per function */
+	bool *light; /* per function, as in struct ir */
 	const char *why;
 	u32 nodes, slots;
 	u64 started;
@@ -52,7 +53,8 @@ static int build(struct unit *u, u32 i)
 	struct ir *f = &u->f[i];
 	int err;
 
-	*f = (struct ir){.arena = &u->arena, .prog = u->p, .facts = u->o->facts, .host = u->o->host, .subprog = i, .poll = u->o->poll};
+	*f = (struct ir){.arena = &u->arena, .prog = u->p, .facts = u->o->facts, .host = u->o->host, .subprog = i, .poll = u->o->poll,
+			 .light = u->light};
 	err = ir_build(f);
 	if (err == -ENOTSUP)
 		u->why = f->unsupported;
@@ -121,8 +123,11 @@ static int compile(struct unit *u)
 
 	u->func = arena_array(&u->arena, n, sizeof(*u->func));
 	u->f = arena_array(&u->arena, n, sizeof(*u->f));
-	if (!u->func || !u->f)
+	u->light = arena_array(&u->arena, n, sizeof(*u->light));
+	if (!u->func || !u->f || !u->light)
 		return -ENOMEM;
+	for (u32 i = 0; i < n && u->o->poll; i++)
+		u->light[i] = ir_is_light(u->p, i);
 	for (u32 i = 0; i < n && !err; i++)
 		err = build(u, i);
 	if (!err)

@@ -35,7 +35,7 @@ enum mach_op {
 	M_CALL, /* call */
 	M_SELECT, /* cc of a, b or imm: c, else d */
 	M_SETCC, /* cc of a, b or imm: 1, else 0; sign: the other way round */
-	M_BRANCH, /* cc of a, b or imm: to[0], else to[1] */
+	M_BRANCH, /* cc of a, b or imm: to[0], else to[1]; dst: a - imm */
 	M_JUMP, /* to[0] */
 	M_SWITCH, /* a: index; table; dst: scratch */
 	M_RETURN,

@@ -623,8 +623,12 @@ int vm_call(struct run *r, u32 insn, const u64 args[5], u64 *result)
 	u32 pc;
 
 	if (!vm) { /* compiled */
+		enum { COST = 16 };
 		const struct subprog *f = subprog_at(r->prog, insn);
 		const struct run_frames up = r->frames;
+
+		if (r->prog->code->polls && (r->fuel -= COST) < 0 && !(r->fuel = (s64)vm_refuel(r, r->fuel)))
+			return -EFAULT;
 
 		r->frames = (struct run_frames){.up = &up};
 		*result = r->prog->code->entry[f - r->prog->subprogs](r, args[0], args[1], args[2], args[3], args[4]);

@@ -374,18 +374,38 @@ static void jump(struct emit *e, u32 cc, u32 to)
 		x64_u32(m, 0);
 }
 
+static void emit_take_off(struct emit *e, const struct mach_ins *i)
+{
+	bool wide = i->width == 64;
+	u32 t = result_reg(e, i->dst);
+
+	if (in_slot(e, i->dst) && e->m->value[i->dst].slot == e->m->value[i->a].slot && in_slot(e, i->a) && wide) {
+		x64_rm(e->m, 0x81, true, ALU_SUB, x64_slot(e, i->dst), 0, false, 0);
+		x64_u32(e->m, (u32)i->imm);
+		return;
+	}
+	x64_into(e, t, i->a, wide);
+	x64_alui(e->m, ALU_SUB, wide, t, (s32)i->imm);
+	x64_finish(e, i->dst, t);
+}
+
 static void emit_branch(struct emit *e, const struct mach_ins *i)
 {
 	u32 cc = condition(i->cc), yes = e->alias[i->to[0]], no = e->alias[i->to[1]];
 
+	if (i->dst)
+		emit_take_off(e, i);
 	if (yes == no) {
 		if (yes != e->next)
 			jump(e, 16, yes);
 		return;
 	}
-	emit_compare(e, i);
-	if (yes == e->next) {
+	if (!i->dst)
+		emit_compare(e, i);
+	if (yes == e->next || (no != e->next && e->m->block[yes].cold)) {
 		jump(e, cc ^ 1, no);
+		if (yes != e->next)
+			jump(e, 16, yes);
 		return;
 	}
 	jump(e, cc, yes);

@@ -114,6 +114,8 @@ void x64_operands(const struct mach *m, const struct mach_ins *i, struct mach_op
 		break;
 	case M_SETCC:
 	case M_BRANCH:
+		if (i->dst && i->op == M_BRANCH)
+			o->tied = i->a;
 		use(o, i->a, false, -1);
 		use(o, i->b, false, -1);
 		break;

@@ -19,7 +19,7 @@ struct select {
 	u32 *hoisted; /* per CONST node: value that holds it for the whole function */
 	u32 *hoist, n_hoist;
 	u32 anchor[8], anchor_uses[8], n_anchors; /* CONST nodes that addresses near to them count from */
-	u32 depth, pc;
+	u32 depth, pc, first; /* the block's first operation */
 };
 
 static bool is_const(const struct select *s, u32 v, s64 *x)
@@ -514,15 +514,27 @@ static void compare(struct select *s, const struct ir_node *n, u32 *a, u32 *b, s
 	*b = *imm ? 0 : operand(s, n->arg[1]);
 }
 
+/* The comparison of a number with what was just taken from it: the subtraction itself tells. */
+static bool is_taken_off(const struct select *s, const struct mach_ins *cmp, u32 width)
+{
+	const struct mach_ins *i = &s->m->ins[s->m->n_ins - 1];
+
+	return s->m->n_ins > s->first && i->op == M_ALU && i->aux == ALU_ADD && i->has_imm && i->width == width && cmp->has_imm && i->a == cmp->a &&
+	       i->imm == -cmp->imm && cmp->imm > 0;
+}
+
 static void branch(struct select *s, u32 v)
 {
 	const struct ir_node n = s->f->node[v];
-	u32 a, b, i;
+	u32 a, b, i, dst = 0;
 	s64 x = 0;
 	bool imm;
 
 	compare(s, &n, &a, &b, &x, &imm);
+	if (is_taken_off(s, &(struct mach_ins){.a = a, .imm = x, .has_imm = imm}, n.width) && n.aux != OP_JSET)
+		dst = s->m->ins[--s->m->n_ins].dst;
 	i = add(s, M_BRANCH, n.width);
+	s->m->ins[i].dst = dst;
 	s->m->ins[i].cc = n.aux;
 	s->m->ins[i].a = a;
 	s->m->ins[i].b = b;
@@ -727,7 +739,7 @@ int x64_select(struct mach *m)
 	m->n_values = f->n_nodes;
 	count_uses(&s);
 	for (u32 b = 0; b < m->n_blocks && !m->failed; b++) {
-		m->block[b].first = m->n_ins;
+		m->block[b].first = s.first = m->n_ins;
 		s.depth = m->block[b].depth;
 		if (b == 0)
 			entry(&s);
