@@ -110,16 +110,24 @@ static int open_output(struct trace *t)
 	return t->output;
 }
 
+/* libbpf puts this call where a type or field is used that the kernel's types do not have, and names it in its own messages. */
+#define NO_SUCH_FIELD "unknown#195896080"
+
 static int client_failed(struct session *ss, const char *name, bool ended)
 {
 	int status = ss->client_status;
+	char told[512];
 
+	session_told(ss, told);
+	if (told[0])
+		fprintf(stderr, "%s: the last that was refused: %s%s\n", ss->name, told,
+			strstr(told, NO_SUCH_FIELD) ? ": it needs a type or field of the kernel's that does not exist here, see above" : "");
 	if (!ended)
 		fprintf(stderr, "%s: %s attached nothing; `skep doctor` says which tools work here, --wait gives it more time\n", ss->name, name);
 	else if (WIFSIGNALED(status))
 		fprintf(stderr, "%s: %s was killed by signal %d before it had attached\n", ss->name, name, WTERMSIG(status));
 	else
-		fprintf(stderr, "%s: %s ended with status %d before it had attached: SKEP_LOG=1 shows what was refused, `skep doctor` what works here\n", ss->name,
+		fprintf(stderr, "%s: %s ended with status %d before it had attached; `skep doctor` says what works here, SKEP_LOG=1 shows all that was refused\n", ss->name,
 			name, WEXITSTATUS(status));
 	return STATUS_SKEP_FAILED;
 }

@@ -93,10 +93,20 @@ static int start_thread(void *(*fn)(void *), void *arg)
 
 static void say_line(void *ud, const char *line)
 {
-	const struct session *ss = ud;
+	struct session *ss = ud;
 
+	pthread_mutex_lock(&ss->told_lock);
+	snprintf(ss->told, sizeof(ss->told), "%s", line);
+	pthread_mutex_unlock(&ss->told_lock);
 	if (getenv("SKEP_LOG"))
-		super_say((struct super *)&ss->super, "%s", line);
+		super_say(&ss->super, "%s", line);
+}
+
+void session_told(struct session *ss, char out[512])
+{
+	pthread_mutex_lock(&ss->told_lock);
+	memcpy(out, ss->told, sizeof(ss->told));
+	pthread_mutex_unlock(&ss->told_lock);
 }
 
 /* Ends a wait for children. */
@@ -113,6 +123,7 @@ int session_open(struct session *ss)
 	sigset_t none;
 	int err, null;
 
+	pthread_mutex_init(&ss->told_lock, NULL);
 	setpgid(0, 0);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);

@@ -47,6 +47,8 @@ struct session {
 	pid_t client; /* skep trace: the client; 0: none, or it has ended */
 	int client_status;
 	void *ud; /* the caller's */
+	pthread_mutex_t told_lock;
+	char told[512]; /* what the engine said last of something that it refused; "": nothing */
 	int door_socket; /* where others join; -1: they cannot */
 	char door_path[108];
 	struct {
@@ -96,6 +98,7 @@ pid_t session_spawn(struct session *ss, const struct spawn *how, int *exec_error
 int session_open(struct session *ss);
 void session_started(struct session *ss); /* no further command needs the standard streams */
 void session_close(struct session *ss);
+void session_told(struct session *ss, char out[512]); /* a copy of ss->told */
 void session_report(struct session *ss, enum report_kind kind, int value);
 /* Waits for children and serves their stops until none is left; reports the main command's changes. */
 void session_wait(struct session *ss);

@@ -486,8 +486,7 @@ int sys_prog_load(struct sys_call *c)
 	if (err)
 		return err;
 	err = load_object(&l, &o);
-	if (err && l.log.text.len)
-		log_line(c->k, "PROG_LOAD: %s", text_str(&l.log.text));
+	user_log_say(&l.log, c->k, "PROG_LOAD", err);
 	err = user_log_close(&l.log, err);
 	a->log_true_size = l.log.true_size;
 	if (err) {

@@ -14,6 +14,22 @@ int user_log_open(struct user_log *l, const struct mem *mem, u32 level, u64 buf,
 	return 0;
 }
 
+void user_log_say(const struct user_log *l, struct skep *k, const char *call, int err)
+{
+	const char *text = text_str(&l->text), *end = text + strlen(text), *line = end;
+
+	if (!err)
+		return;
+	while (line > text && (line == end || !strncmp(line, "processed ", 10))) {
+		for (end = line; end > text && end[-1] == '\n'; end--)
+			;
+		for (line = end; line > text && line[-1] != '\n'; line--)
+			;
+	}
+	if (line != end)
+		log_line(k, "%s: %.*s", call, (int)(end - line), line);
+}
+
 int user_log_close(struct user_log *l, int err)
 {
 	u64 len = l->text.len + 1, n = MIN(len, (u64)l->size);
@@ -22,9 +38,7 @@ int user_log_close(struct user_log *l, int err)
 	if (l->level && l->buf) {
 		/* What does not fit loses its beginning, as Linux does: the end says why. */
 		memcpy((void *)(uintptr_t)l->buf, text_str(&l->text) + (len - n), n);
-		if (len > l->size && err >= 0)
-			err = -ENOSPC;
-		else if (len > l->size)
+		if (len > l->size)
 			err = -ENOSPC;
 	}
 	text_close(&l->text);

@@ -112,8 +112,7 @@ int sys_btf_load(struct sys_call *c)
 			btf_free(&b->btf);
 	}
 	if (err) {
-		if (log.text.len)
-			log_line(c->k, "BTF_LOAD: %s", text_str(&log.text));
+		user_log_say(&log, c->k, "BTF_LOAD", err);
 		mem_free(&c->k->mem, b, sizeof(*b));
 	} else {
 		o = obj_new(c->k, OBJ_BTF, b);

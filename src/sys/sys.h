@@ -153,6 +153,8 @@ struct user_log {
 	struct text text;
 };
 int user_log_open(struct user_log *l, const struct mem *mem, u32 level, u64 buf, u32 size); /* -EINVAL: bad combination */
+/* Says the reason for err, the last line that is none of figures, to the engine's log: a caller may have asked for no log of its own. */
+void user_log_say(const struct user_log *l, struct skep *k, const char *call, int err);
 int user_log_close(struct user_log *l, int err); /* copies out; -ENOSPC when it did not fit */
 
 /* ---- handlers: rows of cmd.def. attr is the engine's own copy, written back when the command changes it. ---- */
