@@ -28,17 +28,24 @@ static const struct check {
 	void (*probe)(struct probe *p);
 	const char *remedy; /* when it does not work; NULL: nothing is lost */
 	bool inverted; /* that it works is the bad news */
+	const char *unless; /* another check, whose failure explains this one */
 } checks[] = {
-	{"listener", probe_notify, "Linux 5.14 or newer, and no outer filter that answers bpf(2): calls then cost less than by ptrace stops", false},
-	{"ptrace", probe_ptrace, "allow ptrace(2): in a container, a profile of Linux 4.8 or newer does; results of calls are seen in its stops only", false},
-	{"outer-filter", probe_outer, "a seccomp profile that lets bpf(2) pass to inner filters; without it ptrace stops serve", false},
-	{"memory", probe_memory, "allow process_vm_readv(2) and process_vm_writev(2): without them no argument of a call can be read", false},
-	{"proc-fd", probe_files, "mount /proc without hidepid: the door of ptrace stops hands descriptors over through it", false},
-	{"pidfd_getfd", probe_getfd, NULL, false},
-	{"user-namespaces", probe_userns, NULL, false},
-	{"yama", probe_yama, "sysctl kernel.yama.ptrace_scope=0: running processes can then be watched", false},
-	{"perf", probe_perf, "sysctl kernel.perf_event_paranoid=2 or lower", false},
-	{"io_uring", probe_io_uring, "sysctl kernel.io_uring_disabled=2, where programs use it and should be seen", true},
+	{"listener", probe_notify, "Linux 5.14 or newer: calls of clients then cost less than by ptrace stops", false, "outer-filter"},
+	{"ptrace", probe_ptrace,
+	 "Linux 5.3 or newer, kernel.yama.ptrace_scope below 2, and in a container a seccomp profile that allows ptrace(2): what tasks do is seen in its stops only", false,
+	 NULL},
+	{"outer-filter", probe_outer,
+	 "a seccomp profile that lets bpf(2), perf_event_open(2) and pidfd_getfd(2) pass (Docker: --cap-add BPF --cap-add PERFMON --cap-add SYS_PTRACE, or --security-opt "
+	 "seccomp=FILE): calls of clients then cost less than by ptrace stops",
+	 false, NULL},
+	{"memory", probe_memory, "allow process_vm_readv(2) and process_vm_writev(2), with kernel.yama.ptrace_scope below 2: without them no argument of a call can be read",
+	 false, NULL},
+	{"proc-fd", probe_files, "mount /proc without hidepid: the door of ptrace stops hands descriptors over through it", false, NULL},
+	{"pidfd_getfd", probe_getfd, "Linux 5.6 or newer, and no filter that refuses it: readers of rings can then be served by notifications", false, "outer-filter"},
+	{"user-namespaces", probe_userns, NULL, false, NULL},
+	{"yama", probe_yama, "sysctl kernel.yama.ptrace_scope=0 (from 3 by a reboot only): running processes can then be watched, and shells be joined", false, NULL},
+	{"perf", probe_perf, NULL, false, NULL},
+	{"io_uring", probe_io_uring, "sysctl kernel.io_uring_disabled=2, where programs use it and should be seen", true, NULL},
 };
 
 /* ---- who gets which door ---- */
@@ -155,9 +162,12 @@ static const char *lacks(const struct finding *f, const struct tool *t, char *bu
 
 /* ---- telling ---- */
 
-static bool fine(u32 i, const struct probe *p)
+/* NULL: there is nothing to improve, or another check's remedy is the one. */
+static const char *remedy_of(const struct finding *f, u32 i)
 {
-	return p->works != checks[i].inverted;
+	bool fine = f->probes[i].works != checks[i].inverted;
+
+	return fine || (checks[i].unless && !probe_of(f, checks[i].unless)->works) ? NULL : checks[i].remedy;
 }
 
 static void print_text(const struct cli *c, struct finding *f)
@@ -200,12 +210,13 @@ static void print_text(const struct cli *c, struct finding *f)
 	}
 	table_close(&t, stdout);
 	for (u32 i = 0; i < ARRAY_SIZE(checks); i++) {
-		if (fine(i, &f->probes[i]) || !checks[i].remedy)
-			continue;
-		if (!some)
+		const char *remedy = remedy_of(f, i);
+
+		if (remedy && !some)
 			printf("\n%swhat would improve it%s\n", paint(c, PAINT_BOLD), paint(c, PAINT_NONE));
-		some = true;
-		printf("  %s: %s\n", checks[i].name, checks[i].remedy);
+		some = some || remedy;
+		if (remedy)
+			printf("  %s: %s\n", checks[i].name, remedy);
 	}
 }
 
@@ -227,7 +238,7 @@ static void print_json(struct finding *f)
 		json_object(&j, checks[i].name);
 		json_bool(&j, "works", p->works);
 		json_text(&j, "detail", p->detail);
-		json_text(&j, "remedy", fine(i, p) ? NULL : checks[i].remedy);
+		json_text(&j, "remedy", remedy_of(f, i));
 		json_end(&j);
 	}
 	json_end(&j);
@@ -241,6 +252,7 @@ static void print_json(struct finding *f)
 
 		json_object(&j, tools[i].name);
 		json_bool(&j, "works", !why);
+		json_text(&j, "shows", tools[i].about);
 		json_text(&j, "lacks", why);
 		json_end(&j);
 	}

@@ -94,20 +94,30 @@ static int call_bpf(void)
 	return raw_call(SYS_bpf, ASKED, 0, 0, 0, 0);
 }
 
+static int call_perf(void)
+{
+	return raw_call(SYS_perf_event_open, 0, ASKED, -1, -1, 0);
+}
+
 /* ---- notifications ---- */
+
+/* What became of the two calls that clients cannot do without, either of which another filter may answer. */
+struct notified {
+	s32 bpf, perf;
+};
 
 static int notified_child(int socket)
 {
-	s32 result = filter_listen(), said[2];
+	s32 listener = filter_listen();
+	struct notified n;
 
-	said[0] = result;
-	(void)!send(socket, said, sizeof(said[0]), MSG_NOSIGNAL);
-	if (result < 0 || recv(socket, &result, sizeof(result), 0) != sizeof(result))
+	(void)!send(socket, &listener, sizeof(listener), MSG_NOSIGNAL);
+	if (listener < 0 || recv(socket, &listener, sizeof(listener), 0) != sizeof(listener))
 		return 1;
-	said[0] = call_bpf();
-	said[1] = said[0] >= 0 ? fcntl(said[0], F_GETFD) : 0;
-	(void)!send(socket, said, sizeof(said), MSG_NOSIGNAL);
-	recv(socket, &result, sizeof(result), 0);
+	n.bpf = call_bpf();
+	n.perf = call_perf();
+	(void)!send(socket, &n, sizeof(n), MSG_NOSIGNAL);
+	recv(socket, &listener, sizeof(listener), 0);
 	return 0;
 }
 
@@ -119,18 +129,22 @@ static bool notified(int listener, int socket)
 	return poll(p, 2, PATIENCE_MS) > 0 && p[0].revents & POLLIN;
 }
 
-static void answer_one(int listener, int socket)
+/* With a descriptor, as bpf(2) is answered. Gives the error of handing it over. */
+static int answer_one(int listener, int socket, int fd)
 {
 	struct seccomp_notif n = {0};
-	struct seccomp_notif_addfd add = {.flags = SECCOMP_ADDFD_FLAG_SEND, .newfd_flags = O_CLOEXEC};
-	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct seccomp_notif_addfd add = {.flags = SECCOMP_ADDFD_FLAG_SEND, .newfd_flags = O_CLOEXEC, .srcfd = (u32)fd};
+	struct seccomp_notif_resp none = {.error = -EOPNOTSUPP};
+	int err;
 
-	if (notified(listener, socket) && !ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &n)) {
-		add.id = n.id;
-		add.srcfd = (u32)null;
-		(void)ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
-	}
-	close(null);
+	if (!notified(listener, socket) || ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &n))
+		return 0;
+	add.id = none.id = n.id;
+	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add) >= 0)
+		return 0;
+	err = errno;
+	(void)ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &none);
+	return err;
 }
 
 struct notified_args {
@@ -147,33 +161,37 @@ static int notified_entry(void *arg)
 	return notified_child(a->socket);
 }
 
-static void notify_dialogue(struct probe *p, int socket, int *bpf_result)
+static void notify_dialogue(struct probe *p, int socket, struct notified *out)
 {
-	s32 listener, said[2];
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC), handed;
+	s32 listener;
 
 	if (!readable(socket) || recv(socket, &listener, sizeof(listener), 0) != sizeof(listener)) {
 		say(p, false, 0, "the child that was to be notified of ended");
-		return;
+	} else if (listener < 0) {
+		say(p, false, -listener,
+		    listener == -EBUSY ? "another supervisor's filter is installed"
+		    : listener == -EINVAL ? "this kernel has no listeners (Linux 5.0 has)"
+					  : "no filter with a listener can be installed");
+	} else {
+		(void)!send(socket, &listener, sizeof(listener), MSG_NOSIGNAL);
+		handed = answer_one(listener, socket, null);
+		if (!handed)
+			handed = answer_one(listener, socket, null);
+		close(listener);
+		if (handed)
+			say(p, false, handed, "this kernel does not hand over descriptors as answers (Linux 5.14 does)");
+		else if (!readable(socket) || recv(socket, out, sizeof(*out), 0) != sizeof(*out))
+			say(p, false, 0, "a notified call was not answered");
+		else if (out->bpf < 0 || out->perf < 0)
+			say(p, false, out->bpf < 0 ? -out->bpf : -out->perf, out->bpf < 0 ? "another filter answers bpf(2) before ours" : "another filter answers perf_event_open(2) before ours");
+		else
+			say(p, true, 0, "calls are notified and answered");
 	}
-	if (listener < 0) {
-		say(p, false, -listener, listener == -EBUSY ? "another supervisor's filter is installed" : "no listener");
-		return;
-	}
-	(void)!send(socket, &listener, sizeof(listener), MSG_NOSIGNAL);
-	answer_one(listener, socket);
-	close(listener);
-	if (!readable(socket) || recv(socket, said, sizeof(said), 0) != sizeof(said)) {
-		say(p, false, 0, "a notified call was not answered");
-		return;
-	}
-	*bpf_result = said[0];
-	if (said[0] < 0)
-		say(p, false, -said[0], "another filter answers bpf(2) before ours, or descriptors cannot be handed over");
-	else
-		say(p, true, 0, "calls are notified and answered");
+	close(null);
 }
 
-static void try_notify(struct probe *p, int *bpf_result)
+static void try_notify(struct probe *p, struct notified *out)
 {
 	enum { STACK = 256 << 10 };
 	struct notified_args args = {.parent = getpid()};
@@ -181,7 +199,7 @@ static void try_notify(struct probe *p, int *bpf_result)
 	int pair[2];
 	pid_t pid;
 
-	*bpf_result = -ENOSYS;
+	*out = (struct notified){-ENOSYS, -ENOSYS};
 	if (!stack || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
 		free(stack);
 		say(p, false, errno, "cannot make a child");
@@ -194,7 +212,7 @@ static void try_notify(struct probe *p, int *bpf_result)
 		say(p, false, errno, "cannot make a child");
 		close(pair[0]);
 	} else {
-		notify_dialogue(p, pair[0], bpf_result);
+		notify_dialogue(p, pair[0], out);
 		finish(pid, pair[0]);
 	}
 	close(pair[1]);
@@ -203,22 +221,30 @@ static void try_notify(struct probe *p, int *bpf_result)
 
 void probe_notify(struct probe *p)
 {
-	int result;
+	struct notified n;
 
-	try_notify(p, &result);
+	try_notify(p, &n);
+}
+
+/* A filter that answers gives the same error with ours installed and without. */
+static bool refused_before(int plain, int behind)
+{
+	return plain == behind && (plain == -EPERM || plain == -ENOSYS || plain == -EACCES);
 }
 
 void probe_outer(struct probe *p)
 {
-	int plain = call_bpf(), mode = prctl(PR_GET_SECCOMP, 0, 0, 0, 0);
+	int bpf = call_bpf(), perf = call_perf(), mode = prctl(PR_GET_SECCOMP, 0, 0, 0, 0);
 	struct probe notify;
-	int result;
+	struct notified n;
 
-	try_notify(&notify, &result);
+	try_notify(&notify, &n);
 	if (notify.works)
-		say(p, true, 0, mode ? "filters are installed, none of which answers bpf(2)" : "no filter is installed");
-	else if (mode && (result == -EPERM || result == -ENOSYS || result == -EACCES) && plain == result)
-		say(p, false, -result, "an outer seccomp filter (a container's) answers bpf(2)");
+		say(p, true, 0, mode ? "filters are installed, none of which answers bpf(2) or perf_event_open(2)" : "no filter is installed");
+	else if (mode && n.bpf < 0 && refused_before(bpf, n.bpf))
+		say(p, false, -n.bpf, "an outer seccomp filter (a container's) answers bpf(2)");
+	else if (mode && n.bpf >= 0 && refused_before(perf, n.perf))
+		say(p, false, -n.perf, "an outer seccomp filter (a container's) answers perf_event_open(2)");
 	else
 		say(p, true, 0, mode ? "filters are installed; whether one answers bpf(2) cannot be seen" : "no filter is installed");
 }
@@ -234,13 +260,14 @@ static int traced_child(int socket)
 	return call_bpf() == 77 ? 0 : 1;
 }
 
-static bool answer_stop(pid_t pid, bool *inside)
+/* 0, or the errno of what the kernel lacks */
+static int answer_stop(pid_t pid, bool *inside)
 {
 	struct __ptrace_syscall_info info;
 	struct user_regs_struct regs;
 
 	if (ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) <= 0 || ptrace(PTRACE_GETREGS, pid, 0, &regs))
-		return false;
+		return errno ? errno : EIO;
 	if (info.op == PTRACE_SYSCALL_INFO_ENTRY && info.entry.nr == SYS_bpf && info.entry.args[0] == ASKED) {
 		regs.orig_rax = (unsigned long long)-1;
 		*inside = true;
@@ -248,14 +275,14 @@ static bool answer_stop(pid_t pid, bool *inside)
 		regs.rax = 77;
 		*inside = false;
 	} else {
-		return true;
+		return 0;
 	}
-	return !ptrace(PTRACE_SETREGS, pid, 0, &regs);
+	return ptrace(PTRACE_SETREGS, pid, 0, &regs) ? errno : 0;
 }
 
 void probe_ptrace(struct probe *p)
 {
-	int socket, status;
+	int socket, status, missing = 0;
 	bool inside = false;
 	pid_t pid = start(traced_child, &socket);
 
@@ -272,12 +299,14 @@ void probe_ptrace(struct probe *p)
 	while (waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status)) {
 		int sig = WSTOPSIG(status);
 
-		if (sig == (SIGTRAP | 0x80) && !answer_stop(pid, &inside))
+		if (sig == (SIGTRAP | 0x80) && (missing = answer_stop(pid, &inside)))
 			break;
 		ptrace(PTRACE_SYSCALL, pid, 0, (void *)(intptr_t)(sig == (SIGTRAP | 0x80) || status >> 16 ? 0 : sig));
 	}
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		say(p, true, 0, "calls are seen in stops and answered");
+	else if (missing)
+		say(p, false, missing, "stops do not tell which call it is (Linux 5.3 does)");
 	else
 		say(p, false, 0, "a call in a stop could not be answered");
 	if (!WIFEXITED(status))
@@ -326,7 +355,8 @@ void probe_getfd(struct probe *p)
 	if (process >= 0)
 		fd = (int)syscall(SYS_pidfd_getfd, process, 2, 0);
 	err = fd < 0 ? errno : 0;
-	say(p, fd >= 0, err, err ? "descriptors of a child cannot be fetched" : "descriptors of children can be fetched");
+	say(p, fd >= 0, err,
+	    err == ENOSYS ? "descriptors of a child cannot be fetched (Linux 5.6 can)" : err ? "descriptors of a child cannot be fetched" : "descriptors of children can be fetched");
 	if (fd >= 0)
 		close(fd);
 	if (process >= 0)
@@ -387,12 +417,12 @@ void probe_userns(struct probe *p)
 		;
 	err = WIFEXITED(status) ? WEXITSTATUS(status) : EPERM;
 	close(socket);
-	say(p, !err, err, err ? "not allowed" : "allowed");
+	say(p, !err, err, err ? "not allowed, and not needed" : "allowed, and not needed");
 }
 
 /* ---- the rest ---- */
 
-void probe_yama(struct probe *p)
+static int yama_scope(void)
 {
 	int scope = 0;
 	FILE *f = fopen("/proc/sys/kernel/yama/ptrace_scope", "re");
@@ -402,12 +432,40 @@ void probe_yama(struct probe *p)
 			scope = -1;
 		fclose(f);
 	}
-	if (!scope)
-		say(p, true, 0, f ? "ptrace_scope is 0: processes of this user may be traced" : "not in this kernel: processes of this user may be traced");
-	else if (scope == 1)
-		say(p, false, 0, "ptrace_scope is 1: only what a supervisor started may be traced, not running processes");
+	return f ? scope : -1;
+}
+
+/* A child that is no descendant of the one which takes it under a trace: gives its errno, or 0. */
+static int trace_stranger(void)
+{
+	int socket, status = 0, err = ECHILD;
+	pid_t stranger = start(waiting_child, &socket), tracer;
+
+	if (stranger < 0)
+		return -stranger;
+	tracer = fork();
+	if (!tracer)
+		_exit(ptrace(PTRACE_SEIZE, stranger, 0, 0) ? errno : 0);
+	while (tracer > 0 && waitpid(tracer, &status, 0) < 0 && errno == EINTR)
+		;
+	if (tracer > 0 && WIFEXITED(status))
+		err = WEXITSTATUS(status);
+	finish(stranger, socket);
+	return err;
+}
+
+void probe_yama(struct probe *p)
+{
+	static const char *const meaning[] = {"processes of this user may be traced", "what a supervisor started may be traced, not processes that run already",
+					      "nothing may be traced without CAP_SYS_PTRACE", "nothing may be traced, by nobody, until the next boot"};
+	int scope = yama_scope(), err = trace_stranger();
+	char text[160];
+
+	if (scope < 0 || scope >= (int)ARRAY_SIZE(meaning))
+		snprintf(text, sizeof(text), "%s", err ? "processes that run already may not be traced" : "not in this kernel: processes of this user may be traced");
 	else
-		say(p, false, 0, "ptrace_scope is 2 or more: nothing may be traced by this user");
+		snprintf(text, sizeof(text), "ptrace_scope is %d: %s%s", scope, meaning[scope], scope && !err ? "; this user has it and may trace any" : "");
+	say(p, !err, scope > 0 ? 0 : err, text);
 }
 
 void probe_perf(struct probe *p)
@@ -416,7 +474,7 @@ void probe_perf(struct probe *p)
 				    .sample_period = 10000000, .disabled = 1};
 	int fd = raw_call(SYS_perf_event_open, (long)(uintptr_t)&a, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
 
-	say(p, fd >= 0, fd < 0 ? -fd : 0, fd < 0 ? "refused" : "own tasks can be sampled");
+	say(p, fd >= 0, fd < 0 ? -fd : 0, fd < 0 ? "refused; samples of a clock are taken without it" : "own tasks can be sampled");
 	if (fd >= 0)
 		close(fd);
 }
@@ -426,9 +484,20 @@ void probe_io_uring(struct probe *p)
 	u64 params[15] = {0}; /* struct io_uring_params */
 	int fd = (int)syscall(SYS_io_uring_setup, 1, params);
 
-	say(p, fd >= 0, fd < 0 ? errno : 0, fd < 0 ? "not available: no program passes system calls by" : "available: what programs do through it is not seen");
+	say(p, fd >= 0, fd < 0 ? errno : 0, fd < 0 ? "not available, so no program passes system calls by" : "available: what programs do through it is not seen");
 	if (fd >= 0)
 		close(fd);
+}
+
+/* Notifications are quicker, but readers wait on rings by descriptors that are fetched from them. */
+static bool notify_serves(const struct probe *notify, bool asked_for)
+{
+	struct probe getfd;
+
+	if (!notify->works || asked_for)
+		return notify->works;
+	probe_getfd(&getfd);
+	return getfd.works;
 }
 
 int door_choose(enum door_kind wanted, enum door_kind *out, char why[512])
@@ -437,7 +506,7 @@ int door_choose(enum door_kind wanted, enum door_kind *out, char why[512])
 
 	if (wanted != DOOR_PTRACE) {
 		probe_notify(&notify);
-		if (notify.works) {
+		if (notify_serves(&notify, wanted == DOOR_NOTIFY)) {
 			*out = DOOR_NOTIFY;
 			return 0;
 		}
@@ -448,6 +517,10 @@ int door_choose(enum door_kind wanted, enum door_kind *out, char why[512])
 			*out = DOOR_PTRACE;
 			return 0;
 		}
+	}
+	if (notify.works) { /* without rings */
+		*out = DOOR_NOTIFY;
+		return 0;
 	}
 	if (notify.error == EBUSY)
 		snprintf(why, 512, "this process already runs inside of a supervised shell, whose engine answers its calls");

@@ -13,13 +13,13 @@ struct probe {
 	char detail[192];
 };
 
-void probe_notify(struct probe *p); /* a bpf(2) call behind a filter of ours is notified and answered, with a descriptor */
+void probe_notify(struct probe *p); /* bpf(2) and perf_event_open(2) behind a filter of ours are notified and answered, with descriptors */
 void probe_ptrace(struct probe *p); /* a bpf(2) call is seen in a stop and answered */
-void probe_outer(struct probe *p); /* works: no filter of somebody else's answers bpf(2) before ours */
+void probe_outer(struct probe *p); /* works: no filter of somebody else's answers these before ours */
 void probe_memory(struct probe *p); /* memory of a child is read and written */
 void probe_getfd(struct probe *p); /* pidfd_getfd(2) */
 void probe_userns(struct probe *p);
-void probe_yama(struct probe *p); /* works: any process of this user may be traced; detail says otherwise */
+void probe_yama(struct probe *p); /* works: processes that this one did not start may be traced */
 void probe_perf(struct probe *p); /* perf_event_open(2) on own tasks */
 void probe_io_uring(struct probe *p); /* works: programs may bypass system calls with it */
 void probe_files(struct probe *p); /* descriptors of this process can be opened by a child through /proc */

@@ -74,6 +74,7 @@ def of_architecture(names, caps):
 
 
 def docker(caps=tuple(DEFAULT)):
+    """A container's whole profile."""
     unknown = insn(RETURN, REFUSE | errno.ENOSYS)
     refused = insn(RETURN, REFUSE | errno.EPERM)
     (wide, last_wide), (x32, last_x32), (i386, last_i386) = (of_architecture(name, caps) for name in ("64", "x32", "32"))
@@ -85,9 +86,26 @@ def docker(caps=tuple(DEFAULT)):
             + i386 + wide)
 
 
+# What older kernels lack, as far as it matters here: (first version that has it, call, condition or None, error without it).
+NOTIF_ADDFD, GET_SYSCALL_INFO = 0x40182103, 0x420e
+SINCE = [((5, 0), "seccomp", None, "EINVAL"), ((5, 3), "ptrace", (0, "==", GET_SYSCALL_INFO), "EIO"), ((5, 3), "pidfd_open", None, "ENOSYS"), ((5, 3), "clone3", None, "ENOSYS"),
+         ((5, 6), "pidfd_getfd", None, "ENOSYS"), ((5, 6), "openat2", None, "ENOSYS"), ((5, 8), "faccessat2", None, "ENOSYS"), ((5, 9), "close_range", None, "ENOSYS"),
+         ((5, 11), "epoll_pwait2", None, "ENOSYS"), ((5, 14), "ioctl", (1, "==", NOTIF_ADDFD), "EINVAL"), ((5, 16), "futex_waitv", None, "ENOSYS")]
+
+
+def lacking(missing):
+    table = numbers("64")
+    return insn(LOAD, NR) + b"".join(test(table[call], REFUSE | getattr(errno, error), condition) for _, call, condition, error in missing) + insn(RETURN, ALLOW)
+
+
+def linux(*version):
+    """Without what came after that version."""
+    return lacking([row for row in SINCE if row[0] > version])
+
+
 def no_listener():
     """seccomp(2) fails as on a kernel that knows no listeners; prctl(2) is left."""
-    return insn(LOAD, NR) + insn(EQUAL, numbers("64")["seccomp"], 0, 1) + insn(RETURN, REFUSE | errno.EINVAL) + insn(RETURN, ALLOW)
+    return lacking([row for row in SINCE if row[1] == "seccomp"])
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ outer = shutil.copy(outer, os.path.join(top, "outer"))
 os.chmod(outer, 0o755)
 root = os.getuid() == 0
 filters = {}
-for name, insns in {"docker": docker.docker(), "nolistener": docker.no_listener()}.items():
+for name, insns in {"docker": docker.docker(), "docker-bpf": docker.docker([*docker.DEFAULT, "CAP_BPF", "CAP_PERFMON"]), "nolistener": docker.no_listener(),
+                    "linux-5.5": docker.linux(5, 5), "linux-5.2": docker.linux(5, 2)}.items():
     filters[name] = ["--filter", os.path.join(top, name + ".filter")]
     with open(filters[name][1], "wb") as f:
         f.write(insns)
@@ -40,7 +41,9 @@ hosts = {
     "root": (["--caps", docker.DEFAULT_MASK], True),
     "docker-user": ([*filters["docker"], "--caps", docker.DEFAULT_MASK, "--uid", str(USER)], False),
     "docker-root": ([*filters["docker"], "--caps", docker.DEFAULT_MASK], True),
+    "docker-bpf": ([*filters["docker-bpf"], "--caps", docker.DEFAULT_MASK], True),  # what --cap-add BPF lets pass, for a user who does not have it
     "nouserns": (["--no-userns", "--uid", str(USER)], True),
+    "linux-5.5": ([*filters["linux-5.5"], "--uid", str(USER)], False),
 }
 uid = NOBODY if way not in hosts else USER if str(USER) in hosts[way][0] else 0
 env = {**os.environ, "XDG_RUNTIME_DIR": os.path.join(top, "run"), "HOME": top, "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
@@ -56,7 +59,8 @@ def path(name):
 def as_nobody(*command):
     """The command as a user without any right, or on the host that the test is about; as oneself where one has no right to give up."""
     if not root:
-        return [outer, *filters["docker"], *command] if way == "docker-user" else list(command)
+        filter = filters.get({"docker-user": "docker"}.get(way, way)) if way in hosts else None
+        return [outer, *filter, *command] if filter else list(command)
     if way in hosts:
         return [outer, *hosts[way][0], *command]
     return ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", "--inh-caps=-all", "--bounding-set=-all", *command]
