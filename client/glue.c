@@ -403,15 +403,33 @@ static void size_perf_ring(int fd, int flags, off64_t off, size_t len)
 		(void)skep_perf_mmap(engine, fd, len);
 }
 
+/* An arena's first mapping decides what its addresses are. -1: refused, with errno. */
+static int place_arena(int fd, int *flags, off64_t off, size_t len, void **addr)
+{
+	void *wanted = *addr;
+	int err = fd >= 0 && engine && *flags & MAP_SHARED && off == 0 ? skep_arena_mmap(engine, fd, addr, len) : 0;
+
+	if (err == -EBADF)
+		return 0;
+	if (!err && *addr != wanted)
+		*flags |= MAP_FIXED_NOREPLACE;
+	errno = err ? -err : errno;
+	return err ? -1 : 0;
+}
+
 void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 {
 	size_perf_ring(fd, flags, off, len);
+	if (place_arena(fd, &flags, off, len, &addr))
+		return MAP_FAILED;
 	return __real_mmap(addr, len, prot, flags, fd, off);
 }
 
 void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t off)
 {
 	size_perf_ring(fd, flags, off, len);
+	if (place_arena(fd, &flags, off, len, &addr))
+		return MAP_FAILED;
 	return __real_mmap64(addr, len, prot, flags, fd, off);
 }
 

@@ -308,6 +308,10 @@ SKEP_API int skep_perf_ioctl(struct skep *k, int fd, unsigned long request, unsi
 /** To be called before such a descriptor is mapped: `bytes` is the mapping's length, one page and 2^n pages. -EINVAL: bad length,
  * or not a perf descriptor. */
 SKEP_API int skep_perf_mmap(struct skep *k, int fd, size_t bytes);
+/** To be called before an arena (BPF_MAP_TYPE_ARENA) is mapped: clients and programs name its bytes by the same addresses, so the first mapping decides
+ * where that is. *addr: where the caller wants it, NULL: anywhere; on return where it is to be mapped, with MAP_FIXED_NOREPLACE or MAP_FIXED. 0, also for all other
+ * descriptors, whose *addr stays; -EINVAL: not all of it; -ERANGE: it would cross a multiple of 4 GiB; -EBUSY: it has its place elsewhere. */
+SKEP_API int skep_arena_mmap(struct skep *k, int fd, void **addr, size_t bytes);
 
 /** "0.1.0" */
 SKEP_API const char *skep_version(void);

@@ -304,6 +304,7 @@ struct kfunc {
 	u32 role; /* enum kfunc_role */
 	u64 avail; /* program types, as struct helper_proto's */
 	const char *since;
+	bool has_body;
 };
 const struct kfunc *kfunc_by_name(const char *name); /* NULL: none that programs may call */
 const struct kfunc *kfuncs(u32 *n); /* by name */

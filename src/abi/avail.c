@@ -15,7 +15,8 @@ enum { /* as <linux/bpf.h> names its own */
 /* ---- kernel functions ---- */
 
 static const struct kfunc kfunc_rows[] = {
-#define KFUNC(name, flags, role, avail, since) {#name, flags, role, avail, since},
+#define KFUNC(name, flags, role, avail, since) {#name, flags, role, avail, since, false},
+#define KBODY(name, flags, role, avail, since) {#name, flags, role, avail, since, true},
 #include "abi/kfuncs.def"
 };
 

@@ -256,9 +256,9 @@ static int map_fits(struct load *l, const struct map *m)
 		return load_refuse(l, -EINVAL, "%s", why);
 	if (m->ops->traits & KIND_ARENA && atomic_load(&l->k->unprivileged))
 		return load_refuse(l, -EPERM, "CAP_BPF and CAP_PERFMON are required to use arena");
+	if (m->ops->traits & KIND_ARENA && p->arena_map)
+		return load_refuse(l, -EBUSY, "Only one arena per program");
 	for (u32 i = 0; i < p->n_maps; i++) {
-		if (m->ops->traits & KIND_ARENA && p->maps[i]->ops->traits & KIND_ARENA)
-			return load_refuse(l, -EBUSY, "Only one arena per program");
 		if (m->spec.kind == p->maps[i]->spec.kind && map_allows(m->spec.kind, MAP_USE_cgroup_local))
 			return load_refuse(l, -EBUSY, "only one cgroup storage of each type is allowed");
 	}
@@ -289,6 +289,10 @@ static int use_map(struct load *l, u32 insn, int fd, struct map **out)
 		obj_put(o);
 		return refuse_insn(l, insn, -E2BIG, "The total number of maps per program has reached the limit of %d", PROG_MAX_MAPS);
 	}
+	if ((*out)->ops->traits & KIND_ARENA) {
+		p->arena_map = *out;
+		map_arena_choose(*out); /* Linux refuses where nobody mapped it before */
+	}
 	p->map_owners[p->n_maps] = o;
 	p->maps[p->n_maps++] = *out;
 	return 0;
@@ -316,7 +320,7 @@ static int map_operand(struct load *l, u32 i)
 	if (m->ops->traits & KIND_ARENA) {
 		if (off >= (u64)m->spec.max_entries * 4096)
 			return refuse_insn(l, i, -ERANGE, "invalid direct value offset %u, the arena has %u pages", off, m->spec.max_entries);
-		*operand = (u64)(uintptr_t)m->client.base + off;
+		*operand = map_arena_start(m) + off;
 		return 0;
 	}
 	/* Direct addresses are of arrays with one element: global data. */
@@ -355,6 +359,40 @@ static int resolve_loads(struct load *l)
 	return err;
 }
 
+/* Which argument the prototype calls so, counted from 1; 0: none. */
+static u32 argument(const struct btf *b, u32 func, const char *name)
+{
+	const struct btf_type *proto = btf_func_proto(b, func);
+	const struct btf_param *arg = proto ? btf_params_of(proto) : NULL;
+
+	for (u32 i = 0; arg && i < btf_vlen_of(proto); i++)
+		if (btf_param_named(b, &arg[i], name))
+			return i + 1;
+	return 0;
+}
+
+/* A function that is not known, or not for programs of this type, is refused by the verifier. */
+static int resolve_kfunc(struct load *l, u32 i)
+{
+	struct prog *p = l->p;
+	const struct insn *in = &p->insns[i];
+	const struct btf *b = kernel_btf(l->k);
+	const struct btf_type *t = b && in->imm && !in->off ? btf_type(b, (u32)in->imm) : NULL;
+	const struct kfunc *k = t ? kfunc_by_name(btf_name_of(b, t)) : NULL;
+	struct prog_kfunc *call;
+
+	if (!k || !k->has_body || l->k->options.unverified) {
+		p->needs = p->needs ? p->needs : t ? arena_text(&p->arena, "kernel function %s", btf_name_of(b, t)) : "kernel functions";
+		return p->needs ? 0 : -ENOMEM;
+	}
+	call = arena_alloc(&p->arena, sizeof(*call));
+	if (!call)
+		return -ENOMEM;
+	*call = (struct prog_kfunc){.kfunc = k, .body = kfunc_body(k), .meta = argument(b, (u32)in->imm, "meta__ign")};
+	((u64 *)p->operand)[i] = (u64)(uintptr_t)call;
+	return 0;
+}
+
 static int resolve_calls(struct load *l)
 {
 	struct prog *p = l->p;
@@ -367,7 +405,10 @@ static int resolve_calls(struct load *l)
 		if (in->op != OP_CALL || in->pseudo == CALL_SUBPROG)
 			continue;
 		if (in->pseudo == CALL_KFUNC) {
-			p->needs = p->needs ? p->needs : "kernel functions";
+			int err = resolve_kfunc(l, i);
+
+			if (err)
+				return err;
 			continue;
 		}
 		proto = in->imm > 0 && in->imm <= UINT32_MAX ? proto_of(l->k, (u32)in->imm, kind->avail) : NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The table from helper ids to bodies. */
+/* The tables from helpers and kernel functions to bodies. */
 #include "helper/helper.h"
 
 static helper_fn *const bodies[] = {
@@ -13,4 +13,16 @@ helper_fn *const *helper_bodies(u32 *n)
 {
 	*n = ARRAY_SIZE(bodies);
 	return bodies;
+}
+
+helper_fn *kfunc_body(const struct kfunc *k)
+{
+	static helper_fn *const of[] = {
+#define KBODY(name, flags, role, avail, since) kfunc_##name,
+#define KFUNC(name, flags, role, avail, since) NULL,
+#include "abi/kfuncs.def"
+	};
+	u32 n;
+
+	return of[k - kfuncs(&n)];
 }

@@ -3,6 +3,8 @@
  * helper: bodies of the helpers, one file per family. Arguments were checked against the prototype in
  * abi/helpers.def before a body runs (by the verifier, or by the interpreter in checking mode): a map argument
  * is a struct map *, memory arguments are as long as their size says. Prototypes are generated from the table.
+ *
+ * Kernel functions get their arguments as the program has them, a map as its handle; "meta__ign" is the call's struct prog_kfunc.
  */
 #ifndef SKEP_HELPER_H
 #define SKEP_HELPER_H
@@ -15,6 +17,11 @@
 #define VARIANT(id, name, ret, args, effects, avail, since, doc)
 #include "abi/helpers.def"
 
+#define KBODY(name, flags, role, avail, since) u64 kfunc_##name(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e);
+#define KFUNC(name, flags, role, avail, since)
+#include "abi/kfuncs.def"
+
+helper_fn *kfunc_body(const struct kfunc *k); /* NULL: it has none */
 helper_fn *const *helper_bodies(u32 *n); /* indexed by helper id; NULL: unknown */
 
 #endif

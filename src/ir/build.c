@@ -310,16 +310,31 @@ static void alu(struct builder *b, const struct insn *i)
 	b->cur[i->dst] = v;
 }
 
+static enum prog_probe probe_at(const struct builder *b)
+{
+	return b->f->prog->probes ? (enum prog_probe)b->f->prog->probes[b->pc] : PROBE_NONE;
+}
+
 static void access_kinds(struct builder *b, u32 v)
 {
 	if (b->f->facts && b->f->facts->access && b->f->facts->access[b->pc])
 		ir_set_kinds(b->f, v, b->f->facts->access[b->pc]);
 }
 
-static void atomic(struct builder *b, const struct insn *i)
+/* Which register an atomic operation gives a result in; -1: none. */
+static int atomic_result(const struct insn *i)
+{
+	if (i->op == OP_CMPXCHG)
+		return 0;
+	if (i->op == OP_LOAD_ACQ)
+		return i->dst;
+	return op_table[i->op].flags & OPF_FETCH ? i->src : -1;
+}
+
+static u32 atomic_at(struct builder *b, const struct insn *i, u32 addr)
 {
 	bool load = i->op == OP_LOAD_ACQ;
-	u32 v = build_add(b, IR_ATOMIC, i->width, read_reg(b, load ? i->src : i->dst), load ? 0 : read_reg(b, i->src));
+	u32 v = build_add(b, IR_ATOMIC, i->width, addr, load ? 0 : read_reg(b, i->src)), expected;
 	struct ir_node *n = &b->f->node[v];
 
 	n->aux = i->op;
@@ -327,17 +342,75 @@ static void atomic(struct builder *b, const struct insn *i)
 	n->n = load ? 1 : 2;
 	access_kinds(b, v);
 	if (i->op == OP_CMPXCHG) {
-		u32 expected = read_reg(b, 0);
-
+		expected = read_reg(b, 0);
 		n = &b->f->node[v];
 		n->arg[2] = expected;
 		n->n = 3;
-		b->cur[0] = v;
-	} else if (load) {
-		b->cur[i->dst] = v;
-	} else if (op_table[i->op].flags & OPF_FETCH) {
-		b->cur[i->src] = v;
 	}
+	return v;
+}
+
+static u32 plain_access(struct builder *b, const struct insn *i, u32 addr)
+{
+	bool store = i->op == OP_STX || i->op == OP_ST;
+	enum ir_op op = store ? IR_STORE : i->op == OP_LDXS ? IR_LOADS : IR_LOAD;
+	u32 v = build_add(b, op, i->width, addr, !store ? 0 : i->op == OP_ST ? ir_const(b->f, (u64)i->imm) : read_reg(b, i->src));
+
+	b->f->node[v].imm = i->off;
+	access_kinds(b, v);
+	return v;
+}
+
+/* map/map.h says where the arena's bytes are. The table belongs to the engine: what is seen in it may be seen a moment later, as the page's memory stays. */
+static void arena_access(struct builder *b, const struct insn *i)
+{
+	struct map *arena = b->f->prog->arena_map;
+	bool loads = i->op == OP_LDX || i->op == OP_LDXS || i->op == OP_LOAD_ACQ, is_atomic = loads ? i->op == OP_LOAD_ACQ : i->op != OP_STX && i->op != OP_ST;
+	int result = is_atomic ? atomic_result(i) : loads ? i->dst : -1;
+	u32 low = build_add(b, (enum ir_op)OP_MOV, 32, read_reg(b, loads ? i->src : i->dst), 0), entry, there, ask, found, missing, done, v, else_v = 0;
+
+	entry = build_add(b, (enum ir_op)OP_ADD, 64, low, ir_const(b->f, (u64)((s64)i->off + ARENA_GUARD)));
+	entry = build_add(b, (enum ir_op)OP_RSH, 64, entry, ir_const(b->f, 12));
+	entry = build_add(b, (enum ir_op)OP_ADD, 64, entry, ir_const(b->f, (u64)(uintptr_t)map_arena_present(arena)));
+	there = build_load(b, entry, 0, 1, IRF_PRIVATE);
+	ir_set_kinds(b->f, there, PTR_RUN);
+	found = build_block(b);
+	ask = build_block(b);
+	missing = build_block(b);
+	done = build_block(b);
+	b->f->block[ask].cold = b->f->block[missing].cold = true;
+	build_branch(b, OP_JNE, 32, there, ir_const(b->f, 0), found, ask);
+	b->at = ask;
+	v = build_add(b, (enum ir_op)OP_ADD, 64, low, ir_const(b->f, (u64)(s64)i->off));
+	v = build_call(b, (const void *)(uintptr_t)ir_runtime()->arena_touch, 2, (u32[]){ir_const(b->f, (u64)(uintptr_t)arena), v});
+	b->f->call[b->f->node[v].imm].reads_only = b->f->call[b->f->node[v].imm].keeps = true;
+	build_branch(b, OP_JNE, 32, v, ir_const(b->f, 0), found, missing);
+	b->at = found;
+	v = build_add(b, (enum ir_op)OP_ADD, 64, low, ir_const(b->f, map_arena_base(arena)));
+	v = is_atomic ? atomic_at(b, i, v) : plain_access(b, i, v);
+	ir_set_kinds(b->f, v, PTR_OTHER);
+	if (result >= 0)
+		else_v = loads ? ir_const(b->f, 0) : read_reg(b, (u32)result);
+	build_jump(b, done);
+	b->at = missing;
+	build_jump(b, done);
+	b->at = done;
+	if (result >= 0)
+		b->cur[result] = build_phi2(b, done, v, else_v);
+}
+
+static void atomic(struct builder *b, const struct insn *i)
+{
+	int result = atomic_result(i);
+	u32 v;
+
+	if (probe_at(b) == PROBE_ARENA) {
+		arena_access(b, i);
+		return;
+	}
+	v = atomic_at(b, i, read_reg(b, i->op == OP_LOAD_ACQ ? i->src : i->dst));
+	if (result >= 0)
+		b->cur[result] = v;
 }
 
 /* A load through a pointer to a kernel object: 0 if it does not lie where those do. */
@@ -360,15 +433,34 @@ static void probed_load(struct builder *b, const struct insn *i)
 	b->cur[i->dst] = build_phi2(b, done, v, ir_const(b->f, 0));
 }
 
+static void cast_address(struct builder *b, const struct insn *i)
+{
+	enum { NO_USER_CONV = 1 << 18 };
+	const struct map *arena = b->f->prog->arena_map;
+	u32 v = build_add(b, (enum ir_op)OP_MOV, 32, read_reg(b, i->src), 0), high, sel;
+
+	if (i->imm != 1 && !(arena->spec.flags & NO_USER_CONV)) { /* as a pointer that clients have; NULL stays */
+		high = build_add(b, (enum ir_op)OP_OR, 64, v, ir_const(b->f, map_arena_start(arena) >> 32 << 32));
+		sel = build_add(b, IR_SELECT, 64, v, ir_const(b->f, 0));
+		b->f->node[sel].aux = OP_JEQ;
+		b->f->node[sel].arg[2] = ir_const(b->f, 0);
+		b->f->node[sel].arg[3] = high;
+		b->f->node[sel].n = 4;
+		v = sel;
+	}
+	b->cur[i->dst] = v;
+}
+
 static void memory(struct builder *b, const struct insn *i)
 {
 	bool store = i->op == OP_STX || i->op == OP_ST;
-	enum ir_op op = store ? IR_STORE : i->op == OP_LDXS ? IR_LOADS : IR_LOAD;
-	u32 addr = read_reg(b, store ? i->dst : i->src), v;
+	u32 v;
 
-	v = build_add(b, op, i->width, addr, !store ? 0 : i->op == OP_ST ? ir_const(b->f, (u64)i->imm) : read_reg(b, i->src));
-	b->f->node[v].imm = i->off;
-	access_kinds(b, v);
+	if (probe_at(b) == PROBE_ARENA) {
+		arena_access(b, i);
+		return;
+	}
+	v = plain_access(b, i, read_reg(b, store ? i->dst : i->src));
 	if (!store)
 		b->cur[i->dst] = v;
 }
@@ -406,7 +498,7 @@ static bool straight(struct builder *b, const struct insn *i)
 	switch ((enum op)i->op) {
 	case OP_LDX:
 	case OP_LDXS:
-		if (b->f->prog->probes && b->f->prog->probes[b->pc])
+		if (probe_at(b) == PROBE_KERNEL)
 			probed_load(b, i);
 		else
 			memory(b, i);
@@ -415,7 +507,7 @@ static bool straight(struct builder *b, const struct insn *i)
 	case OP_ST: memory(b, i); return true;
 	case OP_CMPXCHG:
 	case OP_LOAD_ACQ:
-		if (b->f->prog->probes && b->f->prog->probes[b->pc])
+		if (probe_at(b) == PROBE_KERNEL)
 			b->f->unsupported = "acquiring loads of kernel objects";
 		atomic(b, i);
 		return true;
@@ -427,7 +519,7 @@ static bool straight(struct builder *b, const struct insn *i)
 	case OP_LD_ABS:
 	case OP_LD_IND: packet_load(b, i); return true;
 	case OP_CALL: build_any_call(b, i); return true;
-	case OP_ADDR_SPACE_CAST: b->f->unsupported = "addr_space_cast"; return true;
+	case OP_ADDR_SPACE_CAST: cast_address(b, i); return true;
 	default: break;
 	}
 	switch (op_table[i->op].class) {

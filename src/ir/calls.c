@@ -542,6 +542,28 @@ static void subprog(struct builder *b, const struct insn *i)
 	clear_args(b, call_looking(b, number, (u32[]){reg(b, 1), reg(b, 2), reg(b, 3), reg(b, 4), reg(b, 5)}));
 }
 
+/* A kernel function's body may follow every pointer that it gets. */
+static void kernel_function(struct builder *b)
+{
+	const struct prog_kfunc *k = (const struct prog_kfunc *)(uintptr_t)b->f->prog->operand[b->pc];
+	u32 args[5], v;
+	struct ir_call *call;
+
+	if (!k || !k->body) {
+		b->f->unsupported = "a kernel function";
+		return;
+	}
+	for (u32 i = 0; i < 5; i++)
+		args[i] = i + 1 == k->meta ? ir_const(b->f, (u64)(uintptr_t)k) : reg(b, i + 1);
+	v = build_call(b, (const void *)(uintptr_t)k->body, 5, args);
+	call = &b->f->call[b->f->node[v].imm];
+	for (u32 i = 1; i <= 5; i++)
+		call->sizes[i] = IR_TO_TOP;
+	call->writes = 0x3e;
+	call->ret_kinds = PTR_LOADED;
+	clear_args(b, v);
+}
+
 void build_any_call(struct builder *b, const struct insn *i)
 {
 	if (i->pseudo == CALL_SUBPROG)
@@ -549,5 +571,5 @@ void build_any_call(struct builder *b, const struct insn *i)
 	else if (i->pseudo == CALL_HELPER)
 		helper(b);
 	else
-		b->f->unsupported = "a kernel function";
+		kernel_function(b);
 }

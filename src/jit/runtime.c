@@ -61,6 +61,12 @@ static u64 run_poll(struct run *r, u64 fuel, u64 b, u64 c, u64 d, u64 e)
 	return vm_refuel(r, (s64)fuel);
 }
 
+static u64 run_arena_touch(struct run *r, u64 map, u64 low, u64 c, u64 d, u64 e)
+{
+	(void)r, (void)c, (void)d, (void)e;
+	return map_arena_touch((struct map *)(uintptr_t)map, low);
+}
+
 const struct ir_runtime *ir_runtime(void)
 {
 	static const struct ir_runtime runtime = {
@@ -70,6 +76,7 @@ const struct ir_runtime *ir_runtime(void)
 		.map_of = run_map_of,
 		.ctx_load = run_ctx_load,
 		.poll = run_poll,
+		.arena_touch = run_arena_touch,
 	};
 
 	return &runtime;

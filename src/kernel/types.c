@@ -57,3 +57,5 @@ enum landlock_rule_type {
 	LANDLOCK_RULE_PATH_BENEATH = 1,
 	LANDLOCK_RULE_NET_PORT,
 };
+
+#include "kernel/kfuncs.h"

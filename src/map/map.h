@@ -163,6 +163,12 @@ struct map {
 	u64 bytes; /* for fdinfo and docs: what the regions take */
 };
 
+/* The map as programs hold it: what LD_IMM64 of a map gives. */
+static inline u64 map_handle(const struct map *m)
+{
+	return (u64)(uintptr_t)m->meta.base;
+}
+
 #define map_has(m, slot) ((m)->ops->slot != NULL)
 bool map_kind_has(const struct map_kind_info *kind, u32 slot); /* enum map_slot */
 bool map_has_slot(const struct map *m, u32 slot);
@@ -249,6 +255,29 @@ void map_clear_special(const struct map *m, void *value); /* in a copy that a cl
 void map_copy_words(void *to, const void *from, size_t size); /* word by word; none is torn that is aligned on both sides */
 int map_copy_locked(const struct map *m, const struct hold *h, void *to, const void *from, void *lock_in); /* BPF_F_LOCK */
 int map_check_update_flags(const struct map *m, u64 flags); /* unknown bits, NOEXIST|EXIST, F_LOCK without a lock */
+
+/* ---- arena.c: KIND_ARENA ----
+ * Clients and programs name its bytes by the address that clients have it mapped at: map_extra, or where the first of them maps it. It never crosses a multiple of
+ * 4 GiB. Programs reach the byte at such an address at map_arena_base() + its low 32 bits, if map_arena_present() + 16 + those bits / 4096 is
+ * not 0; otherwise, a load gives 0 and a store does nothing, unless map_arena_touch() finds that a client made the page. */
+enum { ARENA_GUARD = 65536 }; /* bytes on both sides of 4 GiB that the table has entries for */
+u64 map_arena_start(const struct map *m); /* 0: not known yet */
+u64 map_arena_base(const struct map *m); /* once that is known; as map_arena_present()'s meaning */
+const u8 *map_arena_present(const struct map *m);
+bool map_arena_touch(struct map *m, u64 low); /* the low half of an address, with an access's offset added */
+/* A client maps it there. -EINVAL: not the whole of it; -ERANGE: across a multiple of 4 GiB; -EBUSY: it lies elsewhere. */
+int map_arena_place(struct map *m, u64 addr, u64 bytes);
+u64 map_arena_choose(struct map *m); /* where it is; if that is not known, it is decided now */
+u64 map_arena_alloc(struct map *m, u64 addr, u32 n); /* n pages, at addr if that is not 0: the address; 0: they are not free */
+void map_arena_free(struct map *m, u64 addr, u32 n);
+int map_arena_reserve(struct map *m, u64 addr, u32 n); /* nothing will be allocated there. -EBUSY, -EINVAL */
+
+static inline void *map_arena_at(struct map *m, u64 low)
+{
+	bool there = low + ARENA_GUARD < (1ull << 32) + 2 * ARENA_GUARD && __atomic_load_n(map_arena_present(m) + ((low + ARENA_GUARD) >> 12), __ATOMIC_RELAXED);
+
+	return there || map_arena_touch(m, low) ? (void *)(uintptr_t)(map_arena_base(m) + low) : NULL;
+}
 
 /* ---- perf_ring.c: the ring behind a perf event descriptor ----
  * The engine makes one per descriptor; perf event arrays find it through host->object_at(). Members after event_fd may

@@ -25,6 +25,13 @@ struct subprog {
 	bool unreliable; /* its prototype does not say what it is called with */
 };
 
+/* Accesses that are checked when they are executed: what they may touch is said by types, not where it lies. */
+enum prog_probe {
+	PROBE_NONE,
+	PROBE_KERNEL, /* load through a pointer to a kernel object: 0 where there is none */
+	PROBE_ARENA, /* any access to the arena: where nothing is allocated, a load gives 0 and a store does nothing */
+};
+
 /* Memory whose size the run says, not the program's type. */
 enum prog_reach {
 	REACH_CTX, /* a flat context */
@@ -47,7 +54,7 @@ struct prog {
 
 	const struct raw_insn *raw; /* as loaded; descriptors in pseudo loads replaced by ids in what INFO returns */
 	const struct insn *insns;
-	const u64 *operand; /* per slot: LD_IMM64's value after resolution; a helper call's struct helper_proto */
+	const u64 *operand; /* per slot: LD_IMM64's value after resolution; a call's struct helper_proto or struct prog_kfunc */
 	u32 n;
 
 	struct subprog *subprogs;
@@ -81,7 +88,8 @@ struct prog {
 
 	const struct progtype *kind; /* whose rules it obeys: its type's, an extension's target's */
 	const char *needs; /* what it calls and this build cannot run, "helper bpf_x": runs are refused; NULL: nothing */
-	const u8 *probes; /* per slot: 1 where a load goes through a pointer to a kernel object, and gives 0 where there is none; NULL: no such loads */
+	const u8 *probes; /* per slot: enum prog_probe; NULL: no such accesses */
+	struct map *arena_map; /* one of the maps; NULL: none */
 	u32 reach[PROG_REACHES]; /* bytes: how far its accesses go; a run brings as much */
 	bool needs_slot; /* uses per-CPU data, reclaimable objects or locks: a run takes a run slot */
 
@@ -120,6 +128,17 @@ struct prog_code {
 	const struct code_line *line; /* where the compiler was asked for it */
 	u32 n_lines;
 	struct jit_debugger *debugger; /* what a debugger was told; NULL: nothing */
+};
+
+/* A call of a kernel function: the operand of its slot. */
+struct kfunc;
+struct btf_record;
+struct prog_kfunc {
+	const struct kfunc *kfunc;
+	u64 (*body)(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e); /* NULL: there is none */
+	u32 meta; /* the argument, from 1 on, that is this struct; 0: none */
+	u32 size; /* of the object that it allocates */
+	const struct btf_record *record; /* special fields of the program's type that it works on; NULL: none */
 };
 
 /* From calls and function pointers. -EINVAL: a jump leaves its function, or one runs off its end; -E2BIG: too many. */

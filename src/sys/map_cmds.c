@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define PTR(x) ((void *)(uintptr_t)(x))
@@ -462,4 +463,40 @@ int sys_map_delete_batch(struct sys_call *c)
 	for (; b.done < want && !err; b.done += !err)
 		err = map_delete(b.e.map, &b.e.hold, (u8 *)PTR(b.a->keys) + (u64)b.done * b.e.map->spec.key_size);
 	return batch_close(&b, err);
+}
+
+/* ---- arenas ---- */
+
+/* Room for `bytes` that does not cross a multiple of 4 GiB; nothing holds it. */
+static void *free_place(size_t bytes)
+{
+	const u64 span = 1ull << 32;
+	u8 *room = mmap(NULL, 2 * bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	u64 at = (u64)(uintptr_t)room;
+
+	if (room == MAP_FAILED)
+		return NULL;
+	munmap(room, 2 * bytes);
+	return PTR(at >> 32 == (at + bytes - 1) >> 32 ? at : ALIGN_UP(at, span));
+}
+
+int skep_arena_mmap(struct skep *k, int fd, void **addr, size_t bytes)
+{
+	struct obj *o;
+	struct map *m;
+	int err = obj_by_fd(k, fd, OBJ_MAP, 0, &o);
+	void *at = *addr;
+
+	if (err)
+		return err == -EINVAL ? 0 : err; /* another object, or none of ours */
+	m = obj_map(o);
+	if (m->ops->traits & KIND_ARENA) {
+		if (!at)
+			at = map_arena_start(m) ? PTR(map_arena_start(m)) : free_place(bytes);
+		err = at ? map_arena_place(m, (u64)(uintptr_t)at, bytes) : -ENOMEM;
+		if (!err)
+			*addr = at;
+	}
+	obj_put(o);
+	return err;
 }

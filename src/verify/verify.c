@@ -39,7 +39,8 @@ static struct map *map_named(const struct prog *p, u64 operand, bool value)
 	for (u32 i = 0; i < p->n_maps; i++) {
 		const struct map *m = p->maps[i];
 		bool arena = m->ops->traits & KIND_ARENA;
-		u64 start = (u64)(uintptr_t)(!value ? m->meta.base : arena ? m->client.base : m->values), size = arena ? m->client.size : MAX(m->spec.value_size, 1u);
+		u64 start = !value ? map_handle(m) : arena ? map_arena_start(m) : (u64)(uintptr_t)m->values;
+		u64 size = arena ? m->client.size : MAX(m->spec.value_size, 1u);
 
 		if (value ? start && operand - start < size : operand == start)
 			return p->maps[i];
@@ -214,22 +215,30 @@ static int tell_facts(struct verifier *v)
 	return 0;
 }
 
-/* Loads through pointers to kernel objects are checked when they are executed: what they may read is said by types, not where it lies. */
+static enum prog_probe probe_of(const struct verifier *v, u32 i)
+{
+	u32 type = v->aux[i].ptr_type, base = reg_base(type);
+	bool load = v->insns[i].op == OP_LDX || v->insns[i].op == OP_LDXS || v->insns[i].op == OP_LOAD_ACQ;
+
+	if (base == R_ARENA)
+		return PROBE_ARENA;
+	return load && ((base == R_BTF && !(type & R_ALLOC)) || (base == R_MEM && type & R_UNTRUSTED)) ? PROBE_KERNEL : PROBE_NONE;
+}
+
 static int note_probes(struct verifier *v)
 {
 	u8 *probes = NULL;
 
 	for (u32 i = 0; i < v->prog->n; i++) {
-		u32 type = v->aux[i].ptr_type, base = reg_base(type);
-		bool load = v->insns[i].op == OP_LDX || v->insns[i].op == OP_LDXS || v->insns[i].op == OP_LOAD_ACQ;
+		enum prog_probe probe = probe_of(v, i);
 
-		if (!load || ((base != R_BTF || type & R_ALLOC) && (base != R_MEM || !(type & R_UNTRUSTED))))
+		if (probe == PROBE_NONE)
 			continue;
 		if (!probes)
 			probes = arena_alloc(&v->prog->arena, v->prog->n);
 		if (!probes)
 			return reject(v, REJECT_MEMORY, "out of memory");
-		probes[i] = 1;
+		probes[i] = (u8)probe;
 	}
 	v->prog->probes = probes;
 	return 0;

@@ -74,6 +74,28 @@ static u64 probe(struct run *r, u64 addr, u32 size)
 	return vm_kernel_has(r, addr, size) ? load_plain(addr, size) : 0;
 }
 
+/* The arena's byte at an address of which the low half counts; NULL: nothing is allocated there. */
+static void *in_arena(const struct prog *p, u64 addr, s16 off)
+{
+	return map_arena_at(p->arena_map, (u32)addr + (u64)(s64)off);
+}
+
+static u64 load_arena(const struct prog *p, u64 addr, s16 off, u32 size)
+{
+	const void *at = in_arena(p, addr, off);
+
+	return at ? load_plain((u64)(uintptr_t)at, size) : 0;
+}
+
+/* As a pointer that clients have. */
+static u64 cast_address(const struct map *arena, u64 v, s64 to)
+{
+	enum { NO_USER_CONV = 1 << 18 };
+
+	v = (u32)v;
+	return to == 1 || !v || arena->spec.flags & NO_USER_CONV ? v : map_arena_start(arena) >> 32 << 32 | v;
+}
+
 static int store(struct run *r, u64 addr, u32 size, u64 v)
 {
 	if (unlikely(is_ctx(r, addr)))
@@ -122,8 +144,20 @@ static u64 compare_exchange(u64 addr, u32 size, u64 expected, u64 desired)
 static int atomic(struct run *r, const struct insn *i, u64 *reg, u32 *written)
 {
 	enum op op = i->op;
-	u64 addr = (op == OP_LOAD_ACQ ? reg[i->src] : reg[i->dst]) + (u64)(s64)i->off, old;
+	u64 addr = (op == OP_LOAD_ACQ ? reg[i->src] : reg[i->dst]), old;
+	bool arena = r->prog->probes && r->prog->probes[((struct vm *)r->vm)->pc] == PROBE_ARENA;
 
+	if (arena) {
+		addr = (u64)(uintptr_t)in_arena(r->prog, addr, i->off);
+		if (!addr) { /* registers stay as they are, but a load's */
+			if (op == OP_LOAD_ACQ)
+				reg[i->dst] = 0;
+			*written |= op == OP_LOAD_ACQ ? 1u << i->dst : 0;
+			return 0;
+		}
+		goto access;
+	}
+	addr += (u64)(s64)i->off;
 	if (addr % i->width) {
 		vm_fault(r, FAULT_ALIGN, addr, i->width, "misaligned atomic access at 0x%llx size %u", (unsigned long long)addr, i->width);
 		return -EFAULT;
@@ -134,6 +168,7 @@ static int atomic(struct run *r, const struct insn *i, u64 *reg, u32 *written)
 	}
 	if (vm_check(r, addr, i->width, op != OP_LOAD_ACQ))
 		return -EFAULT;
+access:
 	switch (op) {
 	case OP_LOAD_ACQ:
 		reg[i->dst] = load_plain(addr, i->width);
@@ -233,6 +268,24 @@ static int call_helper(struct vm *vm, const struct prog *prog, const struct insn
 	if ((proto->ret & 0xff) == RET_MAP_VALUE && reg[0] && map->inner && keep_inner(r, reg[0]))
 		return -EFAULT;
 	return 0;
+}
+
+/* Verified: the arguments are what they must be. */
+static int call_kfunc(struct vm *vm, const struct prog *prog, const struct insn *i, u64 *reg, u32 *written)
+{
+	const struct prog_kfunc *k = (const struct prog_kfunc *)(uintptr_t)prog->operand[vm->pc];
+	u64 arg[5];
+
+	if (!k || !k->body) {
+		vm_fault(vm->run, FAULT_KFUNC, 0, 0, "kernel function #%lld is not available", (long long)i->imm);
+		return -EFAULT;
+	}
+	memcpy(arg, reg + 1, sizeof(arg));
+	if (k->meta)
+		arg[k->meta - 1] = (u64)(uintptr_t)k;
+	reg[0] = k->body(vm->run, arg[0], arg[1], arg[2], arg[3], arg[4]);
+	*written = (*written & ~0x3eu) | 1;
+	return vm->run->fault.code ? -EFAULT : 0;
 }
 
 struct prog *vm_tail_call(struct run *r, struct map *map, u32 index)
@@ -437,15 +490,22 @@ static int exec(struct vm *vm, const struct prog *prog, u32 pc, const u64 args[5
 			reg[i->dst] = op_byteswap(i->op, i->width, reg[i->dst]);
 			break;
 		case OP_ADDR_SPACE_CAST:
-			vm_fault(r, FAULT_UNREACHABLE, 0, 0, "addr_space_cast needs an arena map, which this build does not have");
-			goto out;
+			NEED(i->src);
+			if (unlikely(!prog->arena_map)) {
+				vm_fault(r, FAULT_UNREACHABLE, 0, 0, "addr_space_cast in a program that has no arena");
+				goto out;
+			}
+			reg[i->dst] = cast_address(prog->arena_map, reg[i->src], i->imm);
+			written |= 1u << i->dst;
+			break;
 		case OP_LDX:
 		case OP_LDXS: {
 			u64 v;
 
 			NEED(i->src);
 			if (unlikely(prog->probes && prog->probes[pc]))
-				v = probe(r, reg[i->src] + (u64)(s64)i->off, i->width);
+				v = prog->probes[pc] == PROBE_ARENA ? load_arena(prog, reg[i->src], i->off, i->width) :
+								      probe(r, reg[i->src] + (u64)(s64)i->off, i->width);
 			else if (unlikely(load(r, reg[i->src] + (u64)(s64)i->off, i->width, &v)))
 				goto out;
 			reg[i->dst] = i->op == OP_LDXS ? sign_extend(v, i->width) : v;
@@ -457,6 +517,13 @@ static int exec(struct vm *vm, const struct prog *prog, u32 pc, const u64 args[5
 			/* fallthrough */
 		case OP_ST:
 			NEED(i->dst);
+			if (unlikely(prog->probes && prog->probes[pc])) {
+				void *at = in_arena(prog, reg[i->dst], i->off);
+
+				if (at)
+					store_plain((u64)(uintptr_t)at, i->width, i->op == OP_ST ? (u64)i->imm : reg[i->src]);
+				break;
+			}
 			if (unlikely(store(r, reg[i->dst] + (u64)(s64)i->off, i->width, i->op == OP_ST ? (u64)i->imm : reg[i->src])))
 				goto out;
 			break;
@@ -488,8 +555,8 @@ static int exec(struct vm *vm, const struct prog *prog, u32 pc, const u64 args[5
 					goto out;
 				written = (written & ~0x3fu) | vm->returned;
 			} else if (i->pseudo == CALL_KFUNC) {
-				vm_fault(r, FAULT_KFUNC, 0, 0, "kernel function #%lld is not available", (long long)i->imm);
-				goto out;
+				if (call_kfunc(vm, prog, i, reg, &written))
+					goto out;
 			} else {
 				const struct helper_proto *proto = (const struct helper_proto *)(uintptr_t)prog->operand[pc];
 				struct prog *next;

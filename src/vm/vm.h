@@ -183,10 +183,4 @@ static inline bool vm_kernel_has(const struct run *r, u64 addr, u64 size)
 	return off <= r->host->kernel_size && size <= r->host->kernel_size - off;
 }
 
-/* map handle as programs hold it: what LD_IMM64 of a map gives */
-static inline u64 map_handle(const struct map *m)
-{
-	return (u64)(uintptr_t)m->meta.base;
-}
-
 #endif
