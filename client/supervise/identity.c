@@ -60,10 +60,17 @@ static struct program_file *known(struct super *s, const struct program_file *f)
 	return NULL;
 }
 
+/* The first to come is the first to be forgotten, as builds make new executables without end: it is only looked at again. */
 static void remember(struct super *s, const struct program_file *f)
 {
-	struct program_file *grown = realloc(s->programs, (s->n_programs + 1) * sizeof(*grown));
+	enum { MOST = 512 };
+	struct program_file *grown;
 
+	if (s->n_programs == MOST) {
+		s->programs[s->programs_next++ % MOST] = *f;
+		return;
+	}
+	grown = realloc(s->programs, (s->n_programs + 1) * sizeof(*grown));
 	if (!grown)
 		return;
 	s->programs = grown;

@@ -22,23 +22,50 @@ static int address(struct sockaddr_un *to, const char *dir, const char *id)
 
 /* ---- the supervisor's side ---- */
 
+bool joining_lives(const struct session *ss, u32 i)
+{
+	struct pollfd p = {.fd = ss->joined[i].listener};
+
+	return poll(&p, 1, 0) <= 0 || !(p.revents & (POLLHUP | POLLERR));
+}
+
+/* A place whose last task has ended, or a new one; -1: there is none. */
+static int place_for(struct session *ss)
+{
+	for (u32 i = 0; i < ss->n_joined; i++)
+		if (!joining_lives(ss, i))
+			return (int)i;
+	return ss->n_joined < ARRAY_SIZE(ss->joined) ? (int)ss->n_joined : -1;
+}
+
+/* The listener is kept for as long as somebody may ask whether its last task has ended: a place that is used again keeps its number. */
+static int take_place(struct session *ss, int at, pid_t pid, int listener)
+{
+	bool again = at < (int)ss->n_joined;
+	int kept = again ? dup3(listener, ss->joined[at].listener, O_CLOEXEC) : fcntl(listener, F_DUPFD_CLOEXEC, 3);
+
+	if (kept < 0)
+		return -errno;
+	ss->joined[at].listener = kept;
+	__atomic_store_n(&ss->joined[at].pid, pid, __ATOMIC_RELAXED);
+	if (!again)
+		__atomic_store_n(&ss->n_joined, ss->n_joined + 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
 static void admit(struct session *ss, int fd)
 {
 	struct ucred who;
 	socklen_t size = sizeof(who);
-	int listener = -EPERM, kept;
+	int listener = -EPERM, at = place_for(ss);
 
 	if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) && who.uid == getuid())
 		listener = session_receive(fd);
-	kept = listener >= 0 ? fcntl(listener, F_DUPFD_CLOEXEC, 3) : -1;
-	if (kept >= 0 && ss->n_joined < ARRAY_SIZE(ss->joined) && !notify_serve(&ss->super, listener)) {
-		ss->joined[ss->n_joined].pid = who.pid;
-		ss->joined[ss->n_joined].listener = kept;
-		__atomic_store_n(&ss->n_joined, ss->n_joined + 1, __ATOMIC_RELEASE);
+	if (listener >= 0 && (at < 0 || take_place(ss, at, who.pid, listener)))
+		close(listener);
+	else if (listener >= 0 && !notify_serve(&ss->super, listener)) {
 		atomic_store(&ss->tree.changed, true); /* what is wanted of all tasks is wanted of these */
 		(void)send(fd, "", 1, MSG_NOSIGNAL);
-	} else if (kept >= 0) {
-		close(kept);
 	}
 	close(fd);
 }

@@ -78,6 +78,17 @@ static struct watch_fd *find_watch(const struct tree *t, const struct traced *p)
 	return w;
 }
 
+void door_ended(struct tree *t, pid_t tgid)
+{
+	for (struct watch_fd **at = &t->watches, *w; (w = *at);)
+		if (w->tgid == tgid) {
+			*at = w->next;
+			free(w);
+		} else {
+			at = &w->next;
+		}
+}
+
 /* Registers for the call itself; the event, edge-triggered, lies where the path lay. */
 static void call_with(struct traced *p, struct user_regs_struct *regs, int fd)
 {

@@ -398,6 +398,8 @@ static void needs_changed(struct session *ss)
 	if (tree_wanted(&ss->tree)) {
 		tree_follow(&ss->tree, getpid());
 		for (u32 i = 0; i < __atomic_load_n(&ss->n_joined, __ATOMIC_ACQUIRE); i++) {
+			if (!joining_lives(ss, i))
+				continue;
 			tree_attach(&ss->tree, ss->joined[i].pid, SEIZE_FOLLOW);
 			tree_follow(&ss->tree, ss->joined[i].pid);
 		}

@@ -72,6 +72,7 @@ void joining_open(struct session *ss);
 void joining_close(struct session *ss);
 void joining_forget(const char *name); /* by the front, when its supervisor could not close it */
 void joining_wait(struct session *ss);
+bool joining_lives(const struct session *ss, u32 i); /* is a task left behind the filter of the i-th that joined? */
 int join_run(const char *name, const char *id, const char *const *argv); /* becomes the command, or gives an exit status */
 
 /* ---- session.c ---- */

@@ -37,7 +37,7 @@ struct super {
 	struct pin *pins; /* pins.c */
 	char tree[PATH_MAX / 2]; /* folders that were listed, as real ones; "": none yet (files.c) */
 	struct program_file *programs; /* identity.c: which executables are clients */
-	u32 n_programs;
+	u32 n_programs, programs_next;
 	_Atomic pid_t callers[256]; /* by id: tasks that are known to be clients */
 	bool said_setid, said_memory; /* said once */
 	pid_t client_group; /* processes of this group are clients in any case; 0: none */

@@ -55,6 +55,8 @@ void traced_remove(struct tree *t, struct traced *p)
 	}
 	if (p->task)
 		task_remove(t->s->k, p->task);
+	if (p->tid == p->tgid)
+		door_ended(t, p->tgid);
 	if (p->handed >= 0 && !p->borrowed)
 		close(p->handed);
 	free(p->exec_path);
@@ -298,6 +300,7 @@ static struct traced *executed(struct tree *t, struct traced *p)
 	struct task_info info;
 
 	p->before = false;
+	door_ended(t, p->tgid);
 	ptrace(PTRACE_GETEVENTMSG, p->tid, 0, &old);
 	if ((pid_t)old != p->tid && (caller = traced_find(t, (pid_t)old))) {
 		free(p->exec_path);
