@@ -3,7 +3,8 @@
  * Is everything that the old state allows allowed by the current one's proof? Ids are compared up to renaming.
  *
  * LOOSE: what nobody reads again, and bounds that nothing depended on, do not count. Only for checkpoints whose marks are complete.
- * RANGE: all of it counts, but ranges may be wider in the old state. For loops whose marks are still being gathered.
+ * RANGE: all of it counts, but ranges may be wider in the old state, and stack bytes that it does not know may be anything. For loops whose
+ *        marks are still being gathered.
  * EXACT: the same state again.
  * JOINED: all bounds count, as the old state has no marks to tell which matter; what it does not hold cannot be read behind it.
  */
@@ -207,7 +208,7 @@ static bool slot_covers(struct verifier *v, const struct stack_slot *old, const 
 	const struct reg *a, *b;
 	bool anything = false;
 
-	if ((how == RANGE || how == EXACT) && (!cur || memcmp(old->kind, cur->kind, SLOT_BYTES)))
+	if (how == EXACT && (!cur || memcmp(old->kind, cur->kind, SLOT_BYTES)))
 		return false;
 	if (how == JOINED && cur && is_special(cur) != is_special(old))
 		return false;
