@@ -6,7 +6,8 @@
  *
  * Every other program is one of generate_paths.c, where paths meet that left different things. With the default seeds this finds: precision that is not
  * followed through a spill, a fill, arithmetic; pruning that ignores numbers, or a register; joined states that cover another arrival's paths;
- * comparisons that are off by one or say too much. A NULL check that is taken for another pointer's is found by verify-differ.
+ * comparisons that are off by one or say too much. Programs of generate_numbers.c add links of scalars that are kept too long, or in the wrong half.
+ * A NULL check that is taken for another pointer's is found by verify-differ.
  *
  *     t-verify-sound [--seed N] [--count N]
  */
@@ -29,6 +30,7 @@ static struct skep *k;
 static struct watch *w;
 static int map[GENERATED_MAPS];
 static char fault[256];
+static bool halves; /* values are made of 32-bit numbers about the limits */
 
 static void open_maps(void)
 {
@@ -66,6 +68,18 @@ static void fill(u8 *at, u32 size, u64 seed)
 	}
 }
 
+static void fill_halves(u8 *at, u32 size, u64 seed)
+{
+	static const u32 edges[] = {0, 0, 1, 2, 8, 0x7f, 0x80, 0xffff, INT32_MAX, 1u << 31, UINT32_MAX, UINT32_MAX - 1};
+
+	for (u32 i = 0; i + 4 <= size; i += 4) {
+		u64 r = mix(seed * 1000 + i);
+		u32 n = r & 3 ? edges[(r >> 8) % ARRAY_SIZE(edges)] : (u32)(r >> 16);
+
+		memcpy(at + i, &n, sizeof(n));
+	}
+}
+
 static void set_maps(u64 seed)
 {
 	u8 value[VALUE_BYTES];
@@ -73,7 +87,7 @@ static void set_maps(u64 seed)
 	for (u64 key = 0; key < 8; key++) {
 		union bpf_attr a;
 
-		fill(value, sizeof(value), seed * 8 + key + (seed % RUNS != 0));
+		(halves ? fill_halves : fill)(value, sizeof(value), seed * 8 + key + (seed % RUNS != 0));
 		memset(&a, 0, sizeof(a));
 		a.map_fd = (u32)map[MAP_IN_ARRAY];
 		a.key = (u64)(uintptr_t)&key;
@@ -101,17 +115,18 @@ static int run(int fd, u64 seed)
 	return skep_bpf(k, BPF_PROG_TEST_RUN, &a, sizeof(a));
 }
 
-TEST(runs_stay_in_what_was_proved)
+/* Of n programs, each on RUNS inputs. Gives the number of runs. */
+static u64 watch_all(void (*generate_one)(struct generated *, uint64_t), u64 n)
 {
 	static struct generated g;
 	const struct watch_stats *s = watch_stats(w);
 	u64 ran = 0, reported = 0;
 
-	for (u64 i = 0; i < count; i++) {
+	for (u64 i = 0; i < n; i++) {
 		u64 before = s->violations;
 		int fd;
 
-		generate_either(&g, first_seed + i);
+		generate_one(&g, first_seed + i);
 		fd = load(&g);
 		if (fd < 0)
 			continue;
@@ -133,6 +148,14 @@ TEST(runs_stay_in_what_was_proved)
 				  (unsigned long long)(first_seed + i),
 				  (unsigned long long)(s->violations - before), watch_text(w));
 	}
+	return ran;
+}
+
+TEST(runs_stay_in_what_was_proved)
+{
+	const struct watch_stats *s = watch_stats(w);
+	u64 ran = watch_all(generate_either, count);
+
 	printf("# facts: %llu jumps of one edge, %llu accesses of a known kind\n", (unsigned long long)s->edges, (unsigned long long)s->accesses);
 	printf("# %llu programs, %llu runs, %llu instructions executed, %llu states kept, %llu values "
 	       "compared, %llu verifications not kept\n",
@@ -142,6 +165,21 @@ TEST(runs_stay_in_what_was_proved)
 	CHECK_EQ(s->violations, 0);
 	CHECK(count < 100 ||
 	      (s->programs > count / 10 && s->compared > s->steps && s->edges > 0 && s->accesses > count && s->skipped * 20 < s->programs * 4));
+}
+
+/* Numbers in all shapes: copies that share a value, halves, extensions, comparisons of both widths. */
+TEST(numbers_stay_in_what_was_proved)
+{
+	const struct watch_stats *s = watch_stats(w);
+	u64 programs = s->programs, compared = s->compared, violations = s->violations, ran;
+
+	halves = true;
+	ran = watch_all(generate_numbers, 4 * count);
+	halves = false;
+	printf("# %llu programs, %llu runs, %llu values compared\n", (unsigned long long)(s->programs - programs), (unsigned long long)ran,
+	       (unsigned long long)(s->compared - compared));
+	CHECK_EQ(s->violations - violations, 0);
+	CHECK(count < 100 || s->programs - programs > 3 * count);
 }
 
 static void note(void *ud, const char *line)
@@ -168,6 +206,7 @@ int main(int argc, char **argv)
 	}
 	open_maps();
 	RUN(runs_stay_in_what_was_proved);
+	RUN(numbers_stay_in_what_was_proved);
 	watch_close(w);
 	skep_close(k);
 	return test_end();

@@ -248,7 +248,18 @@ static bool reg_holds(struct compared *c, const struct reg *reg, u64 value)
 	return reg->type == R_SCALAR ? scalar_has(&reg->v, value) : pointer_holds(c, reg, value);
 }
 
-/* Scalars of one id differ by what the state says. */
+/* Scalars of one id differ by what the state says: in all bits, or in the low half where one of them is off in 32 bits and the other has no upper half. */
+static bool link_holds(const struct reg *x, const struct reg *y, u64 vx, u64 vy)
+{
+	u64 dx = x->id & ID_DELTA ? (u64)(s64)x->delta : 0, dy = y->id & ID_DELTA ? (u64)(s64)y->delta : 0;
+
+	if (!((x->id | y->id) & ID_DELTA32))
+		return vx - dx == vy - dy;
+	if ((x->id | y->id) & ID_DELTA64)
+		return true; /* nothing follows from one for the other */
+	return (u32)(vx - dx) == (u32)(vy - dy) && vx <= UINT32_MAX && vy <= UINT32_MAX;
+}
+
 static bool links_hold(const struct snap_frame *f, const u64 *value)
 {
 	for (u32 a = 0; a < REG_FP; a++) {
@@ -258,10 +269,9 @@ static bool links_hold(const struct snap_frame *f, const u64 *value)
 			continue;
 		for (u32 b = a + 1; b < REG_FP; b++) {
 			const struct reg *y = &f->regs[b];
-			s64 dx = x->id & ID_DELTA ? x->delta : 0, dy = y->id & ID_DELTA ? y->delta : 0;
 
-			if (y->type == R_SCALAR && (x->id & ~ID_DELTA) == (y->id & ~ID_DELTA) &&
-			    f->live >> b & 1 && value[a] - (u64)dx != value[b] - (u64)dy)
+			if (y->type == R_SCALAR && (x->id & ~ID_DELTA) == (y->id & ~ID_DELTA) && f->live >> b & 1 &&
+			    !link_holds(x, y, value[a], value[b]))
 				return false;
 		}
 	}
