@@ -64,9 +64,53 @@ static void reply_fd(const struct listener *l, u64 id, const struct answer *a)
 		reply(l, id, err, 0); /* the client's limit of descriptors */
 }
 
-static void serve_one(const struct listener *l, const struct seccomp_notif *n)
+static void release(struct listener *l)
 {
-	struct call c = {.s = l->s, .door = &notify_door, .ticket = (void *)(uintptr_t)l, .tid = (pid_t)n->pid, .nr = n->data.nr};
+	if (atomic_fetch_sub(&l->users, 1) == 1) {
+		close(l->fd);
+		free(l);
+	}
+}
+
+struct later {
+	struct listener *l;
+	u64 id;
+	struct ring_wait *wait;
+};
+
+static void *wait_for_ring(void *arg)
+{
+	struct later *r = arg;
+
+	reply(r->l, r->id, wait_run(r->wait), 0);
+	wait_free(r->wait);
+	release(r->l);
+	free(r);
+	return NULL;
+}
+
+static void reply_later(struct listener *l, u64 id, struct ring_wait *wait)
+{
+	struct later *r = malloc(sizeof(*r));
+	pthread_t t;
+
+	if (r) {
+		*r = (struct later){l, id, wait};
+		atomic_fetch_add(&l->users, 1);
+		if (!pthread_create(&t, NULL, wait_for_ring, r)) {
+			pthread_detach(t);
+			return;
+		}
+		atomic_fetch_sub(&l->users, 1); /* the caller is one of them */
+		free(r);
+	}
+	wait_free(wait);
+	reply(l, id, -ENOMEM, 0);
+}
+
+static void serve_one(struct listener *l, const struct seccomp_notif *n)
+{
+	struct call c = {.s = l->s, .door = &notify_door, .ticket = l, .tid = (pid_t)n->pid, .nr = n->data.nr};
 	struct answer a;
 
 	for (u32 i = 0; i < 6; i++)
@@ -75,6 +119,7 @@ static void serve_one(const struct listener *l, const struct seccomp_notif *n)
 	switch (a.kind) {
 	case ANSWER_VALUE: reply(l, n->id, a.value, 0); break;
 	case ANSWER_FD: reply_fd(l, n->id, &a); break;
+	case ANSWER_WAIT: reply_later(l, n->id, a.wait); break;
 	case ANSWER_WATCH: reply(l, n->id, -ENOTSUP, 0); break;
 	case ANSWER_CONTINUE: reply(l, n->id, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE); break;
 	}
@@ -102,10 +147,7 @@ static void *serve(void *arg)
 			break;
 	}
 	free(n);
-	if (atomic_fetch_sub(&l->users, 1) == 1) {
-		close(l->fd);
-		free(l);
-	}
+	release(l);
 	return NULL;
 }
 

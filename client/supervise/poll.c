@@ -49,6 +49,16 @@ static int watch(struct super *s, const struct obj *o, bool with_pipe)
 	return err;
 }
 
+void ring_watch(struct super *s, const struct obj *o)
+{
+	(void)watch(s, o, false);
+}
+
+bool rings_exist(struct super *s)
+{
+	return __atomic_load_n(&s->k->table[OBJ_PERF].live, __ATOMIC_RELAXED) || __atomic_load_n(&s->k->table[OBJ_MAP].live, __ATOMIC_RELAXED);
+}
+
 static void forget(struct ring_watch *w)
 {
 	for (u32 i = 0; i < ARRAY_SIZE(w->pipe); i++)
@@ -81,13 +91,19 @@ static u64 unread(const struct obj *o, u64 *room)
 	return map_has(obj_map(o), query) ? obj_map(o)->ops->query(obj_map(o), BPF_RB_AVAIL_DATA) : 0;
 }
 
+u64 ring_unread(const struct obj *o)
+{
+	u64 room;
+
+	return unread(o, &room);
+}
+
 /* Each write wakes who waits edge-triggered. */
 static void signal_pipe(const struct ring_watch *w, const struct obj *o)
 {
 	char old[4096];
-	u64 room;
 
-	if (!unread(o, &room))
+	if (!ring_unread(o))
 		return;
 	if (write(w->pipe[1], "", 1) < 0 && read(w->pipe[0], old, sizeof(old)) > 0)
 		(void)!write(w->pipe[1], "", 1);

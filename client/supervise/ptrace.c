@@ -170,6 +170,7 @@ static void give_answer(struct tree *t, struct traced *p, const struct answer *a
 	case ANSWER_VALUE: skip_call(p, a->value); break;
 	case ANSWER_FD: open_instead(p, a->fd, a->cloexec ? O_CLOEXEC : 0, false); break;
 	case ANSWER_WATCH: watch_ring(t, p, a); break;
+	case ANSWER_WAIT: /* handled by who asked */
 	case ANSWER_CONTINUE: break;
 	}
 }
@@ -181,6 +182,16 @@ struct job {
 	struct call call;
 	struct answer answer;
 };
+
+static void done(struct tree *t, struct job *j)
+{
+	pthread_mutex_lock(&t->jobs_lock);
+	j->next = t->done;
+	t->done = j;
+	pthread_mutex_unlock(&t->jobs_lock);
+	atomic_store(&t->finished, true);
+	pthread_kill(t->thread, SIGUSR1);
+}
 
 static void *work(void *arg)
 {
@@ -196,14 +207,47 @@ static void *work(void *arg)
 		t->jobs = j->next;
 		pthread_mutex_unlock(&t->jobs_lock);
 		j->answer = super_serve(&j->call);
-		pthread_mutex_lock(&t->jobs_lock);
-		j->next = t->done;
-		t->done = j;
-		pthread_mutex_unlock(&t->jobs_lock);
-		atomic_store(&t->finished, true);
-		pthread_kill(t->thread, SIGUSR1);
+		done(t, j);
 	}
 	return NULL;
+}
+
+struct later {
+	struct tree *t;
+	struct job *job;
+};
+
+static void *wait_for_ring(void *arg)
+{
+	struct later *r = arg;
+	struct ring_wait *w = r->job->answer.wait;
+
+	r->job->answer = answer_value(wait_run(w));
+	wait_free(w);
+	done(r->t, r->job);
+	free(r);
+	return NULL;
+}
+
+static bool wait_in_thread(struct tree *t, const struct call *c, const struct answer *a)
+{
+	struct later *r = malloc(sizeof(*r));
+	pthread_t thread;
+
+	if (r)
+		*r = (struct later){t, calloc(1, sizeof(struct job))};
+	if (r && r->job) {
+		*r->job = (struct job){.call = *c, .answer = *a};
+		if (!pthread_create(&thread, NULL, wait_for_ring, r)) {
+			pthread_detach(thread);
+			return true;
+		}
+	}
+	if (r)
+		free(r->job);
+	free(r);
+	wait_free(a->wait);
+	return false;
 }
 
 static bool queue(struct tree *t, const struct call *c)
@@ -277,7 +321,12 @@ void door_enter(struct tree *t, struct traced *p)
 		return;
 	}
 	a = super_serve(&c);
-	give_answer(t, p, &a);
+	if (a.kind == ANSWER_WAIT && wait_in_thread(t, &c, &a))
+		p->waits = true;
+	else if (a.kind == ANSWER_WAIT)
+		skip_call(p, -ENOMEM);
+	else
+		give_answer(t, p, &a);
 }
 
 void door_leave(struct tree *t, struct traced *p)

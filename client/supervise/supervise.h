@@ -24,6 +24,7 @@
 
 struct obj;
 struct ring_watch;
+struct ring_wait;
 struct pin;
 struct program_file;
 
@@ -50,6 +51,7 @@ enum answer_kind {
 	ANSWER_VALUE, /* the call returns value (or -errno) without having been made */
 	ANSWER_FD, /* it returns a new descriptor of the client's, made from fd, which the door closes */
 	ANSWER_CONTINUE, /* the kernel makes it */
+	ANSWER_WAIT, /* it ends when wait_run() does, which the door calls in a thread of its own */
 	ANSWER_WATCH, /* epoll_ctl(2) is made with a descriptor of the client's for the pipe fd of this process, edge-triggered (door->watches) */
 };
 
@@ -59,6 +61,7 @@ struct answer {
 	int fd;
 	bool cloexec;
 	u32 ring; /* ANSWER_WATCH: which one, for as long as the client lives */
+	struct ring_wait *wait; /* ANSWER_WAIT: the door's */
 };
 
 static inline struct answer answer_value(s64 value)
@@ -185,7 +188,14 @@ void exec_seen(struct super *s, pid_t tid, const char *path); /* says once that 
 void pins_forget(struct super *s); /* pins whose files were removed let go of their objects */
 void pins_close(struct super *s);
 
+/* ---- wait.c: poll(2) and select(2) on rings ---- */
+s64 wait_run(struct ring_wait *w); /* until something is ready, time is over, or the task must be let go: the call's result */
+void wait_free(struct ring_wait *w);
+
 /* ---- poll.c: descriptors of rings in clients' epoll instances ---- */
+void ring_watch(struct super *s, const struct obj *o); /* somebody waits for it */
+u64 ring_unread(const struct obj *o); /* bytes that it holds for its reader */
+bool rings_exist(struct super *s); /* false: there is none; true: maybe */
 void rings_tick(struct super *s); /* rings that stay unread wake their readers again; called every few milliseconds while super_rings() */
 bool rings_waiting(struct super *s);
 bool rings_full(struct super *s); /* has some reader left more than half of its ring unread? */
