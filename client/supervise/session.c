@@ -91,15 +91,22 @@ static int start_thread(void *(*fn)(void *), void *arg)
 
 /* ---- beginning and end ---- */
 
+/* What is refused to attach was what a client is for; other calls are refused to who only tries what there is. */
 static void say_line(void *ud, const char *line)
 {
+	static const char attach[] = "attach: ";
 	struct session *ss = ud;
+	bool attaches = !strncmp(line, attach, sizeof(attach) - 1), again;
 
+	line += attaches ? sizeof(attach) - 1 : 0;
 	pthread_mutex_lock(&ss->told_lock);
+	again = !strncmp(ss->told, line, sizeof(ss->told) - 1);
 	snprintf(ss->told, sizeof(ss->told), "%s", line);
 	pthread_mutex_unlock(&ss->told_lock);
 	if (getenv("SKEP_LOG"))
 		super_say(&ss->super, "%s", line);
+	else if (attaches && ss->follows && !again)
+		super_say(&ss->super, "%s; `skep doctor` says what works here", line);
 }
 
 void session_told(struct session *ss, char out[512])

@@ -31,7 +31,7 @@ int attach_refused(struct skep *k, int err, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	log_line(k, "%s", line);
+	log_line(k, "attach: %s", line);
 	return err;
 }
 

@@ -107,6 +107,6 @@ int sys_unsupported(struct sys_call *c)
 
 int sys_no_hook(struct sys_call *c)
 {
-	log_line(c->k, "%s: attaching needs a hook that skep %s does not have; programs run by PROG_TEST_RUN", c->name, skep_version());
+	log_line(c->k, "attach: %s: this needs a hook that skep %s does not have; programs run by PROG_TEST_RUN", c->name, skep_version());
 	return -EOPNOTSUPP;
 }
