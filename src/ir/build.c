@@ -698,6 +698,7 @@ int ir_build(struct ir *f)
 
 	for (u32 pc = s->start; pc < s->end && f->poll; pc++)
 		b.counts |= goes_back(&b.insns[pc], pc) || build_leaves(f, pc);
+	f->counts = b.counts;
 	if (!err)
 		err = order_blocks(&b);
 	if (err)

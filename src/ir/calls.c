@@ -133,6 +133,7 @@ void build_poll(struct builder *b, u32 cost)
 	go = build_block(b);
 	b->f->block[slow].cold = true;
 	build_branch(b, OP_JLT, 64, had, ir_const(b->f, cost), slow, go);
+	b->f->node[b->f->block[b->at].last].flags = IRF_POLL;
 	b->at = slow;
 	v = build_call(b, (const void *)(uintptr_t)ir_runtime()->poll, 1, &n);
 	b->f->call[b->f->node[v].imm].reads_only = b->f->call[b->f->node[v].imm].keeps = true;

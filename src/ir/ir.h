@@ -43,6 +43,7 @@ enum ir_flags {
 	IRF_INVARIANT = 1, /* load: what it reads never changes during a run */
 	IRF_PRIVATE = 2, /* access: memory that only this run sees: ordinary alias rules */
 	IRF_PURE = 4, /* call: no effects, result depends on arguments only */
+	IRF_POLL = 8, /* branch: looks whether fuel is left, and goes to where more is asked for if not */
 };
 
 struct ir_node {
@@ -99,6 +100,7 @@ struct ir {
 	const char *unsupported; /* what it contains that cannot be compiled */
 	bool poll; /* stop and budget are looked at on back edges, and before calls of functions that may do so */
 	const bool *light; /* with poll, per function of the program: it has no loops and calls no functions, so that it need not look */
+	bool counts; /* the function looks: it has loops, or calls functions that are not light */
 	bool probes; /* the program calls helpers that read where they are told, its frames included */
 
 	struct ir_node *node;

@@ -112,6 +112,8 @@ static int install(struct unit *u)
 	c->n_lines = u->m.n_lines;
 	c->size = u->m.size;
 	c->polls = u->o->poll;
+	for (u32 i = 0; i < p->n_subprogs; i++)
+		c->counts |= u->f[i].counts;
 	p->code = c;
 	return 0;
 }

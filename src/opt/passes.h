@@ -34,5 +34,7 @@ void opt_convert(struct ir *f);
 void opt_switch(struct ir *f);
 void opt_merge(struct ir *f);
 void opt_licm(struct ir *f);
+/* polls.c */
+void opt_polls(struct ir *f);
 
 #endif

@@ -123,7 +123,8 @@ struct prog_code {
 	struct region region;
 	u32 size; /* bytes */
 	u64 compile_ns;
-	bool polls; /* looks at budget and stop */
+	bool polls; /* looks at budget and stop, if it has loops */
+	bool counts; /* it has */
 	const struct code_func *func; /* in the order of subprograms and of addresses */
 	const struct code_line *line; /* where the compiler was asked for it */
 	u32 n_lines;

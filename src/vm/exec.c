@@ -362,9 +362,10 @@ int vm_stopped(struct run *r)
 	return 0;
 }
 
+enum { ENOUGH = 1 << 16 }; /* instructions between two looks */
+
 u64 vm_refuel(struct run *r, s64 fuel)
 {
-	enum { ENOUGH = 4096 };
 	u64 more = ENOUGH;
 
 	r->insns -= (u64)fuel;
@@ -672,6 +673,12 @@ int vm_run(struct run *r, u64 *result)
 		r->vm = NULL;
 		r->frames = (struct run_frames){0};
 		r->fuel = 0;
+		if (first->code->counts) {
+			r->fuel = (s64)(r->budget ? MIN(r->budget, (u64)ENOUGH) : ENOUGH);
+			if (unlikely(atomic_load_explicit(r->stop, memory_order_relaxed)))
+				return vm_stopped(r);
+			r->insns = (u64)r->fuel;
+		}
 		*result = first->code->entry[0](r, args[0], args[1], 0, 0, 0);
 		r->insns -= (u64)r->fuel;
 	} else {

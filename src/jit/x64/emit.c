@@ -7,6 +7,8 @@
  */
 #include "jit/x64/emit.h"
 
+enum { LINE = 64 };
+
 static u32 result_reg(const struct emit *e, u32 v)
 {
 	return v && reg_of(e, v) >= 0 ? (u32)reg_of(e, v) : R10;
@@ -342,8 +344,9 @@ static void jump(struct emit *e, u32 cc, u32 to)
 
 	if (e->guess) {
 		s64 from = e->guess[e->block] + (s64)(m->size - e->start[e->block]), d = (s64)e->guess[to] - from;
+		s64 room = 100 - (LINE - 1) * (s64)(to > e->block ? e->small[to] - e->small[e->block] : e->small[e->block] - e->small[to]);
 
-		near = d > -100 && d < 100;
+		near = d > -room && d < room;
 	}
 	if (e->n_fixups == e->cap_fixups) {
 		u32 cap = e->cap_fixups ? 2 * e->cap_fixups : 64;
@@ -756,7 +759,9 @@ static bool round_of(struct emit *e, u32 from)
 		e->next = e->block + 1;
 		while (e->next < m->n_blocks && e->alias[e->next] != e->next)
 			e->next++;
-		if (b->header && !b->cold)
+		if (e->guess && e->block && e->small[e->block] != e->small[e->block - 1])
+			x64_nops(m, m->size % LINE + e->length[e->block] > LINE ? LINE - m->size % LINE : 0);
+		else if (b->header && !b->cold)
 			x64_nops(m, (16 - m->size % 16) % 16);
 		e->start[e->block] = m->size;
 		for (e->i = b->first; e->i < b->end && !m->failed; e->i++) {
@@ -768,6 +773,33 @@ static bool round_of(struct emit *e, u32 from)
 	mach_line(m, UINT32_MAX); /* tables, and what fills up to the next function */
 	emit_tables(e);
 	return !m->failed && fix(e);
+}
+
+/* Loops that fit into a line, by the places of the first round, where jumps were long. */
+static void find_small_loops(struct emit *e)
+{
+	enum { SAVED = 4 };
+	const struct mach *m = e->m;
+	const struct ir *f = m->ir;
+
+	for (u32 b = 1; b < m->n_blocks; b++) {
+		u32 header = m->block[b].ir, end = b, length = 0;
+
+		e->small[b] = e->small[b - 1];
+		if (!m->block[b].header || m->block[b].cold || e->alias[b] != b)
+			continue;
+		while (end < m->n_blocks && !m->block[end].cold && f->block[m->block[end].ir].header == header) {
+			length += e->alias[end] == end ? SAVED : 0;
+			end++;
+		}
+		if (end == m->n_blocks || (!m->block[end].cold && ir_in_loop(f, m->block[end].ir, header)) || e->alias[end] != end)
+			continue;
+		length = e->guess[end] - e->guess[b] - MIN(length, e->guess[end] - e->guess[b]);
+		if (length > LINE)
+			continue;
+		e->small[b]++;
+		e->length[b] = length;
+	}
 }
 
 int x64_emit(struct mach *m)
@@ -784,13 +816,16 @@ int x64_emit(struct mach *m)
 		tables += m->ins[i].op == M_SWITCH;
 	e.table = arena_array(m->arena, tables + 1, sizeof(*e.table));
 	e.alias = arena_array(m->arena, m->n_blocks + 1, sizeof(u32));
-	if (!guess || !e.start || !e.table || !e.alias)
+	e.small = arena_array(m->arena, m->n_blocks + 1, sizeof(u32));
+	e.length = arena_array(m->arena, m->n_blocks + 1, sizeof(u32));
+	if (!guess || !e.start || !e.table || !e.alias || !e.small || !e.length)
 		return -ENOMEM;
 	find_aliases(&e);
 	if (!round_of(&e, from))
 		return -ENOMEM;
 	memcpy(guess, e.start, m->n_blocks * sizeof(u32));
 	e.guess = guess;
+	find_small_loops(&e);
 	m->n_sites = sites;
 	if (!round_of(&e, from) && !m->failed) {
 		e.guess = NULL;

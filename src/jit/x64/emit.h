@@ -21,6 +21,8 @@ struct emit {
 	u32 *alias; /* of blocks: where one that only leads on leads to */
 	u32 next; /* block that is emitted next */
 	const u32 *guess; /* of blocks, from an earlier round; NULL: none */
+	u32 *small; /* of blocks, with a guess: how many small loops begin here or before; each has a line of the cache to itself */
+	u32 *length; /* of such a loop, by its first block */
 	struct fixup *fixup;
 	u32 n_fixups, cap_fixups;
 	struct {
