@@ -422,6 +422,7 @@ static int resolve_calls(struct load *l)
 		if (!p->needs)
 			return -ENOMEM;
 	}
+	prog_note_throws(p);
 	for (u32 i = 0; i < p->n_maps; i++)
 		p->needs_slot |= !(p->maps[i]->ops->traits & KIND_STEADY) || p->maps[i]->record.spin_lock;
 	return 0;

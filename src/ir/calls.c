@@ -102,6 +102,41 @@ void build_fuel_in(struct builder *b)
 		b->cur[BUILD_FUEL] = run_load(b, RUN_FIELD(fuel), 8, 0);
 }
 
+static u32 call_subprog(struct builder *b, u32 number, const u32 args[5]);
+
+/* Something was thrown: a function leaves; the program's first one gives what the handler makes of it. */
+static void leave_thrown(struct builder *b)
+{
+	u32 handler = b->f->prog->exception_callback, v = ir_const(b->f, 0), zero = v, flag;
+
+	build_fuel_out(b);
+	if (b->f->subprog == 0) {
+		flag = build_add(b, IR_STORE, 1, b->f->params[0], zero);
+		b->f->node[flag].imm = RUN_FIELD(thrown);
+		ir_set_kinds(b->f, flag, PTR_RUN);
+		v = run_load(b, RUN_FIELD(thrown_with), 8, 0);
+		v = handler ? call_subprog(b, handler, (u32[]){v, zero, zero, zero, zero}) : v;
+	}
+	build_return(b, v);
+}
+
+/* After a call of functions that may throw. */
+static void check_thrown(struct builder *b, bool may)
+{
+	u32 out, go, v;
+
+	if (!may)
+		return;
+	v = run_load(b, RUN_FIELD(thrown), 1, 0);
+	out = build_block(b);
+	go = build_block(b);
+	build_branch(b, OP_JNE, 32, v, ir_const(b->f, 0), out, go);
+	b->f->block[out].cold = true;
+	b->at = out;
+	leave_thrown(b);
+	b->at = go;
+}
+
 bool build_calls_back(const struct prog *p, u32 pc)
 {
 	const struct helper_proto *proto = (const struct helper_proto *)(uintptr_t)p->operand[pc];
@@ -396,12 +431,16 @@ static u32 call_looking(struct builder *b, u32 number, const u32 args[5])
 	const struct subprog *s = &b->f->prog->subprogs[number];
 	u32 v;
 
-	if (!b->f->poll || b->f->light[number])
-		return call_subprog(b, number, args);
+	if (!b->f->poll || b->f->light[number]) {
+		v = call_subprog(b, number, args);
+		check_thrown(b, s->throws);
+		return v;
+	}
 	build_poll(b, s->end - s->start);
 	build_fuel_out(b);
 	v = call_subprog(b, number, args);
 	build_fuel_in(b);
+	check_thrown(b, s->throws);
 	check_fault(b);
 	return v;
 }
@@ -563,6 +602,10 @@ static void kernel_function(struct builder *b)
 	call->writes = 0x3e;
 	call->ret_kinds = PTR_LOADED;
 	clear_args(b, v);
+	if (k->kfunc->role == KROLE_THROW) {
+		leave_thrown(b);
+		b->at = build_block(b); /* nothing leads to what follows */
+	}
 }
 
 void build_any_call(struct builder *b, const struct insn *i)

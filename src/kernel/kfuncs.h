@@ -18,4 +18,6 @@ void *bpf_arena_alloc_pages(void *p__map, void *addr__ign, u32 page_cnt, int nod
 void bpf_arena_free_pages(void *p__map, void *ptr__ign, u32 page_cnt) GIVES_NOTHING
 int bpf_arena_reserve_pages(void *p__map, void *ptr__ign, u32 page_cnt) GIVES_ZERO
 
+void bpf_throw(u64 cookie) GIVES_NOTHING
+
 #endif

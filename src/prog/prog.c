@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The shape of a program: its functions, and its tag. */
+#include "abi/abi.h"
 #include "prog/prog.h"
 
 #include <stdio.h>
@@ -150,4 +151,27 @@ void prog_symbol(const struct prog *p, u32 func, struct text *t)
 u32 prog_code_size(const struct prog *p, u32 func)
 {
 	return (func + 1 < p->n_subprogs ? p->code->func[func + 1].start : p->code->size) - p->code->func[func].start;
+}
+
+static bool may_throw(const struct prog *p, u32 i)
+{
+	const struct insn *in = &p->insns[i];
+	const struct prog_kfunc *k = (const struct prog_kfunc *)(uintptr_t)p->operand[i];
+
+	if (in->op == OP_CALL && in->pseudo == CALL_KFUNC)
+		return k && k->kfunc->role == KROLE_THROW;
+	return in->op == OP_CALL && in->pseudo == CALL_SUBPROG && subprog_at(p, (u32)in->target)->throws;
+}
+
+void prog_note_throws(struct prog *p)
+{
+	bool again = true;
+
+	while (again) {
+		again = false;
+		for (u32 f = 0; f < p->n_subprogs; f++)
+			for (u32 i = p->subprogs[f].start; i < p->subprogs[f].end && !p->subprogs[f].throws; i++)
+				if (may_throw(p, i))
+					again = p->subprogs[f].throws = true;
+	}
 }

@@ -23,6 +23,7 @@ struct subprog {
 	u32 btf_id; /* its FUNC, 0 unknown */
 	const char *name; /* "main", "func_1" or from BTF */
 	bool unreliable; /* its prototype does not say what it is called with */
+	bool throws; /* it, or what it calls, may call bpf_throw(); what is called back may not */
 };
 
 /* Accesses that are checked when they are executed: what they may touch is said by types, not where it lies. */
@@ -151,6 +152,7 @@ static inline u64 func_value(u32 insn)
 {
 	return (u64)FUNC_TAG << FUNC_TAG_SHIFT | insn;
 }
+void prog_note_throws(struct prog *p); /* struct subprog's throws; operands are resolved */
 const struct subprog *subprog_at(const struct prog *p, u32 insn);
 void prog_symbol(const struct prog *p, u32 func, struct text *t); /* "bpf_prog_TAG_NAME" */
 u32 prog_code_size(const struct prog *p, u32 func); /* bytes; what lies behind it up to the next function is counted */

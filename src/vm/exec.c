@@ -285,7 +285,7 @@ static int call_kfunc(struct vm *vm, const struct prog *prog, const struct insn 
 		arg[k->meta - 1] = (u64)(uintptr_t)k;
 	reg[0] = k->body(vm->run, arg[0], arg[1], arg[2], arg[3], arg[4]);
 	*written = (*written & ~0x3eu) | 1;
-	return vm->run->fault.code ? -EFAULT : 0;
+	return vm->run->fault.code || vm->run->thrown ? -EFAULT : 0;
 }
 
 struct prog *vm_tail_call(struct run *r, struct map *map, u32 index)
@@ -379,6 +379,17 @@ u64 vm_refuel(struct run *r, s64 fuel)
 	return more;
 }
 
+/* The program's first function ends with what the handler makes of the number that was thrown. */
+static int handle_thrown(struct vm *vm, const struct prog *prog, u64 *result)
+{
+	u64 args[5] = {vm->run->thrown_with};
+
+	vm->run->thrown = false;
+	vm->returned = 1;
+	*result = args[0];
+	return prog->exception_callback ? exec(vm, prog, prog->exception_start, args, 1, result) : 0;
+}
+
 #define NEED(n)                                                                                                  \
 	do {                                                                                                     \
 		if (unlikely(!(written >> (n) & 1))) {                                                           \
@@ -393,6 +404,7 @@ static int exec(struct vm *vm, const struct prog *prog, u32 pc, const u64 args[5
 	struct run *r = vm->run;
 	u32 written = 1u << FP, loops = 0;
 	struct vm_frame frame;
+	bool first = pc == 0; /* of the program's functions */
 	u64 reg[16] = {0};
 	int err = -EFAULT;
 
@@ -571,6 +583,7 @@ static int exec(struct vm *vm, const struct prog *prog, u32 pc, const u64 args[5
 						u64 ctx = reg[1];
 
 						frame.prog = prog = next;
+						first = true;
 						r->prog = next;
 						memset(reg, 0, FP * sizeof(u64));
 						reg[1] = ctx;
@@ -609,6 +622,8 @@ jump:
 		pc = (u32)i->target - 1;
 	}
 out:
+	if (unlikely(r->thrown && first))
+		err = handle_thrown(vm, prog, result);
 	leave(vm, &frame);
 	return err;
 }
@@ -665,6 +680,7 @@ int vm_run(struct run *r, u64 *result)
 	r->insns = 0;
 	r->tail_calls = r->n_records = r->n_inner = 0;
 	r->lock_held = NULL;
+	r->thrown = false;
 	if (first->code && !r->interpreted && !r->coverage && !r->watch && (!r->stop || first->code->polls)) {
 		static const _Atomic bool never;
 

@@ -139,6 +139,8 @@ struct run {
 	u32 n_records;
 	struct map *inner[RUN_INNER]; /* maps that this run found in maps of maps */
 	u32 n_inner;
+	bool thrown; /* bpf_throw() was called: functions return until the program's first one has, */
+	u64 thrown_with; /* whose result its handler makes of this */
 	void *lock_held; /* the bpf_spin_lock that the program holds */
 	_Atomic u8 *coverage; /* optional: one byte per slot, set to 1 when executed */
 	const struct run_watch *watch; /* optional */

@@ -3,44 +3,18 @@
  * Arenas: pages, accesses where nothing is allocated, address spaces, what clients see. Programs are data; each runs interpreted, compiled in several settings, and
  * on the running kernel where bpf(2) answers, and gives the stated number on all of them.
  */
-#include "btf/btf.h"
-#include "isa/asm.h"
-#include "kernel.h"
-#include "kernel/kernel.h"
-#include "skep/skep.h"
-#include "test.h"
+#include "sides.h"
 
 #include <pthread.h>
 #include <sys/mman.h>
 
-enum { PAGE = 4096, PAGES = 4, MOST_TEXT = 4096, ARENA = 33 };
+enum { PAGE = 4096, PAGES = 4, ARENA = 33 };
 #define START 0x123456700000ull /* where the arena is */
 static const uint64_t start = START;
 
-typedef int bpf_fn(void *ud, int cmd, union bpf_attr *attr, unsigned size);
-struct side {
-	const char *name;
-	bpf_fn *bpf;
-	void *ud;
-	const struct btf *btf; /* of the kernel functions */
-	int map;
-	unsigned char *seen; /* the arena as its client has it */
-};
-
-static int on_kernel(void *ud, int cmd, union bpf_attr *attr, unsigned size)
-{
-	(void)ud;
-	return kernel_bpf(cmd, attr, size);
-}
-
-static int on_engine(void *ud, int cmd, union bpf_attr *attr, unsigned size)
-{
-	return skep_bpf(ud, cmd, attr, size);
-}
-
 /* ---- programs ---- */
 
-/* MAP: the arena. Names behind $ are kernel functions. The first page's number comes in the high half of the address. */
+/* The first page's number comes in the high half of the address. */
 #define ALLOC(addr, n) "r1 = MAP\nr2 = " #addr "\nr3 = " #n "\nr4 = -1\nr5 = 0\ncall $bpf_arena_alloc_pages\n"
 #define FREE(reg, n)   "r1 = MAP\nr2 = " #reg "\nr3 = " #n "\ncall $bpf_arena_free_pages\n"
 #define USE "r1 = MAP\n"
@@ -101,84 +75,6 @@ static const char three_more[] = "r6 = 0\n" ALLOC(0, 1) "if r0 == 0 goto out\nr6
 				 ALLOC(0, 1) "if r0 == 0 goto out\nr6 += 1\nout: r0 = r6\nexit\n";
 static const char reserving[] = "r1 = MAP\nr2 = 0x123456701000 ll\nr3 = 2\ncall $bpf_arena_reserve_pages\nr6 = r0\nr1 = MAP\nr2 = 0x123456702000 ll\nr3 = 2\ncall $bpf_arena_reserve_pages\n"
 				"r0 = -r0\nr0 <<= 8\nr6 |= r0\n" ALLOC(0, 2) "if r0 == 0 goto none\nr6 |= 0x10000\nnone:\n" ALLOC(0, 1) "if r0 != 0 goto one\nr6 |= 0x20000\none: r0 = r6\nexit\n";
-
-static int expand(const struct side *s, const char *text, char *to, size_t size)
-{
-	size_t n = 0;
-
-	while (*text && n + 64 < size) {
-		if (!strncmp(text, "MAP", 3)) {
-			n += (size_t)snprintf(to + n, size - n, "map[fd:%d]", s->map);
-			text += 3;
-		} else if (*text == '$') {
-			size_t len = strspn(text + 1, "abcdefghijklmnopqrstuvwxyz_");
-			char name[64];
-			int id;
-
-			snprintf(name, sizeof(name), "%.*s", (int)len, text + 1);
-			id = btf_find(s->btf, name, BTF_KIND_FUNC);
-			if (id <= 0)
-				return -ENOENT;
-			n += (size_t)snprintf(to + n, size - n, "kernel-function#%d", id);
-			text += 1 + len;
-		} else {
-			to[n++] = *text++;
-		}
-	}
-	to[n] = 0;
-	return 0;
-}
-
-/* The program's descriptor, or -errno. */
-static int load(const struct side *s, const char *text)
-{
-	static char full[MOST_TEXT], log[1 << 20];
-	struct asm_error bad;
-	struct raw_insn *raw;
-	union bpf_attr attr;
-	struct arena a;
-	uint32_t n;
-	int fd = expand(s, text, full, sizeof(full));
-
-	if (fd)
-		return fd;
-	arena_open(&a, &mem_libc);
-	if (asm_parse(&a, full, strlen(full), &raw, &n, &bad)) {
-		test_fail(__FILE__, __LINE__, "line %u: %s in %s", bad.line, bad.text, full);
-		arena_close(&a);
-		return -EINVAL;
-	}
-	memset(&attr, 0, sizeof(attr));
-	attr.prog_type = BPF_PROG_TYPE_SYSCALL;
-	attr.prog_flags = BPF_F_SLEEPABLE;
-	attr.insns = (uint64_t)(uintptr_t)raw;
-	attr.insn_cnt = n;
-	attr.license = (uint64_t)(uintptr_t)"GPL";
-	attr.log_buf = (uint64_t)(uintptr_t)log;
-	attr.log_size = sizeof(log);
-	attr.log_level = 1;
-	log[0] = 0;
-	fd = s->bpf(s->ud, BPF_PROG_LOAD, &attr, sizeof(attr));
-	if (fd < 0)
-		test_fail(__FILE__, __LINE__, "%s: not loaded: %d, %s", s->name, fd, log);
-	arena_close(&a);
-	return fd;
-}
-
-static int run(const struct side *s, const char *text, uint32_t *result)
-{
-	union bpf_attr attr;
-	int fd = load(s, text), err;
-
-	if (fd < 0)
-		return fd;
-	memset(&attr, 0, sizeof(attr));
-	attr.test.prog_fd = (uint32_t)fd;
-	err = s->bpf(s->ud, BPF_PROG_TEST_RUN, &attr, sizeof(attr));
-	*result = attr.test.retval;
-	close(fd);
-	return err;
-}
 
 /* A fresh arena, mapped by its client as well. */
 static bool make_arena(struct side *s)
@@ -242,35 +138,6 @@ static void clients(struct side *s)
 	drop_arena(s);
 }
 
-static const struct setting {
-	const char *name;
-	uint32_t engine, off, test;
-} settings[] = {
-	{"interpreted", SKEP_ENGINE_INTERP, 0, 0},
-	{"compiled", SKEP_ENGINE_JIT, 0, SKEP_COMPILE_CHECK},
-	{"without any pass", SKEP_ENGINE_JIT, UINT32_MAX, 0},
-	{"all in memory", SKEP_ENGINE_JIT, 0, SKEP_COMPILE_FEW_REGISTERS},
-	{"poisoned", SKEP_ENGINE_JIT, 0, SKEP_COMPILE_POISON | SKEP_COMPILE_BASELINE},
-};
-
-static void each_setting(void (*fn)(struct side *s))
-{
-	struct btf own;
-
-	REQUIRE(btf_open_bytes(&own, &mem_libc, kernel_btf_bytes, kernel_btf_size) == 0);
-	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
-		struct skep_options o = {.size = sizeof(o), .engine = settings[i].engine, .compile_off = settings[i].off, .compile_test = settings[i].test};
-		struct side s = {.name = settings[i].name, .bpf = on_engine, .btf = &own};
-		struct skep *k;
-
-		REQUIRE(skep_open(&k, &o) == 0);
-		s.ud = k;
-		fn(&s);
-		skep_close(k);
-	}
-	btf_free(&own);
-}
-
 TEST(programs_on_the_engine)
 {
 	each_setting(programs);
@@ -281,10 +148,9 @@ TEST(clients_of_the_engine)
 	each_setting(clients);
 }
 
-static bool kernel_side(struct side *s, struct btf *btf)
+static bool kernel_has_arenas(struct side *s, struct btf *btf)
 {
-	*s = (struct side){.name = "the kernel", .bpf = on_kernel, .btf = btf};
-	if (!kernel_loads(BPF_PROG_TYPE_SOCKET_FILTER) || btf_open_file(btf, &mem_libc, "/sys/kernel/btf/vmlinux", NULL))
+	if (!kernel_side(s, btf))
 		return false;
 	if (make_arena(s)) {
 		drop_arena(s);
@@ -299,7 +165,7 @@ TEST(programs_on_the_kernel)
 	struct btf btf;
 	struct side s;
 
-	if (!kernel_side(&s, &btf))
+	if (!kernel_has_arenas(&s, &btf))
 		SKIP(KERNEL_MISSING);
 	programs(&s);
 	btf_free(&btf);
@@ -310,7 +176,7 @@ TEST(clients_of_the_kernel)
 	struct btf btf;
 	struct side s;
 
-	if (!kernel_side(&s, &btf))
+	if (!kernel_has_arenas(&s, &btf))
 		SKIP(KERNEL_MISSING);
 	clients(&s);
 	btf_free(&btf);
