@@ -49,10 +49,15 @@ static int task_signal(void *ud, u32 tgid, u32 tid, int sig)
 
 static void needs_changed(void *ud)
 {
+	enum { TURNS = 10000 };
 	struct tree *t = ud;
+	u64 ticket = atomic_fetch_add(&t->asked, 1) + 1;
 
 	atomic_store(&t->changed, true);
 	pthread_kill(t->thread, SIGUSR1); /* the wait for children ends; should it not have begun, it is woken again (session.c) */
+	/* What a client does next may be to let its target run: that is followed by then. */
+	for (u32 i = 0; i < TURNS && !pthread_equal(pthread_self(), t->thread) && atomic_load(&t->followed) < ticket; i++)
+		usleep(200);
 }
 
 /* ---- beginning and end ---- */
@@ -114,7 +119,7 @@ bool tree_wants_calls(const struct tree *t)
 
 bool tree_wanted(const struct tree *t)
 {
-	return t->answers || t->needs.want || tree_wants_calls(t);
+	return t->answers || t->needs.want || atomic_load(&t->clocks) || tree_wants_calls(t);
 }
 
 /* ---- taking ---- */
@@ -272,9 +277,48 @@ static int runs_on(pid_t tid)
 	return cpu;
 }
 
+/* Registers and stacks are those of a stopped task. One that does not stop soon, as it does not run, is sampled without. */
+static void stop_to_look(struct tree *t, const struct traced *const *on, u32 n)
+{
+	enum { MOST_NS = 3000000 };
+	u64 end = os_clock_ns(CLOCK_MONOTONIC) + MOST_NS;
+	bool waits[SLOT_MAX] = {0}, some = false;
+
+	for (u32 i = 0; i < n; i++) {
+		waits[i] = on[i] && may_interrupt(on[i]->tid) && !ptrace(PTRACE_INTERRUPT, on[i]->tid, 0, 0);
+		some = some || waits[i];
+	}
+	while (some && os_clock_ns(CLOCK_MONOTONIC) < end) {
+		some = false;
+		for (u32 i = 0; i < n; i++) {
+			int status;
+
+			if (waits[i] && t->n_held < ARRAY_SIZE(t->held) && waitpid(on[i]->tid, &status, WNOHANG | __WALL) == on[i]->tid) {
+				t->held[t->n_held].tid = on[i]->tid;
+				t->held[t->n_held++].status = status;
+				waits[i] = false;
+			}
+			some = some || waits[i];
+		}
+		if (some)
+			usleep(30);
+	}
+}
+
+bool tree_held(struct tree *t, pid_t *tid, int *status)
+{
+	if (!t->n_held)
+		return false;
+	t->n_held--;
+	*tid = t->held[t->n_held].tid;
+	*status = t->held[t->n_held].status;
+	return true;
+}
+
 void tree_sample(struct tree *t, u64 now)
 {
 	enum { MOST_LOOKS = 256 };
+	const struct traced *on[SLOT_MAX] = {0};
 	struct task *running[SLOT_MAX] = {0};
 	u32 n = domain_cpus(t->s->k->domain), looks = 0;
 
@@ -287,8 +331,11 @@ void tree_sample(struct tree *t, u64 now)
 			looks++;
 			cpu = runs_on(p->tid);
 			if (cpu >= 0 && (u32)cpu < n)
-				running[cpu] = p->task;
+				on[cpu] = p;
 		}
+	for (u32 cpu = 0; cpu < n; cpu++)
+		running[cpu] = on[cpu] ? on[cpu]->task : NULL;
+	stop_to_look(t, on, n);
 	task_clock_run(t->s->k, now, running, n);
 }
 

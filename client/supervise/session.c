@@ -51,6 +51,11 @@ static void *clocks(void *arg)
 	for (;;) {
 		u64 now = os_clock_ns(CLOCK_MONOTONIC), next = task_clock_next(ss->super.k);
 
+		if (atomic_load(&ss->tree.clocks) != (next != 0)) {
+			atomic_store(&ss->tree.clocks, next != 0);
+			atomic_store(&ss->tree.changed, true);
+			pthread_kill(ss->tree.thread, SIGUSR1);
+		}
 		if (next && next <= now) { /* by the thread that knows what tasks there are */
 			atomic_store(&ss->tick, true);
 			pthread_kill(ss->tree.thread, SIGUSR1);
@@ -395,13 +400,9 @@ int session_door(struct session *ss, enum door_kind wanted, enum spawn_door *out
 
 /* ---- waiting ---- */
 
-/* What the engine wants to see has changed. */
-static void needs_changed(struct session *ss)
+/* Tasks of a shell, for what the engine wants to see now. */
+static void follow(struct session *ss)
 {
-	atomic_store(&ss->tree.changed, false);
-	task_needs(ss->super.k, &ss->tree.needs);
-	if (!ss->follows)
-		return;
 	if (tree_wanted(&ss->tree)) {
 		tree_follow(&ss->tree, getpid());
 		for (u32 i = 0; i < __atomic_load_n(&ss->n_joined, __ATOMIC_ACQUIRE); i++) {
@@ -413,6 +414,18 @@ static void needs_changed(struct session *ss)
 	} else {
 		tree_release(&ss->tree);
 	}
+}
+
+/* What the engine wants to see has changed. */
+static void needs_changed(struct session *ss)
+{
+	u64 asked = atomic_load(&ss->tree.asked);
+
+	atomic_store(&ss->tree.changed, false);
+	task_needs(ss->super.k, &ss->tree.needs);
+	if (ss->follows)
+		follow(ss);
+	atomic_store(&ss->tree.followed, asked);
 }
 
 static void child_changed(struct session *ss, pid_t pid, int status)
@@ -448,6 +461,10 @@ static int step(struct session *ss, int flags)
 		tree_sample(&ss->tree, os_clock_ns(CLOCK_MONOTONIC));
 	if (atomic_load(&ss->tree.finished))
 		door_finished(&ss->tree);
+	if (tree_held(&ss->tree, &pid, &status)) {
+		child_changed(ss, pid, status);
+		return 1;
+	}
 	pid = waitpid(-1, &status, WUNTRACED | __WALL | flags);
 	if (pid < 0)
 		return errno == EINTR ? 1 : -1;

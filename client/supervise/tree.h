@@ -24,6 +24,8 @@ struct tree {
 	struct task_door door; /* what the engine asks of us */
 	struct task_needs needs;
 	_Atomic bool changed; /* needs may be others now */
+	_Atomic u64 asked, followed; /* how often they changed; up to where tasks are followed for them */
+	_Atomic bool clocks; /* programs run on clock events */
 	bool answers; /* the calls of calls.def are answered here */
 	bool wait_for_rings; /* tasks wait while a reader lags behind, so that nothing is lost */
 	u64 cgroup; /* of this process; tasks inherit it */
@@ -40,6 +42,12 @@ struct tree {
 	_Atomic bool finished; /* some are done */
 	u32 workers;
 	struct watch_fd *watches;
+	/* follow.c: stops that came while a clock waited for them */
+	struct {
+		pid_t tid;
+		int status;
+	} held[SLOT_MAX];
+	u32 n_held;
 };
 
 void tree_open(struct tree *t, struct super *s);
@@ -56,6 +64,7 @@ int tree_attach(struct tree *t, pid_t pid, enum seize_how how); /* all threads o
 /* All tasks that descend from root; those that sleep where an interruption would be noticed change at their next stop. */
 void tree_follow(struct tree *t, pid_t root);
 void tree_sample(struct tree *t, u64 now); /* runs the programs on clocks that are due */
+bool tree_held(struct tree *t, pid_t *tid, int *status); /* a status that tree_sample() took from wait(2) */
 void tree_unseen(struct tree *t); /* says how many calls had no events, and forgets it */
 void tree_release(struct tree *t); /* lets go of all that were followed */
 bool tree_wanted(const struct tree *t); /* is there anything that only a trace shows? */

@@ -393,6 +393,14 @@ static int resolve_kfunc(struct load *l, u32 i)
 	return 0;
 }
 
+/* One that is called with the same arguments by other program types has the same body. */
+static bool has_body(const struct helper_proto *p)
+{
+	const struct helper_proto *base = helper_proto(p->id);
+
+	return p->has_body || (p->variant && base->has_body && !memcmp(p->args, base->args, sizeof(p->args)));
+}
+
 static int resolve_calls(struct load *l)
 {
 	struct prog *p = l->p;
@@ -416,7 +424,7 @@ static int resolve_calls(struct load *l)
 			continue; /* unknown, or not for this type: the verifier says which */
 		((u64 *)p->operand)[i] = (u64)(uintptr_t)proto;
 		p->needs_slot |= (proto->effects & EFFECT_SLOT) != 0;
-		if (proto->has_body || p->needs)
+		if (has_body(proto) || p->needs)
 			continue;
 		p->needs = arena_text(&p->arena, "helper bpf_%s", proto->name);
 		if (!p->needs)
