@@ -28,24 +28,23 @@ static const struct check {
 	void (*probe)(struct probe *p);
 	const char *remedy; /* when it does not work; NULL: nothing is lost */
 	bool inverted; /* that it works is the bad news */
-	const char *unless; /* another check, whose failure explains this one */
+	const char *unless[2]; /* other checks, whose failure explains this one */
 } checks[] = {
-	{"listener", probe_notify, "Linux 5.14 or newer: calls of clients then cost less than by ptrace stops", false, "outer-filter"},
+	{"listener", probe_notify, "Linux 5.14 or newer: calls of clients then cost less than by ptrace stops", false, {"outer-filter"}},
 	{"ptrace", probe_ptrace,
-	 "Linux 5.3 or newer, kernel.yama.ptrace_scope below 2, and in a container a seccomp profile that allows ptrace(2): what tasks do is seen in its stops only", false,
-	 NULL},
+	 "Linux 5.3 or newer, kernel.yama.ptrace_scope below 2, and in a container a seccomp profile that allows ptrace(2): what tasks do is seen in its stops only", false, {NULL}},
 	{"outer-filter", probe_outer,
 	 "a seccomp profile that lets bpf(2), perf_event_open(2) and pidfd_getfd(2) pass (Docker: --cap-add BPF --cap-add PERFMON --cap-add SYS_PTRACE, or --security-opt "
 	 "seccomp=FILE): calls of clients then cost less than by ptrace stops",
-	 false, NULL},
+	 false, {NULL}},
 	{"memory", probe_memory, "allow process_vm_readv(2) and process_vm_writev(2), with kernel.yama.ptrace_scope below 2: without them no argument of a call can be read",
-	 false, NULL},
-	{"proc-fd", probe_files, "mount /proc without hidepid: the door of ptrace stops hands descriptors over through it", false, NULL},
-	{"pidfd_getfd", probe_getfd, "Linux 5.6 or newer, and no filter that refuses it: readers of rings can then be served by notifications", false, "outer-filter"},
-	{"user-namespaces", probe_userns, NULL, false, NULL},
-	{"yama", probe_yama, "sysctl kernel.yama.ptrace_scope=0 (from 3 by a reboot only): running processes can then be watched, and shells be joined", false, NULL},
-	{"perf", probe_perf, NULL, false, NULL},
-	{"io_uring", probe_io_uring, "sysctl kernel.io_uring_disabled=2, where programs use it and should be seen", true, NULL},
+	 false, {NULL}},
+	{"proc-fd", probe_files, "mount /proc without hidepid: the door of ptrace stops hands descriptors over through it", false, {NULL}},
+	{"pidfd_getfd", probe_getfd, "Linux 5.6 or newer, and no filter that refuses it: readers of rings can then be served by notifications", false, {"outer-filter", "memory"}},
+	{"user-namespaces", probe_userns, NULL, false, {NULL}},
+	{"yama", probe_yama, "sysctl kernel.yama.ptrace_scope=0 (from 3 by a reboot only): running processes can then be watched, and shells be joined", false, {NULL}},
+	{"perf", probe_perf, NULL, false, {NULL}},
+	{"io_uring", probe_io_uring, "sysctl kernel.io_uring_disabled=2, where programs use it and should be seen", true, {NULL}},
 };
 
 /* ---- who gets which door ---- */
@@ -165,9 +164,12 @@ static const char *lacks(const struct finding *f, const struct tool *t, char *bu
 /* NULL: there is nothing to improve, or another check's remedy is the one. */
 static const char *remedy_of(const struct finding *f, u32 i)
 {
-	bool fine = f->probes[i].works != checks[i].inverted;
-
-	return fine || (checks[i].unless && !probe_of(f, checks[i].unless)->works) ? NULL : checks[i].remedy;
+	if (f->probes[i].works != checks[i].inverted)
+		return NULL;
+	for (u32 j = 0; j < ARRAY_SIZE(checks[i].unless); j++)
+		if (checks[i].unless[j] && !probe_of(f, checks[i].unless[j])->works)
+			return NULL;
+	return checks[i].remedy;
 }
 
 static void print_text(const struct cli *c, struct finding *f)

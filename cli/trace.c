@@ -42,29 +42,54 @@ struct trace {
 	const char **client, **command;
 	int output;
 	enum spawn_door door; /* the client's */
-	u64 calls, since; /* of the client: how many, and when the last was seen */
+	u64 calls, since, worked; /* of the client: how many, when the last was seen, and how much processor time it had had then */
 };
 
 /* ---- has the client attached? ---- */
 
-/* Sleeping in a call that waits for events or time to come. */
-static bool waits_for_events(pid_t pid)
+/* The call that a process sleeps in; -1: it runs, or would where it had a processor. */
+static int sleeps_in(pid_t pid)
 {
-	static const int waiting[] = {SYS_epoll_wait, SYS_epoll_pwait, SYS_poll, SYS_ppoll, SYS_select, SYS_pselect6, SYS_nanosleep, SYS_clock_nanosleep, SYS_pause};
 	char path[64], line[64] = "";
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
 	f = fopen(path, "re");
 	if (!f)
-		return false;
+		return -1;
 	if (!fgets(line, sizeof(line), f))
 		line[0] = 0;
 	fclose(f);
+	return line[0] >= '0' && line[0] <= '9' ? atoi(line) : -1;
+}
+
+/* For events or time to come. */
+static bool waits_for_events(pid_t pid)
+{
+	static const int waiting[] = {SYS_epoll_wait, SYS_epoll_pwait, SYS_poll, SYS_ppoll, SYS_select, SYS_pselect6, SYS_nanosleep, SYS_clock_nanosleep, SYS_pause};
+	int nr = sleeps_in(pid);
+
 	for (u32 i = 0; i < ARRAY_SIZE(waiting); i++)
-		if (line[0] >= '0' && line[0] <= '9' && atoi(line) == waiting[i])
+		if (nr == waiting[i])
 			return true;
 	return false;
+}
+
+/* Processor time that it has had; where the kernel does not tell, the time that has passed. */
+static u64 processor_ns(pid_t pid)
+{
+	unsigned long long ns;
+	char path[64];
+	FILE *f;
+	int n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", pid);
+	f = fopen(path, "re");
+	if (f) {
+		n = fscanf(f, "%llu", &ns);
+		fclose(f);
+	}
+	return n == 1 ? ns : os_clock_ns(CLOCK_MONOTONIC);
 }
 
 static bool some_attached(const struct session *ss)
@@ -78,17 +103,23 @@ static bool some_attached(const struct session *ss)
 	return needs.want || ss->super.k->table[OBJ_LINK].live || task_clock_next(ss->super.k);
 }
 
+/* No call of bpf(2) for a while, of a client that could have made one: neither waits for a processor nor for an answer of ours. */
 static bool quiet(struct session *ss)
 {
 	enum { QUIET_NS = 50000000 };
 	struct trace *t = ss->ud;
 	u64 calls = atomic_load(&ss->super.calls), now = os_clock_ns(CLOCK_MONOTONIC);
+	int nr;
 
 	if (calls != t->calls) {
 		t->calls = calls;
 		t->since = now;
+		t->worked = processor_ns(ss->client);
 	}
-	return now - t->since > QUIET_NS;
+	if (now - t->since <= QUIET_NS)
+		return false;
+	nr = sleeps_in(ss->client);
+	return nr < 0 ? processor_ns(ss->client) - t->worked > QUIET_NS : !call_row(nr);
 }
 
 static bool attached(struct session *ss)

@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ASKED = 0x7eef, PATIENCE_MS = 2000 };
+enum { ASKED = 0x7eef, PATIENCE_MS = 20000 };
 
 static void say(struct probe *p, bool works, int error, const char *text)
 {
@@ -143,6 +143,8 @@ static int answer_one(int listener, int socket, int fd)
 	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add) >= 0)
 		return 0;
 	err = errno;
+	if (err == EINPROGRESS || err == ENOENT) /* it was, and then interrupted and begun anew */
+		return 0;
 	(void)ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &none);
 	return err;
 }
@@ -398,6 +400,20 @@ void probe_files(struct probe *p)
 	say(p, !err, err > 0 ? err : 0, err ? "children cannot open descriptors of their supervisor" : "children can open descriptors of their supervisor");
 }
 
+/* What a child's call gives: 0 or errno. */
+static int try_in_child(int (*fn)(int socket))
+{
+	int socket, status;
+	pid_t pid = start(fn, &socket);
+
+	if (pid < 0)
+		return -pid;
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	close(socket);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EPERM;
+}
+
 static int userns_child(int socket)
 {
 	(void)socket;
@@ -406,17 +422,8 @@ static int userns_child(int socket)
 
 void probe_userns(struct probe *p)
 {
-	int socket, status, err;
-	pid_t pid = start(userns_child, &socket);
+	int err = try_in_child(userns_child);
 
-	if (pid < 0) {
-		say(p, false, -pid, "cannot make a child");
-		return;
-	}
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	err = WIFEXITED(status) ? WEXITSTATUS(status) : EPERM;
-	close(socket);
 	say(p, !err, err, err ? "not allowed, and not needed" : "allowed, and not needed");
 }
 
@@ -479,14 +486,20 @@ void probe_perf(struct probe *p)
 		close(fd);
 }
 
-void probe_io_uring(struct probe *p)
+/* In a child, as what closing it leaves to do interrupts later calls. */
+static int io_uring_child(int socket)
 {
 	u64 params[15] = {0}; /* struct io_uring_params */
-	int fd = (int)syscall(SYS_io_uring_setup, 1, params);
 
-	say(p, fd >= 0, fd < 0 ? errno : 0, fd < 0 ? "not available, so no program passes system calls by" : "available: what programs do through it is not seen");
-	if (fd >= 0)
-		close(fd);
+	(void)socket;
+	return syscall(SYS_io_uring_setup, 1, params) < 0 ? errno : 0;
+}
+
+void probe_io_uring(struct probe *p)
+{
+	int err = try_in_child(io_uring_child);
+
+	say(p, !err, err, err ? "not available, so no program passes system calls by" : "available: what programs do through it is not seen");
 }
 
 /* Notifications are quicker, but readers wait on rings by descriptors that are fetched from them. */
@@ -502,8 +515,13 @@ static bool notify_serves(const struct probe *notify, bool asked_for)
 
 int door_choose(enum door_kind wanted, enum door_kind *out, char why[512])
 {
-	struct probe notify = {0}, ptraced = {0};
+	struct probe notify = {0}, ptraced = {0}, memory;
 
+	probe_memory(&memory);
+	if (!memory.works) {
+		snprintf(why, 512, "no way in: %s; `skep doctor` says what this host allows", memory.detail);
+		return -EPERM;
+	}
 	if (wanted != DOOR_PTRACE) {
 		probe_notify(&notify);
 		if (notify_serves(&notify, wanted == DOOR_NOTIFY)) {

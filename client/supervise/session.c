@@ -127,6 +127,18 @@ static void wake_up(int sig)
 	(void)sig;
 }
 
+/* Every object has a descriptor or two here, however few each client may have. */
+static void take_files(struct session *ss)
+{
+	struct rlimit all;
+
+	if (getrlimit(RLIMIT_NOFILE, &ss->files))
+		return;
+	all = ss->files;
+	all.rlim_cur = all.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &all);
+}
+
 int session_open(struct session *ss)
 {
 	struct skep_options opts = {.size = sizeof(opts), .log = say_line, .log_ud = ss};
@@ -144,6 +156,7 @@ int session_open(struct session *ss)
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	prctl(PR_SET_NAME, "skep-supervisor", 0, 0, 0);
+	take_files(ss);
 	err = skep_open(&k, &opts);
 	if (!err)
 		err = super_open(&ss->super, ss->name, k);
@@ -290,6 +303,8 @@ static _Noreturn void child(struct session *ss, const struct spawn *how, int soc
 	char go;
 
 	close(ss->front); /* it ends with the supervisor, whatever becomes of us */
+	if (ss->files.rlim_max)
+		(void)setrlimit(RLIMIT_NOFILE, &ss->files);
 	setpgid(0, how->group);
 	take_name(how->argv[0]);
 	for (int i = 0; i < 3; i++) {

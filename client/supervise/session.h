@@ -16,6 +16,7 @@
 #include "client/supervise/probe.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 
 /* From the supervisor to the front, one per packet. */
 enum report_kind {
@@ -38,6 +39,7 @@ struct session {
 	int front; /* socket to the front; -1: gone */
 	pid_t group; /* process group that commands run in */
 	struct sigaction saved[NSIG]; /* dispositions that commands get back */
+	struct rlimit files; /* and their limit of descriptors: the supervisor takes what it may have */
 	pid_t main_pid; /* the command that the front stands for; 0: not started yet */
 	bool main_ended;
 	_Atomic bool tick; /* a clock is due */
