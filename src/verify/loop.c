@@ -639,7 +639,7 @@ static const struct reg *place_reg(const struct frame *f, u32 place)
 	return s->kind[0] == S_SPILL && s->kind[SLOT_BYTES - 1] == S_SPILL ? &s->reg : NULL;
 }
 
-static bool place_scalar(const struct frame *f, u32 place, u32 width, s64 delta, struct scalar *out)
+bool loop_place(const struct frame *f, u32 place, u32 width, s64 delta, struct scalar *out)
 {
 	struct scalar by;
 
@@ -693,7 +693,7 @@ static u64 test_trips(const struct loop_test *t, const struct frame *f)
 	struct interval a, b;
 	u64 by = t->step < 0 ? 0 - (u64)t->step : (u64)t->step;
 
-	if (!place_scalar(f, t->x, t->width, t->x_delta, &x) || !place_scalar(f, t->limit, t->zext ? 64 : t->width, t->limit_delta, &limit))
+	if (!loop_place(f, t->x, t->width, t->x_delta, &x) || !loop_place(f, t->limit, t->zext ? 64 : t->width, t->limit_delta, &limit))
 		return TRIPS_UNKNOWN;
 	if (t->zext) { /* 64-bit comparison of a zero-extended number: unsigned, if the limit is one as well */
 		if (limit.umax > UINT32_MAX)

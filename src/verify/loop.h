@@ -60,6 +60,8 @@ static inline bool loop_has(const struct loop *l, u32 insn)
 }
 
 int loops_find(struct verifier *v); /* v->loops, aux.loop */
+/* What a place holds, plus delta; false: no number. */
+bool loop_place(const struct frame *f, u32 place, u32 width, s64 delta, struct scalar *out);
 /* Most turns that the loop makes when it is entered with that frame; TRIPS_UNKNOWN: no proof. *by: the test that says so. */
 u64 loop_trips(const struct loop *l, const struct frame *f, const struct loop_test **by);
 

@@ -322,7 +322,7 @@ struct verifier {
 	/* what the load may do, from opts */
 	bool priv; /* CAP_BPF: else no pointer may leak, and only forward knowledge that speculation cannot bypass counts */
 	bool allow_ptr_leaks, allow_uninit_stack, bypass_spec_v1, bypass_spec_v4, allow_ptr_to_map_access, strict_align, joins, explore_alu_limits;
-	u64 max_insns, max_jumps;
+	u64 max_insns, max_jumps, look_after; /* look_after: instructions to walk before it is looked whether that can end within max_insns */
 	/* the walk */
 	struct state *cur;
 	u32 insn, prev_insn;
@@ -544,6 +544,9 @@ struct state *loop_previous(struct verifier *v, const struct state *s, u32 insn)
 void loop_widen(struct verifier *v, const struct state *old, struct state *cur); /* scalars that differ and are not precise: unknown */
 int prune_open(struct verifier *v);
 void prune_forget(struct verifier *v); /* all checkpoints, between functions that are verified on their own */
+
+/* ---- endless.c ---- */
+bool walk_is_endless(struct verifier *v); /* for certain; otherwise looks again later */
 
 /* ---- join.c ---- */
 enum { JOIN_RETRY = -EAGAIN }; /* no verdict: the function is walked again, see join_again() */

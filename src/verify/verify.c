@@ -23,6 +23,7 @@ static void take_rights(struct verifier *v)
 	v->test_state_freq = o->test_state_freq;
 	v->joins = safe && !(o->switches & VERIFY_NO_JOIN);
 	v->max_insns = o->max_insns ? o->max_insns : safe ? SAFE_INSNS : LINUX_INSNS;
+	v->look_after = MIN(v->max_insns, (u64)LINUX_INSNS);
 	v->max_jumps = o->max_jumps ? o->max_jumps : safe ? SAFE_JUMPS : LINUX_JUMPS;
 }
 

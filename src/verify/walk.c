@@ -332,9 +332,11 @@ static int arrive(struct verifier *v, bool fresh)
 	bool pruned = false;
 	int err;
 
-	if (++v->insns_processed > v->max_insns) {
-		reject_err(v, REJECT_TOO_LARGE, E2BIG, "BPF program is too large. Processed %llu insn", (unsigned long long)v->insns_processed);
-		return v->why->err;
+	if (++v->insns_processed > v->look_after) {
+		if (v->insns_processed > v->max_insns || walk_is_endless(v)) {
+			reject_err(v, REJECT_TOO_LARGE, E2BIG, "BPF program is too large. Processed %llu insn", (unsigned long long)v->insns_processed);
+			return v->why->err;
+		}
 	}
 	if (v->insns_processed > v->join_after && join_due(v))
 		return JOIN_RETRY;

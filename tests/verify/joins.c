@@ -71,6 +71,11 @@ static const struct loop_case cases[] = {
 	 "if r0 != 0 goto outer\n", false, false, 0, 4000001},
 	{"a test that some turns miss", "r7 = 0\nr9 = 0\nagain:\n" FORKS "call bpf_get_prandom_u32#7\nif r0 == 0 goto again\nr9 += 1\nif r9 != 100 goto again\n", false,
 	 false, 0, 4000001},
+	/* what cannot end within the limit, seen early */
+	{"a loop that nothing leaves", "r9 = 0\nagain: r9 += 1\ngoto again\n", false, false, 0, 1100000},
+	{"a counter with too far to go", "r7 = 0\nr9 = 0\nr8 = 1\nr8 <<= 40\nagain: r7 += r9\nr9 += 1\nif r9 < r8 goto again\n", false, false, 0, 1100000},
+	{"a counter with too far to come down", "r9 = 100000000\nagain: r9 += -2\nif r9 s> 7 goto again\n", false, false, 0, 1100000},
+	{"a counter that ends after two million instructions", "r9 = 0\nagain: r9 += 1\nif r9 != 1000000 goto again\n", true, false, 999999, 2100000},
 };
 
 static struct skep *open_engine(uint32_t off)
