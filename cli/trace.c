@@ -42,7 +42,8 @@ struct trace {
 	const char **client, **command;
 	int output;
 	enum spawn_door door; /* the client's */
-	u64 calls, since, worked; /* of the client: how many, when the last was seen, and how much processor time it had had then */
+	u64 calls, worked; /* of the client: how many, and how much processor time it had had at the last */
+	u64 looked, since; /* at the client; it has been asleep since */
 };
 
 /* ---- has the client attached? ---- */
@@ -103,30 +104,46 @@ static bool some_attached(const struct session *ss)
 	return needs.want || ss->super.k->table[OBJ_LINK].live || task_clock_next(ss->super.k);
 }
 
-/* No call of bpf(2) for a while, of a client that could have made one: neither waits for a processor nor for an answer of ours. */
+/* R: runs, or would where it had a processor; S: sleeps until something happens; t: waits for us. */
+static char state_of(pid_t pid)
+{
+	char path[64], line[512], *end, state = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	if (fgets(line, sizeof(line), f) && (end = strrchr(line, ')')) && end[1])
+		state = end[2];
+	fclose(f);
+	return state;
+}
+
+/* No call of bpf(2) for a while, of a client that could have made one: it sleeps whenever it is looked at, and for no answer of ours, or has worked on. */
 static bool quiet(struct session *ss)
 {
-	enum { QUIET_NS = 50000000 };
+	enum { QUIET_NS = 50000000, LOOK_NS = 1000000, AWAY_NS = 20000000 };
 	struct trace *t = ss->ud;
-	u64 calls = atomic_load(&ss->super.calls), now = os_clock_ns(CLOCK_MONOTONIC);
-	int nr;
+	u64 calls = atomic_load(&ss->super.calls), now = os_clock_ns(CLOCK_MONOTONIC), away = now - t->looked;
+	bool called = calls != t->calls;
+	char state;
 
-	if (calls != t->calls) {
-		t->calls = calls;
-		t->since = now;
-		t->worked = processor_ns(ss->client);
-	}
-	if (now - t->since <= QUIET_NS)
+	if (!called && away < LOOK_NS)
 		return false;
-	nr = sleeps_in(ss->client);
-	return nr < 0 ? processor_ns(ss->client) - t->worked > QUIET_NS : !call_row(nr);
+	state = state_of(ss->client);
+	t->calls = calls;
+	t->looked = now;
+	if (called)
+		t->worked = processor_ns(ss->client);
+	if (called || away > AWAY_NS || state != 'S' || call_row(sleeps_in(ss->client)))
+		t->since = now;
+	return now - t->since > QUIET_NS || (state == 'R' && processor_ns(ss->client) - t->worked > QUIET_NS);
 }
 
 static bool attached(struct session *ss)
 {
-	bool still = quiet(ss);
-
-	return !ss->client || (some_attached(ss) && (still || waits_for_events(ss->client)));
+	return !ss->client || (some_attached(ss) && (quiet(ss) || waits_for_events(ss->client)));
 }
 
 /* ---- the client ---- */
