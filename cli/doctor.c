@@ -60,6 +60,7 @@ struct finding {
 	struct probe probes[ARRAY_SIZE(checks)];
 	enum door_kind door; /* DOOR_AUTO: none */
 	bool traces;
+	bool inside; /* of a supervised shell: its engine answers, and what could be here does not matter */
 	struct skep *k;
 };
 
@@ -77,6 +78,7 @@ static void look(struct finding *f)
 
 	for (u32 i = 0; i < ARRAY_SIZE(checks); i++)
 		checks[i].probe(&f->probes[i]);
+	f->inside = probe_inside();
 	if (door_choose(DOOR_AUTO, &f->door, why) || !probe_of(f, "memory")->works)
 		f->door = DOOR_AUTO;
 	f->traces = probe_of(f, "ptrace")->works && probe_of(f, "memory")->works;
@@ -86,17 +88,17 @@ static void look(struct finding *f)
 
 static bool has_door(const struct finding *f)
 {
-	return f->door != DOOR_AUTO;
+	return f->inside || f->door != DOOR_AUTO;
 }
 
 static bool has_trace(const struct finding *f)
 {
-	return f->door != DOOR_AUTO && f->traces;
+	return f->inside || (f->door != DOOR_AUTO && f->traces);
 }
 
 static bool has_attach(const struct finding *f)
 {
-	return has_trace(f) && probe_of(f, "yama")->works;
+	return !f->inside && has_trace(f) && probe_of(f, "yama")->works;
 }
 
 /* What needs a way in. */
@@ -113,7 +115,7 @@ static const struct kind {
 /* NULL: none */
 static const char *way_of(const struct finding *f, const struct kind *k)
 {
-	return !k->can(f) ? NULL : k->traces ? door_name(DOOR_PTRACE) : door_name(f->door);
+	return !k->can(f) ? NULL : f->inside ? "the shell around" : k->traces ? door_name(DOOR_PTRACE) : door_name(f->door);
 }
 
 /* ---- which tools work ---- */
@@ -164,7 +166,7 @@ static const char *lacks(const struct finding *f, const struct tool *t, char *bu
 /* NULL: there is nothing to improve, or another check's remedy is the one. */
 static const char *remedy_of(const struct finding *f, u32 i)
 {
-	if (f->probes[i].works != checks[i].inverted)
+	if (f->inside || f->probes[i].works != checks[i].inverted)
 		return NULL;
 	for (u32 j = 0; j < ARRAY_SIZE(checks[i].unless); j++)
 		if (checks[i].unless[j] && !probe_of(f, checks[i].unless[j])->works)
@@ -180,7 +182,8 @@ static void print_text(const struct cli *c, struct finding *f)
 	char buf[160];
 
 	uname(&u);
-	printf("%shost%s: %s %s\n", paint(c, PAINT_BOLD), paint(c, PAINT_NONE), u.sysname, u.release);
+	printf("%shost%s: %s %s%s\n", paint(c, PAINT_BOLD), paint(c, PAINT_NONE), u.sysname, u.release,
+	       f->inside ? ", inside of a supervised shell, whose engine answers already" : "");
 	table_open(&t, "lll");
 	t.indent = 2;
 	for (u32 i = 0; i < ARRAY_SIZE(checks); i++) {
@@ -233,6 +236,7 @@ static void print_json(struct finding *f)
 	json_object(&j, NULL);
 	json_text(&j, "version", skep_version());
 	json_text(&j, "kernel", u.release);
+	json_bool(&j, "inside", f->inside);
 	json_object(&j, "host");
 	for (u32 i = 0; i < ARRAY_SIZE(checks); i++) {
 		const struct probe *p = &f->probes[i];
@@ -273,7 +277,7 @@ static int run_doctor(struct cli *c)
 	else
 		print_text(c, &f);
 	skep_close(f.k);
-	return f.door == DOOR_AUTO ? STATUS_FAILED : STATUS_DONE;
+	return has_door(&f) ? STATUS_DONE : STATUS_FAILED;
 }
 
 static const struct example doctor_examples[] = {

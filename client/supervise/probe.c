@@ -502,6 +502,40 @@ void probe_io_uring(struct probe *p)
 	say(p, !err, err, err ? "not available, so no program passes system calls by" : "available: what programs do through it is not seen");
 }
 
+/* Parent and name of a process. */
+static pid_t named(pid_t pid, char name[16])
+{
+	char path[64], line[512], *begin, *end = NULL;
+	pid_t parent = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	if (fgets(line, sizeof(line), f) && (begin = strchr(line, '(')) && (end = strrchr(line, ')'))) {
+		*end = 0;
+		snprintf(name, 16, "%s", begin + 1);
+		if (sscanf(end + 1, " %*c %d", &parent) != 1)
+			parent = 0;
+	}
+	fclose(f);
+	return parent;
+}
+
+/* A filter with a listener admits no second one; under ptrace stops the supervisor is an ancestor. */
+bool probe_inside(void)
+{
+	struct probe notify;
+	char name[16] = "";
+
+	for (pid_t pid = getppid(); pid > 1; pid = named(pid, name))
+		if (named(pid, name) && !strcmp(name, SUPERVISOR_NAME))
+			return true;
+	probe_notify(&notify);
+	return notify.error == EBUSY;
+}
+
 /* Notifications are quicker, but readers wait on rings by descriptors that are fetched from them. */
 static bool notify_serves(const struct probe *notify, bool asked_for)
 {
@@ -517,6 +551,10 @@ int door_choose(enum door_kind wanted, enum door_kind *out, char why[512])
 {
 	struct probe notify = {0}, ptraced = {0}, memory;
 
+	if (probe_inside()) {
+		snprintf(why, 512, "this process already runs inside of a supervised shell, whose engine answers its calls");
+		return -EBUSY;
+	}
 	probe_memory(&memory);
 	if (!memory.works) {
 		snprintf(why, 512, "no way in: %s; `skep doctor` says what this host allows", memory.detail);
@@ -529,7 +567,7 @@ int door_choose(enum door_kind wanted, enum door_kind *out, char why[512])
 			return 0;
 		}
 	}
-	if (wanted != DOOR_NOTIFY && notify.error != EBUSY) {
+	if (wanted != DOOR_NOTIFY) {
 		probe_ptrace(&ptraced);
 		if (ptraced.works) {
 			*out = DOOR_PTRACE;
@@ -540,10 +578,6 @@ int door_choose(enum door_kind wanted, enum door_kind *out, char why[512])
 		*out = DOOR_NOTIFY;
 		return 0;
 	}
-	if (notify.error == EBUSY)
-		snprintf(why, 512, "this process already runs inside of a supervised shell, whose engine answers its calls");
-	else
-		snprintf(why, 512, "no way in: %s%s%s; `skep doctor` says what this host allows", notify.detail, *notify.detail && *ptraced.detail ? "; " : "",
-			 ptraced.detail);
+	snprintf(why, 512, "no way in: %s%s%s; `skep doctor` says what this host allows", notify.detail, *notify.detail && *ptraced.detail ? "; " : "", ptraced.detail);
 	return -EPERM;
 }

@@ -24,6 +24,8 @@ void probe_perf(struct probe *p); /* perf_event_open(2) on own tasks */
 void probe_io_uring(struct probe *p); /* works: programs may bypass system calls with it */
 void probe_files(struct probe *p); /* descriptors of this process can be opened by a child through /proc */
 
+bool probe_inside(void); /* does this process run under a supervisor already, which answers its calls? */
+
 /* The way in for programs that call bpf(2): -errno, with a sentence in why, when there is none. */
 int door_choose(enum door_kind wanted, enum door_kind *out, char why[512]);
 

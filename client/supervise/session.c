@@ -155,7 +155,7 @@ int session_open(struct session *ss)
 	sigaction(SIGUSR1, &wake, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-	prctl(PR_SET_NAME, "skep-supervisor", 0, 0, 0);
+	prctl(PR_SET_NAME, SUPERVISOR_NAME, 0, 0, 0);
 	take_files(ss);
 	err = skep_open(&k, &opts);
 	if (!err)

@@ -11,6 +11,8 @@
 #include "client/supervise/supervise.h"
 #include "hook/tasks.h"
 
+#define SUPERVISOR_NAME "skep-supervisor" /* of its process */
+
 struct traced;
 struct job;
 struct watch_fd;
