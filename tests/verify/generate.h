@@ -27,7 +27,7 @@ struct generated {
 void generate(struct generated *g, uint64_t seed);
 /* generate_paths.c: programs whose safety depends on what is remembered of a path; and one of either kind */
 void generate_paths(struct generated *g, uint64_t seed);
-void generate_numbers(struct generated *g, uint64_t seed); /* generate_numbers.c: computes and compares, with no memory but a map's value */
+void generate_numbers(struct generated *g, uint64_t seed); /* generate_numbers.c: computes and compares */
 void generate_either(struct generated *g, uint64_t seed);
 
 /* Adds an instruction that names no map; gives its index. Of a program that is full, the last one. */

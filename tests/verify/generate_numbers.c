@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Programs of numbers alone: a few registers that are loaded at random sizes, copied, extended, computed with, spilled and filled, and compared with
- * each other and with constants at both widths. A comparison mostly leaves on one edge, so that what it tells of its operands, and of whatever shares
+ * Programs of numbers alone: a few registers that are loaded at random sizes, copied, extended, computed with, spilled and filled (while stores at
+ * unknown places and a helper write to the same slots), and compared with each other and with constants at both widths. A comparison mostly leaves on one edge, so that what it tells of its operands, and of whatever shares
  * their value, is relied on behind it. All registers are read in the end: none is dead before.
  */
 #include "generate.h"
 
 #include <string.h>
 
-enum { FP = 10, VALUE = 7, NUMBERS = 4, SLOTS = 3, LOAD_SIGNED = 0x80 /* BPF_MEMSX */ };
+enum { FP = 10, CTX = 6, VALUE = 7, TEMP = 5, NUMBERS = 4, SLOTS = 3, LOAD_SIGNED = 0x80 /* BPF_MEMSX */ };
 
 struct numbers {
 	struct generated *out;
@@ -128,8 +128,74 @@ static void compare(struct numbers *g)
 		g->to_exit[g->n_exits++] = jump;
 }
 
+/* Two ways lead on, which leave something else in the same register: a copy, another copy, what is off by a constant, another number. */
+static void meet(struct numbers *g)
+{
+	int to = number_reg(g), from = number_reg(g);
+	uint32_t jump, over = 0;
+
+	emit(g, BPF_LDX | BPF_MEM | BPF_B, 0, VALUE, (int)below(g, VALUE_BYTES), 0);
+	jump = emit(g, BPF_JMP | BPF_JSET | BPF_K, 0, 0, 0, 1);
+	for (int way = 0; way < 2; way++) {
+		if (chance(g, 70))
+			emit(g, BPF_ALU64 | BPF_MOV | BPF_X, to, chance(g, 70) ? from : number_reg(g), 0, 0);
+		else
+			load(g, to);
+		if (chance(g, 50))
+			emit(g, width(g) | BPF_ADD | BPF_K, to, 0, 0, constant(g));
+		if (way == 0) {
+			over = emit(g, BPF_JMP | BPF_JA, 0, 0, 0, 0);
+			g->out->insns[jump].off = (int16_t)(g->out->n - jump - 1);
+		}
+	}
+	g->out->insns[over].off = (int16_t)(g->out->n - over - 1);
+}
+
+/* Somewhere in the slots, at a multiple of align. */
+static void address(struct numbers *g, int to, int align)
+{
+	bool far = chance(g, 50);
+
+	emit(g, BPF_LDX | BPF_MEM | BPF_B, to, VALUE, (int)below(g, VALUE_BYTES), 0);
+	emit(g, BPF_ALU64 | BPF_AND | BPF_K, to, 0, 0, (far ? 15 : 7) & -align);
+	emit(g, BPF_ALU64 | BPF_ADD | BPF_X, to, FP, 0, 0);
+	emit(g, BPF_ALU64 | BPF_ADD | BPF_K, to, 0, 0, -8 * SLOTS + (far ? 0 : 8 * (int)below(g, 2)));
+}
+
+static void variable_store(struct numbers *g)
+{
+	static const uint8_t sizes[] = {BPF_B, BPF_H, BPF_W, BPF_DW};
+	uint32_t size = below(g, 4);
+
+	address(g, TEMP, 1 << size);
+	if (chance(g, 60))
+		emit(g, BPF_ST | BPF_MEM | sizes[size], TEMP, 0, 0, chance(g, 70) ? 0 : constant(g));
+	else
+		emit(g, BPF_STX | BPF_MEM | sizes[size], TEMP, number_reg(g), 0, 0);
+}
+
+/* A helper writes into the slots; numbers are filled from there again. */
+static void helper_writes(struct numbers *g)
+{
+	int size = 1 + (int)below(g, 8);
+
+	emit(g, BPF_ALU64 | BPF_MOV | BPF_X, 1, CTX, 0, 0);
+	emit(g, BPF_ALU64 | BPF_MOV | BPF_K, 2, 0, 0, (int32_t)below(g, 6));
+	if (chance(g, 50)) {
+		address(g, 3, 1);
+	} else {
+		emit(g, BPF_ALU64 | BPF_MOV | BPF_X, 3, FP, 0, 0);
+		emit(g, BPF_ALU64 | BPF_ADD | BPF_K, 3, 0, 0, -8 * SLOTS + (int)below(g, (uint32_t)(8 * SLOTS - size)));
+	}
+	emit(g, BPF_ALU64 | BPF_MOV | BPF_K, 4, 0, 0, size);
+	emit(g, BPF_JMP | BPF_CALL, 0, 0, 0, 26 /* skb_load_bytes */);
+	for (int i = 1; i <= NUMBERS; i++)
+		emit(g, BPF_LDX | BPF_MEM | BPF_DW, i, FP, -8 * (1 + (int)below(g, SLOTS)), 0);
+}
+
 static void begin(struct numbers *g)
 {
+	emit(g, BPF_ALU64 | BPF_MOV | BPF_X, CTX, 1, 0, 0);
 	emit(g, BPF_ST | BPF_MEM | BPF_DW, FP, 0, -8, (int32_t)below(g, 4));
 	emit(g, BPF_ALU64 | BPF_MOV | BPF_X, 2, FP, 0, 0);
 	emit(g, BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -8);
@@ -160,12 +226,18 @@ void generate_numbers(struct generated *out, uint64_t seed)
 
 		if (kind < 25)
 			copy(&g);
-		else if (kind < 55)
+		else if (kind < 48)
 			compute(&g);
-		else if (kind < 62)
+		else if (kind < 53)
 			shift_by(&g);
-		else if (kind < 72)
+		else if (kind < 61)
 			through_stack(&g);
+		else if (kind < 64)
+			variable_store(&g);
+		else if (kind < 66)
+			helper_writes(&g);
+		else if (kind < 73)
+			meet(&g);
 		else if (kind < 76)
 			load(&g, number_reg(&g));
 		else if (kind < 79)
