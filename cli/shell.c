@@ -8,12 +8,13 @@
 
 struct shell_args {
 	unsigned door;
-	const char *join;
+	const char *join, *no_follow;
 };
 
 static const struct opt shell_opts[] = {
 	CHOICE(struct shell_args, door, 0, "door", "auto|notify|ptrace", "how calls are intercepted: by seccomp notifications, by ptrace stops, or as a probe finds (the default)"),
 	TEXT(struct shell_args, join, 0, "join", "ID", "run CMD in the shell that is there already: ID is the process id of its skep shell"),
+	TEXT(struct shell_args, no_follow, 0, "no-follow", "NAME[,NAME]", "programs that are not traced, nor what they start, so that they can trace others (gdb, strace, LeakSanitizer): what they do is not seen"),
 	OPTS_END,
 };
 
@@ -30,6 +31,7 @@ static void started(struct session *ss, pid_t pid)
 struct shell {
 	const char *const *argv;
 	enum door_kind door;
+	const char *no_follow;
 };
 
 static int run_session(struct session *ss, void *ud)
@@ -44,6 +46,7 @@ static int run_session(struct session *ss, void *ud)
 		return 1;
 	}
 	ss->follows = true;
+	ss->super.no_follow = sh->no_follow;
 	pid = session_spawn(ss, &how, &exec_error);
 	if (exec_error) {
 		session_report(ss, REPORT_NO_EXEC, exec_error);
@@ -66,7 +69,7 @@ static int run_shell(struct cli *c)
 	const char *shell = getenv("SHELL");
 	const char *none[] = {shell && *shell ? shell : "/bin/sh", NULL};
 	const struct shell_args *args = c->args;
-	struct shell sh = {.argv = c->n_operands ? c->operands : none, .door = (enum door_kind)args->door};
+	struct shell sh = {.argv = c->n_operands ? c->operands : none, .door = (enum door_kind)args->door, .no_follow = args->no_follow};
 
 	if (args->join)
 		return join_run("skep shell", args->join, sh.argv);

@@ -20,7 +20,7 @@
 enum { STATUS_SKEP_FAILED = 125 };
 
 struct trace_args {
-	const char *output;
+	const char *output, *no_follow;
 	bool drop;
 	unsigned door;
 	u64 wait, pid;
@@ -34,6 +34,7 @@ static const struct opt trace_opts[] = {
 	CHOICE(struct trace_args, door, 0, "door", "auto|notify|ptrace", "how CLIENT's calls are intercepted: by seccomp notifications, by ptrace stops, or as a probe finds (the default)"),
 	NUMBER(struct trace_args, wait, 0, "wait", "SECONDS", 1, 3600, "how long CLIENT may take to attach; 10 by default"),
 	NUMBER(struct trace_args, pid, 'p', "pid", "PID", 0, INT32_MAX, "watch a running process of this user instead of a command, until it or CLIENT ends"),
+	TEXT(struct trace_args, no_follow, 0, "no-follow", "NAME[,NAME]", "programs of CMD that are not traced, nor what they start, so that they can trace others (gdb, strace, LeakSanitizer): what they do is not seen"),
 	OPTS_END,
 };
 
@@ -240,12 +241,19 @@ static void end_client(struct session *ss)
 
 /* ---- the command ---- */
 
+/* A filter stays for a task's life, so who may be let go has none. */
+static bool stops_by_filter(const struct session *ss)
+{
+	return !ss->tree.answers && !ss->super.no_follow;
+}
+
 static void command_started(struct session *ss, pid_t pid)
 {
-	int err = tree_seize(&ss->tree, pid, ss->tree.answers ? SEIZE_WATCHED : SEIZE_FILTERED);
+	bool filter = stops_by_filter(ss);
+	int err = tree_seize(&ss->tree, pid, filter ? SEIZE_FILTERED : SEIZE_WATCHED);
 
 	ss->main_pid = pid;
-	if (!err && ss->tree.answers) /* stops at calls begin with a stop */
+	if (!err && !filter) /* stops at calls begin with a stop */
 		ptrace(PTRACE_INTERRUPT, pid, 0, 0);
 	if (err)
 		super_say(&ss->super, "the command cannot be traced: %s; `skep doctor` says what this host allows", strerror(-err));
@@ -260,7 +268,7 @@ static bool command_ended(struct session *ss)
 static void run_command(struct session *ss, struct trace *t)
 {
 	struct sock_filter filter[FILTER_MAX];
-	struct spawn how = {.argv = t->command, .fds = {-1, -1, -1}, .door = ss->tree.answers ? SPAWN_PLAIN : SPAWN_TRACE, .group = ss->group, .started = command_started, .filter = filter};
+	struct spawn how = {.argv = t->command, .fds = {-1, -1, -1}, .door = stops_by_filter(ss) ? SPAWN_TRACE : SPAWN_PLAIN, .group = ss->group, .started = command_started, .filter = filter};
 	int exec_error;
 	pid_t pid;
 
@@ -322,6 +330,7 @@ static int run_session(struct session *ss, void *ud)
 		session_report(ss, REPORT_FAILED, STATUS_SKEP_FAILED);
 		return 1;
 	}
+	ss->super.no_follow = t->args->no_follow;
 	t->output = open_output(t);
 	if (t->output < 0)
 		fprintf(stderr, "%s: cannot write %s: %s\n", ss->name, t->args->output, strerror(errno));

@@ -7,11 +7,13 @@
 #include "client/supervise/tree.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -112,17 +114,20 @@ u32 filter_build(struct sock_filter *out, u32 action)
 /* 32-bit calls have no events: they stop to be counted. */
 u32 filter_trace(struct sock_filter *out, const struct task_needs *needs)
 {
+	static const struct call_row untraced = {SYS_clone, NULL, WHEN(0, CLONE_UNTRACED, CLONE_UNTRACED), "clone"};
 	struct program p = {out, 0};
 
 	load(&p, offsetof(struct seccomp_data, arch));
 	add(&p, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, AUDIT_ARCH_X86_64);
 	give(&p, SECCOMP_RET_TRACE);
 	load(&p, offsetof(struct seccomp_data, nr));
+	if (!task_needs_enter(needs, SYS_clone) && !task_needs_exit(needs, SYS_clone))
+		add_row(&p, &untraced, SECCOMP_RET_TRACE);
 	for (u32 nr = 0; nr < TASK_SYSCALLS; nr++) {
-		bool names = nr == SYS_prctl || nr == SYS_execve || nr == SYS_execveat;
+		bool names = nr == SYS_prctl || nr == SYS_execve || nr == SYS_execveat, traces = nr == SYS_ptrace;
 		bool sends = (nr == SYS_kill || nr == SYS_tkill || nr == SYS_tgkill) && needs->want & TASK_WANT_SIGNAL_GENERATE;
 
-		if (!names && !sends && !task_needs_enter(needs, nr) && !task_needs_exit(needs, nr))
+		if (!names && !traces && !sends && !task_needs_enter(needs, nr) && !task_needs_exit(needs, nr))
 			continue;
 		add(&p, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, nr);
 		give(&p, SECCOMP_RET_TRACE);

@@ -228,6 +228,20 @@ int tree_attach(struct tree *t, pid_t pid, enum seize_how how)
 	return error;
 }
 
+/* Is it, or one that it descends from, a program that is not to be traced? */
+static bool is_free(const struct tree *t, pid_t pid, pid_t root)
+{
+	struct task_info info;
+
+	for (int depth = 0; t->s->no_follow && pid > 1 && pid != root && depth < 4096; depth++) {
+		if (left_free(t->s, pid))
+			return true;
+		task_facts(t, pid, &info);
+		pid = (pid_t)info.parent;
+	}
+	return false;
+}
+
 /* Again until nobody new is met: tasks fork meanwhile. */
 void tree_follow(struct tree *t, pid_t root)
 {
@@ -240,7 +254,7 @@ void tree_follow(struct tree *t, pid_t root)
 
 			int error = 0;
 
-			if (pid <= 1 || pid == root || !remote_descends(pid, root))
+			if (pid <= 1 || pid == root || !remote_descends(pid, root) || is_free(t, pid, root))
 				continue;
 			found += follow_threads(t, pid, SEIZE_FOLLOW, &error);
 			if (error)

@@ -7,9 +7,11 @@
 #include "client/supervise/supervise.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -155,6 +157,87 @@ void client_seen(struct super *s, pid_t tid)
 		return;
 	look_up(s, tid, true);
 	atomic_store(known_as, tid);
+}
+
+/* ---- tracers: a task has one at most ---- */
+
+static pid_t tracer_of(pid_t tid)
+{
+	char path[64], line[256];
+	int tracer = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "TracerPid: %d", &tracer) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return tracer;
+}
+
+static void name_of(pid_t tid, char comm[64])
+{
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", tid);
+	f = fopen(path, "re");
+	if (!f || !fgets(comm, 64, f))
+		strcpy(comm, "?");
+	comm[strcspn(comm, "\n")] = 0;
+	if (f)
+		fclose(f);
+}
+
+void tracer_seen(struct super *s, pid_t tid, u64 request, pid_t target)
+{
+	char comm[64];
+	bool say;
+
+	if ((request != PTRACE_TRACEME && request != PTRACE_ATTACH && request != PTRACE_SEIZE) ||
+	    tracer_of(request == PTRACE_TRACEME ? tid : target) != getpid())
+		return;
+	pthread_mutex_lock(&s->lock);
+	say = !s->said_tracer;
+	s->said_tracer = true;
+	pthread_mutex_unlock(&s->lock);
+	if (!say)
+		return;
+	name_of(tid, comm);
+	super_say(s, "process %d (%s) is refused to trace what skep traces already; --no-follow %s leaves it free", tid, comm, comm);
+}
+
+struct answer serve_ptrace(struct call *c)
+{
+	tracer_seen(c->s, c->tid, c->args[0], (pid_t)c->args[1]);
+	return answer_continue();
+}
+
+static bool listed(const char *list, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (const char *at = list; *at; at += strcspn(at, ","), at += *at == ',')
+		if (n && strcspn(at, ",") == n && !memcmp(at, name, n))
+			return true;
+	return false;
+}
+
+/* By the name of its executable, or its own, which for a script is the script's. */
+bool left_free(const struct super *s, pid_t tid)
+{
+	char path[64], comm[64], exe[PATH_MAX];
+	ssize_t n;
+
+	if (!s->no_follow)
+		return false;
+	name_of(tid, comm);
+	snprintf(path, sizeof(path), "/proc/%d/exe", tid);
+	n = readlink(path, exe, sizeof(exe) - 1);
+	exe[n > 0 ? n : 0] = 0;
+	return listed(s->no_follow, comm) || listed(s->no_follow, strrchr(exe, '/') ? strrchr(exe, '/') + 1 : exe);
 }
 
 /* ---- set-id programs: a task behind a filter gets no privilege by execve(2) ---- */

@@ -30,6 +30,7 @@ struct traced {
 	bool in_call, wants_exit; /* the call under way; is its result wanted? */
 	int nr;
 	u64 args[6];
+	bool untraced; /* it asked for a child that no tracer gets, and gets another: see clone_traced() */
 	char *exec_path; /* of the execve() under way */
 	bool answered; /* the call is not made: its result is */
 	s64 answer;

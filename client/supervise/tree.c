@@ -175,6 +175,8 @@ static void call_begins(struct tree *t, struct traced *p)
 	p->wants_exit = task_needs_exit(&t->needs, nr);
 	if (p->nr == SYS_execve || p->nr == SYS_execveat)
 		note_exec(t, p);
+	if (p->nr == SYS_ptrace)
+		tracer_seen(t->s, p->tid, p->args[0], (pid_t)p->args[1]);
 	if (p->nr == SYS_prctl && p->args[0] == 15 /* PR_SET_NAME */)
 		p->wants_exit = true;
 	if (sends_signal(p->nr) && t->needs.want & TASK_WANT_SIGNAL_GENERATE)
@@ -225,6 +227,20 @@ static void call_ends(struct tree *t, struct traced *p, s64 ret)
 	}
 }
 
+/* Who is behind a filter of stops cannot be without a tracer. The register is put back when the child is told of. */
+static void clone_traced(struct traced *p, bool back)
+{
+	struct user_regs_struct regs;
+
+	if (ptrace(PTRACE_GETREGS, p->tid, 0, &regs))
+		return;
+	if (back)
+		regs.rdi |= CLONE_UNTRACED;
+	else
+		regs.rdi &= ~(unsigned long long)CLONE_UNTRACED;
+	p->untraced = !ptrace(PTRACE_SETREGS, p->tid, 0, &regs) && !back;
+}
+
 static void call_stop(struct tree *t, struct traced *p)
 {
 	struct __ptrace_syscall_info info;
@@ -249,6 +265,8 @@ static void call_stop(struct tree *t, struct traced *p)
 		p->nr = (int)info.entry.nr;
 		memcpy(p->args, info.entry.args, sizeof(p->args));
 		call_begins(t, p);
+		if (p->nr == SYS_clone && p->args[0] & CLONE_UNTRACED)
+			clone_traced(p, false);
 	}
 	if (t->answers && !p->unserved)
 		door_enter(t, p);
@@ -262,6 +280,8 @@ static void forked(struct tree *t, struct traced *p, bool clone)
 	struct traced *child;
 	struct task_info info;
 
+	if (p->untraced)
+		clone_traced(p, true);
 	if (ptrace(PTRACE_GETEVENTMSG, p->tid, 0, &msg))
 		return;
 	child = traced_find(t, (pid_t)msg);
@@ -399,7 +419,13 @@ bool tree_status(struct tree *t, pid_t tid, int status, int *group_stop)
 	case PTRACE_EVENT_FORK:
 	case PTRACE_EVENT_VFORK: forked(t, p, false); break;
 	case PTRACE_EVENT_CLONE: forked(t, p, true); break;
-	case PTRACE_EVENT_EXEC: p = executed(t, p); break;
+	case PTRACE_EVENT_EXEC:
+		p = executed(t, p);
+		if (!p->filtered && left_free(t->s, p->tid)) {
+			p->leave = true;
+			p->wants_exit = false;
+		}
+		break;
 	case PTRACE_EVENT_EXIT: exits(t, p); break;
 	case 0:
 		if (sig == (SIGTRAP | 0x80)) {
