@@ -401,6 +401,14 @@ static bool has_body(const struct helper_proto *p)
 	return p->has_body || (p->variant && base->has_body && !memcmp(p->args, base->args, sizeof(p->args)));
 }
 
+static bool takes_dynptr(const struct helper_proto *proto)
+{
+	for (u32 i = 0; i < 5; i++)
+		if ((proto->args[i] & ARG_KIND_MASK) == ARG_DYNPTR_HANDLE)
+			return true;
+	return false;
+}
+
 static int resolve_calls(struct load *l)
 {
 	struct prog *p = l->p;
@@ -424,6 +432,8 @@ static int resolve_calls(struct load *l)
 			continue; /* unknown, or not for this type: the verifier says which */
 		((u64 *)p->operand)[i] = (u64)(uintptr_t)proto;
 		p->needs_slot |= (proto->effects & EFFECT_SLOT) != 0;
+		if (l->k->options.unverified && takes_dynptr(proto) && !p->needs)
+			p->needs = "dynptrs in a program that was not verified";
 		if (has_body(proto) || p->needs)
 			continue;
 		p->needs = arena_text(&p->arena, "helper bpf_%s", proto->name);

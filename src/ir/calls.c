@@ -600,7 +600,7 @@ static void kernel_function(struct builder *b)
 	for (u32 i = 1; i <= 5; i++)
 		call->sizes[i] = IR_TO_TOP;
 	call->writes = 0x3e;
-	call->ret_kinds = PTR_LOADED;
+	call->ret_kinds = k->kfunc->flags & KF_ITER_NEXT ? PTR_ANY : PTR_LOADED; /* an iterator's value lies in it */
 	clear_args(b, v);
 	if (k->kfunc->role == KROLE_THROW) {
 		leave_thrown(b);
