@@ -350,12 +350,23 @@ static void translate_pointers(struct transport *t)
 
 /* ---- commands with more to them ---- */
 
+/* Of the process that asks; what others have mapped is found by nobody, and programs are safe from it all the same (map_freeze()). */
+static int freeze(struct transport *t)
+{
+	int fd = (int)((struct attr_map_elem *)(void *)t->attr)->map_fd;
+
+	if (t->map && !t->map->frozen && os_maps_writable(remote_tgid(t->call->tid), fd, NULL, 0))
+		return -EBUSY;
+	return skep_bpf(t->call->s->k, t->cmd, (union bpf_attr *)(void *)t->attr, t->size);
+}
+
 static int run(struct transport *t)
 {
 	if (t->error)
 		return t->error;
 	switch (t->cmd) {
 	case SYS_OBJ_GET_INFO_BY_FD: return transport_info(t);
+	case SYS_MAP_FREEZE: return freeze(t);
 	case SYS_OBJ_PIN:
 	case SYS_OBJ_GET: return transport_pin(t);
 	default: return skep_bpf(t->call->s->k, t->cmd, (union bpf_attr *)(void *)t->attr, t->size);

@@ -273,6 +273,8 @@ static inline u64 hash_bytes(const struct hash_key *k, const void *key, u32 size
 u64 os_random(void);
 u64 os_clock_ns(int clock_id);
 int os_memfd(const char *name, size_t size, unsigned seals);
+/* Has the process (0: this one) the file mapped, shared and writable, anywhere but in [except, except + size)? False where /proc does not tell. */
+bool os_maps_writable(s32 pid, int fd, const void *except, size_t size);
 void os_yield(void);
 
 /* ---- sha1.c: program tags, as Linux computes them ---- */

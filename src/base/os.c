@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,6 +43,31 @@ int os_memfd(const char *name, size_t size, unsigned seals)
 		return err;
 	}
 	return fd;
+}
+
+bool os_maps_writable(s32 pid, int fd, const void *except, size_t size)
+{
+	unsigned long begin, inode, low = (unsigned long)except;
+	unsigned major, minor;
+	char path[40] = "/proc/self/maps", line[512], mode[5];
+	bool found = false, whole = true;
+	struct stat st;
+	FILE *f;
+
+	if (fstat(fd, &st))
+		return false;
+	if (pid)
+		snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	f = fopen(path, "re");
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		if (whole && sscanf(line, "%lx-%*x %4s %*x %x:%x %lu", &begin, mode, &major, &minor, &inode) == 5)
+			found = mode[1] == 'w' && mode[3] == 's' && inode == st.st_ino && makedev(major, minor) == st.st_dev &&
+				(begin < low || begin - low >= size);
+		whole = strchr(line, '\n') != NULL;
+	}
+	if (f)
+		fclose(f);
+	return found;
 }
 
 void os_yield(void)

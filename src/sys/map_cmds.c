@@ -323,6 +323,8 @@ int sys_map_freeze(struct sys_call *c)
 	m = obj_map(o);
 	if (m->record.timer)
 		err = -ENOTSUPP;
+	else if (!m->frozen && m->client.fd >= 0 && os_maps_writable(0, m->client.fd, m->window->base, m->window->size))
+		err = -EBUSY;
 	else
 		err = map_freeze(m);
 	if (!err && m->client.base && m->client.fd >= 0)

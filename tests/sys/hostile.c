@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What clients and other processes can write is not believed: values that programs were verified against do
  * not change under them. */
+#include "../kernel.h"
 #include "sys_test.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 enum { PAGE = 4096 };
 
@@ -63,24 +66,85 @@ static int load_reader(int data)
 	return skep_prog_load(k, &p, NULL, 0);
 }
 
+/* Writes to the mapping when it is told to, and says so. */
+static pid_t writer(volatile uint64_t *view, int socket)
+{
+	pid_t pid = fork();
+	char byte;
+
+	if (pid)
+		return pid;
+	if (read(socket, &byte, 1) == 1) {
+		view[0] = (uint64_t)1 << 40;
+		(void)!write(socket, &byte, 1);
+	}
+	_exit(0);
+}
+
 TEST(frozen_data_is_what_it_was_whoever_has_it_mapped)
 {
-	int data = global_data(8), prog;
+	int data = global_data(8), prog, pair[2];
 	uint64_t *view = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, data, 0), got[2];
 	uint32_t key = 0;
+	char byte = 0;
+	pid_t pid;
 
-	REQUIRE(data >= 0 && view != MAP_FAILED);
+	REQUIRE(data >= 0 && view != MAP_FAILED && !socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
 	view[0] = 16;
-	REQUIRE(!freeze(data));
+	CHECK_EQ(freeze(data), -EBUSY); /* as Linux, where it is known */
+	pid = writer(view, pair[1]);
+	munmap(view, PAGE);
+	CHECK(!skep_map_lookup(k, data, &key, got) && got[0] == 16);
+	REQUIRE(pid > 0 && !freeze(data));
 	prog = load_reader(data);
 	REQUIRE(prog >= 0);
 	CHECK_EQ(run(prog), 7);
-	view[0] = (uint64_t)1 << 40;
+	REQUIRE(write(pair[0], &byte, 1) == 1 && read(pair[0], &byte, 1) == 1);
 	CHECK_EQ(run(prog), 7);
 	CHECK(!skep_map_lookup(k, data, &key, got) && got[0] == 16);
-	munmap(view, PAGE);
+	CHECK_EQ(waitpid(pid, NULL, 0), pid);
+	close(pair[0]);
+	close(pair[1]);
 	close(prog);
 	close(data);
+}
+
+/* The steps of a life with a mapping, answered by skep or by the kernel. */
+static void freeze_steps(int (*bpf)(int cmd, union bpf_attr *a, unsigned size), int err[4])
+{
+	union bpf_attr a = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 8, .max_entries = 1, .map_flags = BPF_F_MMAPABLE};
+	int fd = bpf(BPF_MAP_CREATE, &a, sizeof(a));
+	void *writable = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), *readable = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+
+	memset(&a, 0, sizeof(a));
+	a.map_fd = (uint32_t)fd;
+	err[0] = writable == MAP_FAILED || readable == MAP_FAILED;
+	err[1] = bpf(BPF_MAP_FREEZE, &a, sizeof(a));
+	munmap(writable, PAGE);
+	err[2] = bpf(BPF_MAP_FREEZE, &a, sizeof(a));
+	err[3] = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED ? -errno : 0;
+	munmap(readable, PAGE);
+	close(fd);
+}
+
+static int skep_call(int cmd, union bpf_attr *a, unsigned size)
+{
+	return skep_bpf(k, cmd, a, size);
+}
+
+TEST(a_map_that_is_mapped_writable_cannot_be_frozen)
+{
+	int ours[4], theirs[4];
+
+	freeze_steps(skep_call, ours);
+	CHECK(!ours[0]);
+	CHECK_EQ(ours[1], -EBUSY);
+	CHECK_EQ(ours[2], 0);
+	CHECK_EQ(ours[3], -EPERM);
+	if (!kernel_loads(BPF_PROG_TYPE_XDP))
+		SKIP(KERNEL_MISSING);
+	freeze_steps(kernel_bpf, theirs);
+	CHECK(!memcmp(ours, theirs, sizeof(ours)));
 }
 
 TEST(frozen_data_is_what_it_was_whoever_can_write_its_file)
@@ -149,6 +213,7 @@ int main(void)
 	if (skep_open(&k, NULL))
 		return 1;
 	RUN(frozen_data_is_what_it_was_whoever_has_it_mapped);
+	RUN(a_map_that_is_mapped_writable_cannot_be_frozen);
 	RUN(frozen_data_is_what_it_was_whoever_can_write_its_file);
 	RUN(memory_that_nobody_wrote_is_not_touched_when_it_ends);
 	skep_close(k);
