@@ -7,6 +7,7 @@
 #include "cli/mend.h"
 #include "cli/cli.h"
 #include "abi/abi.h"
+#include "btf/btf.h"
 #include "client/skep-bpf.h"
 
 #include <bpf/bpf.h>
@@ -35,7 +36,7 @@ static const struct opt check_opts[] = {
 	 "cgroup/connect4"),
 	NUMBER(struct check_args, flags, 0, "flags", "N", 0, UINT32_MAX,
 	   "flags of BPF_PROG_LOAD, besides those of the section"),
-	NUMBER(struct check_args, log, 'l', "log", "N", 0, 15,
+	NUMBER(struct check_args, log, 'l', "log", "N", 0, 7,
 	   "print the verifier's log too: 1 the path to the error, 2 all states, 4 statistics, or a sum of "
 	   "them"),
 	FLAG(struct check_args, unprivileged, 'u', "unprivileged",
@@ -462,22 +463,30 @@ static void print_json(struct checker *ch)
 
 /* ---- the verb ---- */
 
+/* The engine reads types when it first needs them, and does without where that fails: what the user named is to be seen to be right. */
+static int types_readable(const char *path)
+{
+	struct btf b = {0};
+	int err = btf_open_file(&b, &mem_libc, path, NULL);
+
+	if (!err)
+		btf_free(&b);
+	return err;
+}
+
 static int open_engine(struct checker *ch)
 {
 	static const char host[] = "/sys/kernel/btf/vmlinux";
 	struct skep_options opts = {.size = sizeof(opts), .kernel_btf = ch->args->btf};
 	struct stat st;
-	int err;
+	int err = ch->args->btf ? types_readable(ch->args->btf) : 0;
 
-	if (ch->args->btf && stat(ch->args->btf, &st))
-		return cli_error(ch->c, "%s: %s", ch->args->btf, strerror(errno)), STATUS_USAGE;
+	if (err)
+		return cli_error(ch->c, "%s: cannot be used as a kernel's BTF: %s", ch->args->btf, err == -EINVAL ? "it is none, or is damaged" : strerror(-err)),
+		       STATUS_USAGE;
 	if (!ch->args->btf && !stat(host, &st))
 		opts.kernel_btf = host;
 	err = skep_open(&ch->k, &opts);
-	if (err && ch->args->btf)
-		return cli_error(ch->c, "%s: cannot be used as a kernel's BTF: %s", ch->args->btf,
-				 strerror(-err)),
-		       STATUS_USAGE;
 	if (err)
 		return cli_error(ch->c, "cannot make an engine: %s", strerror(-err)), STATUS_USAGE;
 	skep_bpf_use(ch->k);

@@ -77,9 +77,14 @@ static void copy(struct numbers *g)
 static void shift_by(struct numbers *g)
 {
 	static const uint8_t shifts[] = {BPF_LSH, BPF_RSH, BPF_ARSH};
-	int wide = width(g);
+	int wide = width(g), at = number_reg(g);
 
-	emit(g, wide | shifts[below(g, 3)] | BPF_K, number_reg(g), 0, 0, (int32_t)below(g, wide == BPF_ALU64 ? 64 : 32));
+	if (chance(g, 15)) { /* all bits are the sign, and some are taken */
+		emit(g, wide | BPF_ARSH | BPF_K, at, 0, 0, wide == BPF_ALU64 ? 63 : 31);
+		emit(g, (chance(g, 80) ? wide : width(g)) | BPF_AND | BPF_K, at, 0, 0, constant(g));
+		return;
+	}
+	emit(g, wide | shifts[below(g, 3)] | BPF_K, at, 0, 0, (int32_t)below(g, wide == BPF_ALU64 ? 64 : 32));
 }
 
 static void compute(struct numbers *g)
@@ -128,20 +133,30 @@ static void compare(struct numbers *g)
 		g->to_exit[g->n_exits++] = jump;
 }
 
-/* Two ways lead on, which leave something else in the same register: a copy, another copy, what is off by a constant, another number. */
+static void leave_byte(struct numbers *g, int at)
+{
+	if (chance(g, 60))
+		emit(g, BPF_ST | BPF_MEM | BPF_B, FP, 0, at, chance(g, 60) ? 0 : constant(g));
+	else
+		emit(g, BPF_STX | BPF_MEM | BPF_B, FP, number_reg(g), at, 0);
+}
+
+/* Two ways lead on, which leave something else in the same place: a copy, another copy, what is off by a constant, another number; or a byte of a slot. */
 static void meet(struct numbers *g)
 {
-	int to = number_reg(g), from = number_reg(g);
+	int to = number_reg(g), from = number_reg(g), byte = chance(g, 25) ? -1 - (int)below(g, 8 * SLOTS) : 0;
 	uint32_t jump, over = 0;
 
 	emit(g, BPF_LDX | BPF_MEM | BPF_B, 0, VALUE, (int)below(g, VALUE_BYTES), 0);
 	jump = emit(g, BPF_JMP | BPF_JSET | BPF_K, 0, 0, 0, 1);
 	for (int way = 0; way < 2; way++) {
-		if (chance(g, 70))
+		if (byte)
+			leave_byte(g, byte);
+		else if (chance(g, 70))
 			emit(g, BPF_ALU64 | BPF_MOV | BPF_X, to, chance(g, 70) ? from : number_reg(g), 0, 0);
 		else
 			load(g, to);
-		if (chance(g, 50))
+		if (!byte && chance(g, 50))
 			emit(g, width(g) | BPF_ADD | BPF_K, to, 0, 0, constant(g));
 		if (way == 0) {
 			over = emit(g, BPF_JMP | BPF_JA, 0, 0, 0, 0);
@@ -149,6 +164,8 @@ static void meet(struct numbers *g)
 		}
 	}
 	g->out->insns[over].off = (int16_t)(g->out->n - over - 1);
+	if (byte)
+		emit(g, BPF_LDX | BPF_MEM | BPF_B, to, FP, byte, 0);
 }
 
 /* Somewhere in the slots, at a multiple of align. */
