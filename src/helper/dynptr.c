@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Dynptrs: memory whose bounds are checked when it is accessed: of a map value, or the packet, which is always linear here. A program holds one in 16 bytes of its
+ * Dynptrs: memory whose bounds are checked when it is accessed: of a map value, a ring record, or the packet, which is always linear here. A program holds one in 16 bytes of its
  * stack that the verifier lets nobody else write; programs that are not verified get none.
  */
 #include "helper/helper.h"
@@ -47,6 +47,47 @@ u64 helper_dynptr_from_mem(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 	if (c)
 		return RESULT(-EINVAL);
 	*to = (struct dynptr){.data = a, .size = (u32)b & DYNPTR_MOST, .of = DYNPTR_OF_MEMORY};
+	return 0;
+}
+
+/* The run remembers the record, as with bpf_ringbuf_reserve(). One too many is as if the ring were full. */
+u64 helper_ringbuf_reserve_dynptr(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	struct map *m = PTR(a);
+	struct dynptr *to = PTR(d);
+	void *record;
+
+	(void)e;
+	*to = (struct dynptr){0};
+	if (c)
+		return RESULT(-EINVAL);
+	if ((u32)b > DYNPTR_MOST)
+		return RESULT(-E2BIG);
+	record = r->n_records < RUN_RECORDS ? m->ops->reserve(m, r->hold, (u32)b, 0) : NULL;
+	if (!record)
+		return RESULT(-EINVAL);
+	r->records[r->n_records++] = (struct run_record){record, m, (u32)b};
+	*to = (struct dynptr){.data = (u64)(uintptr_t)record, .size = (u32)b & DYNPTR_MOST, .of = DYNPTR_OF_MEMORY};
+	return 0;
+}
+
+u64 helper_ringbuf_submit_dynptr(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	struct dynptr *p = PTR(a);
+
+	if (p->of)
+		helper_ringbuf_submit(r, p->data, b, c, d, e);
+	*p = (struct dynptr){0};
+	return 0;
+}
+
+u64 helper_ringbuf_discard_dynptr(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	struct dynptr *p = PTR(a);
+
+	if (p->of)
+		helper_ringbuf_discard(r, p->data, b, c, d, e);
+	*p = (struct dynptr){0};
 	return 0;
 }
 

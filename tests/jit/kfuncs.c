@@ -14,7 +14,11 @@
 	"*(u32 *)(r10 -4) = 0\nr1 = MAP\nr2 = r10\nr2 += -4\ncall helper 1\nif r0 != 0 goto found\nexit\nfound: r9 = r0\nr1 = r0\nr2 = " #size "\nr3 = 0\nr4 = r10\n" \
 	"r4 += -24\ncall helper 197\n"
 
-static const struct {
+#define RING(size, flags) "r1 = MAP\nr2 = " #size "\nr3 = " #flags "\nr4 = r10\nr4 += -24\ncall helper 198\nr7 = r0\n"
+#define SUBMIT	       "r1 = r10\nr1 += -24\nr2 = 0\ncall helper 199\n"
+#define DISCARD	       "r1 = r10\nr1 += -24\nr2 = 0\ncall helper 200\n"
+
+static const struct test {
 	const char *name, *text;
 	uint32_t result;
 } cases[] = {
@@ -62,6 +66,15 @@ static const struct {
 	{"set beyond", MEMORY(32) OF(-24) "r2 = 30\nr3 = 3\nr4 = 1\ncall $bpf_dynptr_memset\nexit\n", (uint32_t)-E2BIG},
 };
 
+static const struct test with_ring[] = {
+	{"a ring record", RING(16, 0) "r1 = r10\nr1 += -24\nr2 = 8\nr3 = 8\ncall helper 203\nif r0 == 0 goto none\n*(u64 *)(r0 +0) = 6\nnone: r1 = r10\nr1 += -32\nr2 = 8\nr3 = r10\nr3 += -24\nr4 = 8\n"
+	 "r5 = 0\ncall helper 201\nr7 += r0\n" SUBMIT "r1 = MAP\nr2 = 0\ncall helper 134\nr0 += r7\nr1 = *(u64 *)(r10 -32)\nr0 += r1\nexit\n", 24 + 6},
+	{"a ring record given up", RING(16, 0) DISCARD "r1 = MAP\nr2 = 0\ncall helper 134\nr0 += r7\nexit\n", 24},
+	{"a ring record with flags", RING(16, 1) SUBMIT "r0 = r7\nexit\n", (uint32_t)-EINVAL},
+	{"more than the ring has", RING(8192, 0) SUBMIT "r0 = r7\nexit\n", (uint32_t)-EINVAL},
+	{"more than a dynptr has", RING(16777216, 0) DISCARD "r0 = r7\nexit\n", (uint32_t)-E2BIG},
+};
+
 /* What is newer than a kernel is left out there. */
 static bool has_all(const struct side *s, const char *text)
 {
@@ -75,33 +88,38 @@ static bool has_all(const struct side *s, const char *text)
 	return true;
 }
 
-static void programs(struct side *s)
+static void one(struct side *s, const struct test *t, bool ring)
 {
 	union bpf_attr attr;
+	uint32_t got = 0;
+	int err;
 
+	if (!has_all(s, t->text)) {
+		if (s->bpf == on_engine)
+			test_fail(__FILE__, __LINE__, "%s: a function is not in the engine's types", t->name);
+		return;
+	}
+	memset(&attr, 0, sizeof(attr));
+	attr.map_type = ring ? BPF_MAP_TYPE_RINGBUF : BPF_MAP_TYPE_ARRAY;
+	attr.key_size = ring ? 0 : 4;
+	attr.value_size = ring ? 0 : 32;
+	attr.max_entries = ring ? 4096 : 1;
+	s->map = s->bpf(s->ud, BPF_MAP_CREATE, &attr, sizeof(attr));
+	REQUIRE(s->map >= 0);
+	err = run(s, t->text, &got);
+	if (err || got != t->result)
+		test_fail(__FILE__, __LINE__, "%s: %s: %d, 0x%x, expected 0x%x", s->name, t->name, err, got, t->result);
+	close(s->map);
+}
+
+static void programs(struct side *s)
+{
 	s->type = BPF_PROG_TYPE_SCHED_CLS;
 	s->flags = 0;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		uint32_t got = 0;
-		int err;
-
-		if (!has_all(s, cases[i].text)) {
-			if (s->bpf == on_engine)
-				test_fail(__FILE__, __LINE__, "%s: a function is not in the engine's types", cases[i].name);
-			continue;
-		}
-		memset(&attr, 0, sizeof(attr));
-		attr.map_type = BPF_MAP_TYPE_ARRAY;
-		attr.key_size = 4;
-		attr.value_size = 32;
-		attr.max_entries = 1;
-		s->map = s->bpf(s->ud, BPF_MAP_CREATE, &attr, sizeof(attr));
-		REQUIRE(s->map >= 0);
-		err = run(s, cases[i].text, &got);
-		if (err || got != cases[i].result)
-			test_fail(__FILE__, __LINE__, "%s: %s: %d, 0x%x, expected 0x%x", s->name, cases[i].name, err, got, cases[i].result);
-		close(s->map);
-	}
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		one(s, &cases[i], false);
+	for (size_t i = 0; i < sizeof(with_ring) / sizeof(with_ring[0]); i++)
+		one(s, &with_ring[i], true);
 }
 
 TEST(programs_on_the_engine)
