@@ -30,7 +30,7 @@ static const struct check {
 	bool inverted; /* that it works is the bad news */
 	const char *unless[2]; /* other checks, whose failure explains this one */
 } checks[] = {
-	{"listener", probe_notify, "Linux 5.14 or newer: calls of clients then cost less than by ptrace stops", false, {"outer-filter"}},
+	{"listener", probe_notify, "Linux 5.19 or newer: calls of clients then cost less than by ptrace stops", false, {"outer-filter"}},
 	{"ptrace", probe_ptrace,
 	 "Linux 5.3 or newer, kernel.yama.ptrace_scope below 2, and in a container a seccomp profile that allows ptrace(2): what tasks do is seen in its stops only", false, {NULL}},
 	{"outer-filter", probe_outer,

@@ -145,9 +145,7 @@ int filter_listen(void)
 	prog.len = (unsigned short)filter_build(insns, SECCOMP_RET_USER_NOTIF);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
-	/* Without it (before 5.19) a signal may end the wait for an answer; the call is then made again. */
+	/* Without the second flag (before 5.19) a signal, or a tracer, ends the wait for an answer, and the call is made again though it was carried out. */
 	fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &prog);
-	if (fd < 0 && errno == EINVAL)
-		fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &prog);
 	return fd < 0 ? -errno : (int)fd;
 }

@@ -173,7 +173,7 @@ static void notify_dialogue(struct probe *p, int socket, struct notified *out)
 	} else if (listener < 0) {
 		say(p, false, -listener,
 		    listener == -EBUSY ? "another supervisor's filter is installed"
-		    : listener == -EINVAL ? "this kernel has no listeners (Linux 5.0 has)"
+		    : listener == -EINVAL ? "this kernel has no listeners whose calls signals leave alone (Linux 5.19 has)"
 					  : "no filter with a listener can be installed");
 	} else {
 		(void)!send(socket, &listener, sizeof(listener), MSG_NOSIGNAL);
@@ -182,7 +182,7 @@ static void notify_dialogue(struct probe *p, int socket, struct notified *out)
 			handed = answer_one(listener, socket, null);
 		close(listener);
 		if (handed)
-			say(p, false, handed, "this kernel does not hand over descriptors as answers (Linux 5.14 does)");
+			say(p, false, handed, "descriptors cannot be handed over as answers");
 		else if (!readable(socket) || recv(socket, out, sizeof(*out), 0) != sizeof(*out))
 			say(p, false, 0, "a notified call was not answered");
 		else if (out->bpf < 0 || out->perf < 0)

@@ -56,7 +56,9 @@ def test(nr, action, condition):
         return insn(EQUAL, nr, 0, 1) + insn(RETURN, action)
     arg, op, value = condition
     low, high = ARGS + 8 * arg, ARGS + 8 * arg + 4
-    if op == "&":
+    if op == "has":
+        body = insn(LOAD, low) + insn(SET, value, 0, 1) + insn(RETURN, action)
+    elif op == "&":
         body = insn(LOAD, low) + insn(AND, value) + insn(EQUAL, 0, 0, 1) + insn(RETURN, action)
     elif op == "==":
         body = insn(LOAD, high) + insn(EQUAL, 0, 0, 3) + insn(LOAD, low) + insn(EQUAL, value, 0, 1) + insn(RETURN, action)
@@ -87,10 +89,11 @@ def docker(caps=tuple(DEFAULT)):
 
 
 # What older kernels lack, as far as it matters here: (first version that has it, call, condition or None, error without it).
-NOTIF_ADDFD, GET_SYSCALL_INFO = 0x40182103, 0x420e
+NOTIF_ADDFD, NOTIF_SET_FLAGS, WAIT_KILLABLE_RECV, GET_SYSCALL_INFO = 0x40182103, 0x40082104, 1 << 5, 0x420e
 SINCE = [((5, 0), "seccomp", None, "EINVAL"), ((5, 3), "ptrace", (0, "==", GET_SYSCALL_INFO), "EIO"), ((5, 3), "pidfd_open", None, "ENOSYS"), ((5, 3), "clone3", None, "ENOSYS"),
          ((5, 6), "pidfd_getfd", None, "ENOSYS"), ((5, 6), "openat2", None, "ENOSYS"), ((5, 8), "faccessat2", None, "ENOSYS"), ((5, 9), "close_range", None, "ENOSYS"),
-         ((5, 11), "epoll_pwait2", None, "ENOSYS"), ((5, 14), "ioctl", (1, "==", NOTIF_ADDFD), "EINVAL"), ((5, 16), "futex_waitv", None, "ENOSYS")]
+         ((5, 11), "epoll_pwait2", None, "ENOSYS"), ((5, 14), "ioctl", (1, "==", NOTIF_ADDFD), "EINVAL"), ((5, 16), "futex_waitv", None, "ENOSYS"),
+         ((5, 19), "seccomp", (1, "has", WAIT_KILLABLE_RECV), "EINVAL"), ((6, 6), "ioctl", (1, "==", NOTIF_SET_FLAGS), "EINVAL")]
 
 
 def lacking(missing):
@@ -105,7 +108,7 @@ def linux(*version):
 
 def no_listener():
     """seccomp(2) fails as on a kernel that knows no listeners; prctl(2) is left."""
-    return lacking([row for row in SINCE if row[1] == "seccomp"])
+    return lacking([row for row in SINCE if row[1] == "seccomp" and not row[2]])
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ os.chmod(outer, 0o755)
 root = os.getuid() == 0
 filters = {}
 for name, insns in {"docker": docker.docker(), "docker-bpf": docker.docker([*docker.DEFAULT, "CAP_BPF", "CAP_PERFMON"]), "nolistener": docker.no_listener(),
-                    "linux-5.5": docker.linux(5, 5), "linux-5.2": docker.linux(5, 2)}.items():
+                    "linux-5.18": docker.linux(5, 18), "linux-5.5": docker.linux(5, 5), "linux-5.2": docker.linux(5, 2)}.items():
     filters[name] = ["--filter", os.path.join(top, name + ".filter")]
     with open(filters[name][1], "wb") as f:
         f.write(insns)
@@ -43,6 +43,7 @@ hosts = {
     "docker-root": ([*filters["docker"], "--caps", docker.DEFAULT_MASK], True),
     "docker-bpf": ([*filters["docker-bpf"], "--caps", docker.DEFAULT_MASK], True),  # what --cap-add BPF lets pass, for a user who does not have it
     "nouserns": (["--no-userns", "--uid", str(USER)], True),
+    "linux-5.18": ([*filters["linux-5.18"], "--uid", str(USER)], False),
     "linux-5.5": ([*filters["linux-5.5"], "--uid", str(USER)], False),
 }
 uid = NOBODY if way not in hosts else USER if str(USER) in hosts[way][0] else 0
