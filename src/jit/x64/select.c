@@ -544,14 +544,31 @@ static void branch(struct select *s, u32 v)
 		s->m->ins[i].to[k] = s->m->block_of[s->f->block[n.block].succ[k]];
 }
 
+/* Moves by two flags at once take twice as long as by one: "above" becomes "not below". */
+static u8 one_flag(u32 cc, u32 *a, u32 *b, s64 *x, bool imm)
+{
+	u32 t = *a;
+
+	if ((cc != OP_JGT && cc != OP_JLE) || (imm && (*x == -1 || *x == INT32_MAX)))
+		return (u8)cc;
+	if (imm) {
+		++*x;
+		return cc == OP_JGT ? OP_JGE : OP_JLT;
+	}
+	*a = *b;
+	*b = t;
+	return cc == OP_JGT ? OP_JLT : OP_JGE;
+}
+
 static void select_select(struct select *s, u32 v)
 {
-	const struct ir_node n = s->f->node[v];
+	struct ir_node n = s->f->node[v];
 	u32 a, b, c, d, i;
 	s64 x = 0, one, zero;
 	bool imm;
 
 	compare(s, &n, &a, &b, &x, &imm);
+	n.aux = one_flag(n.aux, &a, &b, &x, imm);
 	if (is_const(s, n.arg[2], &one) && is_const(s, n.arg[3], &zero) && ((one == 1 && zero == 0) || (one == 0 && zero == 1))) {
 		i = add(s, M_SETCC, n.width);
 		s->m->ins[i] = (struct mach_ins){.op = M_SETCC, .width = n.width, .cc = n.aux, .a = a, .b = b, .imm = x, .has_imm = imm, .dst = v,
