@@ -269,7 +269,7 @@ TEST(what_is_not_supported_is_named)
 	CHECK_EQ(skep_bpf(other, BPF_ITER_CREATE, &a, sizeof(a)), -EINVAL);
 	CHECK(!strncmp(told.line, "ITER_CREATE: not supported by skep ", 35));
 	CHECK_EQ(skep_bpf(other, BPF_PROG_ATTACH, &a, sizeof(a)), -EOPNOTSUPP);
-	CHECK(!strncmp(told.line, "PROG_ATTACH: ", 13));
+	CHECK(!strncmp(told.line, "attach: PROG_ATTACH: ", 21));
 	CHECK_EQ(skep_bpf(other, 38, &a, sizeof(a)), -EINVAL);
 	CHECK_EQ(skep_bpf(other, -1, &a, sizeof(a)), -EINVAL);
 	skep_close(other);
