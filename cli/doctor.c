@@ -134,7 +134,7 @@ static bool hook_exists(struct skep *k, const char *hook, size_t n)
 	int err;
 
 	if (n == 6 && !memcmp(hook, "uprobe", 6))
-		return TREE_SETS_PROBES;
+		return true;
 	snprintf(path, sizeof(path), "/sys/kernel/tracing/events/%.*s/id", (int)n, hook);
 	err = k ? hook_file(k, path, &text, &size) : -ENOENT;
 	if (!err)

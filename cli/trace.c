@@ -5,6 +5,7 @@
  */
 #include "cli/cli.h"
 
+#include "client/supervise/breaks.h"
 #include "client/supervise/session.h"
 #include "sys/sys.h"
 
@@ -272,7 +273,7 @@ static void run_command(struct session *ss, struct trace *t)
 	int exec_error;
 	pid_t pid;
 
-	task_needs(ss->super.k, &ss->tree.needs);
+	breaks_needs(&ss->tree);
 	how.filter_size = filter_trace(filter, &ss->tree.needs);
 	ss->hold_report = true;
 	ss->tree.wait_for_rings = !t->args->drop;
@@ -306,9 +307,10 @@ static int watch_process(struct session *ss, struct trace *t)
 	pid_t pid = (pid_t)t->args->pid;
 	int err;
 
-	task_needs(ss->super.k, &ss->tree.needs);
+	breaks_needs(&ss->tree);
 	ss->tree.wait_for_rings = !t->args->drop;
 	err = tree_attach(&ss->tree, pid, SEIZE_GUEST);
+	breaks_update(&ss->tree);
 	if (err) {
 		fprintf(stderr, "%s: process %d cannot be watched: %s; `skep doctor` says what this host allows\n", ss->name, pid, strerror(-err));
 		end_client(ss);

@@ -3,7 +3,7 @@
  * Taking tasks under a trace and letting them go. A task that sleeps in a call which an interruption would end (epoll_wait() gives EINTR, and so on) is
  * not interrupted: it changes at its next stop, and the call it sleeps in is not seen.
  */
-#include "client/supervise/traced.h"
+#include "client/supervise/breaks.h"
 
 #include "sys/sys.h"
 
@@ -100,12 +100,13 @@ void tree_open(struct tree *t, struct super *s)
 	t->pid_ns_ino = inode_of("/proc/self/ns/pid", &t->pid_ns_dev);
 	t->mnt_ns_ino = inode_of("/proc/self/ns/mnt", NULL);
 	t->door = (struct task_door){.ud = t, .read = read_task, .write = write_task, .regs = task_regs, .signal = task_signal, .needs_changed = needs_changed,
-				    .sets_probes = TREE_SETS_PROBES};
+				    .sets_probes = true};
 	tasks_door(s->k, &t->door);
 }
 
 void tree_close(struct tree *t)
 {
+	breaks_close(t);
 	tasks_door(t->s->k, NULL);
 }
 

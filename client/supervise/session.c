@@ -2,6 +2,7 @@
 /* The supervisor's process: see session.h. */
 #include "client/supervise/session.h"
 
+#include "client/supervise/breaks.h"
 #include "hook/tasks.h"
 #include "sys/sys.h"
 
@@ -437,9 +438,10 @@ static void needs_changed(struct session *ss)
 	u64 asked = atomic_load(&ss->tree.asked);
 
 	atomic_store(&ss->tree.changed, false);
-	task_needs(ss->super.k, &ss->tree.needs);
+	breaks_needs(&ss->tree);
 	if (ss->follows)
 		follow(ss);
+	breaks_update(&ss->tree);
 	atomic_store(&ss->tree.followed, asked);
 }
 

@@ -41,6 +41,12 @@ struct traced {
 	bool borrowed; /* `handed` is not to be closed */
 	u64 saved_stack[6]; /* what lay where the path was written */
 	u64 saved_at;
+	/* breaks.c */
+	struct space *space; /* breakpoints of its memory; NULL: none */
+	struct returns *returns; /* calls of probed functions that have not returned */
+	bool steps; /* over the instruction at step_at, whose breakpoint is out */
+	bool skips; /* that was put off: its event was told */
+	u64 step_at, skip_sp;
 };
 
 struct traced *traced_find(const struct tree *t, pid_t tid);

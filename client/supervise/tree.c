@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Traced tasks: see tree.h. Stops become the engine's events here; how tasks are taken and left is follow.c's. */
-#include "client/supervise/traced.h"
+#include "client/supervise/breaks.h"
 
 #include "sys/sys.h"
 
@@ -53,6 +53,7 @@ void traced_remove(struct tree *t, struct traced *p)
 		*at = p->chain;
 		t->n--;
 	}
+	breaks_left(t, p);
 	if (p->task)
 		task_remove(t->s->k, p->task);
 	if (p->tid == p->tgid)
@@ -128,7 +129,7 @@ void traced_resume(struct tree *t, struct traced *p, int sig)
 	if (p->waits)
 		return;
 	p->stopped = false;
-	if (p->leave && !p->wants_exit && !sig) {
+	if (p->leave && !p->wants_exit && !sig && !breaks_pending(p)) {
 		ptrace(PTRACE_DETACH, p->tid, 0, 0);
 		traced_remove(t, p);
 		return;
@@ -220,6 +221,8 @@ static void call_ends(struct tree *t, struct traced *p, s64 ret)
 		renamed(t, p);
 	if (sends_signal(p->nr) && !ret && t->needs.want & TASK_WANT_SIGNAL_GENERATE)
 		signal_sent(t, p);
+	if (t->n_points && (p->nr == SYS_mmap || p->nr == SYS_mprotect || p->nr == SYS_mremap))
+		breaks_mapped(t, p);
 	if (task_needs_exit(&t->needs, nr)) {
 		wait_for_reader(t);
 		atomic_fetch_add(&t->events, 1);
@@ -274,7 +277,7 @@ static void call_stop(struct tree *t, struct traced *p)
 
 /* ---- events ---- */
 
-static void forked(struct tree *t, struct traced *p, bool clone)
+static void forked(struct tree *t, struct traced *p, bool clone, bool vfork)
 {
 	unsigned long msg = 0;
 	struct traced *child;
@@ -308,6 +311,7 @@ static void forked(struct tree *t, struct traced *p, bool clone)
 			task_event_fork(t->s->k, p->task, child->task);
 		}
 	}
+	breaks_forked(t, p, child, vfork);
 	if (child->stopped)
 		traced_resume(t, child, 0);
 }
@@ -320,6 +324,7 @@ static struct traced *executed(struct tree *t, struct traced *p)
 	struct task_info info;
 
 	p->before = false;
+	breaks_left(t, p);
 	door_ended(t, p->tgid);
 	ptrace(PTRACE_GETEVENTMSG, p->tid, 0, &old);
 	if ((pid_t)old != p->tid && (caller = traced_find(t, (pid_t)old))) {
@@ -338,6 +343,8 @@ static struct traced *executed(struct tree *t, struct traced *p)
 	info.start_ns = task_info(p->task)->start_ns;
 	info.parent = task_info(p->task)->parent;
 	task_update(t->s->k, p->task, &info);
+	if (p->filtered || !left_free(t->s, p->tid))
+		breaks_mapped(t, p);
 	if (t->needs.want & TASK_WANT_EXEC) {
 		wait_for_reader(t);
 		task_event_exec(t->s->k, p->task, p->exec_path ? p->exec_path : "", (u32)old);
@@ -407,6 +414,8 @@ bool tree_status(struct tree *t, pid_t tid, int status, int *group_stop)
 	if (!p)
 		return false;
 	p->stopped = true;
+	if (breaks_stop(t, p, event, sig))
+		return true;
 	switch (event) {
 	case PTRACE_EVENT_STOP:
 		if (stops_groups(sig)) {
@@ -416,9 +425,9 @@ bool tree_status(struct tree *t, pid_t tid, int status, int *group_stop)
 		}
 		break;
 	case PTRACE_EVENT_SECCOMP: call_stop(t, p); break;
-	case PTRACE_EVENT_FORK:
-	case PTRACE_EVENT_VFORK: forked(t, p, false); break;
-	case PTRACE_EVENT_CLONE: forked(t, p, true); break;
+	case PTRACE_EVENT_FORK: forked(t, p, false, false); break;
+	case PTRACE_EVENT_VFORK: forked(t, p, false, true); break;
+	case PTRACE_EVENT_CLONE: forked(t, p, true, false); break;
 	case PTRACE_EVENT_EXEC:
 		p = executed(t, p);
 		if (!p->filtered && left_free(t->s, p->tid)) {

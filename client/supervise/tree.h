@@ -16,10 +16,7 @@
 struct traced;
 struct job;
 struct watch_fd;
-enum {
-	TREE_BUCKETS = 1024,
-	TREE_SETS_PROBES = 0, /* in functions of processes: not yet */
-};
+enum { TREE_BUCKETS = 1024 };
 
 struct tree {
 	struct super *s;
@@ -50,6 +47,9 @@ struct tree {
 		int status;
 	} held[SLOT_MAX];
 	u32 n_held;
+	/* breaks.c: the engine's probes */
+	struct task_probe *points;
+	u32 n_points;
 };
 
 void tree_open(struct tree *t, struct super *s);
