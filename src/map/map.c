@@ -127,6 +127,9 @@ int map_client_create(struct map *m, u64 size)
 	err = region_create(m->window, &m->client, REGION_CLIENT, "skep-data", size, m);
 	if (err)
 		return err;
+	/* As on Linux, what programs only read is mapped by clients only to read; this engine's mapping stays. */
+	if (m->spec.flags & BPF_F_RDONLY_PROG && fcntl(m->client.fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE))
+		return -errno;
 	map_head(m)->client_size = m->client.size;
 	m->bytes += m->client.size;
 	return 0;
