@@ -253,7 +253,11 @@ int map_arena_reserve(struct map *m, u64 addr, u32 n)
 
 static void arena_destroy(struct map *m)
 {
-	region_destroy(&pages_of(m)->region);
+	struct arena_pages *a = pages_of(m);
+
+	if (!a) /* its creation failed before there were pages */
+		return;
+	region_destroy(&a->region);
 	if (m->client.base) /* what lies behind its last page */
 		mmap(m->client.base + m->client.size, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
