@@ -15,14 +15,12 @@
 
 struct space;
 
-void breaks_needs(
-    struct tree *t); /* what the engine wants to see now, into t->needs; probes that are gone are taken out */
-void breaks_update(struct tree *t);		      /* probes are set in all tasks that are followed */
+void breaks_needs(struct tree *t); /* what the engine wants to see now, into t->needs; probes that are gone are taken out */
+void breaks_update(struct tree *t); /* probes are set in all tasks that are followed */
 void breaks_mapped(struct tree *t, struct traced *p); /* its mappings have changed */
 void breaks_forked(struct tree *t, struct traced *parent, struct traced *child, bool shares);
 void breaks_left(struct tree *t, struct traced *p); /* it ended, is let go, or becomes another program */
-bool breaks_stop(struct tree *t, struct traced *p, int event,
-		 int sig);		     /* a stop: true: it was one of these, and the task went on */
+bool breaks_stop(struct tree *t, struct traced *p, int event, int sig); /* a stop: true: it was one of these, and the task went on */
 bool breaks_pending(const struct traced *p); /* it has met a breakpoint and has not stopped for it yet */
 void breaks_close(struct tree *t);
 

@@ -170,13 +170,22 @@ struct compared {
 	u64 value;
 };
 
+/* Elements of a map of maps are other maps than the one that says what they are like. */
+static bool is_template(const struct prog *p, const struct map *m)
+{
+	for (u32 i = 0; i < p->n_maps; i++)
+		if (p->maps[i]->inner == m)
+			return true;
+	return false;
+}
+
 static bool in_map(const struct run *r, const struct reg *reg, u64 value)
 {
 	const struct map *m = reg->map;
 	u64 base = value - (u64)(s64)reg->off;
 
-	if (reg->map_uid || m->inner)
-		return true; /* the template of inner maps, another map each time */
+	if (reg->map_uid || m->inner || is_template(r->prog, m))
+		return true; /* an element of a map of maps, or in one: another map each time */
 	if (m->values && !m->cpu_stride) {
 		for (u64 i = 0; i < m->spec.max_entries && i < 1024; i++)
 			if (scalar_has(&reg->v, base - (u64)(uintptr_t)m->values - i * m->elem_size))
