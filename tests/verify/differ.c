@@ -260,6 +260,23 @@ static void minimise(struct generated *g, enum difference wanted)
 		*g = smaller;
 }
 
+/*
+ * Is all that skep refuses in instructions that Linux did not look at, as nothing leads there? skep refuses reserved fields wherever they are set,
+ * when it decodes. A call of a helper that does not exist stands in their place: whoever looked at it would refuse it.
+ */
+static bool only_unreached(const struct generated *g)
+{
+	static struct insn insns[GENERATED_MAX];
+	static struct generated other;
+	struct insn_error err = {0};
+	u32 replaced = 0;
+
+	other = *g;
+	for (; replaced <= g->n && insns_decode((const struct raw_insn *)other.insns, other.n, insns, &err); replaced++)
+		other.insns[err.insn] = (struct bpf_insn){.code = 0x85, .imm = 0x7fffffff};
+	return replaced && compare(&other) == SAME && theirs.verdict == 0;
+}
+
 /* ---- printing: every line is a comment of TAP ---- */
 
 static void print_program(const struct generated *g)
@@ -342,7 +359,7 @@ static void show_one(void)
 TEST(verdicts_are_those_of_the_running_kernel)
 {
 	static struct generated g;
-	u64 found[5] = {0}, accepted = 0, ran = 0, reported = 0;
+	u64 found[5] = {0}, accepted = 0, ran = 0, reported = 0, unreached = 0;
 
 	if (!kernel_answers())
 		SKIP("kernel bpf() not available");
@@ -356,9 +373,13 @@ TEST(verdicts_are_those_of_the_running_kernel)
 
 		generate_either(&g, first_seed + i);
 		d = compare(&g);
-		found[d]++;
 		accepted += !theirs.verdict;
 		ran += ours.run == 0 && theirs.run == 0;
+		if (d == STRICT && only_unreached(&g)) {
+			unreached++;
+			d = SAME;
+		}
+		found[d]++;
 		if (d != SAME && reported < REPORTED) {
 			reported++;
 			minimise(&g, d);
@@ -366,9 +387,9 @@ TEST(verdicts_are_those_of_the_running_kernel)
 		}
 	}
 	printf("# %llu programs: Linux accepts %llu, %llu were run by both; skep accepts %llu that Linux rejects, rejects %llu that it accepts; %llu "
-	       "results differ, %llu refusals are worded differently\n",
+	       "results differ, %llu refusals are worded differently; %llu were refused for instructions that nothing leads to\n",
 	       (unsigned long long)count, (unsigned long long)accepted, (unsigned long long)ran, (unsigned long long)found[UNSAFE],
-	       (unsigned long long)found[STRICT], (unsigned long long)found[RESULT], (unsigned long long)found[MESSAGE]);
+	       (unsigned long long)found[STRICT], (unsigned long long)found[RESULT], (unsigned long long)found[MESSAGE], (unsigned long long)unreached);
 	CHECK_EQ(found[UNSAFE], 0);
 	CHECK_EQ(found[STRICT], 0);
 	CHECK_EQ(found[RESULT], 0);
