@@ -95,11 +95,21 @@ static u64 processor_ns(pid_t pid)
 	return n == 1 ? ns : os_clock_ns(CLOCK_MONOTONIC);
 }
 
+static void note_any(void *ud, const struct task_probe *p)
+{
+	(void)p;
+	*(bool *)ud = true;
+}
+
 static bool some_attached(const struct session *ss)
 {
 	struct task_needs needs;
+	bool probes = false;
 
 	task_needs(ss->super.k, &needs);
+	task_probes(ss->super.k, note_any, &probes);
+	if (probes)
+		return true;
 	for (u32 i = 0; i < ARRAY_SIZE(needs.enter); i++)
 		if (needs.enter[i] | needs.exit[i])
 			return true;
