@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 
 enum { PAGE = 4096, PAGES = 4, ARENA = 33 };
-#define START 0x123456700000ull /* where the arena is */
+#define START 0x553456700000ull /* where the arena is */
 static const uint64_t start = START;
 
 /* ---- programs ---- */
@@ -28,16 +28,16 @@ static const struct {
 	{"a page is allocated, zeroed, and keeps what is stored",
 	 ALLOC(0, 1) TO_ARENA(r6, r0) "r7 = *(u64 *)(r6 +8)\n*(u64 *)(r6 +8) = 42\nr0 = *(u64 *)(r6 +8)\nr0 += r7\nexit\n", 42},
 	{"the smallest gap that is large enough",
-	 ALLOC(0x123456701000 ll, 2) ALLOC(0, 1) "r6 = r0\n" ALLOC(0, 1) "r0 -= r6\nexit\n", (uint32_t)-3 * PAGE},
+	 ALLOC(0x553456701000 ll, 2) ALLOC(0, 1) "r6 = r0\n" ALLOC(0, 1) "r0 -= r6\nexit\n", (uint32_t)-3 * PAGE},
 	{"pages come from the lowest on", ALLOC(0, 1) "r6 = r0\n" ALLOC(0, 1) "r0 -= r6\nexit\n", PAGE},
 	{"an address is the client's", ALLOC(0, 1) "r0 >>= 20\nexit\n", (uint32_t)(START >> 20)},
 	{"the arena is full", ALLOC(0, 4) "r6 = r0\n" ALLOC(0, 1) "r0 |= 5\nexit\n", 5},
 	{"more than there is", ALLOC(0, 5) "exit\n", 0},
 	{"no pages", ALLOC(0, 0) "exit\n", 0},
-	{"an address that is given", ALLOC(0x123456702000 ll, 1) "w0 &= 0xf000\nexit\n", 0x2000},
-	{"an address that is taken", ALLOC(0x123456702000 ll, 1) ALLOC(0x123456701000 ll, 2) "exit\n", 0},
-	{"an address in a page", ALLOC(0x123456702008 ll, 1) "exit\n", 0},
-	{"an address outside", ALLOC(0x123456704000 ll, 1) "exit\n", 0},
+	{"an address that is given", ALLOC(0x553456702000 ll, 1) "w0 &= 0xf000\nexit\n", 0x2000},
+	{"an address that is taken", ALLOC(0x553456702000 ll, 1) ALLOC(0x553456701000 ll, 2) "exit\n", 0},
+	{"an address in a page", ALLOC(0x553456702008 ll, 1) "exit\n", 0},
+	{"an address outside", ALLOC(0x553456704000 ll, 1) "exit\n", 0},
 	{"flags", "r1 = MAP\nr2 = 0\nr3 = 1\nr4 = -1\nr5 = 1\ncall $bpf_arena_alloc_pages\nexit\n", 0},
 	{"freed pages read as zeros, and stores to them are dropped",
 	 ALLOC(0, 2) "r8 = r0\n" TO_ARENA(r6, r0) "*(u32 *)(r6 +0) = 7\n*(u32 *)(r6 +4096) = 9\n" FREE(r8, 1)
@@ -69,11 +69,11 @@ static const struct {
 };
 
 /* Programs that a client's accesses come before. The client wrote 0x55 to the third page. */
-static const char from_client[] = USE "r6 = 0x56702000\n" TO_ARENA(r6, r6) "w7 = *(u8 *)(r6 +1)\n*(u8 *)(r6 +2) = 66\n" ALLOC(0x123456702000 ll, 1) "r0 <<= 8\nw0 |= w7\nexit\n";
-static const char free_third[] = FREE(0x123456702000 ll, 1) "r0 = 0\nexit\n";
+static const char from_client[] = USE "r6 = 0x56702000\n" TO_ARENA(r6, r6) "w7 = *(u8 *)(r6 +1)\n*(u8 *)(r6 +2) = 66\n" ALLOC(0x553456702000 ll, 1) "r0 <<= 8\nw0 |= w7\nexit\n";
+static const char free_third[] = FREE(0x553456702000 ll, 1) "r0 = 0\nexit\n";
 static const char three_more[] = "r6 = 0\n" ALLOC(0, 1) "if r0 == 0 goto out\nr6 += 1\n" ALLOC(0, 1) "if r0 == 0 goto out\nr6 += 1\n" ALLOC(0, 1) "if r0 == 0 goto out\nr6 += 1\n"
 				 ALLOC(0, 1) "if r0 == 0 goto out\nr6 += 1\nout: r0 = r6\nexit\n";
-static const char reserving[] = "r1 = MAP\nr2 = 0x123456701000 ll\nr3 = 2\ncall $bpf_arena_reserve_pages\nr6 = r0\nr1 = MAP\nr2 = 0x123456702000 ll\nr3 = 2\ncall $bpf_arena_reserve_pages\n"
+static const char reserving[] = "r1 = MAP\nr2 = 0x553456701000 ll\nr3 = 2\ncall $bpf_arena_reserve_pages\nr6 = r0\nr1 = MAP\nr2 = 0x553456702000 ll\nr3 = 2\ncall $bpf_arena_reserve_pages\n"
 				"r0 = -r0\nr0 <<= 8\nr6 |= r0\n" ALLOC(0, 2) "if r0 == 0 goto none\nr6 |= 0x10000\nnone:\n" ALLOC(0, 1) "if r0 != 0 goto one\nr6 |= 0x20000\none: r0 = r6\nexit\n";
 
 /* A fresh arena, mapped by its client as well. */
