@@ -53,17 +53,9 @@ struct trace {
 /* The call that a process sleeps in; -1: it runs, or would where it had a processor. */
 static int sleeps_in(pid_t pid)
 {
-	char path[64], line[64] = "";
-	FILE *f;
+	int nr;
 
-	snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return -1;
-	if (!fgets(line, sizeof(line), f))
-		line[0] = 0;
-	fclose(f);
-	return line[0] >= '0' && line[0] <= '9' ? atoi(line) : -1;
+	return proc_call(pid, &nr) ? nr : -1;
 }
 
 /* For events or time to come. */
@@ -119,17 +111,9 @@ static bool some_attached(const struct session *ss)
 /* R: runs, or would where it had a processor; S: sleeps until something happens; t: waits for us. */
 static char state_of(pid_t pid)
 {
-	char path[64], line[512], *end, state = 0;
-	FILE *f;
+	struct proc_stat st;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	if (fgets(line, sizeof(line), f) && (end = strrchr(line, ')')) && end[1])
-		state = end[2];
-	fclose(f);
-	return state;
+	return proc_stat(pid, &st) ? st.state : 0;
 }
 
 /* No call of bpf(2) for a while, of a client that could have made one: it sleeps whenever it is looked at, and for no answer of ours, or has worked on. */

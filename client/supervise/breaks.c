@@ -161,7 +161,7 @@ static struct brk *want_brk(struct space *s, u64 at)
 /* A thread that is not traced would be killed by a breakpoint. */
 static bool all_traced(const struct tree *t, pid_t tgid)
 {
-	char path[64], line[128];
+	char path[64];
 	DIR *d;
 	bool all = true;
 
@@ -171,19 +171,11 @@ static bool all_traced(const struct tree *t, pid_t tgid)
 		return false;
 	for (struct dirent *e; all && (e = readdir(d));) {
 		pid_t tid = (pid_t)atoi(e->d_name);
-		int tracer = 0;
-		FILE *f;
+		u64 tracer;
 
 		if (tid <= 0 || traced_find(t, tid))
 			continue;
-		snprintf(path, sizeof(path), "/proc/%d/task/%d/status", tgid, tid);
-		f = fopen(path, "re");
-		while (f && fgets(line, sizeof(line), f))
-			if (sscanf(line, "TracerPid: %d", &tracer) == 1)
-				break;
-		all = !f || tracer == gettid();
-		if (f)
-			fclose(f);
+		all = !proc_status(tid, "TracerPid", 10, &tracer) || (pid_t)tracer == gettid();
 	}
 	closedir(d);
 	return all;
@@ -605,20 +597,9 @@ bool breaks_stop(struct tree *t, struct traced *p, int event, int sig)
 
 bool breaks_pending(const struct traced *p)
 {
-	char path[64], line[128];
-	unsigned long pending = 0;
-	FILE *f;
+	u64 pending;
 
-	if (!p->space || !p->space->n)
-		return false;
-	snprintf(path, sizeof(path), "/proc/%d/status", p->tid);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "SigPnd: %lx", &pending) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return pending >> (SIGTRAP - 1) & 1;
+	return p->space && p->space->n && proc_status(p->tid, "SigPnd", 16, &pending) && pending >> (SIGTRAP - 1) & 1;
 }
 
 /* Tasks that outlive this process must not stop any more: what has met a breakpoint goes back to its

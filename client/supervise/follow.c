@@ -155,17 +155,10 @@ static bool may_interrupt(pid_t tid)
 {
 	static const int fragile[] = {SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_semop, SYS_semtimedop, SYS_rt_sigtimedwait, SYS_io_getevents,
 				      SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_accept, SYS_accept4, SYS_connect, SYS_sendto, SYS_sendmsg, SYS_msgrcv, SYS_msgsnd};
-	char path[64], line[256] = "";
-	int nr = -1;
-	FILE *f;
+	int nr;
 
-	snprintf(path, sizeof(path), "/proc/%d/syscall", tid);
-	f = fopen(path, "re");
-	if (!f)
+	if (!proc_call(tid, &nr))
 		return false;
-	if (fgets(line, sizeof(line), f) && line[0] >= '0' && line[0] <= '9')
-		nr = atoi(line);
-	fclose(f);
 	for (u32 i = 0; i < ARRAY_SIZE(fragile); i++)
 		if (nr == fragile[i])
 			return false;
@@ -174,19 +167,13 @@ static bool may_interrupt(pid_t tid)
 
 static void refused(struct tree *t, pid_t tid, int err)
 {
-	char comm[64] = "?", path[64];
-	FILE *f;
+	char comm[16];
 
 	if (t->refused || err == -ESRCH)
 		return;
 	t->refused = true;
-	snprintf(path, sizeof(path), "/proc/%d/comm", tid);
-	f = fopen(path, "re");
-	if (f) {
-		if (fgets(comm, sizeof(comm), f))
-			comm[strcspn(comm, "\n")] = 0;
-		fclose(f);
-	}
+	if (!proc_comm(tid, comm) || !comm[0])
+		strcpy(comm, "?");
 	super_say(t->s, "process %d (%s) cannot be followed: %s; what it does is not seen. `skep doctor` says what this host allows", tid, comm, strerror(-err));
 }
 
@@ -271,25 +258,9 @@ void tree_follow(struct tree *t, pid_t root)
 /* The processor that a task runs on; -1: it does not run. */
 static int runs_on(pid_t tid)
 {
-	char path[64], line[1024], *end = NULL, state = 'S';
-	int cpu = -1;
-	FILE *f;
+	struct proc_stat st;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
-	f = fopen(path, "re");
-	if (!f)
-		return -1;
-	if (!fgets(line, sizeof(line), f) || !(end = strrchr(line, ')')) || sscanf(end + 1, " %c", &state) != 1)
-		state = 'S';
-	fclose(f);
-	if (state != 'R' || !end)
-		return -1;
-	end++; /* fields from the third on; the processor is the 39th */
-	for (int i = 3; i <= 39 && (end = strchr(end, ' ')); i++)
-		end++;
-	if (end)
-		cpu = atoi(end);
-	return cpu;
+	return proc_stat(tid, &st) && st.state == 'R' ? st.cpu : -1;
 }
 
 /* Registers and stacks are those of a stopped task. One that does not stop soon, as it does not run, is sampled without. */

@@ -163,37 +163,20 @@ void client_seen(struct super *s, pid_t tid)
 
 static pid_t tracer_of(pid_t tid)
 {
-	char path[64], line[256];
-	int tracer = 0;
-	FILE *f;
+	u64 tracer;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", tid);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "TracerPid: %d", &tracer) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return tracer;
+	return proc_status(tid, "TracerPid", 10, &tracer) ? (pid_t)tracer : 0;
 }
 
-static void name_of(pid_t tid, char comm[64])
+static void name_of(pid_t tid, char comm[16])
 {
-	char path[64];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/comm", tid);
-	f = fopen(path, "re");
-	if (!f || !fgets(comm, 64, f))
+	if (!proc_comm(tid, comm) || !comm[0])
 		strcpy(comm, "?");
-	comm[strcspn(comm, "\n")] = 0;
-	if (f)
-		fclose(f);
 }
 
 void tracer_seen(struct super *s, pid_t tid, u64 request, pid_t target)
 {
-	char comm[64];
+	char comm[16];
 	bool say;
 
 	if ((request != PTRACE_TRACEME && request != PTRACE_ATTACH && request != PTRACE_SEIZE) ||

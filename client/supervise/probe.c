@@ -502,35 +502,14 @@ void probe_io_uring(struct probe *p)
 	say(p, !err, err, err ? "not available, so no program passes system calls by" : "available: what programs do through it is not seen");
 }
 
-/* Parent and name of a process. */
-static pid_t named(pid_t pid, char name[16])
-{
-	char path[64], line[512], *begin, *end = NULL;
-	pid_t parent = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	if (fgets(line, sizeof(line), f) && (begin = strchr(line, '(')) && (end = strrchr(line, ')'))) {
-		*end = 0;
-		snprintf(name, 16, "%s", begin + 1);
-		if (sscanf(end + 1, " %*c %d", &parent) != 1)
-			parent = 0;
-	}
-	fclose(f);
-	return parent;
-}
-
 /* A filter with a listener admits no second one; under ptrace stops the supervisor is an ancestor. */
 bool probe_inside(void)
 {
 	struct probe notify;
-	char name[16] = "";
+	struct proc_stat st;
 
-	for (pid_t pid = getppid(); pid > 1; pid = named(pid, name))
-		if (named(pid, name) && !strcmp(name, SUPERVISOR_NAME))
+	for (pid_t pid = getppid(); pid > 1 && proc_stat(pid, &st); pid = st.parent)
+		if (st.parent && !strcmp(st.comm, SUPERVISOR_NAME))
 			return true;
 	probe_notify(&notify);
 	return notify.error == EBUSY;

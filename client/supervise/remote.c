@@ -95,47 +95,21 @@ int remote_fd_mode(pid_t tid, int fd)
 
 pid_t remote_tgid(pid_t tid)
 {
-	char path[64], line[128];
-	int tgid = tid;
-	FILE *f;
+	u64 tgid;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", tid);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "Tgid: %d", &tgid) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return tgid;
-}
-
-/* The parent, 0: there is none. *ended: it waits to be reaped; a process whose first thread alone has ended does not. */
-static pid_t parent_of(pid_t pid, bool *ended)
-{
-	char path[64], line[512], *end, state = 'Z';
-	pid_t parent = 0;
-	int threads = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	if (fgets(line, sizeof(line), f) && (end = strrchr(line, ')')))
-		sscanf(end + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d", &state, &parent, &threads);
-	fclose(f);
-	*ended = state == 'Z' && threads <= 1;
-	return parent;
+	return proc_status(tid, "Tgid", 10, &tgid) && tgid ? (pid_t)tgid : tid;
 }
 
 bool remote_descends(pid_t pid, pid_t root)
 {
-	bool ended = false, above;
+	struct proc_stat st;
 
-	for (int depth = 0; pid > 1 && !ended && depth < 4096; depth++) {
-		pid = parent_of(pid, depth ? &above : &ended);
+	for (int depth = 0; pid > 1 && depth < 4096 && proc_stat(pid, &st); depth++) {
+		if (!depth && st.state == 'Z' && st.threads <= 1) /* it waits to be reaped; one whose first thread alone has ended does not */
+			return false;
+		pid = st.parent;
 		if (pid == root)
-			return !ended;
+			return true;
 	}
 	return false;
 }

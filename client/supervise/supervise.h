@@ -152,6 +152,18 @@ struct local_fd {
 void local_fd_open(struct call *c, int fd, struct local_fd *out);
 void local_fd_close(struct local_fd *l);
 
+/* ---- proc.c: what /proc tells of a task; false: there is none, or it is not told ---- */
+
+struct proc_stat {
+	char comm[16], state;
+	pid_t parent; /* 0: none */
+	int threads, cpu; /* the processor that it ran on last; -1: not told */
+};
+bool proc_stat(pid_t tid, struct proc_stat *out);
+bool proc_status(pid_t tid, const char *field, int base, u64 *out); /* the number behind "field:", 0 without one */
+bool proc_comm(pid_t tid, char comm[16]);
+bool proc_call(pid_t tid, int *nr); /* that it sleeps in; -1: it runs, or would where it had a processor */
+
 /* ---- places.c ---- */
 
 enum place_kind {

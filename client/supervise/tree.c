@@ -66,21 +66,6 @@ void traced_remove(struct tree *t, struct traced *p)
 
 /* ---- what the engine is told of a task ---- */
 
-static void read_comm(pid_t tid, char comm[16])
-{
-	char path[64];
-	FILE *f;
-
-	memset(comm, 0, 16);
-	snprintf(path, sizeof(path), "/proc/%d/comm", tid);
-	f = fopen(path, "re");
-	if (!f)
-		return;
-	if (fgets(comm, 16, f))
-		comm[strcspn(comm, "\n")] = 0;
-	fclose(f);
-}
-
 void task_facts(const struct tree *t, pid_t tid, struct task_info *out)
 {
 	char path[64], line[256];
@@ -91,7 +76,7 @@ void task_facts(const struct tree *t, pid_t tid, struct task_info *out)
 				  .mnt_ns_ino = t->mnt_ns_ino};
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	out->start_ns = (u64)now.tv_sec * 1000000000ull + (u64)now.tv_nsec;
-	read_comm(tid, out->comm);
+	proc_comm(tid, out->comm);
 	snprintf(path, sizeof(path), "/proc/%d/status", tid);
 	f = fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f)) {
@@ -193,7 +178,7 @@ static void renamed(struct tree *t, struct traced *p)
 {
 	struct task_info info = *task_info(p->task);
 
-	read_comm(p->tid, info.comm);
+	proc_comm(p->tid, info.comm);
 	if (t->needs.want & TASK_WANT_RENAME)
 		task_event_rename(t->s->k, p->task, info.comm);
 	task_update(t->s->k, p->task, &info);
