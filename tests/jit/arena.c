@@ -102,16 +102,11 @@ static void drop_arena(struct side *s)
 static void programs(struct side *s)
 {
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		uint32_t got = 0;
-		int err;
-
 		if (!make_arena(s)) {
 			test_fail(__FILE__, __LINE__, "%s: no arena: %d", s->name, s->map);
 			return;
 		}
-		err = run(s, cases[i].text, &got);
-		if (err || got != cases[i].result)
-			test_fail(__FILE__, __LINE__, "%s: %s: %d, 0x%x, expected 0x%x", s->name, cases[i].name, err, got, cases[i].result);
+		expect(s, cases[i].name, cases[i].text, cases[i].result);
 		drop_arena(s);
 	}
 }

@@ -91,8 +91,6 @@ static bool has_all(const struct side *s, const char *text)
 static void one(struct side *s, const struct test *t, bool ring)
 {
 	union bpf_attr attr;
-	uint32_t got = 0;
-	int err;
 
 	if (!has_all(s, t->text)) {
 		if (s->bpf == on_engine)
@@ -106,9 +104,7 @@ static void one(struct side *s, const struct test *t, bool ring)
 	attr.max_entries = ring ? 4096 : 1;
 	s->map = s->bpf(s->ud, BPF_MAP_CREATE, &attr, sizeof(attr));
 	REQUIRE(s->map >= 0);
-	err = run(s, t->text, &got);
-	if (err || got != t->result)
-		test_fail(__FILE__, __LINE__, "%s: %s: %d, 0x%x, expected 0x%x", s->name, t->name, err, got, t->result);
+	expect(s, t->name, t->text, t->result);
 	close(s->map);
 }
 

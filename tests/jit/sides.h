@@ -185,6 +185,16 @@ static int run(const struct side *s, const char *text, uint32_t *result)
 	return err;
 }
 
+/* The program runs, and its result is the expected one. */
+static void expect(const struct side *s, const char *name, const char *text, uint32_t expected)
+{
+	uint32_t got = 0;
+	int err = run(s, text, &got);
+
+	if (err || got != expected)
+		test_fail(__FILE__, __LINE__, "%s: %s: %d, 0x%x, expected 0x%x", s->name, name, err, got, expected);
+}
+
 static const struct setting {
 	const char *name;
 	uint32_t engine, off, test;

@@ -43,13 +43,8 @@ static void programs(struct side *s)
 	attr.key = (uint64_t)(uintptr_t)&zero;
 	attr.value = (uint64_t)(uintptr_t)&fd;
 	CHECK_EQ(s->bpf(s->ud, BPF_MAP_UPDATE_ELEM, &attr, sizeof(attr)), 0);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		uint32_t got = 0;
-		int err = run(s, cases[i].text, &got);
-
-		if (err || got != cases[i].result)
-			test_fail(__FILE__, __LINE__, "%s: %s: %d, 0x%x, expected 0x%x", s->name, cases[i].name, err, got, cases[i].result);
-	}
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		expect(s, cases[i].name, cases[i].text, cases[i].result);
 	close(fd);
 	close(s->map);
 }
