@@ -115,8 +115,9 @@ void traced_resume(struct tree *t, struct traced *p, int sig)
 		return;
 	p->stopped = false;
 	if (p->leave && !p->wants_exit && !sig && !breaks_pending(p)) {
-		ptrace(PTRACE_DETACH, p->tid, 0, 0);
-		traced_remove(t, p);
+		/* One that was killed in its stop is not let go: it stops once more, at its end. */
+		if (!ptrace(PTRACE_DETACH, p->tid, 0, 0))
+			traced_remove(t, p);
 		return;
 	}
 	ptrace(call ? PTRACE_SYSCALL : PTRACE_CONT, p->tid, 0, (void *)(intptr_t)sig);
@@ -396,8 +397,11 @@ bool tree_status(struct tree *t, pid_t tid, int status, int *group_stop)
 		first_stop(t, tid);
 		return true;
 	}
-	if (!p)
+	if (!p) {
+		if (event)
+			ptrace(PTRACE_DETACH, tid, 0, 0); /* there was no memory for it */
 		return false;
+	}
 	p->stopped = true;
 	if (breaks_stop(t, p, event, sig))
 		return true;
