@@ -82,6 +82,10 @@ def shell(script, **more):
     return supervised("sh", "-c", script, **more)
 
 
+# A script: prints the maps that there are, when the last has gone. As on Linux, what a program held ends a moment after it.
+NO_MAPS = "i=0; until [ \"$(bpftool -j map show)\" = '[]' ] || [ $i = 100 ]; do i=$((i+1)); sleep 0.1; done; bpftool -j map show"
+
+
 def nap(name):
     """A command that sleeps for long, known from those of other tests that run at the same time."""
     return f"sleep {name}.{os.getpid()}"
