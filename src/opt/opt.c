@@ -79,7 +79,19 @@ int opt_program(struct ir *f, u32 n, u32 without, bool check, struct text *dump,
 		f[i].probes = probes;
 	if (!err && !opt_kinds_of_program(f, n))
 		err = -ENOMEM;
+	/* functions that call no others first: what became of them may be copied into the others */
 	for (u32 i = 0; i < n && !err; i++)
-		err = one(&f[i], without, check, dump, why);
+		if (opt_calls_none(&f[i]))
+			err = one(&f[i], without, check, dump, why);
+	for (u32 i = 0; i < n && !err; i++) {
+		if (opt_calls_none(&f[i]))
+			continue;
+		if (!(without >> OPT_inline & 1)) {
+			opt_inline(&f[i], f);
+			err = look(&f[i], opt_name(OPT_inline), check, dump, why);
+		}
+		if (!err)
+			err = one(&f[i], without, check, dump, why);
+	}
 	return err;
 }

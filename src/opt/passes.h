@@ -14,6 +14,10 @@ void opt_frame(struct ir *f); /* how much stack remains, and what is cleared on 
 /* memory.c */
 bool opt_frame_offset(const struct ir *f, u32 v, s64 *off); /* is v r10 plus a constant? */
 
+/* inline.c; all: the functions of the program */
+bool opt_calls_none(const struct ir *f); /* no functions of the program, by no way */
+void opt_inline(struct ir *f, struct ir *all);
+
 /* bits.c: per node, bits that may be one; with room for more nodes. NULL: out of memory */
 u64 *opt_bits(struct ir *f, u32 room);
 u64 opt_bits_of(struct ir *f, const u64 *may, u32 v, u32 block);
