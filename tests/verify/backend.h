@@ -29,9 +29,11 @@ extern struct seen_load seen;
 extern const char backend_name[];
 int backend_open(const char *kernel_btf); /* kernel_btf: the file for an engine; the running kernel has its own */
 void backend_reset(void); /* a fresh engine */
+enum { WATCHED_INSNS = 1000000 }; /* of one run: loops with may_goto turn 8 million times, in one another many more, and iterators as long as a program likes */
 /* Runs of the program that is looked at are held against the states that the verifier explored (watch.h). -EOPNOTSUPP: not here. */
 int backend_watch(void);
-const char *backend_violation(uint64_t *steps); /* since the last reset: the first one, "" for none, and how many instructions were looked at */
+/* Since the last reset: the first violation, "" for none; how many instructions were looked at, and how many runs were ended at WATCHED_INSNS. */
+const char *backend_violation(uint64_t *steps, uint64_t *cut);
 /* Ways in which an engine can run programs (interpreted, compiled, without single passes of the compiler, ...): the name of way k, which counts from the
  * next reset on; NULL: there is none. */
 const char *backend_setting(unsigned k);

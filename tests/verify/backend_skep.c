@@ -17,6 +17,7 @@ static const char *btf_file;
 static struct skep *engine;
 static bool watching;
 static struct watch *watched;
+static char fault[256]; /* the first of an accepted program */
 
 /* Of the program that is looked at, the verdict by Linux's rules and limits counts; what only skep's own
  * limits let through is refused. */
@@ -94,12 +95,24 @@ static void take_setting(struct skep_options *opts)
 	opts->compile_test = settings[setting].test;
 }
 
+static void note_fault(void *ud, const char *line)
+{
+	(void)ud;
+	if (!fault[0] && strstr(line, ": insn ") && !strstr(line, "instructions executed, the limit"))
+		snprintf(fault, sizeof(fault), "an accepted program faults: %s", line);
+}
+
 static int engine_open(void)
 {
 	struct skep_options opts = {.size = sizeof(opts), .kernel_btf = btf_file};
 	int err;
 
 	take_setting(&opts);
+	if (watching) {
+		opts.max_insns = WATCHED_INSNS;
+		opts.log = note_fault;
+		fault[0] = 0;
+	}
 	err = skep_open(&engine, &opts);
 
 	watched = watching && !err ? watch_open(engine) : NULL;
@@ -140,8 +153,9 @@ int backend_watch(void)
 	return watched ? 0 : -ENOMEM;
 }
 
-const char *backend_violation(uint64_t *steps)
+const char *backend_violation(uint64_t *steps, uint64_t *cut)
 {
+	*cut = watched ? watch_stats(watched)->cut : 0;
 	*steps = watched ? watch_stats(watched)->steps : 0;
-	return watched ? watch_text(watched) : "";
+	return fault[0] ? fault : watched ? watch_text(watched) : "";
 }

@@ -6,7 +6,7 @@
  *
  * separated by tabs. VERDICT is accept, reject, or prefail when the loader gave up before PROG_LOAD saw the program; SAFE is skep's
  * own verdict beside it. MESSAGES is "-" (none expected), "ok" or "missing: TEXT"; RETVAL "-" (not run), "ok" or "GOT!=EXPECTED".
- * With --sound also "sound PROGRAM priv|unpriv STEPS ok", or the violation (watch.h), of programs that were run.
+ * With --sound also "sound PROGRAM priv|unpriv STEPS ok CUT", or the violation (watch.h), of programs that were run; CUT: how many runs were ended at WATCHED_INSNS.
  * "begin PROGRAM MODE" comes before, so that whoever reads knows what a crash was about, and can go on behind it with --from.
  */
 #include "backend.h"
@@ -372,14 +372,14 @@ static void try_program(const char *name, const struct spec *s, int mode, bool l
 	}
 	if (last && opt.sound) {
 		const char *violation;
-		uint64_t steps;
+		uint64_t steps, cut;
 
 		if (seen.calls && !seen.result && !err)
 			run_on_inputs(obj, p);
-		violation = backend_violation(&steps);
+		violation = backend_violation(&steps, &cut);
 		if (steps)
-			printf("sound\t%s\t%s\t%llu\t%s\n", name, mode ? "unpriv" : "priv", (unsigned long long)steps,
-			       *violation ? violation : "ok");
+			printf("sound\t%s\t%s\t%llu\t%s\t%llu\n", name, mode ? "unpriv" : "priv", (unsigned long long)steps,
+			       *violation ? violation : "ok", (unsigned long long)cut);
 	}
 	if (last && !seen.calls)
 		report(s, p, mode, "prefail", err, retval, 0);

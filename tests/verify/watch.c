@@ -24,6 +24,11 @@ struct snap {
 	struct snap_frame frame[];
 };
 
+/* In the order of the walk. A loop that runs as it was walked goes from each to the one behind it. */
+struct snaps {
+	struct snap *first, *last, *held; /* held: the last time */
+};
+
 struct ways {
 	const char *name;
 	enum verify_mode mode;
@@ -40,7 +45,7 @@ enum { WAYS = ARRAY_SIZE(ways) };
 
 struct kept {
 	const struct prog *prog;
-	struct snap **at[WAYS]; /* by instruction; NULL: not kept */
+	struct snaps *at[WAYS]; /* by instruction; NULL: not kept */
 	struct arena arena;
 	struct {
 		const struct vm_frame *frame; /* of the jump executed last; NULL: another instruction was */
@@ -67,6 +72,7 @@ static void visit(void *ud, const struct verifier *v)
 {
 	struct watch *w = ud;
 	const struct state *s = v->cur;
+	struct snaps *all;
 	struct snap *snap;
 
 	if (s->speculative || w->snaps >= SNAPS_MOST)
@@ -94,8 +100,13 @@ static void visit(void *ud, const struct verifier *v)
 		for (u32 slot = 0; slot < f->n_slots; slot++)
 			to->stack[slot] = *stack_at(f, slot);
 	}
-	snap->next = w->to->at[w->way][v->insn];
-	w->to->at[w->way][v->insn] = snap;
+	all = &w->to->at[w->way][v->insn];
+	snap->next = NULL;
+	if (all->last)
+		all->last->next = snap;
+	else
+		all->first = snap;
+	all->last = snap;
 	w->stats.states++;
 }
 
@@ -112,7 +123,7 @@ static void keep(struct watch *w, struct kept *to, u32 way)
 	    .strict_alignment = flags & BPF_F_STRICT_ALIGNMENT,
 	    .any_alignment = flags & BPF_F_ANY_ALIGNMENT,
 	    .test_state_freq = flags & BPF_F_TEST_STATE_FREQ,
-	    .max_insns = INSNS_MOST,
+	    .max_insns = privileged ? SNAPS_MOST : INSNS_MOST, /* what is speculative is not kept */
 	    .kernel_btf = kernel_btf(w->k),
 	    .visit = visit,
 	    .visit_ud = w,
@@ -365,19 +376,35 @@ static bool snap_holds(struct compared *c, const struct snap *snap, const struct
 	return true;
 }
 
-static void tell(struct watch *w, const struct compared *c, u32 way, u32 insn, const struct snap *first)
+/* From the one that held the last time on, all round. tried: the last of them, when none holds. */
+static bool some_snap_holds(struct compared *c, struct snaps *all, const struct vm *vm, const struct snap **tried)
+{
+	struct snap *from = all->held ? all->held : all->first;
+
+	*tried = NULL;
+	for (struct snap *s = from; s && (s != from || !*tried); s = s->next ? s->next : all->first) {
+		if (snap_holds(c, s, vm)) {
+			all->held = s;
+			return true;
+		}
+		*tried = s;
+	}
+	return false;
+}
+
+static void tell(struct watch *w, const struct compared *c, u32 way, u32 insn, const struct snap *last)
 {
 	struct text t;
 
 	if (w->stats.violations++)
 		return;
 	text_open(&t, &mem_libc);
-	if (first && c->what[0] == 'r' && first->frame[c->frame].regs[c->reg].type == R_SCALAR)
-		scalar_text(&t, &first->frame[c->frame].regs[c->reg].v);
+	if (last && c->what[0] == 'r' && last->frame[c->frame].regs[c->reg].type == R_SCALAR)
+		scalar_text(&t, &last->frame[c->frame].regs[c->reg].v);
 	snprintf(w->text, sizeof(w->text),
 		 "%s: insn %u: %s%s %u of frame %u holds 0x%llx, which lies in no state explored there; the "
 		 "last one tried says %s",
-		 ways[way].name, insn, first ? "" : "no state at all; ", first ? c->what : "nothing", c->reg,
+		 ways[way].name, insn, last ? "" : "no state at all; ", last ? c->what : "nothing", c->reg,
 		 c->frame, (unsigned long long)c->value, text_str(&t));
 	text_close(&t);
 }
@@ -450,22 +477,15 @@ static void step(void *ud, const struct run *r)
 	if (!k)
 		return;
 	w->stats.steps++;
+	w->stats.cut += r->insns == r->budget;
 	if (k->prog->facts.insns)
 		facts_hold(w, k, r);
 	for (u32 way = 0; way < WAYS; way++) {
 		struct compared c = {.w = w, .run = r, .all = ways[way].all};
-		const struct snap *s = k->at[way] ? k->at[way][vm->pc] : NULL;
-		bool holds = false;
+		const struct snap *tried;
 
-		if (!k->at[way])
-			continue;
-		for (; s && !holds; s = s->next) {
-			holds = snap_holds(&c, s, vm);
-			if (!holds && !s->next)
-				break;
-		}
-		if (!holds)
-			tell(w, &c, way, vm->pc, s);
+		if (k->at[way] && !some_snap_holds(&c, &k->at[way][vm->pc], vm, &tried))
+			tell(w, &c, way, vm->pc, tried);
 	}
 }
 

@@ -22,6 +22,7 @@ struct watch_stats {
 	u64 programs, states, steps, compared; /* compared: values of registers and stack slots that were held
 						  against a bound or a pointer's kind */
 	u64 skipped; /* verifications whose states were too many to keep, or that did not end */
+	u64 cut; /* runs that came to the engine's limit of instructions */
 	u64 edges, accesses; /* that facts say something about */
 	u64 violations;
 };
