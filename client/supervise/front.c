@@ -117,6 +117,13 @@ static int no_exec(const char *name, const char *program, int err)
 	return err == ENOENT ? STATUS_NOT_FOUND : STATUS_NO_PERMISSION;
 }
 
+/* What it watched is as before when it has ended, and not sooner. */
+static void wait_for_supervisor(pid_t supervisor)
+{
+	while (waitpid(supervisor, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
 static int stand_in(const char *name, const char *program, int fd, pid_t supervisor)
 {
 	struct report r;
@@ -133,12 +140,11 @@ static int stand_in(const char *name, const char *program, int fd, pid_t supervi
 		case REPORT_STOPPED: stop_as(r.value); break;
 		case REPORT_ENDED: return end_as(r.value);
 		case REPORT_NO_EXEC: return no_exec(name, program, r.value);
-		case REPORT_FAILED: return r.value;
+		case REPORT_FAILED: wait_for_supervisor(supervisor); return r.value;
 		}
 	}
 	fprintf(stderr, "%s: the supervisor was killed; what it watched ends with it\n", name);
-	while (waitpid(supervisor, NULL, 0) < 0 && errno == EINTR) /* its descriptors close before its children are ours */
-		;
+	wait_for_supervisor(supervisor); /* its descriptors close before its children are ours */
 	kill_descendants(getpid(), true);
 	joining_forget(name);
 	return STATUS_SKEP_FAILED;

@@ -82,6 +82,12 @@ def shell(script, **more):
     return supervised("sh", "-c", script, **more)
 
 
+
+def interrupt(pid):
+    """A script that ends bpftrace, which misses an interruption that comes while it does not wait."""
+    return f"while kill -INT {pid} 2> /dev/null; do sleep 0.5; done; wait {pid}"
+
+
 # A script: prints the maps that there are, when the last has gone. As on Linux, what a program held ends a moment after it.
 NO_MAPS = "i=0; until [ \"$(bpftool -j map show)\" = '[]' ] || [ $i = 100 ]; do i=$((i+1)); sleep 0.1; done; bpftool -j map show"
 
