@@ -2,6 +2,7 @@
 /* Breakpoints: see breaks.h. */
 #include "client/supervise/breaks.h"
 
+#include "client/supervise/space.h"
 #include "client/supervise/step.h"
 
 #include <dirent.h>
@@ -16,30 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { INT3 = 0xcc, CODE = 16, RETURNS = 64 };
-
-/* One stays in the table when it is taken out, for tasks that have met it and are yet to stop. */
-struct brk {
-	u64 at;
-	u64 dev, ino, offset;  /* entries */
-	bool set, entry, back; /* back: something is returned to here */
-	bool found;	       /* by the scan under way */
-	u8 code[CODE];	       /* the text as it was */
-	u32 n_code, stepping;  /* tasks that execute it in place: the byte is out */
-};
-
-struct counted {
-	u64 id, at;
-};
-
-struct space {
-	u32 users;
-	pid_t tgid;
-	struct brk *brk;
-	u32 n, room;
-	struct counted *counted; /* counters that were raised */
-	u32 n_counted;
-};
+enum { RETURNS = 64 };
 
 /* A call of a probed function that has not returned. */
 struct pending_return {
@@ -74,7 +52,7 @@ static bool is_for(const struct tree *t, const struct task_probe *p, pid_t tgid)
 
 /* ---- memory of the process ---- */
 
-static int poke(pid_t tid, u64 at, const void *from, size_t size, bool write)
+int space_poke(pid_t tid, u64 at, const void *from, size_t size, bool write)
 {
 	char path[64];
 	int fd;
@@ -91,7 +69,7 @@ static int poke(pid_t tid, u64 at, const void *from, size_t size, bool write)
 
 static bool put_byte(pid_t tid, u64 at, u8 byte)
 {
-	return poke(tid, at, &byte, 1, true) == 1;
+	return space_poke(tid, at, &byte, 1, true) == 1;
 }
 
 static struct brk *find_brk(const struct space *s, u64 at)
@@ -102,14 +80,14 @@ static struct brk *find_brk(const struct space *s, u64 at)
 	return NULL;
 }
 
-/* Code as the program has it, whatever breakpoints lie in it. */
-static u32 read_code(const struct space *s, pid_t tid, u64 at, u8 code[CODE])
+u32 space_code(const struct space *s, pid_t tid, u64 at, u8 *code, u32 size)
 {
-	int n = poke(tid, at, code, CODE, false);
+	int n = space_poke(tid, at, code, size, false);
 
 	for (u32 i = 0; n > 0 && i < s->n; i++)
-		if (s->brk[i].set && s->brk[i].at >= at && s->brk[i].at < at + (u64)n)
-			code[s->brk[i].at - at] = s->brk[i].code[0];
+		for (u32 k = 0; s->brk[i].set && k < (s->brk[i].resume ? BRK_JUMP : 1); k++)
+			if (s->brk[i].at + k >= at && s->brk[i].at + k < at + (u64)n)
+				code[s->brk[i].at + k - at] = s->brk[i].code[k];
 	return n < 0 ? 0 : (u32)n;
 }
 
@@ -117,7 +95,20 @@ static bool is_set(pid_t tid, const struct brk *b)
 {
 	u8 byte = 0;
 
-	return poke(tid, b->at, &byte, 1, false) == 1 && byte == INT3;
+	if (b->resume)
+		return inside_is_set(tid, b);
+	return space_poke(tid, b->at, &byte, 1, false) == 1 && byte == INT3;
+}
+
+/* Jumps that cover the place of another probe. */
+static void clear_place(const struct space *s, pid_t tid, const struct brk *b)
+{
+	for (u32 i = 0; i < s->n; i++) {
+		struct brk *jump = &s->brk[i];
+
+		if (jump->set && jump->resume && jump != b && b->at > jump->at && b->at < jump->at + BRK_JUMP)
+			inside_back(tid, &jump, 1);
+	}
 }
 
 static void put_in(const struct space *s, pid_t tid, struct brk *b)
@@ -125,7 +116,9 @@ static void put_in(const struct space *s, pid_t tid, struct brk *b)
 	if (b->stepping || (b->set && is_set(tid, b)))
 		return;
 	b->set = false;
-	b->n_code = read_code(s, tid, b->at, b->code);
+	b->resume = 0;
+	clear_place(s, tid, b);
+	b->n_code = space_code(s, tid, b->at, b->code, BRK_CODE);
 	b->set = b->n_code && b->code[0] != INT3 && put_byte(tid, b->at, INT3);
 }
 
@@ -134,6 +127,7 @@ static void take_out(pid_t tid, struct brk *b)
 	if (b->set && !b->stepping && is_set(tid, b))
 		put_byte(tid, b->at, b->code[0]);
 	b->set = false;
+	b->resume = 0;
 }
 
 static struct brk *want_brk(struct space *s, u64 at)
@@ -152,7 +146,7 @@ static struct brk *want_brk(struct space *s, u64 at)
 		s->room = room;
 	}
 	b = &s->brk[s->n++];
-	*b = (struct brk){.at = at};
+	*b = (struct brk){.at = at, .try_at = BRK_FIRST_TRY};
 	return b;
 }
 
@@ -299,6 +293,30 @@ static void set_in_mapping(struct tree *t, struct space *s, pid_t tid, const str
 	}
 }
 
+/* Those that are not wanted, and those that lead to other programs than are wanted now. */
+static void jumps_back(const struct tree *t, struct space *s, pid_t tid, bool returns)
+{
+	enum { AT_ONCE = 64 };
+	struct brk *jumps[AT_ONCE];
+	u32 n = 0;
+
+	for (u32 i = 0; i < s->n; i++) {
+		struct brk *b = &s->brk[i];
+		bool stays = (b->entry && b->found) || (b->back && returns), same = stays && b->points == inside_points(t, s, b);
+
+		if (b->set && b->resume && !same)
+			jumps[n++] = b;
+		else if (!same && !b->resume) {
+			b->hits = 0;
+			b->try_at = BRK_FIRST_TRY;
+		}
+		if (n == AT_ONCE || (n && i + 1 == s->n)) {
+			inside_back(tid, jumps, n);
+			n = 0;
+		}
+	}
+}
+
 static void scan(struct tree *t, struct space *s, pid_t tid)
 {
 	char path[64], line[PATH_MAX + 256];
@@ -331,6 +349,7 @@ static void scan(struct tree *t, struct space *s, pid_t tid)
 	}
 	if (f)
 		fclose(f);
+	jumps_back(t, s, tid, returns);
 	for (u32 i = 0; i < s->n; i++) {
 		struct brk *b = &s->brk[i];
 
@@ -385,6 +404,8 @@ void breaks_forked(struct tree *t, struct traced *parent, struct traced *child, 
 	if (shares || child->tgid == parent->tgid || same_memory(parent->tid, child->tid)) {
 		from->users++;
 		child->space = from;
+		if (child->stopped)
+			inside_name(child);
 		return;
 	}
 	s = calloc(1, sizeof(*s));
@@ -407,7 +428,9 @@ void breaks_forked(struct tree *t, struct traced *parent, struct traced *child, 
 			s->brk[i].stepping = 0;
 			s->brk[i].set = s->brk[i].set && put_byte(child->tid, s->brk[i].at, INT3);
 		}
+	s->inside = inside_copy(from->inside);
 	child->space = s;
+	inside_forked(t, parent, child);
 	if (parent->returns) {
 		child->returns = malloc(sizeof(*child->returns));
 		if (child->returns)
@@ -429,13 +452,16 @@ void breaks_left(struct tree *t, struct traced *p)
 {
 	struct space *s = p->space;
 
-	(void)t;
 	step_ends(p);
 	free(p->returns);
 	p->returns = NULL;
+	if (s)
+		inside_left(t, p);
 	p->space = NULL;
+	p->named = false;
 	if (!s || --s->users)
 		return;
+	inside_free(s->inside);
 	free(s->brk);
 	free(s->counted);
 	free(s);
@@ -468,9 +494,10 @@ static void function_entered(struct traced *p, const struct task_probe *point, c
 	p->returns->at[p->returns->n++] = r;
 }
 
-static void function_returned(struct tree *t, struct traced *p, const struct task_regs *regs)
+static bool function_returned(struct tree *t, struct traced *p, const struct task_regs *regs)
 {
 	struct returns *all = p->returns;
+	bool some = false;
 
 	for (u32 i = all ? all->n : 0; i-- > 0;) {
 		struct pending_return r = all->at[i];
@@ -480,20 +507,39 @@ static void function_returned(struct tree *t, struct traced *p, const struct tas
 		memmove(all->at + i, all->at + i + 1, (--all->n - i) * sizeof(r));
 		atomic_fetch_add(&t->events, 1);
 		task_event_probe(t->s->k, p->task, r.id, r.function, regs);
+		some = true;
 	}
+	return some;
 }
 
-static void tell(struct tree *t, struct traced *p, const struct brk *at, const struct task_regs *regs)
+/* Functions whose returns became stubs, or whose calls were left by longjmp(), do not come back there. */
+static bool is_awaited(const struct tree *t, const struct space *s, u64 at)
+{
+	for (u32 i = 0; i < TREE_BUCKETS; i++)
+		for (const struct traced *p = t->bucket[i]; p; p = p->chain)
+			for (u32 k = 0; p->space == s && p->returns && k < p->returns->n; k++)
+				if (p->returns->at[k].to == at)
+					return true;
+	return false;
+}
+
+bool space_point(const struct tree *t, const struct space *s, const struct brk *b, const struct task_probe *p)
+{
+	return b->entry && p->offset == b->offset && p->ino == b->ino && p->dev == b->dev && is_for(t, p, s->tgid);
+}
+
+static void tell(struct tree *t, struct traced *p, struct brk *at, const struct task_regs *regs)
 {
 	struct brk b = *at;
 
-	if (b.back)
-		function_returned(t, p, regs);
+	if (b.back && !function_returned(t, p, regs) && !b.entry && !is_awaited(t, p->space, b.at)) {
+		at->back = false;
+		take_out(p->tid, at);
+	}
 	for (u32 i = 0; i < t->n_points && b.entry; i++) {
 		const struct task_probe *point = &t->points[i];
 
-		if (point->offset != b.offset || point->ino != b.ino || point->dev != b.dev ||
-		    !is_for(t, point, p->tgid))
+		if (!space_point(t, p->space, &b, point))
 			continue;
 		if (point->at_return) {
 			function_entered(p, point, regs);
@@ -525,6 +571,12 @@ static void pass(struct tree *t, struct traced *p, struct brk *b, struct user_re
 	struct task_regs before = *regs;
 	struct step_store store;
 
+	if (b->set && b->resume) {
+		regs->ip = b->resume;
+		set_regs(p, full, regs);
+		traced_resume(t, p, 0);
+		return;
+	}
 	if (!b->set || (step_over(b->code, b->n_code, regs, &store) &&
 			(!store.any || !remote_put(p->tid, store.at, &store.value, sizeof(store.value))))) {
 		set_regs(p, full, regs);
@@ -562,6 +614,8 @@ static bool hit(struct tree *t, struct traced *p)
 	if (b->set && p->task && !again) {
 		tell(t, p, b, &regs);
 		b = find_brk(p->space, at); /* the table may have moved */
+		full.rip = at;
+		inside_try(t, p, b, &full);
 	}
 	pass(t, p, b, &full, &regs);
 	return true;
@@ -590,6 +644,7 @@ static bool stepped(struct tree *t, struct traced *p, int event, int sig)
 
 bool breaks_stop(struct tree *t, struct traced *p, int event, int sig)
 {
+	inside_name(p);
 	if (p->steps)
 		return stepped(t, p, event, sig) || (!event && sig == SIGTRAP && hit(t, p));
 	return !event && sig == SIGTRAP && hit(t, p);

@@ -45,6 +45,7 @@ struct traced {
 	struct space *space; /* breakpoints of its memory; NULL: none */
 	struct returns *returns; /* calls of probed functions that have not returned */
 	bool steps; /* over the instruction at step_at, whose breakpoint is out */
+	bool named; /* its space knows its thread */
 	bool skips; /* that was put off: its event was told */
 	u64 step_at, skip_sp;
 };

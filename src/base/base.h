@@ -137,6 +137,7 @@ struct region {
 	u8 *base; /* address in the window */
 	size_t size; /* bytes, a multiple of the page size */
 	int fd; /* the memfd or file behind it, or -1 (private memory); owned by the region */
+	bool lent; /* another process has it at this address: nothing else is ever put there */
 };
 
 enum region_kind {
@@ -160,6 +161,8 @@ int region_adopt(struct window *w, struct region *r, int fd, size_t offset, size
 int region_rehome(struct region *r, int fd, size_t offset);
 /* Same address and bytes, but this process's alone from now on: what others do to the file is not seen any more. */
 int region_settle(struct region *r);
+/* What it holds now is for good: neither this process nor who gets the file writes to it any more. 0 or -errno. */
+int region_publish(struct region *r);
 void region_destroy(struct region *r);
 
 /* ---- slot.c: run slots, the one concurrency primitive ----

@@ -137,15 +137,16 @@ static u8 *take_room(struct window *w, size_t size, void *owner)
 	return at == total ? NULL : w->base + at * WINDOW_GRANULE;
 }
 
-static void give_room(struct window *w, u8 *base, size_t size)
+static void give_room(struct window *w, u8 *base, size_t size, bool lent)
 {
 	size_t at = (size_t)(base - w->base) / WINDOW_GRANULE;
 
 	/* The mapping goes first: an address is never found to have no owner and still be accessible. */
 	mmap(base, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	plain_lock_take(&w->lock);
-	set_owner(w, at, granules(size), NULL);
-	w->hint = MIN(w->hint, at);
+	set_owner(w, at, granules(size), lent ? w : NULL);
+	if (!lent)
+		w->hint = MIN(w->hint, at);
 	plain_lock_drop(&w->lock);
 }
 
@@ -161,7 +162,7 @@ static int map_region(struct window *w, struct region *r, int fd, size_t size, v
 	if (p == MAP_FAILED) {
 		int err = -errno;
 
-		give_room(w, base, size);
+		give_room(w, base, size, false);
 		return err == -EACCES || err == -EPERM ? err : -ENOMEM;
 	}
 	*r = (struct region){.window = w, .base = base, .size = size, .fd = fd};
@@ -198,7 +199,7 @@ int region_adopt(struct window *w, struct region *r, int fd, size_t offset, size
 	if (mmap(base, size, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_SHARED, fd, (off_t)offset) == MAP_FAILED) {
 		int err = -errno;
 
-		give_room(w, base, size);
+		give_room(w, base, size, false);
 		return err;
 	}
 	*r = (struct region){.window = w, .base = base, .size = size, .fd = -1};
@@ -228,11 +229,20 @@ int region_settle(struct region *r)
 	return 0;
 }
 
+int region_publish(struct region *r)
+{
+	enum { FUTURE_WRITE = 0x10 };
+
+	if (mprotect(r->base, r->size, PROT_READ) || fcntl(r->fd, F_ADD_SEALS, FUTURE_WRITE))
+		return -errno;
+	return 0;
+}
+
 void region_destroy(struct region *r)
 {
 	if (!r->base)
 		return;
-	give_room(r->window, r->base, r->size);
+	give_room(r->window, r->base, r->size, r->lent);
 	if (r->fd >= 0)
 		close(r->fd);
 	*r = (struct region){.fd = -1};

@@ -72,7 +72,10 @@ struct hooks {
 	_Atomic u64 lost; /* events that found no run slot */
 	struct perf_event *clocks, *probes; /* perf.c */
 	u64 last_probe;
+	struct inside *inside; /* inside.c; NULL: not needed yet */
 };
+
+void inside_close(struct skep *k);
 
 /* attach.c. 0 or -errno (-EEXIST: that program is there already, -E2BIG: too many); the attachment takes over no reference of the caller's. */
 int attach_at(struct skep *k, u32 site, struct obj *prog, bool raw, u64 cookie, struct attachment **out);

@@ -290,6 +290,7 @@ void hooks_close(struct skep *k)
 			next = t->chain;
 			mem_free(&k->mem, t, sizeof(*t));
 		}
+	inside_close(k);
 	mem_free(&k->mem, k->hooks, sizeof(*k->hooks));
 	k->hooks = NULL;
 }

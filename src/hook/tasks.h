@@ -104,6 +104,56 @@ struct task_probe {
 };
 /* All that have a program now; they change with task_needs()'s version. visit may not call the engine. */
 void task_probes(struct skep *k, void (*visit)(void *ud, const struct task_probe *p), void *ud);
+
+/*
+ * Programs that run inside the task that meets a probe: the door maps what such a program consists of into the process, at the addresses where the
+ * engine has it, and has the task call the program there. What a process gets this way it may spoil: values of maps, its own struct task_inside.
+ */
+enum { TASK_INSIDE_CODE = 4096, TASK_INSIDE_THREADS = 512, TASK_INSIDE_CALLS = 4096, TASK_INSIDE_WAYS = 4, TASK_CODE_MAPS = 66, TASK_INSIDE_FRAME = 24 };
+
+/* Of one process, TASK_INSIDE_CODE bytes behind the routines; zero at first. */
+struct task_inside {
+	u64 tgid; /* in the high half */
+	u64 clock; /* address of clock_gettime() in its vDSO */
+	u64 missed; /* returns that are not told of, as there was no room in call[] */
+	u64 reserved[5];
+	u64 thread[TASK_INSIDE_THREADS]; /* see task_inside_thread() */
+	struct {
+		u64 slot; /* where the return address lies; 0: unused */
+		u64 stub; /* what was put there */
+		u64 to; /* what it was */
+		u64 reserved;
+	} call[TASK_INSIDE_CALLS];
+};
+/* A thread is found by its FS base: in the place of that number, or the one beside it (number ^ 1), is this value. */
+static inline u32 task_inside_place(u64 fs)
+{
+	return (u32)((fs << 16) * 0x9e3779b97f4a7c15ull >> 55);
+}
+static inline u64 task_inside_thread(u64 fs, u32 tid)
+{
+	return fs << 16 ^ tid;
+}
+
+struct task_code_map {
+	u64 at, size, offset;
+	int fd; /* the caller's to close */
+	bool writes, runs;
+};
+struct task_code {
+	u64 entry, cookie; /* entry(run, registers): run is TASK_INSIDE_FRAME bytes: 0, cookie, address of the probed function */
+	u64 inside; /* the routines: map[0]; struct task_inside lies TASK_INSIDE_CODE bytes behind */
+	u64 enter; /* enter(slot, stub): the return address at slot becomes stub, if there is room to remember it */
+	u64 leave; /* leave(slot, stub): what it was; forgotten */
+	bool names_tasks; /* asks for thread[], by the FS base */
+	bool asks_time; /* asks for clock */
+	u32 n;
+	struct task_code_map map[TASK_CODE_MAPS];
+};
+/* 0: the program of the probe can run inside of tasks; then task_code_close(). -ENOTSUP: it cannot, or -errno. */
+int task_probe_code(struct skep *k, u64 id, struct task_code *out);
+void task_code_close(struct task_code *c);
+
 /* t came by. address: of the probed instruction. regs: as they are there, or behind the return. */
 void task_event_probe(struct skep *k, struct task *t, u64 id, u64 address, const struct task_regs *regs);
 

@@ -82,6 +82,8 @@ u32 build_call(struct builder *b, const void *fn, u32 n, const u32 *args)
 	u32 c = ir_call(b->f), v = build_add(b, IR_CALL, 64, 0, 0);
 	struct ir_call *call = &b->f->call[c];
 
+	if (b->f->host && b->f->host->elsewhere)
+		b->f->unsupported = "a function of the engine";
 	call->kind = IRC_RUNTIME;
 	call->fn = fn;
 	call->n_args = (u8)(n + 1);

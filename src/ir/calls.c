@@ -563,7 +563,7 @@ static void helper(struct builder *b)
 	}
 	if (h.calls_back)
 		build_fuel_out(b);
-	d = h.map ? find_direct(h.proto->id) : NULL;
+	d = h.map && !b->f->host->elsewhere ? find_direct(h.proto->id) : NULL;
 	if (d)
 		v = call_direct(b, &h, d);
 	if (!v)

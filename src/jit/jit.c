@@ -80,6 +80,11 @@ static void complete(const struct unit *u, u8 *at)
 	}
 }
 
+static const struct prog_code **result(struct prog *p, const struct jit_options *o)
+{
+	return o->host->elsewhere ? &p->elsewhere : &p->code;
+}
+
 static int install(struct unit *u)
 {
 	struct prog *p = u->p;
@@ -91,13 +96,16 @@ static int install(struct unit *u)
 
 	if (!c || !entry || !func || (!line && u->m.n_lines))
 		return -ENOMEM;
-	err = region_create(u->o->window, &c->region, REGION_PRIVATE, "code", u->m.size, c);
+	err = region_create(u->o->window, &c->region, u->o->host->elsewhere ? REGION_CLIENT : REGION_PRIVATE, "code", u->m.size, c);
 	if (err)
 		return err;
 	memcpy(c->region.base, u->m.code, u->m.size);
 	complete(u, c->region.base);
-	if (mprotect(c->region.base, c->region.size, PROT_READ | PROT_EXEC)) {
+	if (u->o->host->elsewhere)
+		err = region_publish(&c->region);
+	else if (mprotect(c->region.base, c->region.size, PROT_READ | PROT_EXEC))
 		err = -errno;
+	if (err) {
 		region_destroy(&c->region);
 		return err;
 	}
@@ -114,7 +122,7 @@ static int install(struct unit *u)
 	c->polls = u->o->poll;
 	for (u32 i = 0; i < p->n_subprogs; i++)
 		c->counts |= u->f[i].counts;
-	p->code = c;
+	*result(p, u->o) = c;
 	return 0;
 }
 
@@ -156,6 +164,7 @@ int jit_compile(struct prog *p, const struct jit_options *o, struct jit_stats *s
 {
 	struct unit *u;
 	volatile int err = -ENOMEM;
+	const struct prog_code *made;
 
 #ifndef __x86_64__
 	*why = "no compiler for this machine";
@@ -175,11 +184,12 @@ int jit_compile(struct prog *p, const struct jit_options *o, struct jit_stats *s
 	u->started = os_clock_ns(CLOCK_MONOTONIC) - u->started;
 	if (stats)
 		*stats = (struct jit_stats){u->started, u->m.size, u->nodes, u->slots};
-	if (p->code)
-		((struct prog_code *)(uintptr_t)p->code)->compile_ns = u->started;
+	made = *result(p, o);
+	if (made)
+		((struct prog_code *)(uintptr_t)made)->compile_ns = u->started;
 	arena_close(&u->arena);
 	mem_free(p->mem, u, sizeof(*u));
-	return p->code ? 0 : err;
+	return made ? 0 : err;
 }
 
 void jit_free(struct prog *p)
@@ -187,5 +197,7 @@ void jit_free(struct prog *p)
 	jit_withdraw(p);
 	if (p->code)
 		region_destroy(&((struct prog_code *)(uintptr_t)p->code)->region);
-	p->code = NULL;
+	if (p->elsewhere)
+		region_destroy(&((struct prog_code *)(uintptr_t)p->elsewhere)->region);
+	p->code = p->elsewhere = NULL;
 }

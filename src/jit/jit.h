@@ -29,7 +29,7 @@ struct jit_stats {
 	u32 bytes, nodes, slots;
 };
 
-/* 0: p->code is set. -ENOTSUP with *why naming what cannot be compiled, -ENOMEM; then the program is interpreted. */
+/* 0: p->code is set (p->elsewhere, as the host says). -ENOTSUP with *why naming what cannot be compiled, -ENOMEM; then the program is interpreted. */
 int jit_compile(struct prog *p, const struct jit_options *o, struct jit_stats *stats, const char **why);
 void jit_free(struct prog *p);
 

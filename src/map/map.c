@@ -453,6 +453,8 @@ int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size)
 
 	if (m->ops->traits & KIND_KERNEL_TYPE)
 		return -EOPNOTSUPP; /* its type is an id in one kernel's BTF */
+	if (m->meta.lent)
+		return -EBUSY; /* a process would be left behind in the old memory */
 	if (m->pin_fd > 0)
 		return -EEXIST; /* one home per map: a second name is a hard link, made by the caller */
 	keep = fcntl(fd, F_DUPFD_CLOEXEC, 3);

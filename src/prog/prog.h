@@ -100,6 +100,8 @@ struct prog {
 
 	/* Compiled form; NULL: interpreted. entry: code of every function, called with the run and R1 to R5. */
 	const struct prog_code *code;
+	const struct prog_code *elsewhere; /* the same for other processes, see hook/inside.c; NULL: not made */
+	bool here_only; /* that cannot be made */
 	const char *interpreted_for; /* why there is none; NULL: there is */
 };
 

@@ -97,6 +97,7 @@ struct run_host {
 	const struct window *window;
 	u64 kernel_base, kernel_size; /* the engine's kernel objects: all that loads through pointers to them may read */
 	const struct run_watch *watch; /* of all runs; NULL: none */
+	bool elsewhere; /* compiled code is for another process: it calls no function of this one but `bodies`, and uses of struct run its head only */
 	int (*output_packet)(void *ud, struct run *r, struct packet *p, u32 ifindex, u64 flags); /* clone_redirect; NULL: none */
 };
 
@@ -123,9 +124,12 @@ struct run_frames {
 enum { RUN_CALLS = 8, RUN_TAIL_CALLS = 33, RUN_FRAMES = RUN_CALLS + RUN_TAIL_CALLS, RUN_STACK = 512, RUN_SPANS = 8, RUN_RECORDS = 16, RUN_INNER = 64 };
 
 struct run {
+	struct hold *hold; /* NULL when no slot was taken */
+	u64 cookie; /* of the attachment */
+	u64 func_ip; /* address of the probed function; 0: none */
+	/* the head ends */
 	struct prog *prog; /* changes with tail calls */
 	const struct run_host *host;
-	struct hold *hold; /* NULL when no slot was taken */
 	struct run_ctx ctx;
 	struct run_span spans[RUN_SPANS]; /* extra memory lent to the program */
 	u32 n_spans;
@@ -152,9 +156,8 @@ struct run {
 	struct run_task task; /* filled by host->task() on first use */
 	bool has_task;
 	void *current; /* the engine's task that the event is of; NULL: whoever runs the program */
-	u64 cookie; /* of the attachment */
-	u64 func_ip; /* address of the probed function; 0: none */
 };
+enum { RUN_HEAD = offsetof(struct run, prog) };
 
 /* 0 and *result, or -EFAULT with r->fault filled in. The caller sets prog, host, hold, ctx, spans, budget. */
 int vm_run(struct run *r, u64 *result);
