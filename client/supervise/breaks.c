@@ -2,6 +2,7 @@
 /* Breakpoints: see breaks.h. */
 #include "client/supervise/breaks.h"
 
+#include "client/supervise/insn.h"
 #include "client/supervise/space.h"
 #include "client/supervise/step.h"
 
@@ -106,19 +107,29 @@ static void clear_place(const struct space *s, pid_t tid, const struct brk *b)
 	for (u32 i = 0; i < s->n; i++) {
 		struct brk *jump = &s->brk[i];
 
-		if (jump->set && jump->resume && jump != b && b->at > jump->at && b->at < jump->at + BRK_JUMP)
+		if (jump == b || b->at <= jump->at || b->at >= jump->at + BRK_JUMP + INSN_MOST)
+			continue;
+		jump->aside = 0; /* which would pass it by */
+		if (jump->set && jump->resume)
 			inside_back(tid, &jump, 1);
 	}
 }
 
 static void put_in(const struct space *s, pid_t tid, struct brk *b)
 {
+	u8 code[BRK_CODE];
+	u32 n;
+
 	if (b->stepping || (b->set && is_set(tid, b)))
 		return;
 	b->set = false;
 	b->resume = 0;
 	clear_place(s, tid, b);
-	b->n_code = space_code(s, tid, b->at, b->code, BRK_CODE);
+	n = space_code(s, tid, b->at, code, BRK_CODE);
+	if (n != b->n_code || memcmp(code, b->code, n))
+		b->aside = 0;
+	memcpy(b->code, code, n);
+	b->n_code = n;
 	b->set = b->n_code && b->code[0] != INT3 && put_byte(tid, b->at, INT3);
 }
 
@@ -564,17 +575,23 @@ static void set_regs(const struct traced *p, struct user_regs_struct *full, cons
 	ptrace(PTRACE_SETREGS, p->tid, 0, full);
 }
 
+static void go_on(struct tree *t, struct traced *p, struct user_regs_struct *full, struct task_regs *regs, u64 at)
+{
+	regs->ip = at;
+	set_regs(p, full, regs);
+	traced_resume(t, p, 0);
+}
+
 /* The task stands at b, whose event was told: on with it. */
 static void pass(struct tree *t, struct traced *p, struct brk *b, struct user_regs_struct *full,
 		 struct task_regs *regs)
 {
 	struct task_regs before = *regs;
 	struct step_store store;
+	u64 aside;
 
 	if (b->set && b->resume) {
-		regs->ip = b->resume;
-		set_regs(p, full, regs);
-		traced_resume(t, p, 0);
+		go_on(t, p, full, regs, b->resume);
 		return;
 	}
 	if (!b->set || (step_over(b->code, b->n_code, regs, &store) &&
@@ -583,7 +600,13 @@ static void pass(struct tree *t, struct traced *p, struct brk *b, struct user_re
 		traced_resume(t, p, 0);
 		return;
 	}
-	set_regs(p, full, &before);
+	*regs = before;
+	set_regs(p, full, regs);
+	aside = inside_aside(t, p, b, full);
+	if (aside) {
+		go_on(t, p, full, regs, aside);
+		return;
+	}
 	if (!b->stepping++ && !put_byte(p->tid, b->at, b->code[0]))
 		b->stepping = 0;
 	p->steps = true;
@@ -610,7 +633,7 @@ static bool hit(struct tree *t, struct traced *p)
 		return false;
 	regs.ip = at;
 	again = p->skips && p->step_at == at && p->skip_sp == regs.sp;
-	p->skips = false;
+	p->skips = p->skips && !again;
 	if (b->set && p->task && !again) {
 		tell(t, p, b, &regs);
 		b = find_brk(p->space, at); /* the table may have moved */

@@ -141,10 +141,11 @@ int inject_open(struct injection *i, int fd, bool writes)
 
 void inject_end(struct injection *i)
 {
-	struct user_regs_struct regs = *i->regs;
+	struct user_regs_struct regs;
 
 	if (!i->began)
 		return;
+	regs = *i->regs;
 	ptrace(PTRACE_SETREGS, i->p->tid, 0, &regs);
 	ptrace(PTRACE_SETSIGMASK, i->p->tid, (void *)sizeof(i->mask), &i->mask);
 	if (i->stop)

@@ -27,7 +27,7 @@ struct stubs {
 
 struct inside_space {
 	u64 at; /* the routines; 0: nothing is mapped */
-	bool refused; /* this process runs nothing */
+	bool refused, go; /* nothing is mapped into this process; it has goroutines */
 	u64 *map; /* addresses that have what the engine has there */
 	u32 n_map;
 	struct stubs *stubs;
@@ -215,9 +215,18 @@ static bool alone_there(const struct space *s, const struct brk *b, u32 covered)
 
 enum whereabouts { OUTSIDE, AMONG, RUNS };
 
-static enum whereabouts among(u64 ip, u64 at)
+/* Where a signal has interrupted it before counts, too: that lies on its stack. */
+static enum whereabouts among(const struct traced *q, u64 ip, u64 sp, u64 at)
 {
-	return goes_into(ip, at) ? AMONG : OUTSIDE;
+	enum { MOST = 1 << 20 };
+	u64 *stack = malloc(MOST);
+	s64 n = stack ? remote_read(q->tid, sp & ~7ull, stack, MOST) : 0;
+	bool found = !stack || goes_into(ip, at);
+
+	for (s64 i = 0; i < n / 8 && !found; i++)
+		found = goes_into(stack[i], at);
+	free(stack);
+	return found ? AMONG : OUTSIDE;
 }
 
 static enum whereabouts stopped_at(const struct traced *q, u64 at, bool trapped)
@@ -226,20 +235,22 @@ static enum whereabouts stopped_at(const struct traced *q, u64 at, bool trapped)
 
 	if (ptrace(PTRACE_GETREGS, q->tid, 0, &regs))
 		return OUTSIDE; /* it is gone */
-	return trapped && regs.rip == at + 1 ? OUTSIDE : among(regs.rip, at);
+	return among(q, trapped && regs.rip == at + 1 ? at : regs.rip, regs.rsp, at);
 }
 
 static enum whereabouts sleeps_at(const struct traced *q, u64 at)
 {
-	char path[64], line[256], *last;
+	char path[64], line[256], *ip, *sp;
 	enum whereabouts where = OUTSIDE;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/syscall", q->tid);
 	f = fopen(path, "re");
 	if (f && fgets(line, sizeof(line), f)) {
-		last = strrchr(line, ' ');
-		where = !last || !strncmp(line, "running", 7) ? RUNS : among(strtoull(last, NULL, 16), at);
+		ip = strrchr(line, ' '); /* the last two fields are stack and instruction pointer */
+		for (sp = ip; sp && sp > line && sp[-1] != ' ';)
+			sp--;
+		where = !ip || !strncmp(line, "running", 7) ? RUNS : among(q, strtoull(ip, NULL, 16), strtoull(sp, NULL, 16), at);
 	}
 	if (f)
 		fclose(f);
@@ -286,6 +297,8 @@ static bool all_outside(struct tree *t, struct traced *p, u64 at)
 	bool held[MOST] = {0}, asked[MOST] = {0}, some = true;
 	u32 n = others(t, p->space, p, q, MOST);
 
+	if (stopped_at(p, at, false) == AMONG)
+		return false;
 	while (some && n <= MOST && os_clock_ns(CLOCK_MONOTONIC) < end) {
 		some = false;
 		for (u32 i = 0; i < n; i++) {
@@ -563,10 +576,9 @@ static bool map_routines(struct injection *i, struct inside_space *in, const str
 	return true;
 }
 
-static struct stubs *stubs_near(struct injection *i, struct inside_space *in, u64 at, u64 room)
+static struct stubs *known_stubs(struct inside_space *in, u64 at)
 {
 	const u64 far = (1ull << 31) - (1u << 20);
-	struct stubs *grown;
 
 	for (u32 k = 0; k < in->n_stubs; k++) {
 		u64 base = in->stubs[k].base;
@@ -574,6 +586,15 @@ static struct stubs *stubs_near(struct injection *i, struct inside_space *in, u6
 		if ((base > at ? base - at : at - base) < far && in->stubs[k].used + STUB <= STUBS)
 			return &in->stubs[k];
 	}
+	return NULL;
+}
+
+static struct stubs *stubs_near(struct injection *i, struct inside_space *in, u64 at, u64 room)
+{
+	struct stubs *grown = known_stubs(in, at);
+
+	if (grown)
+		return grown;
 	grown = realloc(in->stubs, (in->n_stubs + 1) * sizeof(*grown));
 	if (!grown)
 		return NULL;
@@ -669,21 +690,62 @@ static bool try_points(struct tree *t, struct traced *p, struct brk *b, const st
 	return good && n;
 }
 
+/* NULL: nothing is mapped into this process. */
+static struct inside_space *space_inside(const struct tree *t, const struct traced *p, const struct user_regs_struct *regs)
+{
+	struct inside_space *in = p->space->inside;
+
+	if (!in) {
+		p->space->inside = in = calloc(1, sizeof(*in));
+		if (!in)
+			return NULL;
+		in->refused = regs->cs != USER_CS || is_filtered(t, p);
+		in->go = is_go(p->tid);
+	}
+	return in->refused ? NULL : in;
+}
+
+u64 inside_aside(struct tree *t, struct traced *p, struct brk *b, const struct user_regs_struct *regs)
+{
+	struct inside_space *in = space_inside(t, p, regs);
+	struct injection i = {0};
+	struct stubs *near;
+	struct mapping m;
+	u8 moved[INSN_MOVED];
+	u32 covered, size, least = BRK_JUMP;
+	u64 room, at;
+
+	if (b->aside || !in)
+		return b->aside;
+	if (!insn_move(b->code, b->n_code, b->at, b->at, least, moved, &covered) || !alone_there(p->space, b, covered)) {
+		least = 1; /* it comes back among the bytes of a jump: there will be none */
+		if (!insn_move(b->code, b->n_code, b->at, b->at, least, moved, &covered))
+			return 0;
+	}
+	near = known_stubs(in, b->at);
+	if (!near && find_room(p->tid, b->at, STUBS, &m, &room) && inject_begin(&i, t, p, regs))
+		near = stubs_near(&i, in, b->at, room);
+	inject_end(&i);
+	if (!near)
+		return 0;
+	at = near->base + near->used;
+	size = insn_move(b->code, b->n_code, b->at, at, least, moved, &covered);
+	if (!size || space_poke(p->tid, at, moved, size, true) != (int)size)
+		return 0;
+	b->returns_among = b->returns_among || least < BRK_JUMP;
+	near->used += ALIGN_UP(size, 16u);
+	return b->aside = at;
+}
+
 void inside_try(struct tree *t, struct traced *p, struct brk *b, const struct user_regs_struct *regs)
 {
 	struct space *s = p->space;
 	bool never = false;
 
-	if (b->resume || !b->entry || !b->set || b->stepping || ++b->hits < b->try_at)
+	if (b->resume || !b->entry || !b->set || b->stepping || b->returns_among || ++b->hits < b->try_at)
 		return;
 	b->try_at = b->hits * 4;
-	if (!s->inside) {
-		s->inside = calloc(1, sizeof(*s->inside));
-		if (!s->inside)
-			return;
-		s->inside->refused = regs->cs != USER_CS || is_go(p->tid) || is_filtered(t, p);
-	}
-	if (s->inside->refused)
+	if (!space_inside(t, p, regs) || s->inside->go)
 		return;
 	b->points = inside_points(t, s, b);
 	if (!try_points(t, p, b, regs, &never) && never)

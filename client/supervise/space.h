@@ -18,6 +18,8 @@ struct brk {
 	u8 code[BRK_CODE]; /* the text as it was */
 	u32 n_code, stepping; /* tasks that execute it in place: the byte is out */
 	/* inside.c */
+	u64 aside; /* where its first instructions are a second time; 0: nowhere */
+	bool returns_among; /* they went, or go, on where a jump would lie */
 	u64 resume; /* where the instructions went that a jump has replaced; 0: it is a breakpoint */
 	u8 jump[BRK_JUMP];
 	u64 points; /* that the jump leads to: inside_points() */
@@ -56,6 +58,7 @@ bool space_point(const struct tree *t, const struct space *s, const struct brk *
  *  3. Where anything is not as it is known to be (another filter of system calls, a shadow stack, goroutines), the breakpoint stays.
  */
 void inside_try(struct tree *t, struct traced *p, struct brk *b, const struct user_regs_struct *regs); /* p has met b, and stands there */
+u64 inside_aside(struct tree *t, struct traced *p, struct brk *b, const struct user_regs_struct *regs); /* for p to go on: b->aside; 0: it must be stepped */
 u64 inside_points(const struct tree *t, const struct space *s, const struct brk *b); /* says which points are there */
 bool inside_is_set(pid_t tid, const struct brk *b);
 void inside_back(pid_t tid, struct brk *const *jumps, u32 n); /* they become breakpoints again */

@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Programs that run inside of the process that meets a probe (under `skep shell`): what they count and read is what the process does, which goes on as ever,
+ * whatever it does meanwhile; and its text is as before when the client is gone. Targets are children of this process, whose functions have the probes.
+ */
+#include "probing.h"
+
+#include "../test.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+
+extern char **environ;
+
+/* ---- what is probed ---- */
+
+int work(int a, int b);
+int deep(int n);
+void leaves(int n);
+int loops(int n);
+int loads(int n);
+uint64_t keeps(void);
+int waits(int n);
+
+static jmp_buf out;
+static volatile int alarms, go;
+
+__attribute__((noinline)) int work(int a, int b)
+{
+	__asm__ volatile("" ::: "memory");
+	return a * b + 3;
+}
+__attribute__((noinline)) int deep(int n)
+{
+	int r = n ? deep(n - 1) + 1 : 0;
+
+	__asm__ volatile("" ::: "memory");
+	return r;
+}
+__attribute__((noinline)) void leaves(int n)
+{
+	char room[64];
+
+	memset(room, n, sizeof(room));
+	__asm__ volatile("" ::"r"(room) : "memory");
+	if (n)
+		longjmp(out, n);
+}
+__attribute__((noinline)) int waits(int n)
+{
+	while (n && !go)
+		usleep(1000);
+	return n + 1;
+}
+
+/* Its first instructions are the target of a branch: no jump can lie there. Then one whose first is relative to itself. */
+__asm__(".pushsection .text\n.balign 16\n.globl loops\n.type loops, @function\nloops: xor %eax, %eax\n1: inc %eax\ndec %edi\njnz 1b\nret\n.size loops, .-loops\n"
+	".balign 16\n.globl loads\n.type loads, @function\nloads: mov 3f(%rip), %eax\nadd %edi, %eax\nret\n3: .long 1000\n.size loads, .-loads\n"
+	".balign 16\nint3\n.balign 16\n"
+	/* All registers, flags and the red zone are as they were behind the instruction in its midst: the number of what is not. */
+	".globl keeps\n.type keeps, @function\nkeeps:\n"
+	"push %rbx\npush %rbp\npush %r12\npush %r13\npush %r14\npush %r15\n"
+	"mov $0x1111, %eax\nmov $0x2222, %ebx\nmov $0x3333, %ecx\nmov $0x4444, %edx\nmov $0x5555, %esi\nmov $0x6666, %edi\nmov $0x7777, %ebp\n"
+	"mov $0x8888, %r8d\nmov $0x9999, %r9d\nmov $0xaaaa, %r10d\nmov $0xbbbb, %r11d\nmov $0xcccc, %r12d\nmov $0xdddd, %r13d\nmov $0xeeee, %r14d\nmov %rsp, %r15\n"
+	"movq $0x1234567, -8(%rsp)\nmovq $0x7654321, -128(%rsp)\nmovq %rax, %xmm0\nmovq %rbx, %xmm15\nstc\n"
+	".globl keeps_here\nkeeps_here: nopl 0x0(%rax,%rax,1)\n"
+	"jnc 9f\ncmp %rsp, %r15\njne 9f\ncmp $0x1111, %rax\njne 9f\ncmp $0x2222, %rbx\njne 9f\ncmp $0x3333, %rcx\njne 9f\ncmp $0x4444, %rdx\njne 9f\ncmp $0x5555, %rsi\njne 9f\n"
+	"cmp $0x6666, %rdi\njne 9f\ncmp $0x7777, %rbp\njne 9f\ncmp $0x8888, %r8\njne 9f\ncmp $0x9999, %r9\njne 9f\ncmp $0xaaaa, %r10\njne 9f\ncmp $0xbbbb, %r11\njne 9f\n"
+	"cmp $0xcccc, %r12\njne 9f\ncmp $0xdddd, %r13\njne 9f\ncmp $0xeeee, %r14\njne 9f\ncmpq $0x1234567, -8(%rsp)\njne 9f\ncmpq $0x7654321, -128(%rsp)\njne 9f\n"
+	"movq %xmm0, %rdx\ncmp $0x1111, %rdx\njne 9f\nmovq %xmm15, %rdx\ncmp $0x2222, %rdx\njne 9f\n"
+	"mov $1, %eax\njmp 8f\n9: xor %eax, %eax\n8: pop %r15\npop %r14\npop %r13\npop %r12\npop %rbp\npop %rbx\nret\n.size keeps, .-keeps\n.popsection\n");
+extern const unsigned char keeps_here[];
+
+/* ---- targets ---- */
+
+struct told { /* by a child */
+	uint64_t calls, sum, more, jumped; /* jumped: a jump lay where the probe is, in the end */
+};
+enum { WARM = 100, MANY = 20000 };
+
+static uint64_t is_jump(const void *at)
+{
+	return *(const volatile unsigned char *)at == 0xe9;
+}
+#define TEXT(function) ((const void *)(uintptr_t)(function))
+
+static int told_by; /* a pipe */
+static pid_t target_pid;
+
+static void begin(void (*target)(struct told *t))
+{
+	int pipes[2];
+
+	fflush(stdout);
+	if (pipe(pipes))
+		exit(1);
+	target_pid = fork();
+	if (!target_pid) {
+		struct told t = {0};
+
+		close(pipes[0]);
+		target(&t);
+		_exit(write(pipes[1], &t, sizeof(t)) != sizeof(t));
+	}
+	close(pipes[1]);
+	told_by = pipes[0];
+}
+
+static struct told finish(void)
+{
+	struct told t = {0};
+	int status = -1;
+
+	CHECK(read(told_by, &t, sizeof(t)) == sizeof(t));
+	close(told_by);
+	wait(&status);
+	CHECK_EQ(status, 0);
+	return t;
+}
+
+static struct told run(void (*target)(struct told *t))
+{
+	begin(target);
+	return finish();
+}
+
+struct client {
+	int map, prog[2], fd[2];
+};
+
+static struct client attach(const void *at, const struct add *entry, unsigned n_entry, const struct add *ret, unsigned n_ret)
+{
+	struct client c = {.map = probing_array(), .prog = {-1, -1}, .fd = {-1, -1}};
+	char path[4096];
+	unsigned long offset = probing_offset(at, path);
+
+	for (int i = 0; i < 2; i++) {
+		if (!(i ? n_ret : n_entry))
+			continue;
+		c.prog[i] = probing_load(c.map, i ? ret : entry, i ? n_ret : n_entry);
+		c.fd[i] = c.prog[i] < 0 ? -1 : probing_attach(c.prog[i], path, offset, i);
+		CHECK(c.fd[i] >= 0);
+	}
+	return c;
+}
+
+static void detach(struct client *c)
+{
+	for (int i = 0; i < 2; i++)
+		if (c->fd[i] >= 0) {
+			close(c->fd[i]);
+			close(c->prog[i]);
+		}
+	close(c->map);
+}
+
+static const struct add counts[] = {{.what = ADD_ONE}, {.what = ADD_FIELD, .slot = 1, .field = FIELD_DI}};
+static const struct add results[] = {{.what = ADD_ONE, .slot = 2}, {.what = ADD_FIELD, .slot = 3, .field = FIELD_AX}};
+static const struct add names[] = {{.what = ADD_ONE}, {.what = ADD_TID, .slot = 1}, {.what = ADD_TGID, .slot = 4}};
+static const struct add times[] = {{.what = ADD_TIME}};
+
+/* ---- cases ---- */
+
+static void work_many(struct told *t)
+{
+	for (int i = 0; i < WARM + MANY; i++) {
+		t->sum += (uint64_t)work(i, 2);
+		t->more += (uint64_t)i;
+		t->calls++;
+	}
+	t->jumped = is_jump(TEXT(work));
+}
+
+TEST(entries_and_returns_arguments_and_results)
+{
+	struct client c = attach(TEXT(work), counts, 2, results, 2);
+	struct told t = run(work_many);
+
+	CHECK(t.jumped);
+	CHECK_EQ(probing_value(c.map, 0), t.calls);
+	CHECK_EQ(probing_value(c.map, 1), t.more);
+	CHECK_EQ(probing_value(c.map, 2), t.calls);
+	CHECK_EQ(probing_value(c.map, 3), t.sum);
+	detach(&c);
+}
+
+static void deep_many(struct told *t)
+{
+	for (int i = 0; i < 300; i++) {
+		t->sum += (uint64_t)deep(40) * 41 / 2; /* 0 + 1 + .. + 40 */
+		t->calls += 41;
+	}
+	t->jumped = is_jump(TEXT(deep));
+}
+
+TEST(recursion)
+{
+	struct client c = attach(TEXT(deep), counts, 1, results, 2);
+	struct told t = run(deep_many);
+
+	CHECK(t.jumped);
+	CHECK_EQ(probing_value(c.map, 0), t.calls);
+	CHECK_EQ(probing_value(c.map, 2), t.calls);
+	CHECK_EQ(probing_value(c.map, 3), t.sum);
+	detach(&c);
+}
+
+static void *thread(void *arg)
+{
+	struct told *t = arg;
+	uint64_t tid = (uint64_t)syscall(SYS_gettid);
+
+	for (int i = 0; i < MANY; i++) {
+		work(i, 1);
+		__atomic_fetch_add(&t->calls, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&t->sum, tid, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&t->more, (uint64_t)getpid(), __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+static void work_in_threads(struct told *t)
+{
+	for (int round = 0; round < 3; round++) { /* later threads have the stacks of earlier ones */
+		pthread_t threads[4];
+
+		for (int i = 0; i < 4; i++)
+			pthread_create(&threads[i], NULL, thread, t);
+		for (int i = 0; i < 4; i++)
+			pthread_join(threads[i], NULL);
+	}
+	t->jumped = is_jump(TEXT(work));
+}
+
+TEST(threads_and_who_they_are)
+{
+	struct client c = attach(TEXT(work), names, 3, results, 1);
+	struct told t = run(work_in_threads);
+
+	CHECK(t.jumped);
+	CHECK_EQ(probing_value(c.map, 0), t.calls);
+	CHECK_EQ(probing_value(c.map, 1), t.sum);
+	CHECK_EQ(probing_value(c.map, 4), t.more);
+	detach(&c);
+}
+
+static void work_in_children(struct told *t)
+{
+	struct told *shared = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char *const argv[] = {(char *)(uintptr_t) "true", NULL};
+
+	for (int i = 0; i < WARM; i++) {
+		work(i, 1);
+		shared->calls++;
+		shared->sum += (uint64_t)getpid();
+	}
+	for (int i = 0; i < 20; i++) {
+		pid_t pid = fork();
+
+		if (!pid || i % 4 == 0)
+			for (int k = 0; k < 10; k++) {
+				work(i, 1);
+				__atomic_fetch_add(&shared->calls, 1, __ATOMIC_RELAXED);
+				__atomic_fetch_add(&shared->sum, (uint64_t)getpid(), __ATOMIC_RELAXED);
+			}
+		if (!pid)
+			_exit(0);
+		waitpid(pid, NULL, 0);
+		if (i % 5 == 0 && !posix_spawnp(&pid, "true", NULL, NULL, argv, environ))
+			waitpid(pid, NULL, 0);
+	}
+	*t = *shared;
+	t->jumped = is_jump(TEXT(work));
+}
+
+TEST(children_of_fork_and_vfork)
+{
+	struct client c = attach(TEXT(work), names, 3, NULL, 0);
+	struct told t = run(work_in_children);
+
+	CHECK(t.jumped);
+	CHECK_EQ(probing_value(c.map, 0), t.calls);
+	CHECK_EQ(probing_value(c.map, 1), t.sum);
+	CHECK_EQ(probing_value(c.map, 4), t.sum);
+	detach(&c);
+}
+
+static void leave_many(struct told *t)
+{
+	for (volatile int i = 1; i <= 300; i++) {
+		if (!setjmp(out))
+			leaves(i);
+		else
+			t->sum++;
+		if (i % 10 == 0) {
+			leaves(0);
+			t->more++;
+		}
+	}
+	t->calls = t->sum + t->more;
+	t->jumped = is_jump(TEXT(leaves));
+}
+
+TEST(longjmp_out_of_a_function_whose_return_is_probed)
+{
+	struct client c = attach(TEXT(leaves), counts, 1, results, 1);
+	struct told t = run(leave_many);
+
+	CHECK(t.jumped);
+	CHECK_EQ(t.sum, 300);
+	CHECK_EQ(probing_value(c.map, 0), t.calls);
+	CHECK_EQ(probing_value(c.map, 2), t.more);
+	detach(&c);
+}
+
+static void alarmed(int sig)
+{
+	(void)sig;
+	work(1, 1);
+	alarms++;
+}
+
+static void work_amid_signals(struct told *t)
+{
+	signal(SIGALRM, alarmed);
+	ualarm(300, 300);
+	for (int i = 0; i < 100 * MANY && alarms < 400; i++) {
+		work(i, 2);
+		t->calls++;
+	}
+	ualarm(0, 0);
+	t->calls += (uint64_t)alarms;
+	t->sum = (uint64_t)alarms;
+	t->jumped = is_jump(TEXT(work));
+}
+
+TEST(signals_whose_handlers_meet_the_probe)
+{
+	struct client c = attach(TEXT(work), counts, 1, results, 1);
+	struct told t = run(work_amid_signals);
+
+	CHECK(t.jumped);
+	CHECK(t.sum > 0);
+	CHECK_EQ(probing_value(c.map, 0), t.calls);
+	CHECK_EQ(probing_value(c.map, 2), t.calls);
+	detach(&c);
+}
+
+static void keep_many(struct told *t)
+{
+	for (int i = 0; i < WARM + MANY; i++) {
+		t->sum += keeps();
+		t->calls++;
+	}
+	t->jumped = is_jump(keeps_here);
+}
+
+TEST(registers_flags_and_red_zone_in_the_midst_of_a_function)
+{
+	struct client c = attach(keeps_here, counts, 2, NULL, 0);
+	struct told t = run(keep_many);
+
+	CHECK(t.jumped);
+	CHECK_EQ(t.sum, t.calls);
+	CHECK_EQ(probing_value(c.map, 0), t.calls);
+	CHECK_EQ(probing_value(c.map, 1), t.calls * 0x6666);
+	detach(&c);
+}
+
+static void loop_and_load(struct told *t)
+{
+	for (int i = 0; i < WARM; i++) {
+		t->sum += (uint64_t)(loops(5) + loads(7));
+		t->calls++;
+	}
+	t->jumped = is_jump(TEXT(loads));
+	t->more = is_jump(TEXT(loops));
+}
+
+TEST(branches_into_the_first_instructions_and_loads_relative_to_them)
+{
+	struct client c = attach(TEXT(loops), counts, 2, NULL, 0), d = attach(TEXT(loads), counts, 2, NULL, 0);
+	struct told t = run(loop_and_load);
+
+	CHECK(t.jumped);
+	CHECK(!t.more);
+	CHECK_EQ(t.sum, t.calls * (5 + 1007));
+	CHECK_EQ(probing_value(c.map, 0), t.calls);
+	CHECK_EQ(probing_value(c.map, 1), t.calls * 5);
+	CHECK_EQ(probing_value(d.map, 0), t.calls);
+	CHECK_EQ(probing_value(d.map, 1), t.calls * 7);
+	detach(&c);
+	detach(&d);
+}
+
+static uint64_t clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void work_in_time(struct told *t)
+{
+	for (int i = 0; i < WARM; i++) {
+		t->sum += clock_ns();
+		work(i, 2);
+		t->more += clock_ns();
+	}
+	t->jumped = is_jump(TEXT(work));
+}
+
+TEST(the_time)
+{
+	struct client c = attach(TEXT(work), times, 1, NULL, 0);
+	struct told t = run(work_in_time);
+
+	CHECK(t.jumped);
+	CHECK(probing_value(c.map, 0) >= t.sum && probing_value(c.map, 0) <= t.more);
+	detach(&c);
+}
+
+/* ---- the client goes ---- */
+
+static void work_until_the_text_is_as_before(struct told *t)
+{
+	unsigned char now[16], file[16];
+	char path[4096];
+	unsigned long offset = probing_offset(TEXT(work), path);
+	int fd = open(path, O_RDONLY);
+	pthread_t threads[2];
+
+	for (int i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, thread, t);
+	for (int i = 0; i < WARM; i++)
+		work(i, 1);
+	t->jumped = is_jump(TEXT(work));
+	t->more = 0;
+	waits(1); /* for the client to be gone: its own return is probed, too */
+	for (int i = 0; i < 5000 && !t->more; i++) {
+		work(i, 1);
+		memcpy(now, TEXT(work), sizeof(now));
+		t->more = pread(fd, file, sizeof(file), (off_t)offset) == sizeof(file) && !memcmp(now, file, sizeof(now));
+		usleep(1000);
+	}
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+}
+
+static void woken(int sig)
+{
+	(void)sig;
+	go = 1;
+}
+
+static void work_and_wait(struct told *t)
+{
+	struct told own = {0};
+
+	signal(SIGUSR1, woken);
+	for (int i = 0; i < WARM; i++)
+		waits(0);
+	work_until_the_text_is_as_before(&own);
+	*t = own;
+}
+
+TEST(a_client_that_goes_while_functions_have_not_returned)
+{
+	struct client c = attach(TEXT(work), counts, 1, results, 1), d = attach(TEXT(waits), counts, 1, results, 1);
+	struct told t;
+
+	begin(work_and_wait);
+	for (int i = 0; i < 3000 && probing_value(d.map, 0) <= WARM; i++)
+		usleep(1000);
+	CHECK_EQ(probing_value(d.map, 0), WARM + 1);
+	detach(&c);
+	detach(&d);
+	kill(target_pid, SIGUSR1);
+	t = finish();
+	CHECK(t.jumped);
+	CHECK(t.more); /* the text is the file's */
+}
+
+static void work_twice(struct told *t)
+{
+	work_many(t);
+	t->more = 0;
+	for (int i = 0; i < 5000 && is_jump(TEXT(work)); i++) /* the first client goes */
+		usleep(1000);
+	for (int i = 0; i < 5000 && !is_jump(TEXT(work)); i++) { /* the second comes */
+		work(1, 1);
+		t->more++;
+		usleep(i < 100 ? 10000 : 0);
+	}
+	for (int i = 0; i < MANY; i++) {
+		work(1, 1);
+		t->more++;
+	}
+	t->jumped += is_jump(TEXT(work));
+}
+
+TEST(one_client_after_the_other)
+{
+	struct client c = attach(TEXT(work), counts, 1, results, 1), d;
+	struct told t;
+
+	begin(work_twice);
+	for (int i = 0; i < 3000 && probing_value(c.map, 0) < WARM + MANY; i++)
+		usleep(1000);
+	usleep(100000);
+	CHECK_EQ(probing_value(c.map, 2), WARM + MANY);
+	detach(&c);
+	usleep(300000);
+	d = attach(TEXT(work), names, 3, NULL, 0);
+	t = finish();
+	CHECK_EQ(t.jumped, 2);
+	CHECK(probing_value(d.map, 0) > MANY && probing_value(d.map, 0) <= t.more);
+	detach(&d);
+}
+
+/* ---- a target that spoils what it can reach ---- */
+
+static void spoil(struct told *t)
+{
+	unsigned long from, to;
+	char line[4352], flags[8];
+	FILE *f;
+
+	work_many(t);
+	f = fopen("/proc/self/maps", "r");
+	while (f && fgets(line, sizeof(line), f))
+		if (strstr(line, "memfd:skep") && sscanf(line, "%lx-%lx %7s", &from, &to, flags) == 3) {
+			t->more = flags[1] == 'w' ? t->more : t->more + 1000000000;
+			if (flags[1] == 'w' && flags[2] == 'x')
+				t->jumped = 0;
+			if (flags[1] == 'w')
+				memset((void *)from, 0xff, to - from);
+		}
+	if (f)
+		fclose(f);
+}
+
+TEST(a_target_that_spoils_its_maps)
+{
+	struct client c = attach(TEXT(work), counts, 2, NULL, 0);
+	struct told t = run(spoil);
+	union bpf_attr a = {.map_fd = (unsigned)c.map};
+	uint64_t value = 7;
+	uint32_t key = 3;
+
+	CHECK(t.jumped);
+	CHECK_EQ(probing_value(c.map, 0), UINT64_MAX);
+	a.key = (uintptr_t)&key;
+	a.value = (uintptr_t)&value;
+	CHECK_EQ(probing_bpf(BPF_MAP_UPDATE_ELEM, &a), 0);
+	CHECK_EQ(probing_value(c.map, 3), 7);
+	key = SLOTS;
+	CHECK(probing_bpf(BPF_MAP_UPDATE_ELEM, &a) < 0 && errno == E2BIG);
+	detach(&c);
+	c = attach(TEXT(work), counts, 2, NULL, 0);
+	t = run(work_many);
+	CHECK_EQ(probing_value(c.map, 0), t.calls);
+	detach(&c);
+}
+
+int main(void)
+{
+	RUN(entries_and_returns_arguments_and_results);
+	RUN(recursion);
+	RUN(threads_and_who_they_are);
+	RUN(children_of_fork_and_vfork);
+	RUN(longjmp_out_of_a_function_whose_return_is_probed);
+	RUN(signals_whose_handlers_meet_the_probe);
+	RUN(registers_flags_and_red_zone_in_the_midst_of_a_function);
+	RUN(branches_into_the_first_instructions_and_loads_relative_to_them);
+	RUN(the_time);
+	RUN(a_client_that_goes_while_functions_have_not_returned);
+	RUN(one_client_after_the_other);
+	RUN(a_target_that_spoils_its_maps);
+	return test_end();
+}

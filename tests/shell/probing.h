@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A client that puts programs into functions of its own executable by plain bpf(2) and perf_event_open(2). */
+#ifndef SKEP_TESTS_PROBING_H
+#define SKEP_TESTS_PROBING_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/perf_event.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define INSN(c, d, s, o, i) ((struct bpf_insn){.code = (c), .dst_reg = (d) & 15, .src_reg = (s) & 15, .off = (o), .imm = (i)})
+
+/* What a program adds to value `slot` of an array. */
+enum adds { ADD_ONE, ADD_FIELD /* of struct pt_regs, at `field` */, ADD_TID, ADD_TGID, ADD_TIME };
+struct add {
+	enum adds what;
+	int slot, field;
+};
+enum { SLOTS = 8, FIELD_AX = 80, FIELD_DI = 112, FIELD_IP = 128 };
+
+static inline int probing_bpf(int cmd, union bpf_attr *attr)
+{
+	return (int)syscall(SYS_bpf, cmd, attr, sizeof(*attr));
+}
+
+static inline int probing_array(void)
+{
+	union bpf_attr a = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 8, .max_entries = SLOTS};
+
+	return probing_bpf(BPF_MAP_CREATE, &a);
+}
+
+static inline uint64_t probing_value(int map, int slot)
+{
+	uint64_t value = UINT64_MAX;
+	union bpf_attr a = {.map_fd = (unsigned)map, .key = (uintptr_t)&slot, .value = (uintptr_t)&value};
+
+	return probing_bpf(BPF_MAP_LOOKUP_ELEM, &a) ? UINT64_MAX : value;
+}
+
+static inline unsigned probing_amount(struct bpf_insn *code, const struct add *a)
+{
+	unsigned n = 0;
+
+	switch (a->what) {
+	case ADD_ONE: code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 7, 0, 0, 1); break;
+	case ADD_FIELD: code[n++] = INSN(BPF_LDX | BPF_MEM | BPF_DW, 7, 6, (short)a->field, 0); break;
+	case ADD_TID:
+	case ADD_TGID:
+	case ADD_TIME:
+		code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, a->what == ADD_TIME ? BPF_FUNC_ktime_get_ns : BPF_FUNC_get_current_pid_tgid);
+		code[n++] = INSN((a->what == ADD_TID ? BPF_ALU : BPF_ALU64) | BPF_MOV | BPF_X, 7, 0, 0, 0);
+		if (a->what == ADD_TGID)
+			code[n++] = INSN(BPF_ALU64 | BPF_RSH | BPF_K, 7, 0, 0, 32);
+	}
+	return n;
+}
+
+/* A program that does all of them; its descriptor. */
+static inline int probing_load(int map, const struct add *adds, unsigned n_adds)
+{
+	struct bpf_insn code[16 * SLOTS + 4];
+	union bpf_attr a = {.prog_type = BPF_PROG_TYPE_KPROBE};
+	unsigned n = 0;
+
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 6, 1, 0, 0);
+	for (unsigned i = 0; i < n_adds; i++) {
+		n += probing_amount(code + n, &adds[i]);
+		code[n++] = INSN(BPF_ST | BPF_MEM | BPF_W, 10, 0, -4, adds[i].slot);
+		code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 2, 10, 0, 0);
+		code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -4);
+		code[n++] = INSN(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, map);
+		code[n++] = INSN(0, 0, 0, 0, 0);
+		code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem);
+		code[n++] = INSN(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1, 0);
+		code[n++] = INSN(BPF_STX | BPF_ATOMIC | BPF_DW, 0, 7, 0, BPF_ADD);
+	}
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0);
+	code[n++] = INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	a.insns = (uintptr_t)code;
+	a.insn_cnt = n;
+	a.license = (uintptr_t) "Dual BSD/GPL";
+	return probing_bpf(BPF_PROG_LOAD, &a);
+}
+
+/* Which file a function lies in, and where. */
+static inline unsigned long probing_offset(const void *function, char path[4096])
+{
+	unsigned long from, to, offset, at = 0;
+	char line[4352], flags[8];
+	FILE *f = fopen("/proc/self/maps", "r");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%lx-%lx %7s %lx %*s %*s %4095[^\n]", &from, &to, flags, &offset, path) == 5 && (uintptr_t)function >= from &&
+		    (uintptr_t)function < to) {
+			at = (uintptr_t)function - from + offset;
+			break;
+		}
+	if (f)
+		fclose(f);
+	return at;
+}
+
+/* Descriptor of the perf event; closing it ends the probe. */
+static inline int probing_attach(int prog, const char *path, unsigned long offset, int at_return)
+{
+	struct perf_event_attr a = {.size = sizeof(a), .config = (unsigned)at_return, .config1 = (uintptr_t)path, .config2 = offset};
+	FILE *f = fopen("/sys/bus/event_source/devices/uprobe/type", "r");
+	unsigned type = 0;
+	int fd;
+
+	if (!f || fscanf(f, "%u", &type) != 1)
+		return -1;
+	fclose(f);
+	a.type = type;
+	fd = (int)syscall(SYS_perf_event_open, &a, -1, 0, -1, 8);
+	if (fd < 0 || ioctl(fd, PERF_EVENT_IOC_SET_BPF, prog) || ioctl(fd, PERF_EVENT_IOC_ENABLE, 0))
+		return -1;
+	return fd;
+}
+
+#endif
