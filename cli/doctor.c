@@ -39,7 +39,7 @@ static const struct check {
 	 false, {NULL}},
 	{"memory", probe_memory, "allow process_vm_readv(2) and process_vm_writev(2), with kernel.yama.ptrace_scope below 2: without them no argument of a call can be read",
 	 false, {NULL}},
-	{"proc-fd", probe_files, "mount /proc without hidepid: the door of ptrace stops hands descriptors over through it", false, {NULL}},
+	{"proc-fd", probe_files, "mount /proc, without hidepid: what tasks are and hold is read there, and the door of ptrace stops hands descriptors over through it", false, {NULL}},
 	{"pidfd_getfd", probe_getfd, "Linux 5.6 or newer, and no filter that refuses it: readers of rings can then be served by notifications", false, {"outer-filter", "memory"}},
 	{"user-namespaces", probe_userns, NULL, false, {NULL}},
 	{"yama", probe_yama, "sysctl kernel.yama.ptrace_scope=0 (from 3 by a reboot only): running processes can then be watched, and shells be joined", false, {NULL}},

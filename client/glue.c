@@ -14,10 +14,12 @@
 #include <limits.h>
 #include <linux/bpf.h>
 #include <linux/magic.h>
+#include <linux/perf_event.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -436,13 +438,9 @@ void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t
 
 static int is_perf(int fd)
 {
-	char path[64], name[64];
-	ssize_t n;
+	uint64_t id;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, name, sizeof(name) - 1);
-	name[n > 0 ? n : 0] = 0;
-	return strstr(name, "memfd:skep-perf") != NULL;
+	return !skep_perf_ioctl(engine, fd, PERF_EVENT_IOC_ID, (unsigned long)(uintptr_t)&id);
 }
 
 int __wrap_ioctl(int fd, unsigned long request, ...)

@@ -534,6 +534,10 @@ int door_choose(enum door_kind wanted, enum door_kind *out, char why[512])
 		snprintf(why, 512, "this process already runs inside of a supervised shell, whose engine answers its calls");
 		return -EBUSY;
 	}
+	if (access("/proc/self/fd", R_OK)) {
+		snprintf(why, 512, "no /proc: what tasks are and hold is read there");
+		return -ENOENT;
+	}
 	probe_memory(&memory);
 	if (!memory.works) {
 		snprintf(why, 512, "no way in: %s; `skep doctor` says what this host allows", memory.detail);

@@ -66,9 +66,13 @@ static int pin_map(struct skep *k, struct obj *o, int dir, const char *path)
 		return err;
 	if (m->pin_fd > 0) { /* a second name for the same file */
 		char self[40];
+		int ret;
 
 		snprintf(self, sizeof(self), "/proc/self/fd/%d", m->pin_fd);
-		return linkat(AT_FDCWD, self, dir, path, AT_SYMLINK_FOLLOW) ? -errno : 0;
+		ret = linkat(AT_FDCWD, self, dir, path, AT_SYMLINK_FOLLOW);
+		if (ret && errno == ENOENT) /* without /proc; this way needs a right, or a newer kernel */
+			ret = linkat(m->pin_fd, "", dir, path, AT_EMPTY_PATH);
+		return ret ? -errno : 0;
 	}
 	fd = openat(dir, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)

@@ -8,14 +8,13 @@
 #include "engine/engine.h"
 
 #include "../kernel.h"
-#include "../test.h"
+#include "../host.h"
 #include "build.h"
 
 #include "skep/skep.h"
 
 #include <linux/bpf.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 enum { LOG_BYTES = 1 << 20 };
 
@@ -366,18 +365,15 @@ TEST(relocations_are_as_the_running_kernel_applies_them)
 
 static struct skep *engine_of(struct build *b)
 {
-	static char path[32];
+	static char path[64];
 	struct skep_options opts = {.size = sizeof(opts), .kernel_btf = path};
 	struct skep *out = NULL;
-	int fd = memfd_create("btf", 0);
 
 	build_close(b);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (fd < 0 || write(fd, b->bytes, b->size) != (ssize_t)b->size || skep_open(&out, &opts) ||
-	    !kernel_btf(out))
+	file_of(path, b->bytes, b->size);
+	if (!*path || skep_open(&out, &opts) || !kernel_btf(out)) /* which opens the file */
 		out = NULL;
-	if (fd >= 0)
-		close(fd);
+	unlink(path);
 	return out;
 }
 

@@ -3,7 +3,7 @@
  * libbpf on skep, through the linker's redirections: feature probes, pins below /sys/fs/bpf, waiting on rings, perf events,
  * and that calls which are nobody's business but the system's go there. argv[1]: sections.bpf.c.
  */
-#include "test.h"
+#include "host.h"
 
 #include "client/skep-bpf.h"
 

@@ -200,6 +200,12 @@ def need(*programs):
             finish()
 
 
+def need_proc():
+    if not os.access("/proc/self/fd", os.R_OK):
+        case("tasks to watch", skip="no /proc")
+        finish()
+
+
 def need_terminals():
     try:
         for fd in os.openpty():
@@ -211,6 +217,7 @@ def need_terminals():
 
 def need_host():
     """Ends the test, skipped, where this machine cannot be made the kind of host that it is about."""
+    need_proc()
     with open("/proc/self/status", encoding="utf-8") as f:
         filtered = not re.search(r"^Seccomp:\s+0$", f.read(), re.M)
     done = run("true") if root or not hosts[way][1] else None
@@ -223,6 +230,7 @@ def need_host():
 
 
 def need_door():
+    need_proc()
     done = supervised("true")
     if done.returncode == 125:
         case("a way in", skip=done.stderr.strip().split("\n")[0])

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* From bytes to results, through bpf(2): a map, a program that uses it, a packet, and what the maps hold afterwards. */
-#include "../test.h"
+#include "../host.h"
 
 #include "isa/isa.h"
 #include "skep/skep.h"
@@ -68,6 +68,7 @@ TEST(a_closed_descriptor_is_a_map_gone)
 	struct { uint32_t id, next, flags; } a = {0};
 	int fd = skep_map_create(engine, BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0), copy;
 
+	NEED_PROC(PROC_CLOSES);
 	REQUIRE(fd >= 0);
 	copy = dup(fd);
 	close(fd);

@@ -3,7 +3,7 @@
 #ifndef SKEP_TEST_SYS_H
 #define SKEP_TEST_SYS_H
 
-#include "../test.h"
+#include "../host.h"
 
 #include "isa/isa.h"
 #include "skep/skep.h"

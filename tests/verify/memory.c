@@ -11,7 +11,7 @@
 #include "base/base.h"
 #include "skep/skep.h"
 
-#include "../test.h"
+#include "../host.h"
 #include "../failing.h"
 
 #include <errno.h>
@@ -52,6 +52,7 @@ TEST(every_allocation_of_a_load_fails_once)
 	static struct generated g;
 	u64 loads = 0, failed = 0, accepted = 0;
 
+	NEED_PROC(PROC_CLOSES);
 	for (u64 i = 0; i < count; i++) {
 		u32 level = i % 3 == 2 ? 2 : 0;
 		long live, bytes, n;

@@ -36,7 +36,7 @@
 
 #include "../btf/build.h"
 #include "../kernel.h"
-#include "../test.h"
+#include "../host.h"
 
 #include "skep/skep.h"
 
@@ -270,11 +270,10 @@ static void types_of(const struct test_case *t, struct build *b, struct bpf_func
 static struct skep *open_tiny(void)
 {
 	static struct build b;
-	static char path[32];
+	static char path[64];
 	struct skep_options opts = {.size = sizeof(opts), .kernel_btf = path};
 	struct skep *out = NULL;
 	u32 proto;
-	int fd = memfd_create("btf", 0);
 
 	build_open(&b);
 	build_int(&b, "int", 4);
@@ -283,12 +282,10 @@ static struct skep *open_tiny(void)
 	build_param(&b, "pid", 1);
 	build_type(&b, "bpf_task_from_pid", BTF_KIND_FUNC, BTF_FUNC_STATIC, 0, proto);
 	build_close(&b);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (fd < 0 || write(fd, b.bytes, b.size) != (ssize_t)b.size || skep_open(&out, &opts) ||
-	    !kernel_btf(out)) /* which opens the file */
+	file_of(path, b.bytes, b.size);
+	if (!*path || skep_open(&out, &opts) || !kernel_btf(out)) /* which opens the file */
 		out = NULL;
-	if (fd >= 0)
-		close(fd);
+	unlink(path);
 	return out;
 }
 
