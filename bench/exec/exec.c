@@ -524,7 +524,7 @@ int main(int argc, char **argv)
 	libbpf_set_print(getenv("VERBOSE") ? NULL : quiet);
 	if (window_open(&window, (size_t)8 << 30) || !(domain = domain_open(&mem_libc, &window)))
 		return 1;
-	host = (struct run_host){.window = &window, .clock = host_clock};
+	host = (struct run_host){.window = &window, .clock = host_clock, .vdso_clock = os_vdso_clock()};
 	host.bodies = helper_bodies(&host.n_bodies);
 	prepare_data();
 	if (!json) {

@@ -227,6 +227,46 @@ RUN(helpers)
 	return sum;
 }
 
+RUN(random_numbers)
+{
+	u32 sum = 0;
+
+	COMPUTE;
+	for (u32 i = 0; i < 64; i++)
+		sum |= bpf_get_prandom_u32();
+	return sum != 0;
+}
+
+RUN(clock_reads)
+{
+	u64 last = 0;
+
+	COMPUTE;
+	for (u32 i = 0; i < 16; i++) {
+		u64 now = bpf_ktime_get_ns();
+
+		if (now < last)
+			return 1;
+		last = now;
+	}
+	return 0;
+}
+
+RUN(jiffies)
+{
+	u64 last = 0;
+
+	COMPUTE;
+	for (u32 i = 0; i < 64; i++) {
+		u64 now = bpf_jiffies64();
+
+		if (now < last)
+			return 1;
+		last = now;
+	}
+	return 0;
+}
+
 RUN(load_balancer)
 {
 	PACKET(p, end);

@@ -275,6 +275,8 @@ static inline u64 hash_bytes(const struct hash_key *k, const void *key, u32 size
 /* ---- os.c: the few system services that the library needs ---- */
 u64 os_random(void);
 u64 os_clock_ns(int clock_id);
+struct timespec;
+int (*os_vdso_clock(void))(int clock_id, struct timespec *to); /* vdso.c: the vDSO's clock_gettime(); NULL: there is none */
 int os_memfd(const char *name, size_t size, unsigned seals);
 /* Has the process (0: this one) the file mapped, shared and writable, anywhere but in [except, except + size)? False where /proc does not tell. */
 bool os_maps_writable(s32 pid, int fd, const void *except, size_t size);

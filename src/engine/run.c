@@ -69,6 +69,7 @@ void run_host_open(struct skep *k)
 		.ud = k, .clock = host_clock, .trace = host_trace, .task = host_task, .prog_at = host_prog_at,
 		.own_body = host_own_body, .window = &k->window,
 	};
+	k->run_host.vdso_clock = k->options.clock ? NULL : os_vdso_clock();
 	k->run_host.bodies = helper_bodies(&k->run_host.n_bodies);
 }
 

@@ -39,7 +39,9 @@ u32 build_block(struct builder *b);
 u32 build_jump(struct builder *b, u32 to);
 void build_branch(struct builder *b, enum op cmp, u32 width, u32 x, u32 y, u32 yes, u32 no);
 void build_return(struct builder *b, u32 v);
+u32 build_run_load(struct builder *b, s64 off, u32 size, u32 flags); /* calls.c: a field of the run */
 void build_any_call(struct builder *b, const struct insn *i); /* calls.c */
+u32 build_value(struct builder *b, u32 helper); /* values.c: the helper's result, without calling it; 0: it is called */
 void build_poll(struct builder *b, u32 cost);
 void build_fuel_out(struct builder *b); /* where control leaves the function: what is left of it goes to the run */
 void build_fuel_in(struct builder *b); /* and comes back */

@@ -36,7 +36,7 @@ static u32 phi4(struct builder *b, u32 block, u32 w, u32 x, u32 y, u32 z)
 	return v;
 }
 
-static u32 run_load(struct builder *b, s64 off, u32 size, u32 flags)
+u32 build_run_load(struct builder *b, s64 off, u32 size, u32 flags)
 {
 	u32 v = build_load(b, b->f->params[0], off, size, flags | IRF_PRIVATE);
 
@@ -46,7 +46,7 @@ static u32 run_load(struct builder *b, s64 off, u32 size, u32 flags)
 
 static u32 load_hold(struct builder *b)
 {
-	return run_load(b, RUN_FIELD(hold), 8, IRF_INVARIANT);
+	return build_run_load(b, RUN_FIELD(hold), 8, IRF_INVARIANT);
 }
 
 static u32 load_cpu(struct builder *b)
@@ -81,7 +81,7 @@ static void check_fault(struct builder *b)
 
 	if (!b->f->poll)
 		return;
-	v = run_load(b, RUN_FIELD(fault.code), 4, 0);
+	v = build_run_load(b, RUN_FIELD(fault.code), 4, 0);
 	return_if(b, OP_JNE, v);
 }
 
@@ -99,7 +99,7 @@ void build_fuel_out(struct builder *b)
 void build_fuel_in(struct builder *b)
 {
 	if (b->counts)
-		b->cur[BUILD_FUEL] = run_load(b, RUN_FIELD(fuel), 8, 0);
+		b->cur[BUILD_FUEL] = build_run_load(b, RUN_FIELD(fuel), 8, 0);
 }
 
 static u32 call_subprog(struct builder *b, u32 number, const u32 args[5]);
@@ -114,7 +114,7 @@ static void leave_thrown(struct builder *b)
 		flag = build_add(b, IR_STORE, 1, b->f->params[0], zero);
 		b->f->node[flag].imm = RUN_FIELD(thrown);
 		ir_set_kinds(b->f, flag, PTR_RUN);
-		v = run_load(b, RUN_FIELD(thrown_with), 8, 0);
+		v = build_run_load(b, RUN_FIELD(thrown_with), 8, 0);
 		v = handler ? call_subprog(b, handler, (u32[]){v, zero, zero, zero, zero}) : v;
 	}
 	build_return(b, v);
@@ -127,7 +127,7 @@ static void check_thrown(struct builder *b, bool may)
 
 	if (!may)
 		return;
-	v = run_load(b, RUN_FIELD(thrown), 1, 0);
+	v = build_run_load(b, RUN_FIELD(thrown), 1, 0);
 	out = build_block(b);
 	go = build_block(b);
 	build_branch(b, OP_JNE, 32, v, ir_const(b->f, 0), out, go);
@@ -514,7 +514,7 @@ static u32 inlined(struct builder *b, const struct helper_call *h)
 	if (lookup && h->map->ops->traits & KIND_INDEXED &&
 	    (u64)h->map->elem_size * h->map->spec.max_entries < INT32_MAX)
 		return indexed_lookup(b, h->map, h->arg[1]);
-	return 0;
+	return build_value(b, h->proto->id);
 }
 
 static void tail_call(struct builder *b)

@@ -79,9 +79,11 @@ struct run_watch {
 };
 
 /* What the engine does for a run. */
+struct timespec;
 struct run_host {
 	void *ud;
 	u64 (*clock)(void *ud, int clock_id); /* ns */
+	int (*vdso_clock)(int clock_id, struct timespec *to); /* gives the same without detours; NULL: there is none */
 	void (*trace)(void *ud, struct run *r, const char *text, size_t len); /* bpf_trace_printk */
 	const struct run_task *(*task)(void *ud, struct run *r); /* whose event this is; never NULL */
 	u64 (*task_object)(void *ud, struct run *r); /* that task as a kernel object; 0: none. May be NULL, as the following */
