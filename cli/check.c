@@ -12,6 +12,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <limits.h>
 #include <linux/bpf.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -29,8 +30,9 @@ static const struct check_args check_defaults = {.log = LOG_NONE};
 
 static const struct opt check_opts[] = {
 	TEXT(struct check_args, prog, 'p', "prog", "NAME", "only the program of this name"),
-	TEXT(struct check_args, btf, 0, "btf", "FILE",
-	 "kernel types to check against, as /sys/kernel/btf/vmlinux, which is the default where it exists"),
+	TEXT(struct check_args, btf, 0, "btf", "PATH",
+	 "kernel types to check against: a file as /sys/kernel/btf/vmlinux, or a folder as /sys/kernel/btf, which is the default where it "
+	 "exists, with that file and those of modules"),
 	TEXT(struct check_args, type, 't', "type", "SECTION",
 	 "what programs are in sections of unknown name: as if in SECTION, for example xdp or "
 	 "cgroup/connect4"),
@@ -466,9 +468,13 @@ static void print_json(struct checker *ch)
 /* The engine reads types when it first needs them, and does without where that fails: what the user named is to be seen to be right. */
 static int types_readable(const char *path)
 {
+	char in_folder[PATH_MAX];
 	struct btf b = {0};
-	int err = btf_open_file(&b, &mem_libc, path, NULL);
+	struct stat st;
+	int err;
 
+	snprintf(in_folder, sizeof(in_folder), "%s/vmlinux", path);
+	err = btf_open_file(&b, &mem_libc, !stat(path, &st) && S_ISDIR(st.st_mode) ? in_folder : path, NULL);
 	if (!err)
 		btf_free(&b);
 	return err;
@@ -476,13 +482,14 @@ static int types_readable(const char *path)
 
 static int open_engine(struct checker *ch)
 {
-	static const char host[] = "/sys/kernel/btf/vmlinux";
+	static const char host[] = "/sys/kernel/btf";
 	struct skep_options opts = {.size = sizeof(opts), .kernel_btf = ch->args->btf};
 	struct stat st;
 	int err = ch->args->btf ? types_readable(ch->args->btf) : 0;
 
 	if (err)
-		return cli_error(ch->c, "%s: cannot be used as a kernel's BTF: %s", ch->args->btf, err == -EINVAL ? "it is none, or is damaged" : strerror(-err)),
+		return cli_error(ch->c, "%s: cannot be used as a kernel's BTF: %s", ch->args->btf, err == -EINVAL ? "it is none, is damaged, or is a module's, which needs the folder with its kernel's" :
+					      err == -ENOENT ? "there is no such file, or no vmlinux in the folder" : strerror(-err)),
 		       STATUS_USAGE;
 	if (!ch->args->btf && !stat(host, &st))
 		opts.kernel_btf = host;

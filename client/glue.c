@@ -161,17 +161,33 @@ static int is_engines(const char *path)
 	return 0;
 }
 
+/* A file of /sys/kernel/btf: the types that the engine was told to use, and what lies beside them in such a folder; NULL: it has its own. */
+static const char *types_path(struct skep *k, const char *path, char *buf, size_t size)
+{
+	static const char folder[] = "/sys/kernel/btf/", kernel[] = "vmlinux";
+	const char *own = k ? skep_kernel_btf(k) : NULL, *name = path + sizeof(folder) - 1, *last = own ? strrchr(own, '/') : NULL;
+
+	if (!own || strncmp(path, folder, sizeof(folder) - 1) || !*name || strchr(name, '/'))
+		return NULL;
+	if (!strcmp(name, kernel))
+		return own;
+	if (!last || strcmp(last + 1, kernel) || (size_t)snprintf(buf, size, "%.*s/%s", (int)(last - own), own, name) >= size)
+		return NULL;
+	return buf;
+}
+
 /* Does the engine have it? open: a descriptor of its contents, otherwise 0; -1 and errno if not. */
 static int engines_file(const char *path, int open)
 {
 	struct skep *k = skep_bpf_engine();
-	const char *own = k ? skep_kernel_btf(k) : NULL;
+	char buf[PATH_MAX];
+	const char *types = types_path(k, path, buf, sizeof(buf));
 	char *text;
 	size_t size, at = 0;
 	int err, fd;
 
-	if (own && !strcmp(path, "/sys/kernel/btf/vmlinux"))
-		return open ? __real_open64(own, O_RDONLY | O_CLOEXEC) : 0;
+	if (types)
+		return open ? __real_open64(types, O_RDONLY | O_CLOEXEC) : __real_access(types, F_OK);
 	err = k ? hook_file(k, path, &text, &size) : -ENOMEM;
 	if (err && err != -EISDIR)
 		return (int)give(err);

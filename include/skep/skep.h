@@ -49,7 +49,8 @@ struct skep_options {
 	/** File with the run slots of all engines that share pinned maps; NULL: one per user. */
 	const char *domain;
 	/**
-	 * vmlinux BTF file to resolve kernel types against (/sys/kernel/btf/vmlinux, or another kernel's); NULL: the engine's own.
+	 * vmlinux BTF file to resolve kernel types against (/sys/kernel/btf/vmlinux, or another kernel's); NULL: the engine's own. Or a folder
+	 * as /sys/kernel/btf: its file vmlinux, and beside it the BTF of each module, split from that one.
 	 * The string stays the caller's and is valid as long as the engine.
 	 */
 	const char *kernel_btf;
@@ -173,7 +174,7 @@ SKEP_API int skep_prog_check(struct skep *k, union bpf_attr *attr, unsigned int 
  */
 SKEP_API void skep_set_unprivileged(struct skep *k, int on);
 
-/** The file that skep_options.kernel_btf named; NULL: none. */
+/** The vmlinux BTF file that skep_options.kernel_btf named, itself or by its folder; NULL: none. */
 SKEP_API const char *skep_kernel_btf(const struct skep *k);
 
 /** A map's descriptor, or -errno. type: enum bpf_map_type. */

@@ -146,8 +146,12 @@ s32 btf_tag_next(const struct btf *b, u32 id, s32 component, const char *prefix,
 
 struct bpf_core_relo;
 struct raw_insn;
-/* The nth relocation, whose insn_off lies in the program: patches the instruction there for the kernel's types (NULL: none are known). 0 or -errno. */
-int btf_relocate(const struct btf *local, const struct btf *kernel, const struct bpf_core_relo *r, u32 n, struct raw_insn *insns, u32 n_insns, struct text *log);
+struct btf_kernels { /* the kernel's types and, behind them, those of modules, which are split from them; none: they are not known */
+	const struct btf *const *at;
+	u32 n;
+};
+/* The nth relocation, whose insn_off lies in the program: patches the instruction there for the kernel's types. 0 or -errno. */
+int btf_relocate(const struct btf *local, struct btf_kernels in, const struct bpf_core_relo *r, u32 n, struct raw_insn *insns, u32 n_insns, struct text *log);
 
 /* ---- record.c: special fields of map values and allocated objects ---- */
 

@@ -227,14 +227,30 @@ static bool is_candidate(const struct btf *kernel, u32 id, u32 kind, const char 
 	return t && btf_kind_of(t) == kind && relo_names_equal(name, btf_name_of(kernel, t));
 }
 
-static int say_candidates(struct relo *x, const struct btf *kernel, u32 kind, const char *name)
+/* The next one in b's own types, from id on; 0: none. */
+static u32 next_candidate(const struct btf *b, u32 id, u32 kind, const char *name)
 {
-	if (!kernel || !*name) {
+	for (id = MAX(id, MAX(b->first_id, 1u)); id < btf_type_count(b); id++)
+		if (is_candidate(b, id, kind, name))
+			return id;
+	return 0;
+}
+
+/* Modules count where the kernel itself has no type of that name. */
+static void narrow(struct btf_kernels *in, u32 kind, const char *name)
+{
+	if (in->n && next_candidate(in->at[0], 0, kind, name))
+		in->n = 1;
+}
+
+static int say_candidates(struct relo *x, const struct btf_kernels *in, u32 kind, const char *name)
+{
+	if (!in->n || !*name) {
 		text_addf(x->log, "target candidate search failed for %u\n", x->r->type_id);
 		return -EINVAL;
 	}
-	for (u32 id = 1; id < btf_type_count(kernel); id++)
-		if (is_candidate(kernel, id, kind, name))
+	for (u32 i = 0; i < in->n; i++)
+		for (u32 id = 0; (id = next_candidate(in->at[i], id, kind, name)); id++)
 			text_addf(x->log, "CO-RE relocating %s %.*s: found target candidate [%u]\n", btf_kind_name(kind), (int)btf_flavorless(name), name, id);
 	return 0;
 }
@@ -252,41 +268,50 @@ static int ambiguous(struct relo *x, const struct relo *first, const struct relo
 	return -EINVAL;
 }
 
-/* All of the kernel's types of that name must lead to one answer. */
-static int among_candidates(struct relo *x, const struct relo_path *local, const struct btf *kernel, u32 kind, const char *name)
+struct among {
+	struct relo first;
+	u32 n, fitting, bits;
+};
+
+static int try_candidate(struct relo *x, struct among *a, const struct relo_path *local, const struct btf *kernel, u32 id)
 {
-	struct relo first = *x;
 	struct relo_path found;
-	u32 n = 0, fitting = 0, bits = 0;
+	int err, fits = relo_path_find(local, kernel, id, &found);
 
-	for (u32 id = 1; id < btf_type_count(kernel); id++) {
-		int fits, err;
-
-		if (!is_candidate(kernel, id, kind, name))
-			continue;
-		fits = relo_path_find(local, kernel, id, &found);
-		if (fits < 0) {
-			SAY(x, "error matching candidate #%u ", n);
-			relo_path_print(x->log, &found);
-			text_addf(x->log, ": %d\n ", fits);
-			return fits;
-		}
-		SAY(x, "%s candidate #%u ", fits ? "matching" : "non-matching", n++);
+	if (fits < 0) {
+		SAY(x, "error matching candidate #%u ", a->n);
 		relo_path_print(x->log, &found);
-		text_add(x->log, "\n");
-		if (!fits)
-			continue;
-		err = compute(x, local, &found);
-		err = err ? err : fitting ? ambiguous(x, &first, &found, bits) : 0;
-		if (err)
-			return err;
-		if (!fitting++) {
-			first = *x;
-			bits = found.bits;
-		}
+		text_addf(x->log, ": %d\n ", fits);
+		return fits;
 	}
-	if (fitting) {
-		*x = first;
+	SAY(x, "%s candidate #%u ", fits ? "matching" : "non-matching", a->n++);
+	relo_path_print(x->log, &found);
+	text_add(x->log, "\n");
+	if (!fits)
+		return 0;
+	err = compute(x, local, &found);
+	err = err ? err : a->fitting ? ambiguous(x, &a->first, &found, a->bits) : 0;
+	if (!err && !a->fitting++) {
+		a->first = *x;
+		a->bits = found.bits;
+	}
+	return err;
+}
+
+/* All of the kernel's types of that name must lead to one answer. */
+static int among_candidates(struct relo *x, const struct relo_path *local, const struct btf_kernels *in, u32 kind, const char *name)
+{
+	struct among a = {.first = *x};
+
+	for (u32 i = 0; i < in->n; i++)
+		for (u32 id = 0; (id = next_candidate(in->at[i], id, kind, name)); id++) {
+			int err = try_candidate(x, &a, local, in->at[i], id);
+
+			if (err)
+				return err;
+		}
+	if (a.fitting) {
+		*x = a.first;
 		return 0;
 	}
 	SAY(x, "%s\n", "no matching targets found");
@@ -402,7 +427,7 @@ static int patch(struct relo *x, struct raw_insn *at, u32 left)
 	return class == LD ? patch_constant(x, at) : class < ALU ? patch_memory(x, at) : patch_alu(x, at);
 }
 
-int btf_relocate(const struct btf *local, const struct btf *kernel, const struct bpf_core_relo *r, u32 n, struct raw_insn *insns, u32 n_insns, struct text *log)
+int btf_relocate(const struct btf *local, struct btf_kernels in, const struct bpf_core_relo *r, u32 n, struct raw_insn *insns, u32 n_insns, struct text *log)
 {
 	struct relo x = {.r = r, .n = n, .log = log};
 	struct relo_path path;
@@ -414,7 +439,8 @@ int btf_relocate(const struct btf *local, const struct btf *kernel, const struct
 		text_addf(log, "relo #%u: bad type id %u\n", n, r->type_id);
 		return -EINVAL;
 	}
-	err = r->kind == BPF_CORE_TYPE_ID_LOCAL ? 0 : say_candidates(&x, kernel, btf_kind_of(t), name);
+	narrow(&in, btf_kind_of(t), name);
+	err = r->kind == BPF_CORE_TYPE_ID_LOCAL ? 0 : say_candidates(&x, &in, btf_kind_of(t), name);
 	if (err)
 		return err;
 	err = relo_path_read(&path, local, r, log);
@@ -431,6 +457,6 @@ int btf_relocate(const struct btf *local, const struct btf *kernel, const struct
 	if (r->kind == BPF_CORE_TYPE_ID_LOCAL)
 		x.old = x.new = (struct value){.value = r->type_id};
 	else
-		err = among_candidates(&x, &path, kernel, btf_kind_of(t), name);
+		err = among_candidates(&x, &path, &in, btf_kind_of(t), name);
 	return err ? err : patch(&x, insns + r->insn_off / 8, n_insns - r->insn_off / 8);
 }

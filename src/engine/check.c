@@ -32,7 +32,7 @@ void skep_set_unprivileged(struct skep *k, int on)
 
 const char *skep_kernel_btf(const struct skep *k)
 {
-	return k->options.kernel_btf;
+	return k->kernel_btf_file;
 }
 
 u32 source_line(const struct prog *p, u32 insn, char *file, size_t size)

@@ -49,6 +49,7 @@ int skep_open(struct skep **out, const struct skep_options *opts)
 		k->domain = domain_open(&k->mem, &k->window);
 		err = k->domain ? objects_open(k) : -ENOMEM;
 	}
+	err = err ? err : kernel_btf_open(k);
 	err = err ? err : kernel_memory_open(&k->kernel, &k->window);
 	k->run_host.kernel_base = (u64)(uintptr_t)k->kernel.region.base;
 	k->run_host.kernel_size = k->kernel.region.size;
@@ -69,6 +70,7 @@ void skep_close(struct skep *k)
 	if (!k)
 		return;
 	objects_close(k);
+	kernel_btf_close(k);
 	hooks_close(k);
 	kernel_memory_close(&k->kernel);
 	for (u32 i = 0; i < k->own_types.n; i++) {

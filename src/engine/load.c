@@ -298,6 +298,81 @@ static int use_map(struct load *l, u32 insn, int fd, struct map **out)
 	return 0;
 }
 
+static struct prog_btf *new_btf(struct prog *p)
+{
+	u32 n = p->n_btfs;
+
+	if (!(n & (n - 1))) { /* it grows at powers of two */
+		struct prog_btf *more = arena_array(&p->arena, MAX(2 * n, 1u), sizeof(*more));
+
+		if (!more)
+			return NULL;
+		if (n)
+			memcpy(more, p->btfs, n * sizeof(*more));
+		p->btfs = more;
+	}
+	return &p->btfs[p->n_btfs++];
+}
+
+static void no_btf(struct prog_btf *b, int err, const char *why)
+{
+	b->err = err;
+	b->why = why;
+	b->btf = NULL;
+}
+
+/* By place in fd_array. */
+static void module_of_calls(struct load *l, struct prog_btf *b)
+{
+	enum { MOST = 256 };
+	const s32 *fds = PTR(l->attr->fd_array);
+	u32 n = 0;
+	int err;
+
+	for (u32 i = 0; i < l->p->n_btfs; i++)
+		n += !l->p->btfs[i].by_fd;
+	if (b->key < 0)
+		return no_btf(b, -EINVAL, "negative offset disallowed for kernel module function call");
+	if (n > MOST)
+		return no_btf(b, -E2BIG, "too many different module BTFs");
+	if (!fds)
+		return no_btf(b, -EPROTO, "kfunc offset > 0 without fd_array is invalid");
+	err = obj_by_fd(l->k, fds[b->key], OBJ_BTF, 0, &b->owner);
+	if (err)
+		return no_btf(b, err, "invalid module BTF fd specified");
+	b->btf = b->owner->body;
+	if (!b->btf->kernel || !b->btf->base)
+		no_btf(b, -EINVAL, "BTF fd for kfunc is not a module BTF");
+}
+
+static void module_of_variables(struct load *l, struct prog_btf *b)
+{
+	if (obj_by_fd(l->k, b->key, OBJ_BTF, 0, &b->owner))
+		no_btf(b, -EINVAL, "invalid module BTF object FD specified.");
+	else
+		b->btf = b->owner->body;
+}
+
+/* The BTF of a module that a call or a load names is looked up once; what is wrong with it is the verifier's to say. */
+static int take_module(struct load *l, bool by_fd, s32 key, const struct prog_btf **out)
+{
+	struct prog_btf *b;
+
+	*out = prog_btf_named(l->p, by_fd, key);
+	if (*out)
+		return 0;
+	b = new_btf(l->p);
+	if (!b)
+		return -ENOMEM;
+	*b = (struct prog_btf){.by_fd = by_fd, .key = key};
+	if (by_fd)
+		module_of_variables(l, b);
+	else
+		module_of_calls(l, b);
+	*out = b;
+	return 0;
+}
+
 static int map_operand(struct load *l, u32 i)
 {
 	const struct insn *in = &l->p->insns[i];
@@ -346,13 +421,17 @@ static int resolve_loads(struct load *l)
 	for (u32 i = 0; i < p->n && !err; i++) {
 		const struct insn *in = &p->insns[i];
 		u64 *operand = (u64 *)&p->operand[i];
+		const struct prog_btf *module;
 
 		if (in->op != OP_LD_IMM64)
 			continue;
 		switch ((enum pseudo)in->pseudo) {
 		case PSEUDO_CONST: *operand = (u64)in->imm; break;
 		case PSEUDO_FUNC: *operand = func_value((u32)((s64)i + 1 + (s32)(u32)(u64)in->imm)); break;
-		case PSEUDO_BTF_ID: p->needs = p->needs ? p->needs : "kernel variables"; break; /* the verifier looks them up */
+		case PSEUDO_BTF_ID: /* the verifier looks them up */
+			p->needs = p->needs ? p->needs : "kernel variables";
+			err = (u64)in->imm >> 32 ? take_module(l, true, (s32)((u64)in->imm >> 32), &module) : 0;
+			break;
 		default: err = map_operand(l, i); break;
 		}
 	}
@@ -377,10 +456,17 @@ static int resolve_kfunc(struct load *l, u32 i)
 	struct prog *p = l->p;
 	const struct insn *in = &p->insns[i];
 	const struct btf *b = kernel_btf(l->k);
-	const struct btf_type *t = b && in->imm && !in->off ? btf_type(b, (u32)in->imm) : NULL;
-	const struct kfunc *k = t ? kfunc_by_name(btf_name_of(b, t)) : NULL;
+	const struct prog_btf *module = NULL;
+	const struct btf_type *t;
+	const struct kfunc *k;
 	struct prog_kfunc *call;
+	int err = in->off ? take_module(l, false, in->off, &module) : 0;
 
+	if (err)
+		return err;
+	b = module ? module->btf : b;
+	t = b && in->imm ? btf_type(b, (u32)in->imm) : NULL;
+	k = t ? kfunc_by_name(btf_name_of(b, t)) : NULL;
 	if (!k || !k->has_body || l->k->options.unverified) {
 		p->needs = p->needs ? p->needs : t ? arena_text(&p->arena, "kernel function %s", btf_name_of(b, t)) : "kernel functions";
 		return p->needs ? 0 : -ENOMEM;
@@ -504,6 +590,8 @@ void prog_free(struct skep *k, struct prog *p)
 	for (u32 i = 0; i < p->n_bound; i++)
 		obj_put(p->bound[i]);
 	mem_free(&k->mem, p->bound, p->n_bound * sizeof(*p->bound));
+	for (u32 i = 0; i < p->n_btfs; i++)
+		obj_put(p->btfs[i].owner);
 	obj_put(p->btf_owner);
 	obj_put(p->target_owner);
 	obj_put(p->attach_btf_owner);

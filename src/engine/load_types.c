@@ -238,13 +238,35 @@ static int take_lines(struct load *l)
 
 /* ---- relocations ---- */
 
+static int kernel_types(struct load *l, struct btf_kernels *out)
+{
+	const struct btf *kernel = kernel_btf(l->k), **at;
+	u32 modules = kernel ? kernel_modules(l->k) : 0;
+
+	*out = (struct btf_kernels){0};
+	if (!kernel)
+		return 0;
+	at = arena_array(&l->p->arena, modules + 1, sizeof(const struct btf *));
+	if (!at)
+		return -ENOMEM;
+	at[0] = kernel;
+	for (u32 i = 0; i < modules; i++)
+		at[i + 1] = kernel_module(l->k, i);
+	*out = (struct btf_kernels){at, modules + 1};
+	return 0;
+}
+
 static int apply_relocations(struct load *l)
 {
 	struct attr_prog_load *a = (struct attr_prog_load *)l->attr;
 	struct bpf_core_relo relo;
 	struct records r = {PTR(a->core_relos), a->core_relo_rec_size, sizeof(relo), "core_relo", &a->core_relo_rec_size};
 	struct prog *p = l->p;
+	struct btf_kernels types;
+	int failed = kernel_types(l, &types);
 
+	if (failed)
+		return failed;
 	if (a->core_relo_cnt > INT32_MAX / sizeof(relo) || r.each < r.known || r.each > MOST_RECORD || r.each % sizeof(u32))
 		return -EINVAL;
 	for (u32 i = 0; i < a->core_relo_cnt; i++) {
@@ -252,7 +274,7 @@ static int apply_relocations(struct load *l)
 
 		if (!err && (relo.insn_off % 8 || relo.insn_off / 8 >= p->n))
 			err = refuse(l, -EINVAL, "Invalid core_relo[%u].insn_off:%u prog->len:%u\n", i, relo.insn_off, p->n);
-		err = err ? err : btf_relocate(p->btf, kernel_btf(l->k), &relo, i, (struct raw_insn *)p->raw, p->n, &l->log.text);
+		err = err ? err : btf_relocate(p->btf, types, &relo, i, (struct raw_insn *)p->raw, p->n, &l->log.text);
 		if (err)
 			return err;
 	}

@@ -71,6 +71,9 @@ struct prog {
 	struct obj *btf_owner;
 	u32 btf_id; /* id of the BTF object, 0 none */
 
+	struct prog_btf *btfs; /* of modules whose functions it calls and whose variables it reads */
+	u32 n_btfs;
+
 	/* What it attaches to, by types: engine/attach.c. */
 	u32 attach_btf_id; /* a type of attach_btf; 0: nothing */
 	const struct btf *attach_btf; /* of the kernel, or of the target */
@@ -109,6 +112,23 @@ struct prog {
 static inline const char *prog_name(const struct prog *p)
 {
 	return p->name[0] ? p->name : "program";
+}
+
+/* A BTF that instructions name. */
+struct prog_btf {
+	bool by_fd; /* loads of variables: key is its descriptor; calls: its place in fd_array */
+	s32 key;
+	int err; /* -errno, and why it is none; 0: it is one */
+	const char *why;
+	const struct btf *btf;
+	struct obj *owner;
+};
+static inline const struct prog_btf *prog_btf_named(const struct prog *p, bool by_fd, s32 key)
+{
+	for (u32 i = 0; i < p->n_btfs; i++)
+		if (p->btfs[i].by_fd == by_fd && p->btfs[i].key == key)
+			return &p->btfs[i];
+	return NULL;
 }
 
 struct run;

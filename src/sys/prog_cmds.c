@@ -141,7 +141,7 @@ static int next_id(struct sys_call *c, enum obj_type type)
 
 	objects_ask(c->k, true);
 	if (type == OBJ_BTF)
-		kernel_btf(c->k); /* is one of them */
+		kernel_modules(c->k); /* they and the kernel's are among them */
 	return a->id >= INT32_MAX ? -EINVAL : obj_next_id(c->k, type, a->id, &a->next_id);
 }
 

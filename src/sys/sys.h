@@ -44,7 +44,7 @@ struct map_obj {
 
 struct btf_obj {
 	struct btf btf; /* first */
-	char name[16];
+	char name[56]; /* as long as a module's */
 };
 
 enum { OBJ_IDS = 1 << 22, OBJ_BUCKETS = 256 };
@@ -95,7 +95,9 @@ struct skep {
 		u64 head, tail; /* bytes ever written, read */
 	} trace;
 	struct obj *_Atomic kernel_btf; /* OBJ_BTF; one reference */
-	bool kernel_btf_tried;
+	bool kernel_btf_tried, modules_tried;
+	const char *kernel_btf_file; /* NULL: none was named */
+	VEC(struct obj *) modules; /* OBJ_BTF of the kernel's modules, in the order of names; never changes once it was made */
 	plain_lock kernel_btf_lock;
 	struct kernel_memory kernel; /* objects of its own types */
 	struct hooks *hooks; /* hook/hooks.h */
@@ -145,6 +147,12 @@ bool map_takes_program(struct skep *k, struct map *m, const struct prog *p); /* 
 const struct btf *kernel_btf(struct skep *k); /* NULL: none, or it cannot be read */
 struct btf_kernel kernel_btf_source(struct skep *k);
 u32 kernel_btf_id(struct skep *k); /* of its BTF object; 0: none */
+int kernel_btf_open(struct skep *k); /* finds the file; skep_open() */
+void kernel_btf_close(struct skep *k);
+u32 kernel_modules(struct skep *k); /* opens those of the folder that was named, once; how many there are */
+const struct btf *kernel_module(const struct skep *k, u32 i);
+const char *kernel_module_name(const struct skep *k, u32 i);
+const struct btf *kernel_module_named(struct skep *k, const char *name); /* NULL: none */
 
 /* ---- log.c: the log rules of PROG_LOAD and BTF_LOAD ---- */
 struct user_log {

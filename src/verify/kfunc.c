@@ -12,7 +12,9 @@
 static int resolve_one(struct verifier *v, u32 i)
 {
 	const struct insn *in = &v->insns[i];
+	const struct prog_btf *module = in->off ? prog_btf_named(v->prog, false, in->off) : NULL;
 	const struct btf_type *t;
+	const struct btf *b;
 
 	if (!in->imm && !in->off)
 		return 0; /* a weak symbol that was not found: refused only where it is reached */
@@ -20,14 +22,18 @@ static int resolve_one(struct verifier *v, u32 i)
 		return reject_err(v, REJECT_KFUNC_UNKNOWN, -ENOTSUPP, "calling kernel function is not supported without CONFIG_DEBUG_INFO_BTF");
 	if (!v->prog->gpl_compatible)
 		return reject(v, REJECT_GPL_ONLY, "cannot call kernel function from non-GPL compatible program");
-	if (in->off)
-		return reject(v, REJECT_KFUNC_UNKNOWN, "kernel functions of modules are not known: BTF %d of fd_array", in->off);
-	t = btf_type(v->vmlinux, (u32)in->imm);
+	if (module && module->err) {
+		reject_err(v, REJECT_KFUNC_UNKNOWN, module->err, "%s", module->why);
+		log_add(v, "failed to find BTF for kernel function\n");
+		return module->err;
+	}
+	b = v->aux[i].btf = module ? module->btf : v->vmlinux;
+	t = btf_type(b, (u32)in->imm);
 	if (btf_kind_of(t) != BTF_KIND_FUNC)
 		return reject(v, REJECT_KFUNC_UNKNOWN, "kernel btf_id %u is not a function", (u32)in->imm);
-	if (!btf_func_proto(v->vmlinux, (u32)in->imm))
+	if (!btf_func_proto(b, (u32)in->imm))
 		return reject(v, REJECT_KFUNC_UNKNOWN, "kernel function btf_id %u does not have a valid func_proto", (u32)in->imm);
-	v->aux[i].kfunc = kfunc_by_name(btf_name_of(v->vmlinux, t));
+	v->aux[i].kfunc = kfunc_by_name(btf_name_of(b, t));
 	if (v->aux[i].kfunc && v->aux[i].kfunc->role == KROLE_DEVICE) /* no program of an engine is bound to a device */
 		return reject(v, REJECT_KFUNC_NOT_ALLOWED, "metadata kfuncs require device-bound program");
 	return 0;
@@ -73,10 +79,11 @@ static bool allowed_with_lock(const struct kfunc *k)
 
 static int kfunc_allowed(struct verifier *v, struct call *c)
 {
-	const struct btf_type *func = btf_type(v->vmlinux, (u32)c->in->imm);
+	const struct btf_type *func;
 	int err;
 
-	c->btf = v->vmlinux;
+	c->btf = v->aux[v->insn].btf;
+	func = btf_type(c->btf, (u32)c->in->imm);
 	c->name = btf_name_of(c->btf, func);
 	c->proto = btf_func_proto(c->btf, (u32)c->in->imm);
 	c->kfunc = v->aux[v->insn].kfunc;

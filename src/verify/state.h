@@ -277,6 +277,7 @@ struct insn_aux {
 	u64 obj_size; /* calls that allocate */
 	u32 ksym_type, ksym_id, ksym_size; /* loads of kernel variables: what the register holds */
 	const struct kfunc *kfunc; /* calls of kernel functions */
+	const struct btf *btf; /* and loads of kernel variables: the kernel's, or a module's */
 	const void *local_meta; /* calls on the program's own types: struct of btf records */
 	u32 alu_state; /* pointer arithmetic of unprivileged programs: how it is sanitised; must be the same on every path */
 	u32 alu_limit;

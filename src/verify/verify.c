@@ -74,15 +74,20 @@ static void note_functions(struct verifier *v)
 /* A variable or function of the kernel: what the register will hold. */
 static int note_ksym(struct verifier *v, u32 at)
 {
+	u64 named = (u64)v->insns[at].imm;
+	const struct prog_btf *module = named >> 32 ? prog_btf_named(v->prog, true, (s32)(named >> 32)) : NULL;
 	struct insn_aux *aux = &v->aux[at];
 	struct btf_ksym k;
 	struct text log;
 	int err;
 
-	if (!v->vmlinux)
+	if (module && module->err)
+		return reject_err(v, REJECT_KSYM, module->err, "%s", module->why);
+	aux->btf = module ? module->btf : v->vmlinux;
+	if (!aux->btf)
 		return reject(v, REJECT_KSYM, "kernel is missing BTF, make sure CONFIG_DEBUG_INFO_BTF=y is specified in Kconfig.");
 	text_open(&log, v->log->mem);
-	err = btf_ksym(v->vmlinux, (u32)(u64)v->insns[at].imm, &k, &log);
+	err = btf_ksym(aux->btf, (u32)named, &k, &log);
 	while (log.len && log.at[log.len - 1] == '\n')
 		log.at[--log.len] = 0;
 	if (err)

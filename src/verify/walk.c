@@ -30,7 +30,7 @@ static int load_ksym(struct verifier *v, struct reg *dst, u32 at)
 
 	reg_set_pointer(dst, aux->ksym_type);
 	if (reg_base(aux->ksym_type) == R_BTF) {
-		dst->btf = v->vmlinux;
+		dst->btf = aux->btf;
 		dst->btf_id = aux->ksym_id;
 	} else {
 		dst->mem_size = aux->ksym_size;

@@ -11,7 +11,7 @@ struct build {
 	uint32_t at[4096];
 	uint32_t n, types; /* words; highest id */
 	char strings[8192];
-	uint32_t strings_size;
+	uint32_t strings_size, first_string; /* not 0: strings of a base come before */
 	uint8_t bytes[sizeof(struct btf_header) + 4096 * 4 + 8192];
 	uint32_t size;
 };
@@ -22,6 +22,14 @@ static inline void build_open(struct build *b)
 	b->strings_size = 1;
 }
 
+/* Types that are split from base's, which is complete. */
+static inline void build_split(struct build *b, const struct build *base)
+{
+	build_open(b);
+	b->types = base->types;
+	b->first_string = base->strings_size;
+}
+
 static inline uint32_t build_string(struct build *b, const char *s)
 {
 	uint32_t at = b->strings_size;
@@ -30,10 +38,10 @@ static inline uint32_t build_string(struct build *b, const char *s)
 		return 0;
 	for (uint32_t i = 1; i < b->strings_size; i += (uint32_t)strlen(b->strings + i) + 1)
 		if (!strcmp(b->strings + i, s))
-			return i;
+			return b->first_string + i;
 	memcpy(b->strings + at, s, strlen(s) + 1);
 	b->strings_size += (uint32_t)strlen(s) + 1;
-	return at;
+	return b->first_string + at;
 }
 
 static inline void build_word(struct build *b, uint32_t x)
