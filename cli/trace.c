@@ -339,6 +339,7 @@ static int run_session(struct session *ss, void *ud)
 	} else {
 		run_command(ss, t);
 	}
+	tree_close(&ss->tree);
 	session_close(ss);
 	return 0;
 }

@@ -313,11 +313,14 @@ static void jumps_back(const struct tree *t, struct space *s, pid_t tid, bool re
 
 	for (u32 i = 0; i < s->n; i++) {
 		struct brk *b = &s->brk[i];
-		bool stays = (b->entry && b->found) || (b->back && returns), same = stays && b->points == inside_points(t, s, b);
+		bool stays = (b->entry && b->found) || (b->back && returns), same = stays;
 
+		if (same && (b->resume || b->hits) && b->version != t->needs.version)
+			same = b->points == inside_points(t, s, b);
+		b->version = t->needs.version;
 		if (b->set && b->resume && !same)
 			jumps[n++] = b;
-		else if (!same && !b->resume) {
+		else if (!same) {
 			b->hits = 0;
 			b->try_at = BRK_FIRST_TRY;
 		}

@@ -78,7 +78,7 @@ bool inject_begin(struct injection *i, struct tree *t, struct traced *p, const s
 /* False: the task is gone, or does not come back. */
 static bool step_once(struct injection *i)
 {
-	enum { TURNS = 20000, SPINS = 200 };
+	enum { TURNS = 400000 /* half a minute */, SPINS = 200 };
 	pid_t tid = i->p->tid;
 	int status;
 

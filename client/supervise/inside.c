@@ -58,16 +58,16 @@ static bool is_filtered(const struct tree *t, const struct traced *p)
 	return filters > own + ours;
 }
 
-/* Goroutines run on stacks of a few KiB, and move. */
-static bool is_go(pid_t tid)
+/* Goroutines run on stacks of a few KiB, and move. file: relative to the process's folder in /proc. */
+static bool is_go(pid_t tid, const char *file)
 {
 	enum { HEAD = 65536 };
-	char path[64], *head = malloc(HEAD);
+	char path[PATH_MAX + 64], *head = malloc(HEAD);
 	bool found = true;
 	ssize_t n;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/exe", tid);
+	snprintf(path, sizeof(path), "/proc/%d/%s", tid, file);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	n = fd >= 0 && head ? read(fd, head, HEAD) : -1;
 	if (n >= 0)
@@ -107,6 +107,7 @@ static bool knows_pids(const struct tree *t, pid_t tid)
 
 struct mapping {
 	u64 from, to;
+	char file[PATH_MAX]; /* as is_go() takes it */
 };
 
 /* The mapping that holds `at`, and an address for a mapping of `size` bytes near it (0: none). */
@@ -114,8 +115,7 @@ static bool find_room(pid_t tid, u64 at, u64 size, struct mapping *holds, u64 *r
 {
 	const u64 far = (1ull << 31) - (16u << 20), lowest = 1u << 20;
 	u64 end = lowest, best = UINT64_MAX;
-	char path[64], line[4352];
-	struct mapping m;
+	char path[64], line[PATH_MAX + 256];
 	bool found = false;
 	FILE *f;
 
@@ -123,18 +123,18 @@ static bool find_room(pid_t tid, u64 at, u64 size, struct mapping *holds, u64 *r
 	snprintf(path, sizeof(path), "/proc/%d/maps", tid);
 	f = fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f)) {
-		u64 low, high, near;
+		u64 from, to, low, high, near;
 
-		if (sscanf(line, "%lx-%lx", &m.from, &m.to) != 2)
+		if (sscanf(line, "%lx-%lx", &from, &to) != 2)
 			continue;
-		if (at >= m.from && at < m.to) {
-			*holds = m;
-			found = true;
+		if (at >= from && at < to) {
+			*holds = (struct mapping){.from = from, .to = to, .file = "root"};
+			found = sscanf(line, "%*s %*s %*s %*s %*s %4000[^\n]", holds->file + 4) == 1;
 		}
 		low = end + (1u << 20); /* room for what grows */
-		high = m.from > (1u << 20) + size ? m.from - (1u << 20) - size : 0;
+		high = from > (1u << 20) + size ? from - (1u << 20) - size : 0;
 		near = (high < at ? high : low) & ~4095ull;
-		end = m.to;
+		end = to;
 		if (high < low || near < low || (near > at ? near - at : at - near) > far || (near > at ? near - at : at - near) >= best)
 			continue;
 		best = near > at ? near - at : at - near;
@@ -680,7 +680,7 @@ static bool try_points(struct tree *t, struct traced *p, struct brk *b, const st
 		good = may_run(t, p, &points[n - 1], never);
 	}
 	if (good && n) {
-		good = insn_move(b->code, b->n_code, b->at, b->at, BRK_JUMP, moved, &covered) && find_room(p->tid, b->at, STUBS, &m, &room) &&
+		good = insn_move(b->code, b->n_code, b->at, b->at, BRK_JUMP, moved, &covered) && find_room(p->tid, b->at, STUBS, &m, &room) && !is_go(p->tid, m.file) &&
 		       !is_entered(p->space, p->tid, &m, b->at, covered);
 		*never = *never || !good;
 		good = good && alone_there(p->space, b, covered) && inject(t, p, b, points, n, room, regs);
@@ -700,7 +700,7 @@ static struct inside_space *space_inside(const struct tree *t, const struct trac
 		if (!in)
 			return NULL;
 		in->refused = regs->cs != USER_CS || is_filtered(t, p);
-		in->go = is_go(p->tid);
+		in->go = is_go(p->tid, "exe");
 	}
 	return in->refused ? NULL : in;
 }

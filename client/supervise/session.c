@@ -79,6 +79,7 @@ static void *watch_front(void *arg)
 	if (!__atomic_load_n(&ss->main_ended, __ATOMIC_ACQUIRE)) {
 		super_say(&ss->super, "the command in front was killed; what it watched ends with it");
 		kill_descendants(getpid(), false);
+		sleep(2); /* the session ends for that, and leaves what was there before as it was */
 		session_close(ss);
 		_exit(1);
 	}

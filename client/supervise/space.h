@@ -23,6 +23,7 @@ struct brk {
 	u64 resume; /* where the instructions went that a jump has replaced; 0: it is a breakpoint */
 	u8 jump[BRK_JUMP];
 	u64 points; /* that the jump leads to: inside_points() */
+	u64 version; /* of what the engine wants, when they were compared last */
 	u32 hits, try_at; /* how often it was met, when to try next; UINT32_MAX: not as long as the points stay */
 };
 

@@ -570,8 +570,46 @@ TEST(a_target_that_spoils_its_maps)
 	detach(&c);
 }
 
-int main(void)
+/* ---- for tests that start a client and a target themselves ---- */
+
+static volatile int interrupted;
+
+static void interrupt(int sig)
 {
+	(void)sig;
+	interrupted = 1;
+}
+
+static int be_client(void)
+{
+	struct client c = attach(TEXT(work), names, 2, results, 1);
+
+	signal(SIGINT, interrupt);
+	while (!interrupted)
+		usleep(10000);
+	printf("%llu entries, %llu returns\n", (unsigned long long)probing_value(c.map, 0), (unsigned long long)probing_value(c.map, 2));
+	return c.fd[0] < 0 || c.fd[1] < 0;
+}
+
+/* Until a jump has come and gone again. */
+static int be_target(void)
+{
+	unsigned char first = *(const volatile unsigned char *)TEXT(work);
+	int seen = 0;
+
+	for (int i = 0; i < 10000 && !(seen && *(const volatile unsigned char *)TEXT(work) == first); i++) {
+		seen |= (int)is_jump(TEXT(work));
+		work(i, 1);
+		usleep(1000);
+	}
+	printf(!seen ? "never altered\n" : is_jump(TEXT(work)) ? "still altered\n" : "as before\n");
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		return strcmp(argv[1], "client") ? be_target() : be_client();
 	RUN(entries_and_returns_arguments_and_results);
 	RUN(recursion);
 	RUN(threads_and_who_they_are);
