@@ -170,6 +170,7 @@ static int take_identity(struct load *l)
 {
 	enum { FLAGS = BPF_F_STRICT_ALIGNMENT | BPF_F_ANY_ALIGNMENT | BPF_F_TEST_STATE_FREQ | BPF_F_SLEEPABLE | BPF_F_TEST_RND_HI32 |
 		       BPF_F_XDP_HAS_FRAGS | UAPI_F_XDP_DEV_BOUND_ONLY | UAPI_F_TEST_REG_INVARIANTS | UAPI_F_TOKEN_FD };
+	enum { MOST_SIGNATURE = 4 << 20, KEYRING_PLATFORM = 2 /* the last of the system's */ };
 	const struct attr_prog_load *a = l->attr;
 	struct prog *p = l->p;
 	int err;
@@ -177,7 +178,7 @@ static int take_identity(struct load *l)
 	if (a->prog_flags & ~(u32)FLAGS)
 		return -EINVAL;
 	if (a->prog_flags & UAPI_F_TOKEN_FD)
-		return load_refuse(l, -EBADF, "BPF tokens are not supported by skep %s", skep_version());
+		return token_refused(l->k, "PROG_LOAD", a->prog_token_fd);
 	p->type = a->prog_type;
 	p->flags = a->prog_flags;
 	p->sleepable = a->prog_flags & BPF_F_SLEEPABLE;
@@ -201,8 +202,10 @@ static int take_identity(struct load *l)
 	err = take_name(l);
 	if (err)
 		return err;
+	if (a->signature && (a->signature_size > MOST_SIGNATURE || (u32)a->keyring_id > KEYRING_PLATFORM))
+		return -EINVAL;
 	if (a->signature)
-		return load_refuse(l, -EINVAL, "signed programs are not supported by skep %s", skep_version());
+		return load_refuse(l, -EOPNOTSUPP, "signed programs are not supported by skep %s", skep_version());
 	return 0;
 }
 
@@ -373,6 +376,33 @@ static int take_module(struct load *l, bool by_fd, s32 key, const struct prog_bt
 	return 0;
 }
 
+/* A counted fd_array: all of its maps are the program's, whether instructions name them or not. */
+static int take_array(struct load *l)
+{
+	const s32 *fds = PTR(l->attr->fd_array);
+	u32 n = l->attr->fd_array_cnt;
+	struct map *m;
+	struct obj *o;
+	int err = 0;
+
+	if (n >= UINT32_MAX / sizeof(*fds))
+		return load_refuse(l, -EINVAL, "fd_array_cnt is too big (%u)", n);
+	if (n && !fds)
+		return -EFAULT;
+	for (u32 i = 0; i < n && !err; i++) {
+		if (!obj_by_fd(l->k, fds[i], OBJ_BTF, 0, &o)) {
+			obj_put(o);
+			continue;
+		}
+		err = obj_by_fd(l->k, fds[i], OBJ_MAP, 0, &o);
+		if (err)
+			return load_refuse(l, err == -EPERM ? -EINVAL : err, "fd %d is not pointing to valid bpf_map or btf", fds[i]);
+		obj_put(o);
+		err = use_map(l, 0, fds[i], &m);
+	}
+	return err;
+}
+
 static int map_operand(struct load *l, u32 i)
 {
 	const struct insn *in = &l->p->insns[i];
@@ -412,12 +442,13 @@ static int map_operand(struct load *l, u32 i)
 static int resolve_loads(struct load *l)
 {
 	struct prog *p = l->p;
-	int err = 0;
+	int err;
 
 	p->maps = arena_array(&p->arena, PROG_MAX_MAPS, sizeof(*p->maps));
 	p->map_owners = arena_array(&p->arena, PROG_MAX_MAPS, sizeof(*p->map_owners));
 	if (!p->maps || !p->map_owners)
 		return -ENOMEM;
+	err = take_array(l);
 	for (u32 i = 0; i < p->n && !err; i++) {
 		const struct insn *in = &p->insns[i];
 		u64 *operand = (u64 *)&p->operand[i];

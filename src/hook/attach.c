@@ -296,7 +296,7 @@ int sys_link_create(struct sys_call *c)
 		err = a->attach_type == p->attach_type ? typed_link(c->k, prog, (u64)a->specific[3] << 32 | a->specific[2]) : -EINVAL;
 		break;
 	case BPF_PROG_TYPE_RAW_TRACEPOINT: err = -EINVAL; break;
-	default: err = (s32)a->target < 0 ? -EBADF : sys_no_hook(c);
+	default: err = link_elsewhere(c, p);
 	}
 	obj_put(prog);
 	return err;
@@ -306,14 +306,17 @@ int sys_link_create(struct sys_call *c)
 int sys_link_update(struct sys_call *c)
 {
 	const struct attr_link_update *a = c->attr;
+	const u32 progs[] = {a->new_prog_fd, a->old_prog_fd};
 	struct obj *o, *prog;
 	int err = a->flags & ~(u32)BPF_F_REPLACE ? -EINVAL : obj_by_fd(c->k, (int)a->link_fd, OBJ_LINK, 0, &o);
 
 	if (err)
 		return err;
-	err = obj_by_fd(c->k, (int)a->new_prog_fd, OBJ_PROG, 0, &prog);
-	if (!err)
-		obj_put(prog);
+	for (u32 i = 0; i < (a->flags & BPF_F_REPLACE ? 2 : 1) && !err; i++) {
+		err = obj_by_fd(c->k, (int)progs[i], OBJ_PROG, 0, &prog);
+		if (!err)
+			obj_put(prog);
+	}
 	obj_put(o);
 	return err ? err : -EINVAL;
 }
@@ -457,8 +460,11 @@ int sys_task_fd_query(struct sys_call *c)
 	char name[SITE_NAME];
 	struct obj *o;
 	u32 room, prog_id = 0;
-	int err = a->flags ? -EINVAL : object_of_task(c->k, a, &o);
+	int err;
 
+	if (a->flags)
+		return -EINVAL;
+	err = object_of_task(c->k, a, &o);
 	if (err)
 		return err == -EINVAL ? -ENOTSUPP : err;
 	plain_lock_take(&c->k->hooks->lock); /* a perf event may lose its program meanwhile */

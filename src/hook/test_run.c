@@ -87,7 +87,7 @@ static int xdp_test_run(struct skep *k, struct prog *p, struct attr_test_run *a,
 		log_line(k, "PROG_TEST_RUN: live frames need network devices, which skep %s does not have", skep_version());
 		return -EOPNOTSUPP;
 	}
-	if (a->flags || a->cpu || a->batch_size)
+	if (a->flags || a->batch_size)
 		return -EINVAL;
 	err = ctx_in(a, &md, sizeof(md));
 	if (err)

@@ -91,7 +91,7 @@ struct attr_btf_load {
 
 struct attr_link_create {
 	u32 prog_fd, target, attach_type, flags;
-	u32 specific[8];
+	u32 specific[11];
 };
 
 struct attr_link_update {
@@ -119,14 +119,36 @@ struct attr_task_fd_query {
 	u64 probe_offset __attribute__((aligned(8))), probe_addr;
 };
 
-struct attr_any {
-	u32 word[4];
+struct attr_prog_query {
+	u32 target, attach_type, query_flags, attach_flags;
+	attr_ptr prog_ids;
+	u32 count;
+	attr_ptr prog_attach_flags, link_ids, link_attach_flags;
+	u64 revision __attribute__((aligned(8)));
+};
+
+struct attr_enable_stats {
+	u32 type;
+};
+
+struct attr_iter_create {
+	u32 link_fd, flags;
+};
+
+struct attr_token_create {
+	u32 flags, bpffs_fd;
+};
+
+struct attr_stream_read {
+	attr_ptr stream_buf;
+	u32 stream_buf_len, stream_id, prog_fd;
 };
 
 _Static_assert(offsetof(struct attr_prog_load, log_true_size) == 140, "Linux's layout");
 _Static_assert(offsetof(struct attr_map_create, map_extra) == 64, "Linux's layout");
 _Static_assert(offsetof(struct attr_test_run, batch_size) == 72, "Linux's layout");
 _Static_assert(offsetof(struct attr_map_batch, flags) == 48, "Linux's layout");
+_Static_assert(offsetof(struct attr_prog_query, revision) == 56, "Linux's layout");
 _Static_assert(offsetof(struct attr_btf_load, btf_log_true_size) == 28, "Linux's layout");
 
 #endif

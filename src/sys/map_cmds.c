@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* bpf(2) on maps: creation, elements, batches, freezing. What an element operation means is the map family's; here
  * are descriptors, copies and limits. */
+#include "abi/uapi.h"
 #include "sys/sys.h"
 
 #include <fcntl.h>
@@ -156,8 +157,13 @@ int sys_map_create(struct sys_call *c)
 	const struct map_kind_info *info = map_kind(a->map_type);
 	int err, fd;
 
-	if (a->excl_prog_hash)
+	if (a->excl_prog_hash || a->excl_prog_hash_size) {
+		if (a->excl_prog_hash && a->excl_prog_hash_size)
+			log_line(c->k, "MAP_CREATE: maps of one program alone (excl_prog_hash) are not supported by skep %s", skep_version());
 		return -EINVAL;
+	}
+	if (a->map_flags & UAPI_F_TOKEN_FD)
+		return token_refused(c->k, c->name, a->map_token_fd);
 	if (a->btf_vmlinux_value_type_id && (!info || !(info->ops->traits & KIND_KERNEL_TYPE) || a->btf_key_type_id || a->btf_value_type_id))
 		return -EINVAL;
 	if (a->map_ifindex) {
@@ -300,15 +306,25 @@ int sys_map_take(struct sys_call *c)
 {
 	const struct attr_map_elem *a = c->attr;
 	struct element e;
-	void *key;
+	void *key, *value;
+	u64 bytes;
 	int err = element_open(c, a->map_fd, NEED_READ | NEED_WRITE, &e);
 
 	if (err)
 		return err;
 	err = e.map->frozen ? -EPERM : key_of(e.map, a->key, &key);
-	if (!err && !a->value)
-		err = -EFAULT;
-	return element_close(&e, err ? err : map_take(e.map, &e.hold, key, PTR(a->value), a->flags));
+	/* As Linux finds only at the end that there is no place for the value: then the element is gone. */
+	bytes = map_value_bytes(e.map);
+	value = !err && !a->value ? mem_alloc(e.mem, bytes) : PTR(a->value);
+	if (!err && !value)
+		err = -ENOMEM;
+	if (!err)
+		err = map_take(e.map, &e.hold, key, value, a->flags);
+	if (!a->value) {
+		mem_free(e.mem, value, bytes);
+		err = err ? err : -EFAULT;
+	}
+	return element_close(&e, err);
 }
 
 int sys_map_freeze(struct sys_call *c)
@@ -350,13 +366,13 @@ static int batch_open(struct sys_call *c, struct batch *b, u32 trait, int need)
 	err = element_open(c, b->a->map_fd, need, &b->e);
 	if (err)
 		return err;
+	if (need & NEED_WRITE && b->e.map->frozen)
+		return element_close(&b->e, -EPERM);
 	if (!(b->e.map->ops->traits & trait))
 		return element_close(&b->e, -ENOTSUPP);
 	if ((b->a->flags && b->e.map->ops->batch && need & NEED_READ) || b->a->elem_flags & ~(u64)BPF_F_LOCK ||
 	    (b->a->elem_flags & BPF_F_LOCK && !b->e.map->record.spin_lock))
 		return element_close(&b->e, -EINVAL);
-	if (need & NEED_WRITE && b->e.map->frozen)
-		return element_close(&b->e, -EPERM);
 	return 0;
 }
 
@@ -397,6 +413,21 @@ static int read_by_key(struct batch *b, u32 want)
 	return err;
 }
 
+/* No place for keys or values: Linux finds out when it has something for it. */
+static int read_nowhere(struct batch *b, u32 cursor)
+{
+	u32 n = at_most(b->a->count, b->e.map->spec.max_entries);
+	u64 key_bytes = (u64)n * b->e.map->spec.key_size, bytes = key_bytes + n * map_value_bytes(b->e.map);
+	u8 *room = mem_alloc(b->e.mem, bytes);
+	int err;
+
+	if (!room)
+		return -ENOMEM;
+	err = b->e.map->ops->batch(b->e.map, &b->e.hold, &cursor, room, room + key_bytes, &n, b->a->elem_flags, false);
+	mem_free(b->e.mem, room, bytes);
+	return n ? -EFAULT : err;
+}
+
 static int read_batch(struct sys_call *c, u32 trait, int need, bool take)
 {
 	u32 cursor = 0, want;
@@ -408,12 +439,14 @@ static int read_batch(struct sys_call *c, u32 trait, int need, bool take)
 	want = b.a->count;
 	if (!want)
 		return batch_close(&b, 0);
-	if (!b.a->keys || !b.a->values || !b.a->out_batch)
+	if (!b.a->out_batch || (!b.e.map->ops->batch && (!b.a->keys || !b.a->values)))
 		return batch_close(&b, -EFAULT);
 	if (!b.e.map->ops->batch)
 		return batch_close(&b, read_by_key(&b, want));
 	if (b.a->in_batch)
 		memcpy(&cursor, PTR(b.a->in_batch), sizeof(cursor));
+	if (!b.a->keys || !b.a->values)
+		return batch_close(&b, read_nowhere(&b, cursor));
 	b.done = want;
 	err = b.e.map->ops->batch(b.e.map, &b.e.hold, &cursor, PTR(b.a->keys), PTR(b.a->values), &b.done, b.a->elem_flags, take);
 	memcpy(PTR(b.a->out_batch), &cursor, sizeof(cursor));

@@ -6,6 +6,7 @@
 #include "sys/sys.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/bpf.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,6 +95,25 @@ static int dir_of(const struct attr_obj *a)
 	return a->file_flags & UAPI_F_PATH_FD ? a->path_fd : AT_FDCWD;
 }
 
+/* Is there a directory to make the file in? */
+static int place_check(int dir, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char parent[PATH_MAX];
+	size_t n = slash ? (size_t)(slash - path) + 1 : 0;
+	int fd;
+
+	if (n >= sizeof(parent))
+		return -ENAMETOOLONG;
+	memcpy(parent, n ? path : ".", n ? n : 1);
+	parent[n ? n : 1] = 0;
+	fd = openat(dir, parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return faccessat(dir, path, F_OK, AT_SYMLINK_NOFOLLOW) ? 0 : -EEXIST;
+}
+
 int sys_obj_pin(struct sys_call *c)
 {
 	const struct attr_obj *a = c->attr;
@@ -110,8 +130,11 @@ int sys_obj_pin(struct sys_call *c)
 	if (o->type == OBJ_MAP) {
 		err = pin_map(c->k, o, dir_of(a), path_of(a));
 	} else {
-		log_line(c->k, "OBJ_PIN: only maps can be pinned by skep %s; programs and links end with their engine", skep_version());
-		err = o->type == OBJ_BTF ? -EINVAL : -EOPNOTSUPP;
+		err = o->type == OBJ_BTF ? -EINVAL : place_check(dir_of(a), path_of(a));
+		if (!err) {
+			log_line(c->k, "OBJ_PIN: only maps can be pinned by skep %s; programs and links end with their engine", skep_version());
+			err = -EOPNOTSUPP;
+		}
 	}
 	obj_put(o);
 	return err;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* bpf(2) on programs, BTF and ids: test runs, binding, loading types, walking ids, statistics. PROG_LOAD is engine/load.c. */
+#include "abi/uapi.h"
 #include "sys/sys.h"
 
 #include <linux/bpf.h>
@@ -71,9 +72,9 @@ int sys_prog_bind_map(struct sys_call *c)
 
 int sys_enable_stats(struct sys_call *c)
 {
-	const struct attr_any *a = c->attr;
+	const struct attr_enable_stats *a = c->attr;
 
-	if (a->word[0] != BPF_STATS_RUN_TIME)
+	if (a->type != BPF_STATS_RUN_TIME)
 		return -EINVAL;
 	log_line(c->k, "ENABLE_STATS: run statistics stay on until the engine ends");
 	atomic_store(&c->k->stats_users, 1);
@@ -91,8 +92,10 @@ int sys_btf_load(struct sys_call *c)
 	struct obj *o = NULL;
 	int err, fd;
 
-	if (a->btf_flags || a->btf_token_fd)
+	if (a->btf_flags & ~(u32)UAPI_F_TOKEN_FD)
 		return -EINVAL;
+	if (a->btf_flags & UAPI_F_TOKEN_FD)
+		return token_refused(c->k, c->name, a->btf_token_fd);
 	err = user_log_open(&log, &c->k->mem, a->btf_log_level, a->btf_log_buf, a->btf_log_size);
 	if (err)
 		return err;
@@ -147,12 +150,16 @@ static int next_id(struct sys_call *c, enum obj_type type)
 
 static int fd_by_id(struct sys_call *c, enum obj_type type)
 {
+	enum { ACCESS = BPF_F_RDONLY | BPF_F_WRONLY };
 	const struct attr_get_id *a = c->attr;
+	u32 known = type == OBJ_MAP ? ACCESS : type == OBJ_BTF ? UAPI_F_TOKEN_FD : 0;
 	struct obj *o;
 	int fd;
 
-	if (type == OBJ_MAP ? a->open_flags & ~(u32)(BPF_F_RDONLY | BPF_F_WRONLY) : a->open_flags)
+	if (a->open_flags & ~known || (a->open_flags & ACCESS) == ACCESS)
 		return -EINVAL;
+	if (a->open_flags & UAPI_F_TOKEN_FD)
+		return token_refused(c->k, c->name, a->fd_by_id_token_fd);
 	objects_ask(c->k, true);
 	o = obj_by_id(c->k, type, a->id);
 	if (!o)

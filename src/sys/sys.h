@@ -176,6 +176,11 @@ struct sys_call {
 int sys_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size, struct skep_check *check); /* sys.c */
 #define CMD(id, name, attr, last, handler, since, fds, ptrs) int handler(struct sys_call *c);
 #include "sys/cmd.def"
+int sys_unsupported(struct sys_call *c); /* what handlers end in that find nothing wrong, and have nothing behind them */
+int sys_no_hook(struct sys_call *c);
+/* attach_cmds.c: LINK_CREATE for what skep has nothing behind; a descriptor that a flag calls a BPF token */
+int link_elsewhere(struct sys_call *c, const struct prog *p);
+int token_refused(struct skep *k, const char *call, s32 fd);
 
 enum sys_cmd {
 #define CMD(id, name, attr, last, handler, since, fds, ptrs) SYS_##name = id,

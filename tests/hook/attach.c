@@ -71,7 +71,7 @@ TEST(refusals)
 	CHECK_EQ(link_create(tp, event, 0), -EINVAL);
 	CHECK_EQ(link_create(raw, event, 41), -EINVAL);
 	CHECK_EQ(link_create(clock, event, 41), -EINVAL);
-	CHECK_EQ(link_create(xdp, -1, BPF_XDP), -EBADF);
+	CHECK_EQ(link_create(xdp, -1, BPF_XDP), -EINVAL);
 	CHECK_EQ(link_create(beyond, close_event, 41), -EACCES); /* close has one argument only */
 	CHECK_EQ(link_create(lacking, event, 41), -EOPNOTSUPP);
 	CHECK(strstr(said, "bpf_get_cgroup_classid"));

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * errno by errno: every row of errors.def is one call of bpf(2), made on an engine and, where it answers, on the running kernel.
- * With --print, the table as the kernel answers it.
+ * Every word of every command's
+ * attr is changed by some row: a command or a field without one fails. With --print, the table as the kernel and the engine answer it.
  */
 #include "sys_test.h"
 
 #include "../kernel.h"
+#include "sys/sys.h"
 
 #include <fcntl.h>
 #include <linux/btf.h>
@@ -13,10 +15,11 @@
 #undef TEST
 #define BAD      UINT32_MAX
 #define ENOTSUPP 524
+#define KNOWN    168 /* bytes of Linux 6.18's union bpf_attr */
 
 struct side {
 	struct skep *k; /* NULL: the kernel */
-	int hash, array, queue, ring, progs, rdonly, wronly, frozen, xdp, filter, raw, sys, raw_reads, sys_reads, writable, btf, file;
+	int hash, array, queue, ring, progs, rdonly, wronly, frozen, xdp, filter, raw, sys, raw_reads, sys_reads, writable, egress, kprobe, cls, verdict, link, btf, file;
 };
 
 #define INSN(op, dst, src, offset, number) {.code = op, .dst_reg = dst, .src_reg = src, .off = offset, .imm = number}
@@ -55,6 +58,11 @@ static uint32_t *word(union bpf_attr *a, int n)
 	return (uint32_t *)(void *)a + n;
 }
 
+static uint64_t *wide(union bpf_attr *a, int n)
+{
+	return (uint64_t *)(void *)word(a, n);
+}
+
 #define JOIN_(a, b) a##b
 #define JOIN(a, b)  JOIN_(a, b)
 #define ROW(cmd, what, error, ...)                                                                               \
@@ -71,7 +79,7 @@ static const struct row {
 	int error;
 	void (*fill)(union bpf_attr *a, const struct side *s);
 } rows[] = {
-#define ROW(cmd, what, error, ...) {BPF_##cmd, #cmd, what, error, JOIN(fill_, __LINE__)},
+#define ROW(cmd, what, error, ...) {SYS_##cmd, #cmd, what, error, JOIN(fill_, __LINE__)},
 #include "errors.def"
 };
 
@@ -100,6 +108,7 @@ static int prog(const struct side *s, uint32_t type, struct bpf_insn *code, uint
 	a->insn_cnt = n;
 	a->license = ADDRESS("GPL");
 	a->prog_flags = flags;
+	a->expected_attach_type = type == BPF_PROG_TYPE_CGROUP_SKB ? BPF_CGROUP_INET_EGRESS : 0;
 	return bpf(s, BPF_PROG_LOAD, a);
 }
 
@@ -123,61 +132,226 @@ static bool set_up(struct side *s)
 	s->raw_reads = prog(s, BPF_PROG_TYPE_RAW_TRACEPOINT, reads_arg, 3, 0);
 	s->sys_reads = prog(s, BPF_PROG_TYPE_SYSCALL, reads_far, 3, BPF_F_SLEEPABLE);
 	s->writable = prog(s, BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE, zero, 2, 0);
+	s->kprobe = prog(s, BPF_PROG_TYPE_KPROBE, zero, 2, 0);
+	s->cls = prog(s, BPF_PROG_TYPE_SCHED_CLS, zero, 2, 0);
+	s->verdict = prog(s, BPF_PROG_TYPE_SK_SKB, zero, 2, 0);
+	s->egress = prog(s, BPF_PROG_TYPE_CGROUP_SKB, zero, 2, 0);
 	s->file = open("/dev/null", O_RDWR | O_CLOEXEC);
 	memset(&w, 0, sizeof(w));
 	a->btf = ADDRESS(&types);
 	a->btf_size = sizeof(types);
 	s->btf = bpf(s, BPF_BTF_LOAD, a);
 	memset(&w, 0, sizeof(w));
+	a->raw_tracepoint.name = ADDRESS("task_rename");
+	a->raw_tracepoint.prog_fd = (uint32_t)s->raw;
+	s->link = bpf(s, BPF_RAW_TRACEPOINT_OPEN, a);
+	memset(&w, 0, sizeof(w));
 	a->map_fd = (uint32_t)s->frozen;
 	return s->hash >= 0 && s->array >= 0 && s->queue >= 0 && s->ring >= 0 && s->progs >= 0 && s->rdonly >= 0 && s->wronly >= 0 &&
-	       s->xdp >= 0 && s->filter >= 0 && s->raw >= 0 && s->sys >= 0 && s->raw_reads >= 0 && s->sys_reads >= 0 && s->writable >= 0 && s->btf >= 0 && !bpf(s, BPF_MAP_FREEZE, a);
+	       s->xdp >= 0 && s->filter >= 0 && s->raw >= 0 && s->sys >= 0 && s->raw_reads >= 0 && s->sys_reads >= 0 && s->writable >= 0 &&
+	       s->kprobe >= 0 && s->egress >= 0 && s->cls >= 0 && s->verdict >= 0 && s->link >= 0 && s->btf >= 0 && !bpf(s, BPF_MAP_FREEZE, a);
 }
 
 /* The errno, or 0. Commands that succeed may give descriptors. */
-static int ask(const struct side *s, const struct row *r)
+static int call(const struct side *s, int cmd, union bpf_attr *a, uint32_t size)
 {
-	struct wide w;
-	union bpf_attr *a = &w.attr;
-	int ret;
+	int ret = s->k ? skep_bpf(s->k, cmd, a, size) : kernel_bpf(cmd, a, size);
 
-	memset(key, 0, sizeof(key));
-	memset(value, 0, sizeof(value));
-	memset(zeros, 0, sizeof(zeros));
-	memset(room, 0, sizeof(room));
-	memset(ones, 0xff, sizeof(ones));
-	memset(&w, 0, sizeof(w));
-	r->fill(a, s);
-	ret = bpf(s, r->cmd, a);
 	if (ret > 2)
 		close(ret);
 	return ret < 0 ? -ret : 0;
 }
 
+static void prepare(struct wide *w, const struct side *s, const struct row *r)
+{
+	memset(key, 0, sizeof(key));
+	memset(value, 0, sizeof(value));
+	memset(zeros, 0, sizeof(zeros));
+	memset(room, 0, sizeof(room));
+	memset(ones, 0xff, sizeof(ones));
+	memset(w, 0, sizeof(*w));
+	r->fill(&w->attr, s);
+}
+
+static int ask(const struct side *s, const struct row *r)
+{
+	struct wide w;
+
+	prepare(&w, s, r);
+	return call(s, r->cmd, &w.attr, sizeof(w));
+}
+
 static struct side engine, kernel;
 static bool have_kernel;
 
-static void the_engine_answers_as_the_table_says(void)
+static void compare(const struct side *s)
 {
 	NEED_PROC("descriptors have no direction");
 	for (uint32_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		int mine = ask(&engine, &rows[i]);
+		int error = ask(s, &rows[i]);
 
-		if (mine != rows[i].error)
-			test_fail(__FILE__, __LINE__, "%s, %s: %d, expected %d", rows[i].name, rows[i].what, mine, rows[i].error);
+		if (error != rows[i].error)
+			test_fail(__FILE__, __LINE__, "%s, %s: %d, expected %d", rows[i].name, rows[i].what, error, rows[i].error);
 	}
+}
+
+static void the_engine_answers_as_the_table_says(void)
+{
+	compare(&engine);
 }
 
 static void the_running_kernel_answers_as_the_table_says(void)
 {
 	if (!have_kernel)
 		SKIP(KERNEL_MISSING);
-	for (uint32_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		int theirs = ask(&kernel, &rows[i]);
+	compare(&kernel);
+}
 
-		if (theirs != rows[i].error)
-			test_fail(__FILE__, __LINE__, "%s, %s: %d, expected %d", rows[i].name, rows[i].what, theirs, rows[i].error);
+static const char *const attr_of[] = {
+#define CMD(id, name, attr, last, handler, since, fds, ptrs) "attr_" #attr,
+#include "sys/cmd.def"
+};
+
+/* Each 32-bit word that a command's attr has, holes too, is zero in some row and set in another, or set to two values. */
+static void rows_change_every_word_of_every_command(void)
+{
+	uint32_t n;
+	const struct cmd_info *cmd = cmd_infos(&n);
+
+	for (uint32_t c = 0; c < n; c++)
+		for (uint32_t at = 0; at < cmd[c].last; at += 4) {
+			uint32_t first = 0, others = 0, seen = 0;
+
+			for (uint32_t i = 0; i < ARRAY_SIZE(rows); i++) {
+				struct wide w;
+
+				if (rows[i].cmd != (int)cmd[c].id)
+					continue;
+				prepare(&w, &engine, &rows[i]);
+				if (!seen++)
+					first = *word(&w.attr, (int)at / 4);
+				others += *word(&w.attr, (int)at / 4) != first;
+			}
+			if (!others)
+				test_fail(__FILE__, __LINE__, "%s: no row changes bytes %u to %u of struct %s", cmd[c].name, at, at + 3, attr_of[c]);
+		}
+}
+
+/* Of a command's rows, one that is refused for no such reason. */
+static const struct row *row_of(uint32_t cmd)
+{
+	for (uint32_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].cmd == (int)cmd && rows[i].error != EINVAL && rows[i].error != E2BIG)
+			return &rows[i];
+	return NULL;
+}
+
+static void bytes_behind(const struct side *s)
+{
+	uint32_t n;
+	const struct cmd_info *cmd = cmd_infos(&n);
+
+	for (uint32_t c = 0; c < n; c++) {
+		const struct row *r = row_of(cmd[c].id);
+
+		if (!r) {
+			test_fail(__FILE__, __LINE__, "%s: no row is refused for another reason", cmd[c].name);
+			continue;
+		}
+		for (uint32_t at = cmd[c].last; at < sizeof(struct wide); at++) {
+			int error, expected = at < KNOWN ? EINVAL : E2BIG;
+			struct wide w;
+
+			prepare(&w, s, r);
+			((uint8_t *)&w)[at] = 1;
+			error = call(s, r->cmd, &w.attr, sizeof(w));
+			if (error != expected)
+				test_fail(__FILE__, __LINE__, "%s, %s, and byte %u: %d, expected %d", r->name, r->what, at, error, expected);
+		}
 	}
+}
+
+/* The whole table once per size: rows may build on those before them. */
+static void sizes(const struct side *s)
+{
+	static union {
+		struct wide w;
+		uint8_t bytes[4097];
+	} u;
+	static const uint32_t size[] = {0 /* as few as say the same */, sizeof(u.w), 4096, 4097};
+
+	for (uint32_t j = 0; j < ARRAY_SIZE(size); j++)
+		for (uint32_t i = 0; i < ARRAY_SIZE(rows); i++) {
+			uint32_t bytes = size[j];
+			int error, expected = bytes > 4096 ? E2BIG : rows[i].error;
+
+			memset(&u, 0, sizeof(u));
+			prepare(&u.w, s, &rows[i]);
+			if (!bytes)
+				for (bytes = sizeof(u.w); bytes && !u.bytes[bytes - 1]; bytes--)
+					;
+			error = call(s, rows[i].cmd, &u.w.attr, bytes);
+			if (error != expected)
+				test_fail(__FILE__, __LINE__, "%s, %s, %u bytes: %d, expected %d", rows[i].name, rows[i].what, bytes, error, expected);
+		}
+}
+
+static void the_engine_refuses_unknown_bytes_of_every_command(void)
+{
+	bytes_behind(&engine);
+}
+
+static void the_running_kernel_refuses_unknown_bytes_of_every_command(void)
+{
+	if (!have_kernel)
+		SKIP(KERNEL_MISSING);
+	bytes_behind(&kernel);
+}
+
+static void the_engine_takes_attrs_of_any_size(void)
+{
+	sizes(&engine);
+}
+
+static void the_running_kernel_takes_attrs_of_any_size(void)
+{
+	if (!have_kernel)
+		SKIP(KERNEL_MISSING);
+	sizes(&kernel);
+}
+
+static void nothing_and_nowhere(const struct side *s)
+{
+	uint32_t n;
+	const struct cmd_info *cmd = cmd_infos(&n);
+
+	for (uint32_t c = 0; c < n; c++) {
+		int error = call(s, (int)cmd[c].id, NULL, 8);
+
+		if (error != EFAULT)
+			test_fail(__FILE__, __LINE__, "%s, attr nowhere: %d, expected %d", cmd[c].name, error, EFAULT);
+	}
+	for (int at = 0; at < 2; at++) {
+		struct wide w;
+		int error;
+
+		memset(&w, 0, sizeof(w));
+		error = call(s, at ? -1 : (int)n, &w.attr, sizeof(w));
+		if (error != EINVAL)
+			test_fail(__FILE__, __LINE__, "command %d: %d, expected %d", at ? -1 : (int)n, error, EINVAL);
+	}
+}
+
+static void the_engine_refuses_attrs_that_are_nowhere_and_unknown_commands(void)
+{
+	nothing_and_nowhere(&engine);
+}
+
+static void the_running_kernel_refuses_attrs_that_are_nowhere_and_unknown_commands(void)
+{
+	if (!have_kernel)
+		SKIP(KERNEL_MISSING);
+	nothing_and_nowhere(&kernel);
 }
 
 int main(int argc, char **argv)
@@ -189,11 +363,18 @@ int main(int argc, char **argv)
 	have_kernel = set_up(&kernel);
 	if (argc > 1 && !strcmp(argv[1], "--print")) {
 		for (uint32_t i = 0; i < ARRAY_SIZE(rows); i++)
-			printf("%d\n", ask(&kernel, &rows[i]));
+			printf("%d\t%d\t%s, %s\n", ask(&kernel, &rows[i]), ask(&engine, &rows[i]), rows[i].name, rows[i].what);
 		return 0;
 	}
+	RUN(rows_change_every_word_of_every_command);
 	RUN(the_engine_answers_as_the_table_says);
+	RUN(the_engine_refuses_unknown_bytes_of_every_command);
+	RUN(the_engine_takes_attrs_of_any_size);
+	RUN(the_engine_refuses_attrs_that_are_nowhere_and_unknown_commands);
 	RUN(the_running_kernel_answers_as_the_table_says);
+	RUN(the_running_kernel_refuses_unknown_bytes_of_every_command);
+	RUN(the_running_kernel_takes_attrs_of_any_size);
+	RUN(the_running_kernel_refuses_attrs_that_are_nowhere_and_unknown_commands);
 	skep_close(engine.k);
 	return test_end();
 }

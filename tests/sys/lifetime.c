@@ -277,10 +277,13 @@ TEST(what_is_not_supported_is_named)
 
 	REQUIRE(!skep_open(&other, &opts));
 	memset(&a, 0, sizeof(a));
-	CHECK_EQ(skep_bpf(other, BPF_ITER_CREATE, &a, sizeof(a)), -EINVAL);
-	CHECK(!strncmp(told.line, "ITER_CREATE: not supported by skep ", 35));
-	CHECK_EQ(skep_bpf(other, BPF_PROG_ATTACH, &a, sizeof(a)), -EOPNOTSUPP);
-	CHECK(!strncmp(told.line, "attach: PROG_ATTACH: ", 21));
+	a.query.attach_type = BPF_LIRC_MODE2;
+	CHECK_EQ(skep_bpf(other, BPF_PROG_QUERY, &a, sizeof(a)), -EINVAL);
+	CHECK(!strncmp(told.line, "PROG_QUERY: not supported by skep ", 34));
+	memset(&a, 0, sizeof(a));
+	a.attach_type = BPF_LIRC_MODE2;
+	CHECK_EQ(skep_bpf(other, BPF_PROG_DETACH, &a, sizeof(a)), -EOPNOTSUPP);
+	CHECK(!strncmp(told.line, "attach: PROG_DETACH: ", 21));
 	CHECK_EQ(skep_bpf(other, 38, &a, sizeof(a)), -EINVAL);
 	CHECK_EQ(skep_bpf(other, -1, &a, sizeof(a)), -EINVAL);
 	skep_close(other);
