@@ -105,6 +105,10 @@ struct text {
 	char *at; /* NUL-terminated once anything was added; NULL before */
 	size_t len, cap;
 	int err; /* 0 or -ENOMEM */
+	/* Of a text whose reader has room for only so many bytes, the final NUL among them: what no longer fits pushes out the beginning, also when
+	 * text_back() takes it away again. */
+	size_t room; /* 0: any number */
+	size_t peak, start; /* the longest that it was; the first byte that was never pushed out: both as of the last text_back() */
 };
 
 void text_open(struct text *t, const struct mem *mem);
@@ -116,6 +120,7 @@ const char *text_str(const struct text *t); /* never NULL */
 /* A line that says why: for functions that refuse. Gives err. t may be NULL. */
 int text_refuse(struct text *t, int err, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void text_clear(struct text *t);
+void text_back(struct text *t, size_t len); /* goes back to a length that it had */
 void text_close(struct text *t);
 
 /* ---- window.c: one range of address space per engine; regions lie in it ----

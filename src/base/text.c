@@ -80,6 +80,17 @@ void text_clear(struct text *t)
 		t->at[0] = 0;
 }
 
+void text_back(struct text *t, size_t len)
+{
+	t->peak = MAX(t->peak, t->len);
+	if (t->room && t->len + 1 > t->start + t->room)
+		t->start = t->len + 1 - t->room;
+	t->len = MIN(t->len, len);
+	t->start = MIN(t->start, t->len);
+	if (t->at)
+		t->at[t->len] = 0;
+}
+
 void text_close(struct text *t)
 {
 	mem_free(t->mem, t->at, t->cap);

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The log that PROG_LOAD and BTF_LOAD give back: level, buffer and size go together; too small a buffer gives -ENOSPC, and
- * the true size is always told (Linux 6.4). */
+/* The log that PROG_LOAD and BTF_LOAD give back: level, buffer and size go together; too small a buffer gives
+ * -ENOSPC, and the size that would have been enough is always told (Linux 6.4): that of the longest that the
+ * log was, as a walk takes lines of paths that were good away again. */
 #include "sys/sys.h"
+
+enum { LOG_FIXED = 8, LOG_LEVELS = 1 | 2 | 4 | LOG_FIXED };
 
 int user_log_open(struct user_log *l, const struct mem *mem, u32 level, u64 buf, u32 size)
 {
-	enum { LEVELS = 1 | 2 | 4 | 8 };
-
 	*l = (struct user_log){.level = level, .size = size, .buf = buf};
 	text_open(&l->text, mem);
-	if (!!buf != !!size || size > UINT32_MAX >> 2 || (buf && !level) || level & ~(u32)LEVELS)
+	if (!!buf != !!size || size > UINT32_MAX >> 2 || (buf && !level) || level & ~(u32)LOG_LEVELS)
 		return -EINVAL;
+	l->text.room = size;
 	return 0;
 }
 
@@ -32,13 +34,23 @@ void user_log_say(const struct user_log *l, struct skep *k, const char *call, in
 
 int user_log_close(struct user_log *l, int err)
 {
-	u64 len = l->text.len + 1, n = MIN(len, (u64)l->size);
+	struct text *t = &l->text;
+	char *to = (void *)(uintptr_t)l->buf;
 
-	l->true_size = l->level ? (u32)len : 0;
-	if (l->level && l->buf) {
-		/* What does not fit loses its beginning, as Linux does: the end says why. */
-		memcpy((void *)(uintptr_t)l->buf, text_str(&l->text) + (len - n), n);
-		if (len > l->size)
+	text_back(t, t->len);
+	if (l->level) {
+		l->true_size = t->peak ? (u32)MIN(t->peak + 1, (size_t)UINT32_MAX) : 0;
+		/* What does not fit loses its end when that was asked for, else its beginning: the end says
+		 * why. */
+		if (to && l->level & LOG_FIXED) {
+			size_t n = MIN(t->len, (size_t)l->size - 1);
+
+			memcpy(to, text_str(t), n);
+			to[n] = 0;
+		} else if (to) {
+			memcpy(to, text_str(t) + t->start, t->len - t->start + 1);
+		}
+		if (to && l->true_size > l->size)
 			err = -ENOSPC;
 	}
 	text_close(&l->text);

@@ -502,7 +502,7 @@ static int walk_once(struct verifier *v, u32 subprog)
 	v->n_pending = 0;
 	prune_forget(v);
 	if (!err && v->log_level && !(v->log_level & 2))
-		v->log->len = 0;
+		text_back(v->log, 0);
 	return err;
 }
 

@@ -303,7 +303,7 @@ static int path_next(struct verifier *v, bool *any)
 	v->insn = p->insn;
 	v->prev_insn = p->prev_insn;
 	if (!(v->log_level & 2) && v->log_level)
-		v->log->len = MIN(v->log->len, (size_t)p->log_pos);
+		text_back(v->log, p->log_pos);
 	v->pending = p->next;
 	p->next = v->free_pending;
 	v->free_pending = p;

@@ -5,7 +5,7 @@
  *
  *     t-verify-differ [--seed N] [--count N]    programs N, N+1, ...: a test, which prints TAP
  *     t-verify-differ --one SEED                one program, with both logs
- *     t-verify-differ --messages                refusals must be worded alike, too
+ *     t-verify-differ --messages                refusals must say what Linux says, too; they may say more
  *
  * Where bpf() does not answer there is nothing to compare with, and the test is skipped.
  */
@@ -169,7 +169,7 @@ static enum difference compare(const struct generated *g)
 
 		reason(ours.log, a, sizeof(a));
 		reason(theirs.log, b, sizeof(b));
-		if (ours.verdict != theirs.verdict || strcmp(a, b))
+		if (ours.verdict != theirs.verdict || !strstr(a, b))
 			return MESSAGE;
 	}
 	return SAME;
@@ -260,10 +260,17 @@ static void minimise(struct generated *g, enum difference wanted)
 		*g = smaller;
 }
 
-/*
- * Is all that skep refuses in instructions that Linux did not look at, as nothing leads there? skep refuses reserved fields wherever they are set,
- * when it decodes. A call of a helper that does not exist stands in their place: whoever looked at it would refuse it.
- */
+/* Did Linux look at the instruction? Its log of level 2, which is that of the last load, has a line for each that it walked over. */
+static bool was_walked(u32 insn)
+{
+	char line[16];
+
+	snprintf(line, sizeof(line), "\n%u: (", insn);
+	return strstr(theirs.log, line) != NULL;
+}
+
+/* Is all that skep refuses in instructions that Linux did not look at, as nothing leads there? skep refuses reserved fields wherever they are set,
+ * when it decodes. */
 static bool only_unreached(const struct generated *g)
 {
 	static struct insn insns[GENERATED_MAX];
@@ -272,9 +279,31 @@ static bool only_unreached(const struct generated *g)
 	u32 replaced = 0;
 
 	other = *g;
-	for (; replaced <= g->n && insns_decode((const struct raw_insn *)other.insns, other.n, insns, &err); replaced++)
-		other.insns[err.insn] = (struct bpf_insn){.code = 0x85, .imm = 0x7fffffff};
-	return replaced && compare(&other) == SAME && theirs.verdict == 0;
+	load(&theirs, g, 2, false);
+	for (; insns_decode((const struct raw_insn *)other.insns, other.n, insns, &err); replaced++) {
+		if (replaced == g->n || was_walked(err.insn))
+			return false;
+		other.insns[err.insn] = (struct bpf_insn){.code = BPF_JMP | BPF_EXIT};
+	}
+	return replaced != 0;
+}
+
+/* Is what the program returns an address, and another one at each load? R0 as the log of level 2 says it last before an exit. */
+static bool returns_address(const struct generated *g)
+{
+	bool address = false;
+
+	load(&theirs, g, 2, false);
+	for (const char *p = theirs.log; *p; p += strcspn(p, "\n"), p += *p == '\n') {
+		size_t n = strcspn(p, "\n");
+		const char *r0 = memmem(p, n, "R0=", 3);
+
+		if (memmem(p, n, "(95) exit", 9) && address)
+			return true;
+		if (r0)
+			address = r0[3] >= 'a' && strncmp(r0 + 3, "scalar", 6);
+	}
+	return false;
 }
 
 /* ---- printing: every line is a comment of TAP ---- */
@@ -377,6 +406,8 @@ TEST(verdicts_are_those_of_the_running_kernel)
 		ran += ours.run == 0 && theirs.run == 0;
 		if (d == STRICT && only_unreached(&g)) {
 			unreached++;
+			d = SAME;
+		} else if (d == RESULT && returns_address(&g)) {
 			d = SAME;
 		}
 		found[d]++;
