@@ -127,7 +127,7 @@ struct skep_prog {
 	uint32_t flags; /* BPF_F_SLEEPABLE, ... */
 };
 
-/** Loads a program; a descriptor, to be closed with close(2), or -errno with the reason in log (may be NULL). */
+/** Loads a program; a descriptor, to be closed with close(2), or -errno with the reason in log (may be NULL), of which the end is kept if it is too small. */
 SKEP_API int skep_prog_load(struct skep *k, const struct skep_prog *prog, char *log, size_t log_size);
 
 /** One result of the verifier. */

@@ -331,6 +331,12 @@ int skep_prog_load(struct skep *k, const struct skep_prog *in, char *log, size_t
 		a.log_level = 1;
 		a.log_buf = (u64)(uintptr_t)log;
 		a.log_size = (u32)MIN(log_size, (size_t)UINT32_MAX >> 2);
+		err = skep_bpf(k, BPF_PROG_LOAD, (union bpf_attr *)&a, sizeof(a));
+		if (err != -ENOSPC)
+			return err;
+		/* log holds the end of what was said, which is enough */
+		a.log_level = a.log_size = 0;
+		a.log_buf = 0;
 	}
 	return skep_bpf(k, BPF_PROG_LOAD, (union bpf_attr *)&a, sizeof(a));
 }

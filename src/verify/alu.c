@@ -254,7 +254,8 @@ static int pointer_alu(struct verifier *v, const struct insn *in, struct reg *ds
 	struct sanitize s = {0};
 	int err;
 
-	if (scalar_is_empty(&off.v)) {
+	/* A path that is never taken, where the bounds of a comparison contradicted each other: bits of one number, or none, within more bounds. */
+	if (scalar_is_empty(&off.v) || (scalar_is_const(&off.v) && off.v.smin != off.v.smax)) {
 		reg_forget(v, dst);
 		return 0;
 	}

@@ -374,10 +374,11 @@ static int broken_bounds(struct verifier *v, struct reg *r)
 {
 	if (!scalar_is_empty(&r->v))
 		return 0;
-	/* Cannot happen on a path that is really taken: nothing is known then. */
+	/* Cannot happen on a path that is really taken: what the intervals say is forgotten. As in Linux, the bits stay. */
 	if (v->opts->reg_invariants)
 		return bug(v, "REG INVARIANTS VIOLATION");
-	scalar_set_unknown(&r->v);
+	scalar_forget64(&r->v);
+	scalar_forget32(&r->v);
 	return 0;
 }
 

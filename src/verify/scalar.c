@@ -117,19 +117,21 @@ static inline u64 least_from(struct tnum t, u64 x)
 	return ((((x | ~t.mask | below) + 1) & t.mask)) | t.value; /* it has to be 0: the next choice of the unknown bits above */
 }
 
-/* Does only one number fit both the bits and [umin, umax]? */
+/* Does only one number fit both the bits and [umin, umax]? Of bounds that contradict the bits or each other, Linux takes the nearest number that
+ * fits the bits: on a path that is never taken. */
 static inline bool only_member(const struct scalar *s, u64 *member)
 {
 	struct tnum t = s->bits;
 	u64 most = t.value | t.mask, first;
 
-	if (s->umin >= most || s->umin > s->umax)
-		return false;
+	*member = most;
+	if (s->umin >= most)
+		return s->umin > most || s->umin > s->umax;
 	first = least_from(t, s->umin);
 	*member = first;
 	if (first == most)
 		return true;
-	return first <= s->umax && (t.value | (((first | ~t.mask) + 1) & t.mask)) > s->umax;
+	return (first == s->umin || first <= s->umax) && (t.value | (((first | ~t.mask) + 1) & t.mask)) > s->umax;
 }
 
 static inline void ranges_learn_bits(struct scalar *s)
