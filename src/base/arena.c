@@ -33,6 +33,12 @@ void *arena_alloc(struct arena *a, size_t size)
 		a->full = true;
 		return NULL;
 	}
+	if ((!c || c->size - c->used < need) && a->spare && a->spare->size >= need) {
+		c = a->spare;
+		a->spare = c->next;
+		c->next = a->chunks;
+		a->chunks = c;
+	}
 	if (!c || c->size - c->used < need) {
 		size_t room = c ? MIN(c->size * 2, (size_t)MOST_CHUNK) : FIRST_CHUNK;
 
@@ -76,13 +82,39 @@ char *arena_text(struct arena *a, const char *fmt, ...)
 	return s;
 }
 
-void arena_close(struct arena *a)
+static void free_chunks(struct arena *a, struct arena_chunk **list)
 {
-	while (a->chunks) {
-		struct arena_chunk *c = a->chunks;
+	while (*list) {
+		struct arena_chunk *c = *list;
 
-		a->chunks = c->next;
+		*list = c->next;
 		mem_free(a->mem, c, sizeof(*c) + c->size);
 	}
+}
+
+/* The newest chunks are the biggest, and come first again. */
+void arena_reset(struct arena *a)
+{
+#ifdef SKEP_HOSTILE
+	free_chunks(a, &a->chunks);
+#endif
+	while (a->chunks) {
+		struct arena_chunk *c = a->chunks, **at = &a->spare;
+
+		a->chunks = c->next;
+		c->used = 0;
+		while (*at && (*at)->size > c->size)
+			at = &(*at)->next;
+		c->next = *at;
+		*at = c;
+	}
+	a->used = 0;
+	a->full = false;
+}
+
+void arena_close(struct arena *a)
+{
+	free_chunks(a, &a->chunks);
+	free_chunks(a, &a->spare);
 	a->used = 0;
 }

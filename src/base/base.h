@@ -88,6 +88,7 @@ int vec_grow(const struct mem *m, void **at, u32 *cap, size_t each);
 struct arena {
 	const struct mem *mem;
 	struct arena_chunk *chunks;
+	struct arena_chunk *spare; /* arena_reset() kept them */
 	size_t used; /* bytes handed out, for reports */
 	size_t limit; /* of used; 0: none */
 	bool full; /* the limit was met */
@@ -97,6 +98,7 @@ void arena_open(struct arena *a, const struct mem *mem);
 void *arena_alloc(struct arena *a, size_t size); /* zeroed, 16-aligned; NULL when out of memory */
 void *arena_array(struct arena *a, size_t count, size_t each);
 char *arena_text(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void arena_reset(struct arena *a); /* all that was allocated is gone; its memory is kept for what comes */
 void arena_close(struct arena *a);
 
 /* ---- text.c: growing text; the first failed allocation is remembered and later calls do nothing ---- */

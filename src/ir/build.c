@@ -139,10 +139,10 @@ static void successors(struct builder *b, struct build_bb *k)
 
 static int find_blocks(struct builder *b)
 {
-	u8 *leader = arena_alloc(b->f->arena, b->end - b->start + 2);
+	u8 *leader = arena_alloc(b->f->scratch, b->end - b->start + 2);
 	u32 n = 0;
 
-	b->bb_of = arena_array(b->f->arena, b->end + 1, sizeof(u32));
+	b->bb_of = arena_array(b->f->scratch, b->end + 1, sizeof(u32));
 	if (!leader || !b->bb_of)
 		return -ENOMEM;
 	leader[0] = 1;
@@ -156,7 +156,7 @@ static int find_blocks(struct builder *b)
 	}
 	for (u32 i = b->start; i < b->end; i++)
 		n += leader[i - b->start];
-	b->bb = arena_array(b->f->arena, n, sizeof(*b->bb));
+	b->bb = arena_array(b->f->scratch, n, sizeof(*b->bb));
 	if (!b->bb)
 		return -ENOMEM;
 	for (u32 i = b->start, k = 0; i < b->end; i++) {
@@ -175,8 +175,8 @@ static int find_blocks(struct builder *b)
 
 static int order_blocks(struct builder *b)
 {
-	u32 *stack = arena_array(b->f->arena, b->n_bb + 1, 2 * sizeof(u32)), top = 1, at = b->n_bb;
-	u32 *order = arena_array(b->f->arena, b->n_bb, sizeof(u32));
+	u32 *stack = arena_array(b->f->scratch, b->n_bb + 1, 2 * sizeof(u32)), top = 1, at = b->n_bb;
+	u32 *order = arena_array(b->f->scratch, b->n_bb, sizeof(u32));
 
 	if (!stack || !order)
 		return -ENOMEM;
@@ -598,7 +598,7 @@ static int translate(struct builder *b, struct build_bb *k)
 			straight(b, &b->insns[b->pc]);
 	b->pc = k->last;
 	end_block(b, k);
-	k->exit = arena_array(b->f->arena, BUILD_VARS, sizeof(u32));
+	k->exit = arena_array(b->f->scratch, BUILD_VARS, sizeof(u32));
 	if (!k->exit)
 		return -ENOMEM;
 	memcpy(k->exit, b->cur, sizeof(b->cur));
@@ -647,7 +647,7 @@ static int make_blocks(struct builder *b)
 	for (u32 i = 0; i < b->n_order; i++) {
 		struct build_bb *k = &b->bb[b->order[i]];
 
-		k->pred = arena_array(b->f->arena, k->n_pred + 1, sizeof(u32));
+		k->pred = arena_array(b->f->scratch, k->n_pred + 1, sizeof(u32));
 		if (!k->pred)
 			return -ENOMEM;
 		k->n_pred = 0;
@@ -715,7 +715,7 @@ int ir_build(struct ir *f)
 		err = translate(&b, &b.bb[b.order[i]]);
 	if (err)
 		return err;
-	b.from = arena_array(f->arena, f->n_blocks, sizeof(u32));
+	b.from = arena_array(f->scratch, f->n_blocks, sizeof(u32));
 	if (!b.from)
 		return -ENOMEM;
 	for (u32 i = 0; i < b.n_order; i++)

@@ -72,7 +72,7 @@ const char *ir_check(struct ir *f)
 	u32 *position, at = 1;
 
 	ir_order(f);
-	position = arena_array(f->arena, f->n_nodes + 1, sizeof(u32));
+	position = arena_array(f->scratch, f->n_nodes + 1, sizeof(u32));
 	if (f->failed || !position)
 		return "out of memory";
 	ir_each_rpo(f, i, b)

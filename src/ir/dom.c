@@ -21,11 +21,11 @@ static bool open_tables(struct dom *d)
 	u32 **const tables[] = {&d->number, &d->block, &d->parent, &d->semi, &d->ancestor, &d->best, &d->idom, &d->bucket, &d->next};
 
 	for (u32 i = 0; i < ARRAY_SIZE(tables); i++) {
-		*tables[i] = arena_array(d->f->arena, d->f->n_blocks + 1, sizeof(u32));
+		*tables[i] = arena_array(d->f->scratch, d->f->n_blocks + 1, sizeof(u32));
 		if (!*tables[i])
 			return false;
 	}
-	d->stack = arena_array(d->f->arena, d->f->n_blocks + 1, 2 * sizeof(u32));
+	d->stack = arena_array(d->f->scratch, d->f->n_blocks + 1, 2 * sizeof(u32));
 	return d->stack != NULL;
 }
 

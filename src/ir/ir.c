@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Nodes, blocks, edges, and the order of blocks: reverse postorder, dominators (Cooper, Harvey and Kennedy), loop depth. */
+/* Nodes, blocks and edges. */
 #include "ir/ir.h"
 
-static bool grow(struct ir *f, void **at, u32 *cap, u32 n, size_t each)
+static bool grow(struct ir *f, void **at, u32 *cap, u32 n, size_t each, u32 least)
 {
-	u32 want = *cap ? *cap : 64;
+	u32 want = *cap ? *cap : least;
 	void *p;
 
 	if (n <= *cap)
@@ -27,7 +27,7 @@ u32 ir_node(struct ir *f, enum ir_op op, u32 width)
 {
 	if (f->n_nodes == 0)
 		f->n_nodes = 1;
-	if (!grow(f, (void **)&f->node, &f->cap_nodes, f->n_nodes + 1, sizeof(*f->node)))
+	if (!grow(f, (void **)&f->node, &f->cap_nodes, f->n_nodes + 1, sizeof(*f->node), 64))
 		return 0;
 	f->node[f->n_nodes] = (struct ir_node){.op = (u8)op, .width = (u8)width};
 	return f->n_nodes++;
@@ -72,7 +72,7 @@ u32 ir_const(struct ir *f, u64 value)
 
 u32 ir_block(struct ir *f)
 {
-	if (!grow(f, (void **)&f->block, &f->cap_blocks, f->n_blocks + 1, sizeof(*f->block)))
+	if (!grow(f, (void **)&f->block, &f->cap_blocks, f->n_blocks + 1, sizeof(*f->block), 64))
 		return 0;
 	f->block[f->n_blocks] = (struct ir_block){.reachable = true};
 	return f->n_blocks++;
@@ -80,7 +80,7 @@ u32 ir_block(struct ir *f)
 
 u32 ir_call(struct ir *f)
 {
-	if (!grow(f, (void **)&f->call, &f->cap_calls, f->n_calls + 1, sizeof(*f->call)))
+	if (!grow(f, (void **)&f->call, &f->cap_calls, f->n_calls + 1, sizeof(*f->call), 64))
 		return 0;
 	f->call[f->n_calls] = (struct ir_call){0};
 	return f->n_calls++;
@@ -88,7 +88,7 @@ u32 ir_call(struct ir *f)
 
 u32 *ir_pool(struct ir *f, u32 n, u32 *at)
 {
-	if (f->n_pool + n > f->cap_pool && !grow(f, (void **)&f->pool, &f->cap_pool, f->n_pool + n, sizeof(u32)))
+	if (f->n_pool + n > f->cap_pool && !grow(f, (void **)&f->pool, &f->cap_pool, f->n_pool + n, sizeof(u32), 64))
 		return NULL;
 	*at = f->n_pool;
 	f->n_pool += n;
@@ -148,7 +148,7 @@ void ir_edge(struct ir *f, u32 from, u32 to)
 {
 	struct ir_block *b = &f->block[to];
 
-	if (grow(f, (void **)&b->pred, &b->cap_pred, b->n_pred + 1, sizeof(u32)))
+	if (grow(f, (void **)&b->pred, &b->cap_pred, b->n_pred + 1, sizeof(u32), 4))
 		b->pred[b->n_pred++] = from;
 }
 
@@ -178,230 +178,7 @@ void ir_cut(struct ir *f, u32 from, u32 to)
 	}
 }
 
-/* ---- order ---- */
-
-static u32 *successors(struct ir *f, u32 b, u32 *n)
-{
-	struct ir_block *k = &f->block[b];
-
-	*n = k->n_succ;
-	return k->table ? k->table : k->succ;
-}
-
-/* As far as the order of the program's instructions tells. */
-static bool leads_back(const struct ir *f, u32 from, u32 to)
-{
-	if (f->block[to].pc == f->block[from].pc)
-		return to == from || (f->block[to].n_succ == 1 && f->block[to].succ[0] == from);
-	return f->block[to].pc < f->block[from].pc;
-}
-
-static bool postorder(struct ir *f)
-{
-	u32 *stack = arena_array(f->arena, f->n_blocks + 1, 2 * sizeof(u32)), top = 0, at;
-
-	f->rpo = arena_array(f->arena, f->n_blocks + 1, sizeof(u32));
-	if (!stack || !f->rpo) {
-		f->failed = true;
-		return false;
-	}
-	for (u32 b = 0; b < f->n_blocks; b++)
-		f->block[b].reachable = false;
-	at = f->n_blocks;
-	stack[0] = stack[1] = 0;
-	top = 1;
-	f->block[0].reachable = true;
-	while (top) {
-		u32 *frame = stack + 2 * (top - 1), n, *succ = successors(f, frame[0], &n);
-
-		if (frame[1] == n) {
-			f->rpo[--at] = frame[0];
-			top--;
-			continue;
-		}
-		/* The last successor, which is the fall-through, is visited last and comes next in the order; but what leads back comes
-		 * before what leaves the loop. */
-		u32 i = frame[1]++, next = succ[n == 2 && leads_back(f, frame[0], succ[0]) ? 1 - i : i];
-
-		if (!f->block[next].reachable) {
-			f->block[next].reachable = true;
-			stack[2 * top] = next;
-			stack[2 * top + 1] = 0;
-			top++;
-		}
-	}
-	f->n_rpo = f->n_blocks - at;
-	memmove(f->rpo, f->rpo + at, f->n_rpo * sizeof(u32));
-	for (u32 i = 0; i < f->n_rpo; i++)
-		f->block[f->rpo[i]].order = i;
-	return true;
-}
-
-static void drop_unreachable(struct ir *f)
-{
-	for (u32 i = 0; i < f->n_rpo; i++) {
-		u32 b = f->rpo[i];
-
-		for (u32 k = 0; k < f->block[b].n_pred;) {
-			if (f->block[f->block[b].pred[k]].reachable)
-				k++;
-			else
-				ir_cut(f, f->block[b].pred[k], b);
-		}
-	}
-}
-
-/* *steps: how many are left. */
-static u32 intersect(const struct ir *f, u32 a, u32 b, u64 *steps)
-{
-	while (a != b && *steps) {
-		for (; f->block[a].order > f->block[b].order && *steps; --*steps)
-			a = f->block[a].idom;
-		for (; f->block[b].order > f->block[a].order && *steps; --*steps)
-			b = f->block[b].idom;
-	}
-	return a;
-}
-
-/* False: it would take long. */
-static bool dominators(struct ir *f)
-{
-#ifdef SKEP_HOSTILE
-	u64 steps = 8;
-#else
-	u64 steps = 1000 + 64 * (u64)f->n_blocks;
-#endif
-	bool again = true;
-
-	for (u32 b = 0; b < f->n_blocks; b++)
-		f->block[b].idom = UINT32_MAX;
-	f->block[0].idom = 0;
-	while (again && steps) {
-		again = false;
-		for (u32 i = 1; i < f->n_rpo && steps; i++) {
-			struct ir_block *b = &f->block[f->rpo[i]];
-			u32 new = UINT32_MAX;
-
-			for (u32 k = 0; k < b->n_pred; k++)
-				if (f->block[b->pred[k]].idom != UINT32_MAX)
-					new = new == UINT32_MAX ? b->pred[k] : intersect(f, new, b->pred[k], &steps);
-			if (b->idom != new) {
-				b->idom = new;
-				again = true;
-			}
-		}
-	}
-	return steps;
-}
-
-bool ir_dominates(const struct ir *f, u32 a, u32 b)
-{
-	return f->block[b].dom - f->block[a].dom < f->block[a].dom_size;
-}
-
-/* Numbers such that what a block dominates is a range. */
-static void number_dominators(struct ir *f)
-{
-	u32 *next = arena_array(f->arena, f->n_blocks + 1, sizeof(u32));
-
-	if (!next) {
-		f->failed = true;
-		return;
-	}
-	for (u32 b = 0; b < f->n_blocks; b++) {
-		f->block[b].dom = UINT32_MAX;
-		f->block[b].dom_size = 0;
-	}
-	for (u32 i = f->n_rpo; i-- > 0;) {
-		struct ir_block *b = &f->block[f->rpo[i]];
-
-		b->dom_size++;
-		if (i)
-			f->block[b->idom].dom_size += b->dom_size;
-	}
-	for (u32 i = 0; i < f->n_rpo; i++) {
-		struct ir_block *b = &f->block[f->rpo[i]];
-
-		b->dom = i ? next[b->idom] : 0;
-		if (i)
-			next[b->idom] += b->dom_size;
-		next[f->rpo[i]] = b->dom + 1;
-	}
-}
-
-/* header: the innermost loop's header (UINT32_MAX: none). Outer headers come first in the order, so inner ones overwrite. */
-static void loops(struct ir *f)
-{
-	u32 *work = arena_array(f->arena, f->n_blocks + 1, sizeof(u32)), *seen = arena_array(f->arena, f->n_blocks + 1, sizeof(u32));
-
-	if (!work || !seen) {
-		f->failed = true;
-		return;
-	}
-	for (u32 b = 0; b < f->n_blocks; b++) {
-		f->block[b].header = f->block[b].outer = UINT32_MAX;
-		f->block[b].depth = 0;
-	}
-	for (u32 i = 0; i < f->n_rpo; i++) {
-		u32 h = f->rpo[i], n = 0;
-
-		for (u32 k = 0; k < f->block[h].n_pred; k++) {
-			u32 p = f->block[h].pred[k];
-
-			if (f->block[p].order >= i && seen[p] != i + 1 && ir_dominates(f, h, p)) {
-				seen[p] = i + 1;
-				work[n++] = p;
-			}
-		}
-		if (!n)
-			continue;
-		f->block[h].outer = f->block[h].header;
-		f->block[h].loop_size = 0;
-		if (seen[h] != i + 1) {
-			seen[h] = i + 1;
-			f->block[h].header = h;
-			f->block[h].depth++;
-			f->block[h].loop_size = 1;
-		}
-		while (n) {
-			u32 b = work[--n];
-
-			f->block[h].loop_size++;
-			f->block[b].header = h;
-			f->block[b].depth++;
-			for (u32 k = 0; b != h && k < f->block[b].n_pred; k++)
-				if (seen[f->block[b].pred[k]] != i + 1) {
-					seen[f->block[b].pred[k]] = i + 1;
-					work[n++] = f->block[b].pred[k];
-				}
-		}
-	}
-}
-
-bool ir_in_loop(const struct ir *f, u32 b, u32 header)
-{
-	u32 h = f->block[b].header;
-
-	while (h != UINT32_MAX && h != header)
-		h = f->block[h].outer;
-	return h == header;
-}
-
-void ir_order(struct ir *f)
-{
-	if (!postorder(f))
-		return;
-	drop_unreachable(f);
-	if (!dominators(f) && !ir_dominators(f)) {
-		f->failed = true;
-		return;
-	}
-	number_dominators(f);
-	if (!f->failed)
-		loops(f);
-}
-
-/* ---- uses ---- */
+/* ---- uses, rewriting, edges ---- */
 
 u32 ir_uses(struct ir *f, u32 v, u32 *out)
 {
@@ -451,7 +228,7 @@ static void split_edge(struct ir *f, u32 from, u32 to)
 
 	if (f->failed)
 		return;
-	succ = successors(f, from, &n);
+	succ = ir_successors(f, from, &n);
 	for (u32 i = 0; i < n; i++)
 		if (succ[i] == to)
 			succ[i] = mid;
@@ -472,7 +249,7 @@ void ir_split_edges(struct ir *f)
 
 	for (u32 b = 0; b < blocks; b++)
 		for (u32 i = 0; f->block[b].reachable && f->block[b].n_succ > 1 && i < f->block[b].n_succ && !f->failed; i++) {
-			u32 n, to = successors(f, b, &n)[i];
+			u32 n, to = ir_successors(f, b, &n)[i];
 
 			/* also with one predecessor: a phi may be left with one argument */
 			if (f->block[to].first && f->node[f->block[to].first].op == IR_PHI)

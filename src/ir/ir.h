@@ -7,7 +7,7 @@
  * Nodes are indices into one array; 0 is "none", and what allocations give when memory is short (ir->failed is set then, and the
  * result thrown away). A pointer to a node is not kept across ir_node().
  *
- * Ownership: everything lies in the arena of the compilation.
+ * Ownership: everything lies in the arena of the compilation; what a pass needs only while it runs in `scratch`.
  */
 #ifndef SKEP_IR_H
 #define SKEP_IR_H
@@ -92,6 +92,7 @@ struct ir_block {
 
 struct ir {
 	struct arena *arena;
+	struct arena *scratch; /* emptied after each pass */
 	const struct prog *prog;
 	const struct prog_facts *facts; /* may be NULL */
 	const struct run_host *host;
@@ -112,7 +113,7 @@ struct ir {
 	u32 *pool;
 	u32 n_pool, cap_pool;
 	u32 *consts, n_consts, cap_consts; /* hash of CONST nodes */
-	u32 *rpo, n_rpo; /* blocks that can be reached, in reverse postorder */
+	u32 *rpo, n_rpo, cap_rpo; /* blocks that can be reached, in reverse postorder */
 	u32 frame_size; /* bytes of stack below r10 that accesses may touch */
 	u64 clear; /* bit i: the eight bytes at r10 - 8 * (i + 1) are cleared on entry */
 	u64 exposed; /* same bits: other code may be given their address; known where `probes` */
@@ -135,19 +136,27 @@ void ir_remove(struct ir *f, u32 node);
 void ir_edge(struct ir *f, u32 from, u32 to); /* adds a predecessor; phis of `to` must not exist yet */
 void ir_cut(struct ir *f, u32 from, u32 to); /* removes one, with its phi arguments */
 u32 *ir_phi_args(struct ir *f, u32 phi);
-void ir_order(struct ir *f); /* rpo, idom, depth */
-bool ir_dominates(const struct ir *f, u32 a, u32 b); /* blocks */
-bool ir_dominators(struct ir *f); /* dom.c: idom of all blocks that can be reached; false: out of memory */
-bool ir_in_loop(const struct ir *f, u32 b, u32 header);
 u32 ir_uses(struct ir *f, u32 node, u32 *out); /* operands of a node, in out[IR_USES] or, for a phi, its own; count */
 void ir_rewrite(struct ir *f, u32 *to); /* every operand v becomes to[v] (followed to its end) where that is not 0 */
 void ir_split_edges(struct ir *f); /* no edge from a block with several successors to one with phis */
 enum { IR_USES = 8 };
+/* order.c */
+void ir_order(struct ir *f); /* rpo, idom, depth */
+bool ir_dominates(const struct ir *f, u32 a, u32 b); /* blocks */
+bool ir_dominators(struct ir *f); /* dom.c: idom of all blocks that can be reached; false: out of memory */
+bool ir_in_loop(const struct ir *f, u32 b, u32 header);
 
 static inline void ir_set_kinds(struct ir *f, u32 v, u32 kinds)
 {
 	f->node[v].kinds = (u8)kinds;
 	f->node[v].known = true;
+}
+static inline u32 *ir_successors(struct ir *f, u32 b, u32 *n)
+{
+	struct ir_block *k = &f->block[b];
+
+	*n = k->n_succ;
+	return k->table ? k->table : k->succ;
 }
 static inline bool ir_is_const(const struct ir *f, u32 v)
 {

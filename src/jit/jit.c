@@ -13,6 +13,7 @@ struct unit {
 	struct prog *p;
 	const struct jit_options *o;
 	struct arena arena;
+	struct arena scratch; /* of one pass, or of one function's way to machine code */
 	struct mach m; /* carries the code from function to function */
 	struct code_func *func; /* in the code */
 	struct ir *f; /* per function */
@@ -26,7 +27,7 @@ struct unit {
 
 static int lower(struct unit *u, struct ir *f)
 {
-	struct mach m = {.ir = f, .arena = &u->arena, .target = &target_x64, .options = u->o, .frame_size = f->frame_size,
+	struct mach m = {.ir = f, .arena = &u->scratch, .output = &u->arena, .target = &target_x64, .options = u->o, .frame_size = f->frame_size,
 			 .code = u->m.code, .size = u->m.size, .cap = u->m.cap, .site = u->m.site, .n_sites = u->m.n_sites,
 			 .cap_sites = u->m.cap_sites, .line = u->m.line, .n_lines = u->m.n_lines, .cap_lines = u->m.cap_lines};
 	int err;
@@ -45,6 +46,7 @@ static int lower(struct unit *u, struct ir *f)
 	u->m = m;
 	u->slots += m.n_slots;
 	u->nodes += f->n_nodes;
+	arena_reset(&u->scratch);
 	return err;
 }
 
@@ -53,11 +55,12 @@ static int build(struct unit *u, u32 i)
 	struct ir *f = &u->f[i];
 	int err;
 
-	*f = (struct ir){.arena = &u->arena, .prog = u->p, .facts = u->o->facts, .host = u->o->host, .subprog = i, .poll = u->o->poll,
+	*f = (struct ir){.arena = &u->arena, .scratch = &u->scratch, .prog = u->p, .facts = u->o->facts, .host = u->o->host, .subprog = i, .poll = u->o->poll,
 			 .light = u->light};
 	err = ir_build(f);
 	if (err == -ENOTSUP)
 		u->why = f->unsupported;
+	arena_reset(&u->scratch);
 	return err;
 }
 
@@ -149,7 +152,7 @@ static int compile(struct unit *u)
 	return err ? err : install(u);
 }
 
-/* Everything lies in one arena, so that running out of memory anywhere is one jump. */
+/* Everything lies in two arenas, so that running out of memory anywhere is one jump. */
 static void *allocate(void *ud, void *ptr, size_t old_size, size_t new_size)
 {
 	struct unit *u = ud;
@@ -178,6 +181,7 @@ int jit_compile(struct prog *p, const struct jit_options *o, struct jit_stats *s
 	u->started = os_clock_ns(CLOCK_MONOTONIC);
 	u->mem = (struct mem){allocate, u};
 	arena_open(&u->arena, &u->mem);
+	arena_open(&u->scratch, &u->mem);
 	if (!setjmp(u->out_of_memory))
 		err = compile(u);
 	*why = u->why ? arena_text(&p->arena, "%s", u->why) : NULL;
@@ -188,6 +192,7 @@ int jit_compile(struct prog *p, const struct jit_options *o, struct jit_stats *s
 	if (made)
 		((struct prog_code *)(uintptr_t)made)->compile_ns = u->started;
 	arena_close(&u->arena);
+	arena_close(&u->scratch);
 	mem_free(p->mem, u, sizeof(*u));
 	return made ? 0 : err;
 }

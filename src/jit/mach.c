@@ -52,7 +52,7 @@ void mach_site(struct mach *m, u32 at, u32 subprog)
 {
 	if (m->n_sites == m->cap_sites) {
 		u32 cap = m->cap_sites ? 2 * m->cap_sites : 32;
-		struct mach_site *p = arena_array(m->arena, cap, sizeof(*p));
+		struct mach_site *p = arena_array(m->output, cap, sizeof(*p));
 
 		if (!p) {
 			m->failed = true;
@@ -78,7 +78,7 @@ void mach_line(struct mach *m, u32 insn)
 	}
 	if (m->n_lines == m->cap_lines) {
 		u32 cap = m->cap_lines ? 2 * m->cap_lines : 64;
-		struct code_line *p = arena_array(m->arena, cap, sizeof(*p));
+		struct code_line *p = arena_array(m->output, cap, sizeof(*p));
 
 		if (!p) {
 			m->failed = true;

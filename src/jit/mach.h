@@ -78,7 +78,8 @@ struct mach_value {
 
 struct mach {
 	struct ir *ir;
-	struct arena *arena;
+	struct arena *arena; /* of this function */
+	struct arena *output; /* of code, sites and lines */
 	const struct target *target;
 	const struct jit_options *options;
 	bool failed;

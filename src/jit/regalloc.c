@@ -18,6 +18,7 @@ struct alloc {
 	u32 *use_start, *use_at, *use_block; /* uses per value: time and block */
 	u32 *def_start, *def_at, *def_block;
 	u32 *seen, *block_end, *work, *live_in;
+	u32 *pred_start, *pred; /* per block, those of block b: pred[pred_start[b]] up to pred[pred_start[b + 1]] */
 	struct range *ranges;
 	u32 n_ranges, cap_ranges;
 	u64 *busy[32];
@@ -133,6 +134,29 @@ static bool collect(struct alloc *a)
 	return true;
 }
 
+static bool predecessors(struct alloc *a)
+{
+	struct mach *m = a->m;
+	u32 n = 0;
+
+	a->pred_start = arena_array(m->arena, m->n_blocks + 1, sizeof(u32));
+	for (u32 b = 0; b < m->n_blocks && a->pred_start; b++) {
+		a->pred_start[b] = n;
+		n += m->ir->block[m->block[b].ir].n_pred;
+	}
+	a->pred = arena_array(m->arena, n, sizeof(u32));
+	if (!a->pred_start || !a->pred)
+		return false;
+	a->pred_start[m->n_blocks] = n;
+	for (u32 b = 0, at = 0; b < m->n_blocks; b++) {
+		const struct ir_block *k = &m->ir->block[m->block[b].ir];
+
+		for (u32 p = 0; p < k->n_pred; p++)
+			a->pred[at++] = m->block_of[k->pred[p]];
+	}
+	return true;
+}
+
 static void add_range(struct alloc *a, u32 from, u32 to)
 {
 	if (a->n_ranges == a->cap_ranges) {
@@ -214,10 +238,10 @@ static void lifetime(struct alloc *a, u32 v)
 		a->block_end[b] = MAX(a->block_end[b], at + 1);
 	}
 	while (n_work) {
-		const struct ir_block *k = &m->ir->block[m->block[a->work[--n_work]].ir];
+		u32 to = a->work[--n_work];
 
-		for (u32 p = 0; p < k->n_pred; p++) {
-			u32 b = m->block_of[k->pred[p]];
+		for (u32 p = a->pred_start[to]; p < a->pred_start[to + 1]; p++) {
+			u32 b = a->pred[p];
 
 			if (b == home) {
 				home_end = end_of(m, home);
@@ -579,7 +603,7 @@ int regalloc(struct mach *m)
 			m->value[m->ins[i].dst].constant = true;
 			m->value[m->ins[i].dst].imm = m->ins[i].imm;
 		}
-	if (!collect(&a))
+	if (!collect(&a) || !predecessors(&a))
 		return -ENOMEM;
 	for (u32 v = 1; v < m->n_values && !m->failed; v++)
 		lifetime(&a, v);

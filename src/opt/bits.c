@@ -121,7 +121,7 @@ u64 opt_bits_of(struct ir *f, const u64 *may, u32 v, u32 b)
 
 u64 *opt_bits(struct ir *f, u32 room)
 {
-	u64 *may = arena_array(f->arena, f->n_nodes + room, sizeof(u64));
+	u64 *may = arena_array(f->scratch, f->n_nodes + room, sizeof(u64));
 	bool again = true;
 
 	if (!may) {

@@ -57,7 +57,7 @@ static void absorb(struct ir *f, u32 b, u32 t, u32 *to)
 
 void opt_straighten(struct ir *f)
 {
-	u32 *to = arena_array(f->arena, f->n_nodes, sizeof(u32));
+	u32 *to = arena_array(f->scratch, f->n_nodes, sizeof(u32));
 
 	if (!to) {
 		f->failed = true;
@@ -254,7 +254,7 @@ static void hoist(struct ir *f, u32 a, u32 b)
 static void mark_addresses(struct ir *f, u8 *steps)
 {
 	enum { MOST = 9 };
-	u32 *work = arena_array(f->arena, f->n_nodes, sizeof(u32)), n, use[IR_USES];
+	u32 *work = arena_array(f->scratch, f->n_nodes, sizeof(u32)), n, use[IR_USES];
 
 	if (!work)
 		return;
@@ -363,7 +363,7 @@ static bool convert(struct ir *f, u32 a, const u8 *steps)
 
 void opt_convert(struct ir *f)
 {
-	u8 *steps = arena_alloc(f->arena, f->n_nodes * 2 + 64);
+	u8 *steps = arena_alloc(f->scratch, f->n_nodes * 2 + 64);
 	u32 room = f->n_nodes * 2;
 	bool any = false;
 

@@ -176,7 +176,7 @@ void opt_frame(struct ir *f)
 
 	opt_kinds(f); /* passes made new nodes */
 	s.may = opt_bits(f, 1);
-	s.out = arena_array(f->arena, f->n_blocks, sizeof(*s.out));
+	s.out = arena_array(f->scratch, f->n_blocks, sizeof(*s.out));
 	if (f->failed || !s.out) {
 		f->failed = true;
 		return;

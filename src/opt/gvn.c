@@ -128,11 +128,11 @@ void opt_gvn(struct ir *f)
 	u32 size = (u32)round_up_pow2(f->n_nodes + 16);
 	struct gvn g = {.f = f, .mask = size - 1};
 
-	g.table = arena_array(f->arena, size, sizeof(u32));
-	g.next = arena_array(f->arena, f->n_nodes, sizeof(u32));
-	g.to = arena_array(f->arena, f->n_nodes, sizeof(u32));
-	g.version = arena_array(f->arena, f->n_nodes, sizeof(u32));
-	g.out = arena_array(f->arena, f->n_blocks, sizeof(*g.out));
+	g.table = arena_array(f->scratch, size, sizeof(u32));
+	g.next = arena_array(f->scratch, f->n_nodes, sizeof(u32));
+	g.to = arena_array(f->scratch, f->n_nodes, sizeof(u32));
+	g.version = arena_array(f->scratch, f->n_nodes, sizeof(u32));
+	g.out = arena_array(f->scratch, f->n_blocks, sizeof(*g.out));
 	if (!g.table || !g.next || !g.to || !g.version || !g.out) {
 		f->failed = true;
 		return;
@@ -167,8 +167,8 @@ static void mark(struct ir *f, u8 *live, u32 *work, u32 *n, u32 v)
 
 void opt_dead(struct ir *f)
 {
-	u8 *live = arena_alloc(f->arena, f->n_nodes);
-	u32 *work = arena_array(f->arena, f->n_nodes, sizeof(u32)), n = 0, use[IR_USES];
+	u8 *live = arena_alloc(f->scratch, f->n_nodes);
+	u32 *work = arena_array(f->scratch, f->n_nodes, sizeof(u32)), n = 0, use[IR_USES];
 
 	if (!live || !work) {
 		f->failed = true;

@@ -210,8 +210,8 @@ static u32 inlined(struct ir *f, struct ir *g, u32 v)
 	struct copy c = {.f = f, .g = g, .v = v, .call = f->call[f->node[v].imm]};
 	u32 at = f->node[v].block;
 
-	c.node = arena_array(f->arena, g->n_nodes, sizeof(u32));
-	c.block = arena_array(f->arena, g->n_blocks, sizeof(u32));
+	c.node = arena_array(f->scratch, g->n_nodes, sizeof(u32));
+	c.block = arena_array(f->scratch, g->n_blocks, sizeof(u32));
 	if (!c.node || !c.block) {
 		f->failed = true;
 		return 0;

@@ -201,8 +201,8 @@ void opt_merge(struct ir *f)
 	u32 nodes = f->n_nodes, n = 0, barriers = 0;
 
 	m.uses = opt_uses(f, 1);
-	m.time = arena_array(f->arena, nodes + 1, sizeof(u32));
-	m.barrier = arena_array(f->arena, nodes + 1, sizeof(u32));
+	m.time = arena_array(f->scratch, nodes + 1, sizeof(u32));
+	m.barrier = arena_array(f->scratch, nodes + 1, sizeof(u32));
 	if (f->failed || !m.time || !m.barrier) {
 		f->failed = true;
 		return;

@@ -26,6 +26,7 @@ static int look(struct ir *f, const char *after, bool check, struct text *dump, 
 	}
 	if (check && (*why = ir_check(f)))
 		return -EINVAL;
+	arena_reset(f->scratch);
 	return 0;
 }
 
@@ -63,6 +64,7 @@ static int one(struct ir *f, u32 without, bool check, struct text *dump, const c
 	}
 	if (!err)
 		opt_frame(f);
+	arena_reset(f->scratch);
 	return err;
 }
 

@@ -220,7 +220,7 @@ void opt_polls(struct ir *f)
 	ir_order(f);
 	for (u32 i = 0; i < f->n_rpo; i++)
 		n += f->block[f->rpo[i]].header == f->rpo[i];
-	c.to = arena_array(f->arena, f->n_nodes + NEW * n, sizeof(u32));
+	c.to = arena_array(f->scratch, f->n_nodes + NEW * n, sizeof(u32));
 	for (u32 i = 0, count = f->n_rpo; c.to && i < count && !f->failed; i++) {
 		u32 per;
 

@@ -308,7 +308,7 @@ static void fill(struct promote *p)
 
 void opt_promote(struct ir *f)
 {
-	struct promote *p = arena_alloc(f->arena, sizeof(*p));
+	struct promote *p = arena_alloc(f->scratch, sizeof(*p));
 	u32 now[MOST_SLOTS], room = f->n_nodes;
 
 	if (!p) {
@@ -329,11 +329,11 @@ void opt_promote(struct ir *f)
 	find_slots(p);
 	if (!p->n_slots || (u64)p->n_slots * f->n_blocks > 4000000)
 		return;
-	p->value = arena_array(f->arena, f->n_blocks * p->n_slots, sizeof(u32));
-	p->phi = arena_array(f->arena, f->n_blocks * p->n_slots, sizeof(u32));
+	p->value = arena_array(f->scratch, f->n_blocks * p->n_slots, sizeof(u32));
+	p->phi = arena_array(f->scratch, f->n_blocks * p->n_slots, sizeof(u32));
 	/* every access adds nine nodes at most, constants included, every block a phi per slot */
 	room = room * 10 + f->n_blocks * p->n_slots + 64;
-	p->to = arena_array(f->arena, room, sizeof(u32));
+	p->to = arena_array(f->scratch, room, sizeof(u32));
 	if (!p->value || !p->phi || !p->to) {
 		f->failed = true;
 		return;

@@ -672,7 +672,7 @@ static void resolve(struct simplify *s, u32 v)
 
 u32 *opt_uses(struct ir *f, u32 room)
 {
-	u32 *uses = arena_array(f->arena, f->n_nodes + room, sizeof(u32)), use[IR_USES];
+	u32 *uses = arena_array(f->scratch, f->n_nodes + room, sizeof(u32)), use[IR_USES];
 
 	if (!uses) {
 		f->failed = true;
@@ -698,7 +698,7 @@ void opt_simplify(struct ir *f)
 
 	s.may = opt_bits(f, room);
 	s.uses = opt_uses(f, room);
-	s.to = arena_array(f->arena, f->n_nodes + room, sizeof(u32));
+	s.to = arena_array(f->scratch, f->n_nodes + room, sizeof(u32));
 	s.room = f->n_nodes + room;
 	if (f->failed || !s.to) {
 		f->failed = true;

@@ -240,8 +240,8 @@ void opt_switch(struct ir *f)
 	bool any = false;
 	u32 blocks = f->n_blocks;
 
-	t.seen = arena_array(f->arena, f->n_blocks * 2 + 16, sizeof(u32));
-	t.block = arena_array(f->arena, MOST_TREE + 2, sizeof(u32));
+	t.seen = arena_array(f->scratch, f->n_blocks * 2 + 16, sizeof(u32));
+	t.block = arena_array(f->scratch, MOST_TREE + 2, sizeof(u32));
 	if (!t.seen || !t.block) {
 		f->failed = true;
 		return;

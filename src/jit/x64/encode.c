@@ -6,7 +6,7 @@ void x64_byte(struct mach *m, u32 byte)
 {
 	if (m->size == m->cap) {
 		u32 cap = m->cap ? m->cap * 2 : 4096;
-		u8 *p = arena_alloc(m->arena, cap);
+		u8 *p = arena_alloc(m->output, cap);
 
 		if (!p) {
 			m->failed = true;
