@@ -92,6 +92,7 @@ struct mach {
 	u32 n_values;
 	struct mach_value *value;
 	u32 used; /* set of registers */
+	u64 *busy[32]; /* per register: points in time at which it is taken */
 	u32 n_slots;
 	bool has_calls, spilled;
 	u32 frame_size;

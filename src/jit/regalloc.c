@@ -21,7 +21,6 @@ struct alloc {
 	u32 *pred_start, *pred; /* per block, those of block b: pred[pred_start[b]] up to pred[pred_start[b + 1]] */
 	struct range *ranges;
 	u32 n_ranges, cap_ranges;
-	u64 *busy[32];
 	u32 words;
 	float frequency[16];
 };
@@ -383,7 +382,7 @@ static bool fits(const struct alloc *a, u32 v, u32 reg)
 	const struct range *r = a->ranges + a->m->value[v].range;
 
 	for (u32 i = 0; i < a->m->value[v].n_ranges; i++)
-		if (test_bits(a->busy[reg], r[i].from, r[i].to))
+		if (test_bits(a->m->busy[reg], r[i].from, r[i].to))
 			return false;
 	return true;
 }
@@ -393,7 +392,7 @@ static void take(struct alloc *a, u32 v, u32 reg)
 	const struct range *r = a->ranges + a->m->value[v].range;
 
 	for (u32 i = 0; i < a->m->value[v].n_ranges; i++)
-		set_bits(a->busy[reg], r[i].from, r[i].to);
+		set_bits(a->m->busy[reg], r[i].from, r[i].to);
 	a->m->value[v].reg = (s8)reg;
 	a->m->used |= 1u << reg;
 }
@@ -432,7 +431,7 @@ static void constraints(struct alloc *a)
 		m->target->operands(m, ins, &o);
 		for (u32 r = 0; r < m->target->n_registers; r++)
 			if (o.clobbers >> r & 1)
-				set_bits(a->busy[r], 2 * i + 1, 2 * i + 2);
+				set_bits(m->busy[r], 2 * i + 1, 2 * i + 2);
 		for (u32 k = 0; k < o.n_uses; k++)
 			if (o.use_fixed[k] >= 0 && !(o.late >> k & 1))
 				root(a, o.use[k])->want = (u8)(o.use_fixed[k] + 1);
@@ -552,11 +551,11 @@ static bool place_all(struct alloc *a, u32 allowed)
 
 	a->words = 2 * m->n_ins / 64 + 2;
 	for (u32 r = 0; r < m->target->n_registers; r++)
-		a->busy[r] = arena_array(m->arena, a->words, sizeof(u64));
+		m->busy[r] = arena_array(m->arena, a->words, sizeof(u64));
 	if (!o)
 		return false;
 	for (u32 r = 0; r < m->target->n_registers; r++)
-		if (!a->busy[r])
+		if (!m->busy[r])
 			return false;
 	constraints(a);
 	m->used = 0;

@@ -394,17 +394,24 @@ static void emit_take_off(struct emit *e, const struct mach_ins *i)
 
 static void emit_branch(struct emit *e, const struct mach_ins *i)
 {
+	const struct mach_ins *moves;
 	u32 cc = condition(i->cc), yes = e->alias[i->to[0]], no = e->alias[i->to[1]];
 
+	moves = x64_early_moves(e, i);
 	if (i->dst)
 		emit_take_off(e, i);
+	else if (yes != no)
+		emit_compare(e, i);
+	if (moves) {
+		e->keep_flags = true;
+		x64_moves(e, moves);
+		e->keep_flags = false;
+	}
 	if (yes == no) {
 		if (yes != e->next)
 			jump(e, 16, yes);
 		return;
 	}
-	if (!i->dst)
-		emit_compare(e, i);
 	if (yes == e->next || (no != e->next && e->m->block[yes].cold)) {
 		jump(e, cc ^ 1, no);
 		if (yes != e->next)
@@ -530,13 +537,19 @@ static void clear_frame(struct emit *e)
 	if (!n)
 		return;
 	x64_movi(m, RAX, 0, false);
-	if (n > 12) { /* all that lies between */
-		u32 last = 64 - (u32)__builtin_clzll(clear), first = (u32)__builtin_ctzll(clear);
+	if (n > 12) { /* all that lies between, and beside it if four at a time come out even so */
+		u32 last = 64 - (u32)__builtin_clzll(clear), first = (u32)__builtin_ctzll(clear), step;
 
+		while ((last - first) % 4 && last < m->frame_size / 8)
+			last++;
+		while ((last - first) % 4 && first)
+			first--;
+		step = (last - first) % 4 ? 1 : 4;
 		x64_movi(m, R10, last - first, false);
 		again = m->size;
-		x64_rm(m, 0x89, true, RAX, (struct x64_mem){RSP, R10, 8, (s32)e->fp - (s32)last * 8 - 8}, 0, false, 0);
-		x64_alui(m, ALU_SUB, false, R10, 1);
+		for (u32 i = 0; i < step; i++)
+			x64_rm(m, 0x89, true, RAX, (struct x64_mem){RSP, R10, 8, (s32)e->fp - (s32)(last + 1 + i) * 8}, 0, false, 0);
+		x64_alui(m, ALU_SUB, false, R10, (s32)step);
 		x64_byte(m, 0x75);
 		x64_byte(m, (u8)(again - m->size - 1));
 		return;
@@ -701,46 +714,6 @@ static void emit_tables(struct emit *e)
 	}
 }
 
-/* Does the block only lead on? Then others go where it leads. */
-static bool only_jumps(const struct emit *e, u32 block)
-{
-	const struct mach *m = e->m;
-
-	for (u32 i = m->block[block].first; i < m->block[block].end; i++) {
-		const struct mach_ins *ins = &m->ins[i];
-
-		if (ins->op == M_JUMP)
-			return true;
-		if (ins->op != M_MOVES)
-			return false;
-		for (u32 k = 0; k < ins->n; k++) {
-			u32 dst = m->list[ins->list + 2 * k], src = m->list[ins->list + 2 * k + 1];
-
-			if (src < m->ir->n_nodes && ir_is_const(m->ir, src))
-				return false;
-			if (m->value[dst].reg != m->value[src].reg || m->value[dst].slot != m->value[src].slot || m->value[src].constant)
-				return false;
-		}
-	}
-	return false;
-}
-
-static void find_aliases(struct emit *e)
-{
-	struct mach *m = e->m;
-
-	for (u32 b = 0; b < m->n_blocks; b++)
-		e->alias[b] = b && only_jumps(e, b) ? m->ins[m->block[b].end - 1].to[0] : b;
-	for (u32 b = 0; b < m->n_blocks; b++)
-		for (u32 n = 0; e->alias[e->alias[b]] != e->alias[b]; n++) {
-			e->alias[b] = e->alias[e->alias[b]];
-			if (n > m->n_blocks) { /* a loop of nothing */
-				e->alias[b] = b;
-				break;
-			}
-		}
-}
-
 /* guess: where blocks were in the round before; jumps to near ones are short. */
 static bool round_of(struct emit *e, u32 from)
 {
@@ -816,11 +789,12 @@ int x64_emit(struct mach *m)
 		tables += m->ins[i].op == M_SWITCH;
 	e.table = arena_array(m->arena, tables + 1, sizeof(*e.table));
 	e.alias = arena_array(m->arena, m->n_blocks + 1, sizeof(u32));
+	e.early = arena_array(m->arena, m->n_blocks + 1, sizeof(*e.early));
 	e.small = arena_array(m->arena, m->n_blocks + 1, sizeof(u32));
 	e.length = arena_array(m->arena, m->n_blocks + 1, sizeof(u32));
-	if (!guess || !e.start || !e.table || !e.alias || !e.small || !e.length)
+	if (!guess || !e.start || !e.table || !e.alias || !e.early || !e.small || !e.length)
 		return -ENOMEM;
-	find_aliases(&e);
+	x64_aliases(&e);
 	if (!round_of(&e, from))
 		return -ENOMEM;
 	memcpy(guess, e.start, m->n_blocks * sizeof(u32));

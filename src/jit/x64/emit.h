@@ -19,6 +19,8 @@ struct emit {
 	u32 frame, fp; /* bytes below the saved registers; r10 = stack pointer + fp */
 	u32 *start; /* of blocks */
 	u32 *alias; /* of blocks: where one that only leads on leads to */
+	bool *early; /* of blocks: the branch to it makes its moves, between comparison and jump */
+	bool keep_flags; /* while it does */
 	u32 next; /* block that is emitted next */
 	const u32 *guess; /* of blocks, from an earlier round; NULL: none */
 	u32 *small; /* of blocks, with a guess: how many small loops begin here or before; each has a line of the cache to itself */
@@ -47,6 +49,10 @@ static inline bool in_slot(const struct emit *e, u32 v)
 {
 	return e->m->value[v].reg < 0 && !e->m->value[v].constant;
 }
+
+/* aliases.c */
+void x64_aliases(struct emit *e); /* e->alias, e->early */
+const struct mach_ins *x64_early_moves(struct emit *e, const struct mach_ins *branch);
 
 /* moves.c: values in registers, and several moves at once */
 struct x64_mem x64_slot(const struct emit *e, u32 v);

@@ -63,7 +63,7 @@ static void one_move(struct emit *e, const struct move *v)
 
 	if (v->to < SLOT) {
 		if (v->from < 0)
-			x64_movi(m, (u32)v->to, v->imm, false);
+			x64_movi(m, (u32)v->to, v->imm, e->keep_flags);
 		else if (v->from < SLOT)
 			x64_mov(m, (u32)v->to, (u32)v->from, true);
 		else
