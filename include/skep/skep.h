@@ -42,7 +42,8 @@ struct skep_options {
 	void *clock_ud;
 	/** Bytes of address space to reserve for maps. Default: 64 GiB. */
 	size_t window;
-	/** Instructions one run may execute; 0: 1,000,000,000. */
+	/** Instructions one run may execute; 0: 1,000,000,000. Compiled programs end at the first turn of a loop, call or callback beyond it; a loop whose turns
+	 * are known and take at most 32,768 instructions in all counts as a whole, before its first turn. */
 	uint64_t max_insns;
 	/** Bytes that maps may take in all; 0: no limit. Exceeding it gives -ENOMEM. */
 	uint64_t max_map_bytes;

@@ -186,7 +186,7 @@ static int run(const struct side *s, const char *text, uint32_t *result)
 }
 
 /* The program runs, and its result is the expected one. */
-static void expect(const struct side *s, const char *name, const char *text, uint32_t expected)
+__attribute__((unused)) static void expect(const struct side *s, const char *name, const char *text, uint32_t expected)
 {
 	uint32_t got = 0;
 	int err = run(s, text, &got);
@@ -207,7 +207,7 @@ static const struct setting {
 	{"counting", SKEP_ENGINE_JIT, 0, SKEP_COMPILE_CHECK},
 };
 
-static void each_setting(void (*fn)(struct side *s))
+__attribute__((unused)) static void each_setting(void (*fn)(struct side *s))
 {
 	struct btf own;
 
@@ -226,7 +226,7 @@ static void each_setting(void (*fn)(struct side *s))
 	btf_free(&own);
 }
 
-static bool kernel_side(struct side *s, struct btf *btf)
+__attribute__((unused)) static bool kernel_side(struct side *s, struct btf *btf)
 {
 	*s = (struct side){.name = "the kernel", .bpf = on_kernel, .btf = btf, .type = BPF_PROG_TYPE_SYSCALL, .flags = BPF_F_SLEEPABLE, .map = -1};
 	return kernel_loads(BPF_PROG_TYPE_SOCKET_FILTER) && !btf_open_file(btf, &mem_libc, "/sys/kernel/btf/vmlinux", NULL);
