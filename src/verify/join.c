@@ -572,8 +572,8 @@ static bool states_alike(const struct state *a, const struct state *b)
 	if (a->n_refs != b->n_refs || a->active_locks != b->active_locks || a->active_preempt_locks != b->active_preempt_locks ||
 	    a->active_rcu_locks != b->active_rcu_locks || a->active_irq_id != b->active_irq_id || a->active_lock_id != b->active_lock_id ||
 	    a->active_lock_ptr != b->active_lock_ptr || a->speculative != b->speculative || a->in_sleepable != b->in_sleepable ||
-	    a->callback_unroll_depth != b->callback_unroll_depth || a->may_goto_depth != b->may_goto_depth)
-		return false;
+	    a->callback_unroll_depth != b->callback_unroll_depth)
+		return false; /* how often may_goto was passed tells of the path, as turns of iterators do: the current one's goes on */
 	for (u32 i = 0; i < a->n_refs; i++)
 		if (a->refs[i].kind != b->refs[i].kind || a->refs[i].id != b->refs[i].id || a->refs[i].ptr != b->refs[i].ptr)
 			return false;

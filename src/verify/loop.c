@@ -496,7 +496,8 @@ static bool moves(const struct turn *t, const struct sym *at, u32 width, struct 
 	test->x = at->base;
 	test->x_delta = at->delta;
 	test->step = step->delta;
-	test->zext = width == 64 && at->kind == SYM_ZEXT;
+	test->narrow = width == 64 && at->kind == SYM_FULL && !at->delta && step->kind == SYM_ZEXT;
+	test->zext = width == 64 && (at->kind == SYM_ZEXT || test->narrow);
 	test->width = width == 32 || test->zext ? 32 : 64;
 	if (test->width == 32)
 		test->step = (s32)step->delta;
@@ -689,11 +690,13 @@ static u64 test_trips(const struct loop_test *t, const struct frame *f)
 {
 	bool is_signed = op_table[t->op].flags & OPF_SIGNED, or_equal = false;
 	wide least = 0, most = t->width == 64 ? (wide)UINT64_MAX : (wide)UINT32_MAX, way;
-	struct scalar x, limit;
+	struct scalar x, limit, whole;
 	struct interval a, b;
 	u64 by = t->step < 0 ? 0 - (u64)t->step : (u64)t->step;
 
 	if (!loop_place(f, t->x, t->width, t->x_delta, &x) || !loop_place(f, t->limit, t->zext ? 64 : t->width, t->limit_delta, &limit))
+		return TRIPS_UNKNOWN;
+	if (t->narrow && (!loop_place(f, t->x, 64, 0, &whole) || whole.umax > UINT32_MAX))
 		return TRIPS_UNKNOWN;
 	if (t->zext) { /* 64-bit comparison of a zero-extended number: unsigned, if the limit is one as well */
 		if (limit.umax > UINT32_MAX)

@@ -31,6 +31,7 @@ struct loop_test {
 	u32 insn;
 	u8 op, width; /* enum op; 32 or 64 */
 	bool zext; /* x is its low half, zero-extended */
+	bool narrow; /* because the turns leave it so: it must have no upper half when the loop is entered, either */
 	u8 x, limit; /* places; limit may be NO_PLACE: limit_delta itself */
 	s64 x_delta, limit_delta, step;
 };

@@ -42,6 +42,8 @@ static const struct loop_case cases[] = {
 	{"a counter in the stack", "r7 = 0\nr1 = 0\n*(u64 *)(r10 - 16) = r1\nagain:\n" FORKS "r1 = *(u64 *)(r10 - 16)\nr1 += 2\n*(u64 *)(r10 - 16) = r1\n"
 	 "if r1 < 400 goto again\n*(u64 *)(r6 + 1000) = r7\n", true, true, 199, 2500},
 	{"a limit that is read", "r7 = 0\nr9 = 0\nr8 = *(u8 *)(r6 + 0)\nagain: if r9 >= r8 goto out\n" FORKS "r9 += 1\ngoto again\n", true, true, 255, 2500},
+	{"a counter of 32 bits, compared with all 64 of its register", "r7 = 0\nr9 = 0\nagain: if r9 > 199 goto out\n" FORKS "w9 += 1\ngoto again\n", true, true, 200, 2500},
+	{"may_goto beside a counter", "r7 = 0\nr9 = 0\nagain: may_goto out\n" FORKS "r9 += 1\nif r9 != 200 goto again\n*(u64 *)(r6 + 1000) = r7\n", true, true, 199, 2500},
 	{"a pointer that goes along", "r7 = 0\nr9 = 0\nr8 = r6\nagain:\n" FORKS "*(u32 *)(r8 + 0) = r7\nr8 += 4\nr9 += 1\nif r9 != 256 goto again\n", true, true, 255, 2500},
 	{"loops in one another", "r7 = 0\nr9 = 0\nouter: r8 = 0\ninner:\n" FORKS "r8 += 1\nif r8 != 50 goto inner\nr9 += 1\nif r9 != 50 goto outer\n"
 	 "*(u64 *)(r6 + 1000) = r7\n", true, false, 49, 4000},
@@ -67,6 +69,10 @@ static const struct loop_case cases[] = {
 	{"a counter that comes round", "r9 = 0\nagain: r9 += 1\nr9 &= 7\ncall bpf_get_prandom_u32#7\nif r0 != r9 goto again\n", false, false, 0, 4000001},
 	{"a counter that may pass its limit", "r7 = 0\nr9 = *(u8 *)(r6 + 0)\nagain:\n" FORKS "r9 += 1\nif r9 != 100 goto again\n", false, false, 0, 4000001},
 	{"a counter that jumps over its limit", "r7 = 0\nr9 = 0\nagain:\n" FORKS "r9 += 3\nif r9 != 100 goto again\n", false, false, 0, 4000001},
+	{"a counter of 32 bits that begins beyond them, at its limit in their low half",
+	 "r7 = 0\nr9 = 0x100000064 ll\nagain: if r9 == 100 goto out\n" FORKS "w9 += 1\ngoto again\n", false, false, 0, 4000001},
+	{"may_goto beside a counter that may pass its limit", "r9 = *(u8 *)(r6 + 0)\nagain: may_goto out\nr1 = r6\nr1 += r9\nr2 = *(u8 *)(r1 + 0)\nr9 += 1\nif r9 != 100 goto again\n",
+	 false, false, 0, 4000001},
 	{"a bounded loop in an endless one", "r7 = 0\nouter: r9 = 0\nagain:\n" FORKS "r9 += 1\nif r9 != 100 goto again\ncall bpf_get_prandom_u32#7\n"
 	 "if r0 != 0 goto outer\n", false, false, 0, 4000001},
 	{"a test that some turns miss", "r7 = 0\nr9 = 0\nagain:\n" FORKS "call bpf_get_prandom_u32#7\nif r0 == 0 goto again\nr9 += 1\nif r9 != 100 goto again\n", false,
