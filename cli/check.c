@@ -240,6 +240,24 @@ static void say_mended(struct checker *ch, const char *path, unsigned mended)
 			cli_warning(ch->c, "%s: %s", path, what[i]);
 }
 
+static void no_such_program(struct checker *ch, const char *path, struct bpf_object *obj)
+{
+	enum { NAMES = 10 };
+	struct bpf_program *p;
+	struct text t;
+	u32 n = 0;
+
+	text_open(&t, &mem_libc);
+	bpf_object__for_each_program(p, obj)
+		if (n++ < NAMES)
+			text_addf(&t, "%s%s", n > 1 ? ", " : "; it has ", bpf_program__name(p));
+	if (n > NAMES)
+		text_addf(&t, " and %u more", n - NAMES);
+	ch->unreadable = true;
+	cli_error(ch->c, "%s: has no program of the name %s%s", path, ch->args->prog, text_str(&t));
+	text_close(&t);
+}
+
 static void check_object(struct checker *ch, const char *path)
 {
 	struct bytes image;
@@ -262,7 +280,10 @@ static void check_object(struct checker *ch, const char *path)
 	obj = bpf_object__open_mem(image.at, image.n, NULL);
 	if (!obj) {
 		libbpf_strerror(errno, why, sizeof(why));
-		unreadable(ch, path, said[0] ? first_line(said) : why);
+		if (image.n < SELFMAG || memcmp(image.at, ELFMAG, SELFMAG))
+			unreadable(ch, path, "no ELF object; C is compiled to one by clang -O2 -g -target bpf -c");
+		else
+			unreadable(ch, path, said[0] ? first_line(said) : why);
 		bytes_free(&image);
 		return;
 	}
@@ -275,7 +296,7 @@ static void check_object(struct checker *ch, const char *path)
 		check_program(ch, &image, bpf_program__name(p), add_row(ch, path, bpf_program__name(p)));
 	}
 	if (!n && ch->args->prog)
-		unreadable(ch, path, "has no program of that name");
+		no_such_program(ch, path, obj);
 	else if (!n)
 		unreadable(ch, path, "has no program");
 	bpf_object__close(obj);
@@ -296,6 +317,11 @@ static const char *word(const struct row *r, const struct skep_verdict *v)
 	return !r->reached ? "unknown" : v->error ? "reject" : "accept";
 }
 
+static const char *message(const struct skep_verdict *v)
+{
+	return v->message[0] ? v->message : strerror(-v->error);
+}
+
 static void print_reason(struct table *t, const struct row *r)
 {
 	const struct skep_verdict *v = &r->check.as_linux;
@@ -310,10 +336,9 @@ static void print_reason(struct table *t, const struct row *r)
 	else if (v->error && v->insn != UINT32_MAX)
 		snprintf(place, sizeof(place), "insn %u: ", v->insn);
 	if (!v->error && r->check.safe.error)
-		table_cell(t, "skep itself refuses it: %s", r->check.safe.message);
+		table_cell(t, "skep itself refuses it: %s", message(&r->check.safe));
 	else if (v->error)
-		table_cell(t, "%s%s%s", place, v->message[0] ? v->message : strerror(-v->error),
-			   r->check.safe.error ? "" : " (skep itself accepts it)");
+		table_cell(t, "%s%s%s", place, message(v), r->check.safe.error ? "" : " (skep itself accepts it)");
 	else
 		table_cell(t, "%s", "");
 }
@@ -437,7 +462,7 @@ static void json_row(struct json *j, const struct row *r)
 	json_text(j, "verdict", word(r, &r->check.as_linux));
 	json_text(j, "safe", word(r, &r->check.safe));
 	json_text(j, "code", refused && v->code[0] ? v->code : NULL);
-	json_text(j, "message", !r->reached ? r->why : refused ? v->message : NULL);
+	json_text(j, "message", !r->reached ? r->why : refused ? message(v) : NULL);
 	json_known(j, "insn", refused && v->insn != UINT32_MAX, v->insn);
 	json_text(j, "file", refused && v->line ? v->file : NULL);
 	json_known(j, "line", refused && v->line, v->line);

@@ -76,6 +76,6 @@ void check_undecided(struct load *l, int err)
 	if (err && l->log.text.len)
 		last_line(&l->log.text, v.message, sizeof(v.message));
 	v.line = source_line(l->p, v.insn, v.file, sizeof(v.file));
-	l->check->insns = l->p->n;
+	l->check->insns = l->p->n ? l->p->n : l->attr->insn_cnt;
 	l->check->as_linux = l->check->safe = v;
 }

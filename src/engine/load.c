@@ -94,12 +94,13 @@ static bool gpl(const char *license)
 static int check_rights(struct load *l, const struct progtype *t)
 {
 	bool privileged = !atomic_load(&l->k->unprivileged);
-	u32 flags = t ? t->flags : 0;
+	u32 flags = t ? t->flags : 0, most = privileged ? PROG_MAX_INSNS : BPF_MAXINSNS;
 
-	if (l->attr->insn_cnt == 0 || l->attr->insn_cnt > (privileged ? PROG_MAX_INSNS : BPF_MAXINSNS))
-		return -E2BIG;
+	if (l->attr->insn_cnt == 0 || l->attr->insn_cnt > most)
+		return load_refuse(l, -E2BIG, "a program of %u instructions: 1 to %u are allowed", l->attr->insn_cnt, most);
 	if (!privileged && !(flags & PT_UNPRIVILEGED))
-		return -EPERM;
+		return load_refuse(l, -EPERM, "programs of type %s need CAP_BPF%s", t ? t->name : "?",
+				   flags & PT_NET_ADMIN ? " and CAP_NET_ADMIN" : " and CAP_PERFMON");
 	return 0;
 }
 
@@ -125,7 +126,7 @@ static int take_target(struct load *l)
 	return p->attach_btf->kernel ? 0 : -ENOTSUPP;
 }
 
-static int check_attach(const struct load *l)
+static int check_attach(struct load *l)
 {
 	const struct attr_prog_load *a = l->attr;
 	const struct prog *p = l->p;
@@ -135,7 +136,9 @@ static int check_attach(const struct load *l)
 		return -EINVAL;
 	if (p->target && !(flags & PT_ATTACH_PROG))
 		return -EINVAL;
-	return p->kind && !progtype_attach_ok(p->kind, p->attach_type) ? -EINVAL : 0;
+	if (p->kind && !progtype_attach_ok(p->kind, p->attach_type))
+		return load_refuse(l, -EINVAL, "programs of type %s are not for attach type %u", p->kind->name, p->attach_type);
+	return 0;
 }
 
 static int take_license(struct load *l)
@@ -159,7 +162,7 @@ static int take_name(struct load *l)
 		bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
 
 		if (!word || i == sizeof(l->p->name) - 1)
-			return -EINVAL;
+			return load_refuse(l, -EINVAL, "the program's name is too long, or has other characters than A-Z, a-z, 0-9, _ and .");
 		l->p->name[i] = c;
 	}
 	return 0;
@@ -176,7 +179,7 @@ static int take_identity(struct load *l)
 	int err;
 
 	if (a->prog_flags & ~(u32)FLAGS)
-		return -EINVAL;
+		return load_refuse(l, -EINVAL, "flags 0x%x are not ones of PROG_LOAD", a->prog_flags & ~(u32)FLAGS);
 	if (a->prog_flags & UAPI_F_TOKEN_FD)
 		return token_refused(l->k, "PROG_LOAD", a->prog_token_fd);
 	p->type = a->prog_type;
