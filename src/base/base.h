@@ -108,9 +108,10 @@ struct text {
 	size_t len, cap;
 	int err; /* 0 or -ENOMEM */
 	/* Of a text whose reader has room for only so many bytes, the final NUL among them: what no longer fits pushes out the beginning, also when
-	 * text_back() takes it away again. */
+	 * text_back() takes it away again. Bytes that were pushed out are freed in time. */
 	size_t room; /* 0: any number */
-	size_t peak, start; /* the longest that it was; the first byte that was never pushed out: both as of the last text_back() */
+	size_t gone; /* that were freed: `at` begins behind them */
+	size_t peak, start; /* the longest that it was; the first byte that was never pushed out, gone ones counted: both as of the last text_back() */
 };
 
 void text_open(struct text *t, const struct mem *mem);
@@ -122,7 +123,8 @@ const char *text_str(const struct text *t); /* never NULL */
 /* A line that says why: for functions that refuse. Gives err. t may be NULL. */
 int text_refuse(struct text *t, int err, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void text_clear(struct text *t);
-void text_back(struct text *t, size_t len); /* goes back to a length that it had */
+size_t text_length(const struct text *t); /* of all that was added, gone ones counted */
+void text_back(struct text *t, size_t length); /* goes back to a length that it had */
 void text_close(struct text *t);
 
 /* ---- window.c: one range of address space per engine; regions lie in it ----

@@ -9,13 +9,35 @@ void text_open(struct text *t, const struct mem *mem)
 	*t = (struct text){.mem = mem};
 }
 
+size_t text_length(const struct text *t)
+{
+	return t->gone + t->len;
+}
+
+/* Frees what was pushed out, once it is most of the text. What is kept holds the last lines, whatever the reader has room for. */
+static void let_go(struct text *t)
+{
+	enum { LEAST = 1 << 16 };
+	size_t keep = MAX(t->room, (size_t)LEAST), out;
+
+	if (!t->room || t->len / 2 <= keep)
+		return;
+	text_back(t, text_length(t));
+	out = t->len - keep;
+	memmove(t->at, t->at + out, keep + 1);
+	t->gone += out;
+	t->len = keep;
+}
+
 static bool make_room(struct text *t, size_t more)
 {
-	size_t need = t->len + more + 1, cap = t->cap ? t->cap : 64;
+	size_t need, cap = t->cap ? t->cap : 64;
 	char *p;
 
 	if (t->err)
 		return false;
+	let_go(t);
+	need = t->len + more + 1;
 	if (need <= t->cap)
 		return true;
 	while (cap < need)
@@ -75,18 +97,22 @@ const char *text_str(const struct text *t)
 
 void text_clear(struct text *t)
 {
-	t->len = 0;
+	t->len = t->gone = t->start = 0;
 	if (t->at)
 		t->at[0] = 0;
 }
 
-void text_back(struct text *t, size_t len)
+void text_back(struct text *t, size_t length)
 {
-	t->peak = MAX(t->peak, t->len);
-	if (t->room && t->len + 1 > t->start + t->room)
-		t->start = t->len + 1 - t->room;
-	t->len = MIN(t->len, len);
-	t->start = MIN(t->start, t->len);
+	size_t was = text_length(t);
+
+	t->peak = MAX(t->peak, was);
+	if (t->room && was + 1 > t->start + t->room)
+		t->start = was + 1 - t->room;
+	length = MIN(length, was);
+	t->start = MIN(t->start, length);
+	t->gone = MIN(t->gone, length);
+	t->len = length - t->gone;
 	if (t->at)
 		t->at[t->len] = 0;
 }

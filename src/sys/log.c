@@ -12,7 +12,8 @@ int user_log_open(struct user_log *l, const struct mem *mem, u32 level, u64 buf,
 	text_open(&l->text, mem);
 	if (!!buf != !!size || size > UINT32_MAX >> 2 || (buf && !level) || level & ~(u32)LOG_LEVELS)
 		return -EINVAL;
-	l->text.room = size;
+	/* A log that loses its end is kept whole, as lines may be taken away again; of one that nobody reads, the last lines are enough. */
+	l->text.room = level & LOG_FIXED ? 0 : buf ? size : 1;
 	return 0;
 }
 
@@ -37,7 +38,7 @@ int user_log_close(struct user_log *l, int err)
 	struct text *t = &l->text;
 	char *to = (void *)(uintptr_t)l->buf;
 
-	text_back(t, t->len);
+	text_back(t, text_length(t));
 	if (l->level) {
 		l->true_size = t->peak ? (u32)MIN(t->peak + 1, (size_t)UINT32_MAX) : 0;
 		/* What does not fit loses its end when that was asked for, else its beginning: the end says
@@ -48,7 +49,7 @@ int user_log_close(struct user_log *l, int err)
 			memcpy(to, text_str(t), n);
 			to[n] = 0;
 		} else if (to) {
-			memcpy(to, text_str(t) + t->start, t->len - t->start + 1);
+			memcpy(to, text_str(t) + (t->start - t->gone), text_length(t) - t->start + 1);
 		}
 		if (to && l->true_size > l->size)
 			err = -ENOSPC;

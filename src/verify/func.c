@@ -199,7 +199,7 @@ int async_push(struct verifier *v, u32 insn, u32 prev_insn, u32 subprog, bool sl
 		p = arena_alloc(&v->arena, sizeof(*p));
 	if (!p || !s)
 		return reject(v, REJECT_MEMORY, "out of memory");
-	*p = (struct pending){.st = s, .insn = insn, .prev_insn = prev_insn, .log_pos = (u32)v->log->len, .next = v->pending};
+	*p = (struct pending){.st = s, .insn = insn, .prev_insn = prev_insn, .log_pos = text_length(v->log), .next = v->pending};
 	v->pending = p;
 	if (++v->n_pending > v->max_jumps)
 		return reject_err(v, REJECT_TOO_MANY_JUMPS, E2BIG, "The sequence of %u jumps is too complex for async cb.", v->n_pending);

@@ -40,7 +40,7 @@ static void save(struct verifier *v, struct join_snapshot *s)
 	memcpy(s->aux, v->aux, v->n * sizeof(*v->aux));
 	memcpy(s->subs, v->subs, v->prog->n_subprogs * sizeof(*v->subs));
 	s->stats = v->result->stats;
-	s->log_len = v->log->len;
+	s->log_len = text_length(v->log);
 	s->insns_processed = v->insns_processed;
 	s->prev_insns_processed = v->prev_insns_processed;
 	s->jumps_processed = v->jumps_processed;
@@ -76,7 +76,7 @@ static void restore(struct verifier *v, const struct join_snapshot *s)
 		v->subs[i].indirect_slots = indirect;
 	}
 	v->result->stats = s->stats;
-	v->log->len = MIN(v->log->len, s->log_len);
+	text_back(v->log, s->log_len);
 	v->insns_processed = s->insns_processed;
 	v->prev_insns_processed = s->prev_insns_processed;
 	v->jumps_processed = s->jumps_processed;

@@ -256,7 +256,7 @@ void log_insn_text(struct verifier *v, u32 insn)
 
 void log_changes(struct verifier *v, u32 insn)
 {
-	if (v->log_mark && v->log_mark == v->log->len) {
+	if (v->log_mark && v->log_mark == text_length(v->log)) {
 		u32 pos = v->log_insn_len, pad = ALIGN_UP(MAX(pos + COLUMN_STEP / 2, (u32)COLUMN), (u32)COLUMN_STEP) - pos - 1;
 
 		v->log->len--;
@@ -269,16 +269,16 @@ void log_changes(struct verifier *v, u32 insn)
 
 void log_insn(struct verifier *v, u32 insn)
 {
-	u32 at;
+	size_t at;
 
 	if (v->scratched_regs || v->scratched_slots)
 		log_changes(v, insn);
 	log_source(v, insn);
-	at = (u32)v->log->len;
+	at = text_length(v->log);
 	log_add(v, "%u: ", insn);
 	log_insn_text(v, insn);
-	v->log_insn_len = (u32)v->log->len - at;
-	v->log_mark = (u32)v->log->len;
+	v->log_insn_len = (u32)(text_length(v->log) - at);
+	v->log_mark = text_length(v->log);
 }
 
 void log_stats(struct verifier *v)

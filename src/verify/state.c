@@ -268,7 +268,7 @@ struct state *push_branch(struct verifier *v, u32 insn, u32 prev_insn, bool spec
 	s->speculative |= speculative;
 	if (s->parent)
 		s->parent->branches++;
-	*p = (struct pending){.st = s, .insn = insn, .prev_insn = prev_insn, .log_pos = (u32)v->log->len, .next = v->pending};
+	*p = (struct pending){.st = s, .insn = insn, .prev_insn = prev_insn, .log_pos = text_length(v->log), .next = v->pending};
 	v->pending = p;
 	if (++v->n_pending > v->max_jumps) {
 		reject(v, REJECT_TOO_MANY_JUMPS, "The sequence of %u jumps is too complex.", v->n_pending);

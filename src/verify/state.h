@@ -299,7 +299,7 @@ struct subprog_info {
 struct pending { /* a branch not yet explored */
 	struct state *st;
 	u32 insn, prev_insn;
-	u32 log_pos; /* length of the log to go back to */
+	size_t log_pos; /* length of the log to go back to */
 	struct pending *next;
 };
 
@@ -370,7 +370,8 @@ struct verifier {
 	u32 n_ids_map;
 	u32 scratched_regs; /* what the instruction changed, for the log */
 	u64 scratched_slots;
-	u32 log_mark, log_insn_len; /* end of the log after the latest instruction's text; its length */
+	size_t log_mark; /* end of the log after the latest instruction's text */
+	u32 log_insn_len; /* the length of that text */
 	u32 log_line, log_at; /* line info printed last, + 1; instruction being printed */
 	char type_name[96];
 };
