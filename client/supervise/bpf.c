@@ -15,7 +15,7 @@
 
 #define PTR(x) ((void *)(uintptr_t)(x))
 
-enum { MOST_BYTES = 256 << 20 }; /* of all copies of one call */
+enum { MOST_BYTES = 256 << 20 /* of all copies of one call */, MOST_PROBES = 1 << 20, UPROBE_MULTI = 48 /* BPF_TRACE_UPROBE_MULTI */ };
 
 /* ---- copies ---- */
 
@@ -294,6 +294,11 @@ static u64 length_of(const struct transport *t, const char *name)
 		return (u64)load->line_info_cnt * load->line_info_rec_size;
 	if (!strcmp(name, "CORE_RELOS"))
 		return (u64)load->core_relo_cnt * load->core_relo_rec_size;
+	if (!strcmp(name, "MULTI_ARRAY")) { /* as with instructions */
+		u32 n = ((const struct attr_link_create *)(const void *)t->attr)->multi.n;
+
+		return n > MOST_PROBES ? 0 : (u64)n * sizeof(u64);
+	}
 	if (!strcmp(name, "FD_ARRAY"))
 		return (u64)fd_array_entries(t) * sizeof(s32);
 	return field_length(t, name);
@@ -318,11 +323,14 @@ static struct copy *copy_text(struct transport *t, u64 remote)
 static void translate_pointer(struct transport *t, const struct cmd_ptr *p)
 {
 	enum { FRAME_MOST = 1 << 18 }; /* packets do not grow beyond */
-	bool text = !strcmp(p->length, "STRING"), log = strstr(p->length, "LOG") || strstr(p->length, "log");
+	bool multi = !strncmp(p->length, "MULTI_", 6); /* fields that mean something else in other links */
+	bool text = !strcmp(p->length, "STRING") || !strcmp(p->length, "MULTI_PATH"), log = strstr(p->length, "LOG") || strstr(p->length, "log");
 	bool frame = !strcmp(p->length, "data_size_out") && !length_of(t, p->length); /* as much as there is */
 	u64 remote = LOAD_AS(u64, t->attr + p->offset);
 	struct copy *c;
 
+	if (multi && ((const struct attr_link_create *)(const void *)t->attr)->attach_type != UPROBE_MULTI)
+		return;
 	if (!remote || p->offset + sizeof(u64) > t->size || t->error || t->n_fields == ARRAY_SIZE(t->fields))
 		return;
 	c = text    ? copy_text(t, remote)

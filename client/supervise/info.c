@@ -4,15 +4,18 @@
 
 #include <linux/bpf.h>
 
+enum { UPROBE_MULTI = 12 }; /* BPF_LINK_TYPE_UPROBE_MULTI */
+
 struct nested {
 	u32 type; /* enum obj_type */
 	u32 pointer, count; /* offsets in the info */
 	u32 each; /* bytes of an element; 0: a u32 at `record` says */
 	u32 record;
+	u32 link; /* enum bpf_link_type; 0: not of links */
 };
 
-#define PROG(ptr, n, each_)    {OBJ_PROG, offsetof(struct bpf_prog_info, ptr), offsetof(struct bpf_prog_info, n), each_, 0}
-#define RECORDS(ptr, n, size_) {OBJ_PROG, offsetof(struct bpf_prog_info, ptr), offsetof(struct bpf_prog_info, n), 0, offsetof(struct bpf_prog_info, size_)}
+#define PROG(ptr, n, each_)    {OBJ_PROG, offsetof(struct bpf_prog_info, ptr), offsetof(struct bpf_prog_info, n), each_, 0, 0}
+#define RECORDS(ptr, n, size_) {OBJ_PROG, offsetof(struct bpf_prog_info, ptr), offsetof(struct bpf_prog_info, n), 0, offsetof(struct bpf_prog_info, size_), 0}
 
 static const struct nested arrays[] = {
 	PROG(jited_prog_insns, jited_prog_len, 1),
@@ -24,10 +27,15 @@ static const struct nested arrays[] = {
 	RECORDS(line_info, nr_line_info, line_info_rec_size),
 	RECORDS(jited_line_info, nr_jited_line_info, jited_line_info_rec_size),
 	PROG(prog_tags, nr_prog_tags, BPF_TAG_SIZE),
-	{OBJ_BTF, offsetof(struct bpf_btf_info, btf), offsetof(struct bpf_btf_info, btf_size), 1, 0},
-	{OBJ_BTF, offsetof(struct bpf_btf_info, name), offsetof(struct bpf_btf_info, name_len), 1, 0},
-	/* the name of what a link is attached to */
-	{OBJ_LINK, offsetof(struct bpf_link_info, raw_tracepoint.tp_name), offsetof(struct bpf_link_info, raw_tracepoint.tp_name_len), 1, 0},
+	{OBJ_BTF, offsetof(struct bpf_btf_info, btf), offsetof(struct bpf_btf_info, btf_size), 1, 0, 0},
+	{OBJ_BTF, offsetof(struct bpf_btf_info, name), offsetof(struct bpf_btf_info, name_len), 1, 0, 0},
+	/* what a link is attached to; offsets that are not in all versions of the header */
+	{OBJ_LINK, offsetof(struct bpf_link_info, raw_tracepoint.tp_name), offsetof(struct bpf_link_info, raw_tracepoint.tp_name_len), 1, 0, BPF_LINK_TYPE_RAW_TRACEPOINT},
+	{OBJ_LINK, 24, 32, 1, 0, BPF_LINK_TYPE_PERF_EVENT},
+	{OBJ_LINK, 16, 48, 1, 0, UPROBE_MULTI},
+	{OBJ_LINK, 24, 52, 8, 0, UPROBE_MULTI},
+	{OBJ_LINK, 32, 52, 8, 0, UPROBE_MULTI},
+	{OBJ_LINK, 40, 52, 8, 0, UPROBE_MULTI},
 };
 
 static bool lies_in(const struct copy *info, const struct nested *n)
@@ -53,7 +61,7 @@ int transport_info(struct transport *t)
 		u64 remote, each, count;
 		struct copy *c;
 
-		if (n->type != t->object->type || !lies_in(info, n))
+		if (n->type != t->object->type || (n->link && n->link != link_type(t->object)) || !lies_in(info, n))
 			continue;
 		remote = LOAD_AS(u64, info->local + n->pointer);
 		count = LOAD_AS(u32, info->local + n->count);

@@ -297,7 +297,7 @@ static bool all_outside(struct tree *t, struct traced *p, u64 at)
 	bool held[MOST] = {0}, asked[MOST] = {0}, some = true;
 	u32 n = others(t, p->space, p, q, MOST);
 
-	if (stopped_at(p, at, false) == AMONG)
+	if (stopped_at(p, at, true) == AMONG)
 		return false;
 	while (some && n <= MOST && os_clock_ns(CLOCK_MONOTONIC) < end) {
 		some = false;

@@ -14,13 +14,14 @@
 
 #define PTR(x) ((void *)(uintptr_t)(x))
 
-enum { LINK_RAW_TRACEPOINT = 1, LINK_PERF_EVENT = 7 }; /* enum bpf_link_type */
+enum { LINK_RAW_TRACEPOINT = 1, LINK_PERF_EVENT = 7, LINK_UPROBE_MULTI = 12 }; /* enum bpf_link_type */
 enum { PERF_INFO_UPROBE = 1, PERF_INFO_URETPROBE = 2, PERF_INFO_TRACEPOINT = 5, PERF_INFO_EVENT = 6 }; /* enum bpf_perf_event_type */
 
 struct link {
 	u32 type, attach_type;
 	struct obj *prog, *perf; /* referenced; perf may be NULL */
 	struct attachment *at;
+	struct multi *multi; /* owned; NULL: another kind */
 };
 
 int attach_refused(struct skep *k, int err, const char *fmt, ...)
@@ -163,7 +164,9 @@ void attach_end(struct skep *k, struct attachment *a)
 /* The program gets out of where it was put. */
 static void link_end(struct skep *k, const struct link *l)
 {
-	if (l->perf)
+	if (l->multi)
+		multi_close(k, l->multi);
+	else if (l->perf)
 		attach_perf_end(k, l->perf->body);
 	else
 		attach_end(k, l->at);
@@ -277,6 +280,24 @@ static int perf_link(struct skep *k, const struct attr_link_create *a, struct ob
 	return err;
 }
 
+static int multi_link(struct skep *k, const struct attr_link_create *a, struct obj *prog)
+{
+	struct link l = {.type = LINK_UPROBE_MULTI, .attach_type = a->attach_type, .prog = prog};
+	int err = ((const struct prog *)prog->body)->attach_type == UAPI_ATTACH_TRACE_UPROBE_MULTI ? multi_open(k, a, prog, &l.multi) : -EINVAL;
+
+	return err ? err : link_fd(k, &l);
+}
+
+static int function_link(struct skep *k, const struct attr_link_create *a, struct obj *prog)
+{
+	enum { PERF_EVENT = 41 /* BPF_PERF_EVENT */ };
+	bool multi = ((const struct prog *)prog->body)->attach_type == UAPI_ATTACH_TRACE_UPROBE_MULTI;
+
+	if (a->attach_type == UAPI_ATTACH_TRACE_UPROBE_MULTI)
+		return multi_link(k, a, prog);
+	return a->attach_type == PERF_EVENT && !multi ? perf_link(k, a, prog) : -EINVAL;
+}
+
 int sys_link_create(struct sys_call *c)
 {
 	enum { PERF_EVENT = 41 /* BPF_PERF_EVENT */ };
@@ -290,8 +311,8 @@ int sys_link_create(struct sys_call *c)
 	p = prog->body;
 	switch (p->type) {
 	case BPF_PROG_TYPE_PERF_EVENT:
-	case BPF_PROG_TYPE_TRACEPOINT:
-	case BPF_PROG_TYPE_KPROBE: err = a->attach_type == PERF_EVENT ? perf_link(c->k, a, prog) : -EINVAL; break;
+	case BPF_PROG_TYPE_TRACEPOINT: err = a->attach_type == PERF_EVENT ? perf_link(c->k, a, prog) : -EINVAL; break;
+	case BPF_PROG_TYPE_KPROBE: err = function_link(c->k, a, prog); break;
 	case BPF_PROG_TYPE_TRACING:
 		err = a->attach_type == p->attach_type ? typed_link(c->k, prog, (u64)a->specific[3] << 32 | a->specific[2]) : -EINVAL;
 		break;
@@ -361,6 +382,7 @@ struct link_info {
 				} event;
 			};
 		} perf;
+		struct multi_info multi;
 		u64 room[7];
 	};
 };
@@ -408,6 +430,11 @@ static int fill_perf(struct link_info *i, const struct link_info *in, const stru
 	return 0;
 }
 
+u32 link_type(const struct obj *o)
+{
+	return ((const struct link *)o->body)->type;
+}
+
 int link_info(struct obj *o, struct attr_info *a)
 {
 	const struct link *l = o->body;
@@ -417,7 +444,10 @@ int link_info(struct obj *o, struct attr_info *a)
 
 	if (err)
 		return err;
-	if (l->perf) {
+	if (l->multi) {
+		i.multi = in.multi;
+		err = multi_info(l->multi, &i.multi);
+	} else if (l->perf) {
 		err = fill_perf(&i, &in, l);
 	} else {
 		i.raw.name = in.raw.name;

@@ -87,6 +87,16 @@ int attach_perf(struct skep *k, struct perf_event *e, struct obj *prog, u64 cook
 void attach_perf_end(struct skep *k, struct perf_event *e);
 void attach_changed(struct skep *k); /* what is needed has changed otherwise than by attach_at() */
 
+/* multi.c: many probes in one file, which come and go together */
+struct multi;
+int multi_open(struct skep *k, const struct attr_link_create *a, struct obj *prog, struct multi **out);
+void multi_close(struct skep *k, struct multi *m);
+struct multi_info {
+	u64 path, offsets, counters, cookies; /* where to */
+	u32 path_size, n, flags, pid;
+};
+int multi_info(const struct multi *m, struct multi_info *i); /* -ENOSPC: as far as there was room */
+
 /* events.c: runs one program. ctx: what R1 points to. */
 struct event {
 	struct task *task; /* NULL: none */

@@ -40,6 +40,8 @@ u32 build_run_load(struct builder *b, s64 off, u32 size, u32 flags)
 {
 	u32 v = build_load(b, b->f->params[0], off, size, flags | IRF_PRIVATE);
 
+	if (b->f->host && b->f->host->elsewhere && off + size > (s64)RUN_HEAD)
+		b->f->unsupported = "what the run knows";
 	ir_set_kinds(b->f, v, PTR_RUN);
 	return v;
 }
@@ -514,7 +516,7 @@ static u32 inlined(struct builder *b, const struct helper_call *h)
 	if (lookup && h->map->ops->traits & KIND_INDEXED &&
 	    (u64)h->map->elem_size * h->map->spec.max_entries < INT32_MAX)
 		return indexed_lookup(b, h->map, h->arg[1]);
-	return build_value(b, h->proto->id);
+	return b->f->host->elsewhere ? 0 : build_value(b, h->proto->id); /* of a run there is little elsewhere */
 }
 
 static void tail_call(struct builder *b)

@@ -91,7 +91,13 @@ struct attr_btf_load {
 
 struct attr_link_create {
 	u32 prog_fd, target, attach_type, flags;
-	u32 specific[11];
+	union {
+		u32 specific[11];
+		struct { /* BPF_TRACE_UPROBE_MULTI */
+			u64 path, offsets, counters, cookies;
+			u32 n, flags, pid;
+		} __attribute__((packed, aligned(4))) multi;
+	};
 };
 
 struct attr_link_update {

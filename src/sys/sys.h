@@ -208,6 +208,7 @@ const struct cmd_info *cmd_infos(u32 *n);
 int hooks_open(struct skep *k); /* hook/tasks.c */
 void hooks_close(struct skep *k);
 void link_free(struct skep *k, void *body); /* hook/attach.c */
+u32 link_type(const struct obj *o); /* enum bpf_link_type */
 int link_info(struct obj *o, struct attr_info *a);
 void perf_free(struct skep *k, void *body); /* hook/perf.c */
 

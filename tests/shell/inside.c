@@ -20,6 +20,18 @@ extern char **environ;
 
 /* ---- what is probed ---- */
 
+enum { UPROBE_MULTI = 48, MULTI_LINK = 12 }; /* attach type, kind of link: newer than some headers */
+struct multi_link { /* of union bpf_attr */
+	uint32_t prog, target, type, flags;
+	uint64_t path, offsets, counters, cookies;
+	uint32_t n, multi_flags, pid;
+};
+struct multi_info { /* of struct bpf_link_info */
+	uint32_t type, id, prog, pad;
+	uint64_t path, offsets, counters, cookies;
+	uint32_t path_size, n, flags, pid;
+};
+
 int work(int a, int b);
 int deep(int n);
 void leaves(int n);
@@ -427,6 +439,60 @@ TEST(the_time)
 	detach(&c);
 }
 
+/* ---- many probes in one link ---- */
+
+static void work_and_deep(struct told *t)
+{
+	work_many(t);
+	t->more = 0;
+	for (int i = 0; i < WARM; i++) {
+		deep(2);
+		t->more += 3;
+	}
+	t->jumped += 10 * is_jump(TEXT(deep));
+}
+
+static int link_multi(int prog, const char *file, const uint64_t *offsets, const uint64_t *cookies, uint32_t n, uint32_t flags)
+{
+	struct multi_link a = {.prog = (uint32_t)prog, .type = UPROBE_MULTI, .path = (uintptr_t)file, .offsets = (uintptr_t)offsets, .cookies = (uintptr_t)cookies,
+			       .n = n, .multi_flags = flags};
+
+	return (int)syscall(SYS_bpf, BPF_LINK_CREATE, &a, offsetof(struct multi_link, pid) + 4);
+}
+
+TEST(many_probes_in_one_link)
+{
+	static const struct add adds[] = {{.what = ADD_ONE}, {.what = ADD_COOKIE, .slot = 1}};
+	char path[4096], told_path[4096] = "";
+	uint64_t offsets[2] = {probing_offset(TEXT(work), path), probing_offset(TEXT(deep), path)}, cookies[2] = {5, 70000}, told[2] = {0}, told_cookies[2] = {0};
+	int map = probing_array(), prog = probing_load_for(map, adds, 2, UPROBE_MULTI), plain = probing_load(map, adds, 2);
+	int fd = link_multi(prog, path, offsets, cookies, 2, 0), back = link_multi(prog, path, offsets, NULL, 2, 1);
+	struct multi_info info = {.path = (uintptr_t)told_path, .offsets = (uintptr_t)told, .cookies = (uintptr_t)told_cookies, .path_size = sizeof(told_path), .n = 2};
+	union bpf_attr a = {.info = {.bpf_fd = (uint32_t)fd, .info_len = sizeof(info), .info = (uintptr_t)&info}};
+	struct told t;
+
+	REQUIRE(fd >= 0 && back >= 0);
+	CHECK(link_multi(prog, "/", offsets, NULL, 1, 0) < 0 && errno == EBADF);
+	CHECK(link_multi(prog, path, offsets, NULL, 0, 0) < 0 && errno == EINVAL);
+	CHECK(link_multi(prog, path, offsets, NULL, 2, 4) < 0 && errno == EINVAL);
+	CHECK(link_multi(plain, path, offsets, NULL, 2, 0) < 0 && errno == EINVAL);
+	CHECK_EQ(probing_bpf(BPF_OBJ_GET_INFO_BY_FD, &a), 0);
+	CHECK_EQ(info.type, MULTI_LINK);
+	CHECK_EQ(info.n, 2);
+	CHECK_EQ(told[1], offsets[1]);
+	CHECK_EQ(told_cookies[1], cookies[1]);
+	CHECK_STR(told_path, path);
+	t = run(work_and_deep);
+	CHECK_EQ(t.jumped, 11);
+	CHECK_EQ(probing_value(map, 0), 2 * (t.calls + t.more));
+	CHECK_EQ(probing_value(map, 1), 5 * t.calls + 70000 * t.more);
+	close(fd);
+	close(back);
+	close(prog);
+	close(plain);
+	close(map);
+}
+
 /* ---- the client goes ---- */
 
 static void work_until_the_text_is_as_before(struct told *t)
@@ -619,6 +685,7 @@ int main(int argc, char **argv)
 	RUN(registers_flags_and_red_zone_in_the_midst_of_a_function);
 	RUN(branches_into_the_first_instructions_and_loads_relative_to_them);
 	RUN(the_time);
+	RUN(many_probes_in_one_link);
 	RUN(a_client_that_goes_while_functions_have_not_returned);
 	RUN(one_client_after_the_other);
 	RUN(a_target_that_spoils_its_maps);

@@ -19,7 +19,7 @@
 #define INSN(c, d, s, o, i) ((struct bpf_insn){.code = (c), .dst_reg = (d) & 15, .src_reg = (s) & 15, .off = (o), .imm = (i)})
 
 /* What a program adds to value `slot` of an array. */
-enum adds { ADD_ONE, ADD_FIELD /* of struct pt_regs, at `field` */, ADD_TID, ADD_TGID, ADD_TIME };
+enum adds { ADD_ONE, ADD_FIELD /* of struct pt_regs, at `field` */, ADD_TID, ADD_TGID, ADD_TIME, ADD_COOKIE };
 struct add {
 	enum adds what;
 	int slot, field;
@@ -53,6 +53,11 @@ static inline unsigned probing_amount(struct bpf_insn *code, const struct add *a
 	switch (a->what) {
 	case ADD_ONE: code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 7, 0, 0, 1); break;
 	case ADD_FIELD: code[n++] = INSN(BPF_LDX | BPF_MEM | BPF_DW, 7, 6, (short)a->field, 0); break;
+	case ADD_COOKIE:
+		code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 1, 6, 0, 0);
+		code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_get_attach_cookie);
+		code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 7, 0, 0, 0);
+		break;
 	case ADD_TID:
 	case ADD_TGID:
 	case ADD_TIME:
@@ -64,8 +69,8 @@ static inline unsigned probing_amount(struct bpf_insn *code, const struct add *a
 	return n;
 }
 
-/* A program that does all of them; its descriptor. */
-static inline int probing_load(int map, const struct add *adds, unsigned n_adds)
+/* A program that does all of them; its descriptor. type: enum bpf_attach_type; 0: perf events. */
+static inline int probing_load_for(int map, const struct add *adds, unsigned n_adds, unsigned type)
 {
 	struct bpf_insn code[16 * SLOTS + 4];
 	union bpf_attr a = {.prog_type = BPF_PROG_TYPE_KPROBE};
@@ -85,10 +90,16 @@ static inline int probing_load(int map, const struct add *adds, unsigned n_adds)
 	}
 	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0);
 	code[n++] = INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	a.expected_attach_type = type;
 	a.insns = (uintptr_t)code;
 	a.insn_cnt = n;
 	a.license = (uintptr_t) "Dual BSD/GPL";
 	return probing_bpf(BPF_PROG_LOAD, &a);
+}
+
+static inline int probing_load(int map, const struct add *adds, unsigned n_adds)
+{
+	return probing_load_for(map, adds, n_adds, 0);
 }
 
 /* Which file a function lies in, and where. */
