@@ -748,7 +748,15 @@ static bool round_of(struct emit *e, u32 from)
 	return !m->failed && fix(e);
 }
 
-/* Loops that fit into a line, by the places of the first round, where jumps were long. */
+static bool calls(const struct mach *m, u32 block)
+{
+	for (u32 i = m->block[block].first; i < m->block[block].end; i++)
+		if (m->ins[i].op == M_CALL)
+			return true;
+	return false;
+}
+
+/* Loops without calls that fit into a line, by the places of the first round, where jumps were long. */
 static void find_small_loops(struct emit *e)
 {
 	enum { SAVED = 4 };
@@ -757,18 +765,20 @@ static void find_small_loops(struct emit *e)
 
 	for (u32 b = 1; b < m->n_blocks; b++) {
 		u32 header = m->block[b].ir, end = b, length = 0;
+		bool leaves = false;
 
 		e->small[b] = e->small[b - 1];
 		if (!m->block[b].header || m->block[b].cold || e->alias[b] != b)
 			continue;
 		while (end < m->n_blocks && !m->block[end].cold && f->block[m->block[end].ir].header == header) {
 			length += e->alias[end] == end ? SAVED : 0;
+			leaves |= calls(m, end);
 			end++;
 		}
 		if (end == m->n_blocks || (!m->block[end].cold && ir_in_loop(f, m->block[end].ir, header)) || e->alias[end] != end)
 			continue;
 		length = e->guess[end] - e->guess[b] - MIN(length, e->guess[end] - e->guess[b]);
-		if (length > LINE)
+		if (leaves || length > LINE)
 			continue;
 		e->small[b]++;
 		e->length[b] = length;
