@@ -4,6 +4,7 @@
 
 #include "isa/isa.h"
 #include "skep/skep.h"
+#include "sys/sys.h"
 
 #include <fcntl.h>
 #include <linux/bpf.h>
@@ -77,13 +78,10 @@ TEST(a_closed_descriptor_is_a_map_gone)
 	CHECK_EQ(skep_bpf(engine, BPF_MAP_GET_NEXT_ID, (union bpf_attr *)&a, sizeof(a)), -ENOENT);
 }
 
-TEST(a_program_counts_packets_in_a_map)
+/* Counts the bytes of packets in the map's first element. */
+static int load_counter(int map)
 {
-	char text[600], log[256], packet[64] = {0};
-	uint32_t key = 0;
-	uint64_t value = 0;
-	int map = skep_map_create(engine, BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0), prog;
-	struct skep_packet p = {.data = packet, .size = sizeof(packet)};
+	char text[600];
 
 	snprintf(text, sizeof(text),
 		 "r6 = r1\n"
@@ -99,7 +97,17 @@ TEST(a_program_counts_packets_in_a_map)
 		 "lock *(u64 *)(r0 +0) += r1\n"
 		 "out: r0 = 2\n"
 		 "exit\n", map);
-	prog = load(BPF_PROG_TYPE_XDP, text, log, sizeof(log));
+	return load(BPF_PROG_TYPE_XDP, text, NULL, 0);
+}
+
+TEST(a_program_counts_packets_in_a_map)
+{
+	char packet[64] = {0};
+	uint32_t key = 0;
+	uint64_t value = 0;
+	int map = skep_map_create(engine, BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0), prog = load_counter(map);
+	struct skep_packet p = {.data = packet, .size = sizeof(packet)};
+
 	REQUIRE(prog >= 0);
 	for (int i = 0; i < 3; i++)
 		CHECK_EQ(skep_run_packets(engine, prog, &p, 1, NULL, NULL), 0);
@@ -108,6 +116,36 @@ TEST(a_program_counts_packets_in_a_map)
 	CHECK_EQ(value, 3 * 64);
 	close(prog);
 	close(map);
+}
+
+/* While slots cannot be taken, what needs none runs: bare programs, and those that use values of arrays only. */
+TEST(packets_take_no_slot_where_none_is_needed)
+{
+	static const struct {
+		uint32_t kind;
+		int err;
+	} maps[] = {{BPF_MAP_TYPE_ARRAY, 0}, {BPF_MAP_TYPE_HASH, -EBUSY}, {BPF_MAP_TYPE_PERCPU_ARRAY, -EBUSY}};
+	char packet[64] = {0};
+	int map[ARRAY_SIZE(maps)], prog[ARRAY_SIZE(maps)], bare = load(BPF_PROG_TYPE_XDP, "r0 = 2\nexit", NULL, 0);
+	struct skep_packet p = {.data = packet, .size = sizeof(packet)};
+
+	REQUIRE(bare >= 0);
+	for (uint32_t i = 0; i < ARRAY_SIZE(maps); i++) {
+		map[i] = skep_map_create(engine, maps[i].kind, 4, 8, 1, 0);
+		prog[i] = load_counter(map[i]);
+		REQUIRE(prog[i] >= 0);
+	}
+	domain_stop(engine->domain);
+	CHECK_EQ(skep_run_packets(engine, bare, &p, 1, NULL, NULL), 0);
+	for (uint32_t i = 0; i < ARRAY_SIZE(maps); i++)
+		CHECK_EQ(skep_run_packets(engine, prog[i], &p, 1, NULL, NULL), maps[i].err);
+	domain_go(engine->domain);
+	for (uint32_t i = 0; i < ARRAY_SIZE(maps); i++) {
+		CHECK_EQ(skep_run_packets(engine, prog[i], &p, 1, NULL, NULL), 0);
+		close(prog[i]);
+		close(map[i]);
+	}
+	close(bare);
 }
 
 TEST(a_fault_names_instruction_and_place)
@@ -226,6 +264,7 @@ int main(void)
 	RUN(a_map_keeps_what_it_is_given);
 	RUN(a_closed_descriptor_is_a_map_gone);
 	RUN(a_program_counts_packets_in_a_map);
+	RUN(packets_take_no_slot_where_none_is_needed);
 	RUN(a_fault_names_instruction_and_place);
 	RUN(the_log_says_why_a_program_is_refused);
 	RUN(printed_text_comes_out_of_the_trace_pipe);
