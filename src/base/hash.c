@@ -36,9 +36,15 @@ u64 hash_long(const struct hash_key *k, const void *key, u32 size)
 	for (; size >= 16; size -= 16, p += 16, secret += 2)
 		sum += (u128)(LOAD_AS(u64, p) + secret[0]) * (LOAD_AS(u64, p + 8) + secret[1]);
 	if (size) {
-		u64 last[2] = {0};
+		u64 last[2] = {0}, *to = last;
 
-		memcpy(last, p, size);
+		if (size >= 8) {
+			*to++ = LOAD_AS(u64, p);
+			size -= 8;
+			p += 8;
+		}
+		for (u32 at = 0; size; at += 8, size--)
+			*to |= (u64)*p++ << at;
 		sum += (u128)(last[0] + secret[0]) * (last[1] + secret[1]);
 	}
 	lo = (u64)sum;

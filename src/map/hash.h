@@ -102,13 +102,29 @@ struct hash_spot { /* an element and where it is linked */
 	u32 index;
 };
 
+/* Words, then what is left, without a call: keys are short. */
+static inline bool hash_same_bytes(const u8 *a, const u8 *b, u32 size)
+{
+	u64 differ = 0;
+
+	for (; size >= 8; size -= 8, a += 8, b += 8)
+		differ |= LOAD_AS(u64, a) ^ LOAD_AS(u64, b);
+	if (size >= 4) {
+		differ |= LOAD_AS(u32, a) ^ LOAD_AS(u32, b);
+		size -= 4, a += 4, b += 4;
+	}
+	for (; size; size--)
+		differ |= (u64)(*a++ ^ *b++);
+	return differ == 0;
+}
+
 static inline bool hash_same_key(const void *a, const void *b, u32 size)
 {
 	switch (size) {
 	case 4: return LOAD_AS(u32, a) == LOAD_AS(u32, b);
 	case 8: return LOAD_AS(u64, a) == LOAD_AS(u64, b);
 	case 16: return ((LOAD_AS(u64, a) ^ LOAD_AS(u64, b)) | (LOAD_AS(u64, (const u8 *)a + 8) ^ LOAD_AS(u64, (const u8 *)b + 8))) == 0;
-	default: return memcmp(a, b, size) == 0;
+	default: return hash_same_bytes(a, b, size);
 	}
 }
 

@@ -44,16 +44,6 @@ static int create(struct map *m, bool percpu, bool lru, bool of_maps)
 	return err ? err : hash_table_create(m, percpu, lru, of_maps);
 }
 
-static int percpu_hash_create(struct map *m)
-{
-	return create(m, true, false, false);
-}
-
-static int lru_hash_create(struct map *m)
-{
-	return create(m, false, true, false);
-}
-
 static int lru_percpu_hash_create(struct map *m)
 {
 	return create(m, true, true, false);
@@ -93,30 +83,6 @@ static void *hash_lookup(struct map *m, const struct hold *h, const void *key)
 	return n ? hash_value(hash_of(m), n) : NULL;
 }
 
-/* Compiled code calls the one for its key's size. */
-#define LOOKUP_OF(size)                                                                                      \
-	static void *hash_lookup_##size(struct map *m, const struct hold *h, const void *key)                \
-	{                                                                                                    \
-		const struct hash *t = hash_of(m);                                                           \
-		struct hash_spot spot;                                                                       \
-                                                                                                             \
-		(void)h;                                                                                     \
-		return hash_seek(t, key, size, (u32)hash_bytes(&t->key, key, size), &spot)                   \
-			   ? hash_value(t, spot.node)                                                        \
-			   : NULL;                                                                           \
-	}
-LOOKUP_OF(4)
-LOOKUP_OF(8)
-LOOKUP_OF(16)
-
-static int hash_create(struct map *m)
-{
-	u32 size = m->spec.key_size;
-
-	m->lookup_sized = size == 4 ? hash_lookup_4 : size == 8 ? hash_lookup_8 : size == 16 ? hash_lookup_16 : NULL;
-	return create(m, false, false, false);
-}
-
 static void touch(struct hash_node *n)
 {
 	if (!atomic_load_explicit(&n->recent, memory_order_relaxed))
@@ -151,6 +117,65 @@ static void *percpu_hash_lookup_cpu(struct map *m, const struct hold *h, const v
 static void *percpu_hash_lookup(struct map *m, const struct hold *h, const void *key)
 {
 	return percpu_hash_lookup_cpu(m, h, key, h->index);
+}
+
+/* Compiled code calls the one for its key's size. */
+#define LOOKUP_OF(size)                                                                                      \
+	static struct hash_node *find_##size(const struct hash *t, const void *key)                          \
+	{                                                                                                    \
+		struct hash_spot spot;                                                                       \
+                                                                                                             \
+		return hash_seek(t, key, size, (u32)hash_bytes(&t->key, key, size), &spot) ? spot.node : NULL; \
+	}                                                                                                    \
+	static void *hash_lookup_##size(struct map *m, const struct hold *h, const void *key)                \
+	{                                                                                                    \
+		struct hash_node *n = find_##size(hash_of(m), key);                                          \
+                                                                                                             \
+		(void)h;                                                                                     \
+		return n ? hash_value(hash_of(m), n) : NULL;                                                 \
+	}                                                                                                    \
+	static void *lru_hash_lookup_##size(struct map *m, const struct hold *h, const void *key)            \
+	{                                                                                                    \
+		struct hash_node *n = find_##size(hash_of(m), key);                                          \
+                                                                                                             \
+		(void)h;                                                                                     \
+		if (!n)                                                                                      \
+			return NULL;                                                                         \
+		touch(n);                                                                                    \
+		return hash_value(hash_of(m), n);                                                            \
+	}                                                                                                    \
+	static void *percpu_hash_lookup_##size(struct map *m, const struct hold *h, const void *key)         \
+	{                                                                                                    \
+		struct hash_node *n = find_##size(hash_of(m), key);                                          \
+                                                                                                             \
+		return n && h->index < hash_of(m)->n_slots                                                   \
+			   ? hash_value(hash_of(m), n) + (u64)h->index * m->elem_size                        \
+			   : NULL;                                                                           \
+	}
+LOOKUP_OF(4)
+LOOKUP_OF(8)
+LOOKUP_OF(16)
+
+#define PICK(m, kind)                                                                                        \
+	((m)->spec.key_size == 4 ? kind##_lookup_4 : (m)->spec.key_size == 8 ? kind##_lookup_8 :             \
+	 (m)->spec.key_size == 16 ? kind##_lookup_16 : NULL)
+
+static int hash_create(struct map *m)
+{
+	m->lookup_sized = PICK(m, hash);
+	return create(m, false, false, false);
+}
+
+static int lru_hash_create(struct map *m)
+{
+	m->lookup_sized = PICK(m, lru_hash);
+	return create(m, false, true, false);
+}
+
+static int percpu_hash_create(struct map *m)
+{
+	m->lookup_sized = PICK(m, percpu_hash);
+	return create(m, true, false, false);
 }
 
 static void *hash_of_maps_lookup(struct map *m, const struct hold *h, const void *key)
