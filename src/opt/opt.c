@@ -47,6 +47,7 @@ static int one(struct ir *f, u32 without, bool check, struct text *dump, const c
 		{OPT_simplify, opt_simplify},
 		{OPT_switch, opt_switch},
 		{OPT_merge, opt_merge},
+		{OPT_copy, opt_copy},
 		{OPT_convert, opt_convert},
 		{OPT_straighten, opt_straighten},
 		{OPT_simplify, opt_simplify},

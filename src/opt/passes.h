@@ -34,9 +34,10 @@ void opt_promote(struct ir *f);
 void opt_straighten(struct ir *f);
 void opt_thread(struct ir *f);
 void opt_convert(struct ir *f);
-/* switch.c, merge.c, licm.c */
+/* switch.c, merge.c, copy.c, licm.c */
 void opt_switch(struct ir *f);
 void opt_merge(struct ir *f);
+void opt_copy(struct ir *f);
 void opt_licm(struct ir *f);
 /* polls.c */
 void opt_polls(struct ir *f);
