@@ -80,6 +80,7 @@ static const struct ratio {
 	{"find: what opensnoop adds by what strace adds", "find, opensnoop", "find, strace", "find", 0.5},
 	{"find: the same, strace with a filter", "find, opensnoop", "find, strace with a filter", "find", 0},
 	{"lookup by notification, us", "lookup by notification", NULL, NULL, 6},
+	{"lookup by notification by the kernel's", "lookup by notification", "lookup, the kernel's", NULL, 0},
 	{"lookup by notification by a bare one", "lookup by notification", "lookup, bare notification", NULL, 0},
 	{"lookup by ptrace by bare stops", "lookup by ptrace", "lookup, bare stops", NULL, 0},
 	{"build: in a shell by alone", "build in a shell", "build", NULL, 0},
@@ -525,7 +526,7 @@ int main(int argc, char **argv)
 	int first = 1;
 
 	for (u32 i = 0; argc > 1 && i < ARRAY_SIZE(roles); i++)
-		if (!strcmp(argv[1], roles[i].name) && argc - 2 >= roles[i].operands && getenv("NS"))
+		if (!strcmp(argv[1], roles[i].name) && argc - 2 >= roles[i].operands)
 			return roles[i].run(argv + 2);
 	if (argc > 1 && !strcmp(argv[1], "--json")) {
 		b.json = true;

@@ -414,10 +414,15 @@ static int read_attr(struct transport *t, u8 *before)
 
 struct answer serve_bpf(struct call *c)
 {
-	u8 attr[4096 + 8] __attribute__((aligned(8))) = {0}, before[4096];
+	u8 attr[4096 + 8] __attribute__((aligned(8))), before[4096];
 	struct transport t;
+	struct answer a;
 	int ret;
 
+	if (serve_element(c, &a))
+		return a;
+	call_slow(c);
+	memset(attr, 0, sizeof(attr));
 	memset(&t, 0, offsetof(struct transport, small));
 	t.call = c;
 	t.attr = attr;

@@ -44,8 +44,10 @@ static bool ours(struct call *c, struct place *p)
 
 	if (place_find(c, dir, *after_dir(c), p)) /* the kernel says what is wrong with the path */
 		return false;
-	if (p->kind != PLACE_HOST)
+	if (p->kind != PLACE_HOST) {
+		call_slow(c);
 		return true;
+	}
 	place_close(c->s, p);
 	return false;
 }

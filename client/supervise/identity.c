@@ -116,6 +116,7 @@ void clients_close(struct super *s)
 
 struct answer serve_uid(struct call *c)
 {
+	call_slow(c); /* executables may lie on slow file systems, or on some that a task of the tree serves */
 	return is_client(c->s, c->tid) ? answer_value(0) : answer_continue();
 }
 
@@ -125,6 +126,7 @@ struct answer serve_capget(struct call *c)
 	struct __user_cap_data_struct data[2] = {{~0u, ~0u, 0}, {0, 0, 0}};
 	u32 n;
 
+	call_slow(c);
 	if (!c->args[1] || !is_client(c->s, c->tid) || remote_get(c->tid, c->args[0], &head, sizeof(head)))
 		return answer_continue();
 	n = head.version == _LINUX_CAPABILITY_VERSION_1 ? 1 : 2;
@@ -142,6 +144,7 @@ struct answer serve_rlimit(struct call *c)
 	bool set = c->nr == SYS_setrlimit;
 	struct rlimit old;
 
+	call_slow(c);
 	if ((!set && (!c->args[2] || c->args[0])) || !is_client(c->s, c->tid))
 		return answer_continue();
 	if (!set && c->args[3] && (prlimit(c->tid, RLIMIT_MEMLOCK, NULL, &old) || remote_put(c->tid, c->args[3], &old, sizeof(old))))
@@ -250,6 +253,7 @@ struct answer serve_exec(struct call *c)
 {
 	char path[PATH_MAX];
 
+	call_slow(c);
 	if (remote_text(c->tid, c->args[c->nr == SYS_execveat], path, sizeof(path)) > 0)
 		exec_seen(c->s, c->tid, path);
 	return answer_continue();

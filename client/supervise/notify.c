@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The door of seccomp notifications: the kernel suspends a task in a call that the filter names, a thread here reads what it asks for and
- * answers. Several threads wait at each listener, so a long verification holds up nobody else.
+ * answers. A call wakes all threads that wait at its listener, so only one does; it answers what is short itself, and before what may take
+ * long (call_slow()) leaves its place to another, so a long verification holds up nobody else.
  *
  * A task may die while its call is looked at, and its id be used again: memory was then another's, but the answer goes to the notification's own
  * id and is refused by the kernel. Ids are asked about again before anything of lasting effect is done with what was read.
@@ -26,9 +27,25 @@ struct listener {
 	struct super *s;
 	int fd;
 	_Atomic u32 users;
+	pthread_mutex_t place; /* of the thread that receives */
 };
 
-static const struct door_ops notify_door = {.name = "notify", .fetch = remote_fetch};
+/* One call in one thread: does the thread still have the place? */
+struct turn {
+	struct listener *l;
+	bool receives;
+};
+
+static void slow(struct call *c)
+{
+	struct turn *turn = c->ticket;
+
+	if (turn->receives)
+		pthread_mutex_unlock(&turn->l->place);
+	turn->receives = false;
+}
+
+static const struct door_ops notify_door = {.name = "notify", .fetch = remote_fetch, .slow = slow};
 
 /* The kernel may have grown the struct: it says how large its own is. */
 static size_t request_size(void)
@@ -68,6 +85,7 @@ static void release(struct listener *l)
 {
 	if (atomic_fetch_sub(&l->users, 1) == 1) {
 		close(l->fd);
+		pthread_mutex_destroy(&l->place);
 		free(l);
 	}
 }
@@ -108,9 +126,10 @@ static void reply_later(struct listener *l, u64 id, struct ring_wait *wait)
 	reply(l, id, -ENOMEM, 0);
 }
 
-static void serve_one(struct listener *l, const struct seccomp_notif *n)
+static void serve_one(struct turn *turn, const struct seccomp_notif *n)
 {
-	struct call c = {.s = l->s, .door = &notify_door, .ticket = l, .tid = (pid_t)n->pid, .nr = n->data.nr};
+	struct listener *l = turn->l;
+	struct call c = {.s = l->s, .door = &notify_door, .ticket = turn, .tid = (pid_t)n->pid, .nr = n->data.nr};
 	struct answer a;
 
 	for (u32 i = 0; i < 6; i++)
@@ -138,14 +157,20 @@ static void *serve(void *arg)
 	struct listener *l = arg;
 	size_t size = request_size();
 	struct seccomp_notif *n = malloc(size);
+	struct turn turn = {.l = l};
 
 	while (n) {
+		if (!turn.receives)
+			pthread_mutex_lock(&l->place);
+		turn.receives = true;
 		memset(n, 0, size);
 		if (!ioctl(l->fd, SECCOMP_IOCTL_NOTIF_RECV, n))
-			serve_one(l, n);
+			serve_one(&turn, n);
 		else if (errno != EINTR && !somebody_left(l))
 			break;
 	}
+	if (turn.receives)
+		pthread_mutex_unlock(&l->place);
 	free(n);
 	release(l);
 	return NULL;
@@ -161,6 +186,7 @@ int notify_serve(struct super *s, int fd)
 		return -ENOMEM;
 	}
 	*l = (struct listener){.s = s, .fd = fd, .users = THREADS};
+	pthread_mutex_init(&l->place, NULL);
 	(void)ioctl(fd, NOTIF_SET_FLAGS, NOTIF_SYNC_WAKE_UP); /* since 6.6: the task and who answers it share a processor */
 	for (u32 i = 0; i < THREADS; i++) {
 		pthread_t t;
@@ -174,6 +200,7 @@ int notify_serve(struct super *s, int fd)
 		return 0;
 	if (atomic_fetch_sub(&l->users, THREADS - started) == THREADS - started) {
 		close(fd);
+		pthread_mutex_destroy(&l->place);
 		free(l);
 	}
 	return started ? 0 : -EAGAIN;

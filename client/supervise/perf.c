@@ -53,6 +53,7 @@ struct answer serve_perf_open(struct call *c)
 	int fd = read_event(c, &a), pid = (int)c->args[1];
 	char path[PATH_MAX];
 
+	call_slow(c);
 	if (!fd && a.type == PMU_UPROBE) /* a file's path is the caller's memory */
 		fd = read_path(c, &a, path, sizeof(path));
 	if (fd)
@@ -73,6 +74,7 @@ struct answer serve_mmap(struct call *c)
 
 	if (!o)
 		return answer_continue();
+	call_slow(c);
 	err = c->args[5] ? 0 : skep_perf_mmap(c->s->k, o->fd, (size_t)c->args[1]);
 	obj_put(o);
 	return err ? answer_value(err) : answer_continue();
@@ -112,6 +114,7 @@ struct answer serve_ioctl(struct call *c)
 
 	if (!o)
 		return answer_continue();
+	call_slow(c);
 	atomic_fetch_add(&c->s->calls, 1);
 	if (size) {
 		ret = ioctl_at(c, o->fd, size);

@@ -173,6 +173,7 @@ struct answer serve_epoll_ctl(struct call *c)
 
 	if (!o)
 		return answer_continue();
+	call_slow(c);
 	if (c->door->watches && (epoll = c->door->fetch(c, (int)c->args[0])) < 0) {
 		struct answer a = {.kind = ANSWER_WATCH, .fd = watch(c->s, o, true), .ring = o->type << 24 | o->id};
 

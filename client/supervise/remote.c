@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -61,15 +62,67 @@ static int fd_path(char *to, size_t size, pid_t tid, int fd)
 	return snprintf(to, size, "/proc/%d/fd/%d", tid, fd);
 }
 
+/* ---- folders of descriptors: a folder of a task that has ended has no entries, whoever has its id now ---- */
+
+void remote_open(struct super *s)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(s->fd_folders); i++) {
+		pthread_mutex_init(&s->fd_folders[i].lock, NULL);
+		s->fd_folders[i].fd = -1;
+	}
+}
+
+void remote_close(struct super *s)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(s->fd_folders); i++) {
+		if (s->fd_folders[i].fd >= 0)
+			close(s->fd_folders[i].fd);
+		pthread_mutex_destroy(&s->fd_folders[i].lock);
+	}
+}
+
+struct inode {
+	u64 dev, ino;
+};
+
+/* Nothing is asked of who serves a file system, which may be a task whose own call waits for its answer. */
+static bool stat_in(const struct fd_folder *f, int fd, struct inode *out)
+{
+	struct statx sx;
+	char name[16];
+
+	snprintf(name, sizeof(name), "%d", fd);
+	if (f->fd < 0 || statx(f->fd, name, AT_STATX_DONT_SYNC, STATX_INO, &sx))
+		return false;
+	*out = (struct inode){makedev(sx.stx_dev_major, sx.stx_dev_minor), sx.stx_ino};
+	return true;
+}
+
+static bool find_inode(struct super *s, pid_t tid, int fd, struct inode *out)
+{
+	struct fd_folder *f = &s->fd_folders[(u32)tid % ARRAY_SIZE(s->fd_folders)];
+	char path[64];
+	bool found;
+
+	pthread_mutex_lock(&f->lock);
+	found = f->tid == tid && stat_in(f, fd, out);
+	if (!found) {
+		if (f->fd >= 0)
+			close(f->fd);
+		snprintf(path, sizeof(path), "/proc/%d/fd", tid);
+		f->fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		f->tid = tid;
+		found = stat_in(f, fd, out);
+	}
+	pthread_mutex_unlock(&f->lock);
+	return found;
+}
+
 struct obj *remote_object(struct super *s, pid_t tid, int fd, u32 type)
 {
-	char path[64];
-	struct stat st;
+	struct inode i;
 
-	if (fd < 0)
-		return NULL;
-	fd_path(path, sizeof(path), tid, fd);
-	return stat(path, &st) ? NULL : obj_by_inode(s->k, st.st_dev, st.st_ino, type);
+	return fd < 0 || !find_inode(s, tid, fd, &i) ? NULL : obj_by_inode(s->k, i.dev, i.ino, type);
 }
 
 bool remote_has_fd(pid_t tid, int fd)

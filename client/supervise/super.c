@@ -44,6 +44,7 @@ int super_open(struct super *s, const char *name, struct skep *k)
 	if (s->foreign < 0)
 		return -errno;
 	pthread_mutex_init(&s->lock, NULL);
+	remote_open(s);
 	if (find_dir(s))
 		s->dir[0] = 0; /* pins then say so; the rest works */
 	return 0;
@@ -55,6 +56,7 @@ void super_close(struct super *s)
 	pins_close(s);
 	places_close(s);
 	clients_close(s);
+	remote_close(s);
 	close(s->foreign);
 	pthread_mutex_destroy(&s->lock);
 }

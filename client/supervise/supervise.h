@@ -28,6 +28,18 @@ struct ring_wait;
 struct pin;
 struct program_file;
 
+/* Where a client's key and value lay at its last call from the same place: element.c. */
+struct guess {
+	_Atomic u64 key, value, sizes; /* sizes: of the key, and of the value in the upper half */
+};
+
+/* /proc/TID/fd, held open: what its entries mean is then asked with one short look. remote.c */
+struct fd_folder {
+	pthread_mutex_t lock;
+	pid_t tid; /* 0: none */
+	int fd;
+};
+
 struct super {
 	struct skep *k;
 	const char *name; /* of the command, for messages: "skep shell" */
@@ -44,6 +56,8 @@ struct super {
 	const char *no_follow; /* names of programs that are not traced, nor what they start: "gdb,strace"; NULL: none */
 	pid_t client_group; /* processes of this group are clients in any case; 0: none */
 	_Atomic u64 calls; /* answered */
+	struct guess guesses[64];
+	struct fd_folder fd_folders[32]; /* by id */
 };
 
 /* ---- answers ---- */
@@ -90,6 +104,7 @@ struct door_ops {
 	/* A descriptor in this process of the client's epoll instance, or -errno: -ENOTSUP where the door has no such means. */
 	int (*fetch)(struct call *c, int fd);
 	bool watches; /* knows ANSWER_WATCH */
+	void (*slow)(struct call *c); /* see call_slow(); NULL: of no matter here */
 };
 
 struct call {
@@ -102,6 +117,13 @@ struct call {
 };
 
 typedef struct answer call_fn(struct call *c);
+
+/* What a handler does next may take long, or wait for other threads: until then a door may keep all other calls waiting, as most are short. */
+static inline void call_slow(struct call *c)
+{
+	if (c->door->slow)
+		c->door->slow(c);
+}
 
 /* Is the call one that matters? All tests are on the low 32 bits of an argument, as the filter's are. */
 struct call_row {
@@ -142,6 +164,8 @@ int remote_fd_mode(pid_t tid, int fd); /* O_RDONLY, O_WRONLY, O_RDWR; -errno */
 pid_t remote_tgid(pid_t tid);
 bool remote_descends(pid_t pid, pid_t root); /* does it live, and is root among its ancestors? */
 int remote_fetch(struct call *c, int fd); /* by pidfd_getfd(2) */
+void remote_open(struct super *s);
+void remote_close(struct super *s);
 
 /* A descriptor of this process that means what the client's means to the engine. Borrowed ones are not closed. */
 struct local_fd {
@@ -163,6 +187,9 @@ bool proc_stat(pid_t tid, struct proc_stat *out);
 bool proc_status(pid_t tid, const char *field, int base, u64 *out); /* the number behind "field:", 0 without one */
 bool proc_comm(pid_t tid, char comm[16]);
 bool proc_call(pid_t tid, int *nr); /* that it sleeps in; -1: it runs, or would where it had a processor */
+
+/* ---- element.c ---- */
+bool serve_element(struct call *c, struct answer *out); /* a bpf(2) call about an element of a plain map; false: another one, which serve_bpf() is for */
 
 /* ---- places.c ---- */
 

@@ -60,7 +60,7 @@ bool tree_wants_calls(const struct tree *t);
 
 /* ---- ptrace.c: calls answered in stops ---- */
 void door_enter(struct tree *t, struct traced *p);
-void door_leave(struct tree *t, struct traced *p);
+void door_leave(struct tree *t, struct traced *p, s64 result);
 void door_ended(struct tree *t, pid_t tgid); /* its descriptors are gone: it ended, or became another program */
 
 #endif

@@ -239,7 +239,7 @@ static void call_stop(struct tree *t, struct traced *p)
 	if (info.op == PTRACE_SYSCALL_INFO_EXIT) {
 		if (p->in_call && p->watch != WATCH_OPENS)
 			call_ends(t, p, p->answered ? p->answer : info.exit.rval);
-		door_leave(t, p);
+		door_leave(t, p, info.exit.rval);
 		p->in_call = false;
 		return;
 	}

@@ -211,23 +211,31 @@ struct element {
 	const struct mem *mem;
 };
 
-static int element_open(struct sys_call *c, u32 fd, int need, struct element *e)
+/* Takes over a reference to the map. */
+static int element_hold(struct skep *k, struct obj *o, int need, struct element *e)
 {
-	int err = obj_by_fd(c->k, (int)fd, OBJ_MAP, need, &e->o);
+	int err;
 
-	if (err)
-		return err;
-	e->map = obj_map(e->o);
-	e->mem = &c->k->mem;
-	err = hold_take(c->k->domain, &e->hold);
+	e->o = o;
+	e->map = obj_map(o);
+	e->mem = &k->mem;
+	err = hold_take(k->domain, &e->hold);
 	if (err) {
-		obj_put(e->o);
+		obj_put(o);
 		return err;
 	}
 	e->writes = need & NEED_WRITE;
 	if (e->writes) /* before anybody asks whether it is frozen */
 		atomic_fetch_add(&e->map->writers, 1);
 	return 0;
+}
+
+static int element_open(struct sys_call *c, u32 fd, int need, struct element *e)
+{
+	struct obj *o;
+	int err = obj_by_fd(c->k, (int)fd, OBJ_MAP, need, &o);
+
+	return err ? err : element_hold(c->k, o, need, e);
 }
 
 static int element_close(struct element *e, int err)
@@ -248,58 +256,86 @@ static int key_of(const struct map *m, u64 key, void **out)
 	return key ? 0 : -EFAULT;
 }
 
-int sys_map_lookup(struct sys_call *c)
+static int element_lookup(struct element *e, const struct attr_map_elem *a)
+{
+	void *key;
+	int err = a->flags & ~(u64)BPF_F_LOCK ? -EINVAL : key_of(e->map, a->key, &key);
+
+	if (!err && !a->value)
+		err = -EFAULT;
+	return err ? err : map_get(e->map, &e->hold, key, PTR(a->value), a->flags);
+}
+
+static int element_update(struct element *e, const struct attr_map_elem *a)
+{
+	void *key;
+	int err = e->map->frozen ? -EPERM : key_of(e->map, a->key, &key);
+
+	if (!err && !a->value)
+		err = -EFAULT;
+	return err ? err : map_set(e->map, &e->hold, key, PTR(a->value), a->flags);
+}
+
+static int element_delete(struct element *e, const struct attr_map_elem *a)
+{
+	void *key;
+	int err = e->map->frozen ? -EPERM : key_of(e->map, a->key, &key);
+
+	return err ? err : map_delete(e->map, &e->hold, key);
+}
+
+static int element_next_key(struct element *e, const struct attr_map_elem *a)
+{
+	return a->value ? map_next_key(e->map, &e->hold, PTR(a->key), PTR(a->value)) : -EFAULT;
+}
+
+static int element_run(struct sys_call *c, int need, int (*run)(struct element *e, const struct attr_map_elem *a))
 {
 	const struct attr_map_elem *a = c->attr;
 	struct element e;
-	void *key;
-	int err = element_open(c, a->map_fd, NEED_READ, &e);
+	int err = element_open(c, a->map_fd, need, &e);
 
-	if (err)
-		return err;
-	err = a->flags & ~(u64)BPF_F_LOCK ? -EINVAL : key_of(e.map, a->key, &key);
-	if (!err && !a->value)
-		err = -EFAULT;
-	return element_close(&e, err ? err : map_get(e.map, &e.hold, key, PTR(a->value), a->flags));
+	return err ? err : element_close(&e, run(&e, a));
+}
+
+int sys_map_lookup(struct sys_call *c)
+{
+	return element_run(c, NEED_READ, element_lookup);
 }
 
 int sys_map_update(struct sys_call *c)
 {
-	const struct attr_map_elem *a = c->attr;
-	struct element e;
-	void *key;
-	int err = element_open(c, a->map_fd, NEED_WRITE, &e);
-
-	if (err)
-		return err;
-	err = e.map->frozen ? -EPERM : key_of(e.map, a->key, &key);
-	if (!err && !a->value)
-		err = -EFAULT;
-	return element_close(&e, err ? err : map_set(e.map, &e.hold, key, PTR(a->value), a->flags));
+	return element_run(c, NEED_WRITE, element_update);
 }
 
 int sys_map_delete(struct sys_call *c)
 {
-	const struct attr_map_elem *a = c->attr;
-	struct element e;
-	void *key;
-	int err = element_open(c, a->map_fd, NEED_WRITE, &e);
-
-	if (err)
-		return err;
-	err = e.map->frozen ? -EPERM : key_of(e.map, a->key, &key);
-	return element_close(&e, err ? err : map_delete(e.map, &e.hold, key));
+	return element_run(c, NEED_WRITE, element_delete);
 }
 
 int sys_map_next_key(struct sys_call *c)
 {
-	const struct attr_map_elem *a = c->attr;
-	struct element e;
-	int err = element_open(c, a->map_fd, NEED_READ, &e);
+	return element_run(c, NEED_READ, element_next_key);
+}
 
+int map_element(struct skep *k, int cmd, struct obj *o, const struct attr_map_elem *a)
+{
+	bool writes = cmd == SYS_MAP_UPDATE_ELEM || cmd == SYS_MAP_DELETE_ELEM;
+	struct element e;
+	int err;
+
+	obj_get(o);
+	err = element_hold(k, o, writes ? NEED_WRITE : NEED_READ, &e);
 	if (err)
 		return err;
-	return element_close(&e, a->value ? map_next_key(e.map, &e.hold, PTR(a->key), PTR(a->value)) : -EFAULT);
+	switch (cmd) {
+	case SYS_MAP_LOOKUP_ELEM: err = element_lookup(&e, a); break;
+	case SYS_MAP_UPDATE_ELEM: err = element_update(&e, a); break;
+	case SYS_MAP_DELETE_ELEM: err = element_delete(&e, a); break;
+	case SYS_MAP_GET_NEXT_KEY: err = element_next_key(&e, a); break;
+	default: err = -EINVAL;
+	}
+	return element_close(&e, err);
 }
 
 int sys_map_take(struct sys_call *c)

@@ -138,6 +138,8 @@ void prog_free(struct skep *k, struct prog *p); /* engine/load.c */
 /* ---- map_cmds.c ---- */
 int map_object_create(struct skep *k, const struct map_spec *spec, u32 kernel_type, struct obj *btf, struct obj *inner, struct obj **out);
 void map_object_free(struct skep *k, struct map_obj *m);
+/* MAP_LOOKUP_ELEM, MAP_UPDATE_ELEM, MAP_DELETE_ELEM or MAP_GET_NEXT_KEY of a map that the caller has found; map_fd is not looked at, nor who may what. */
+int map_element(struct skep *k, int cmd, struct obj *o, const struct attr_map_elem *a);
 int map_check_types(struct skep *k, struct map_obj *m); /* map_types.c: of a map that was made */
 int map_find_record(struct skep *k, const struct btf *b, struct map *m); /* special fields of an adopted map's values */
 extern const struct map_host map_host_ops;
