@@ -157,22 +157,35 @@ static int sanitize_inside(struct verifier *v, u32 dst, const struct reg *r)
 
 /* ---- pointers ---- */
 
+/* What was refused is a number too far from 0. */
+static int too_far(struct verifier *v, s64 off)
+{
+	reject_at(v, -1, off < 0 ? 1 - VARIABLE_MOST : VARIABLE_MOST - 1, off);
+	return v->why->err;
+}
+
 static int offset_sane(struct verifier *v, const struct reg *r, u32 type)
 {
 	s64 value = (s64)r->v.bits.value, low = r->v.smin;
 	const char *name = reg_type_name(v, type);
 
-	if (scalar_is_const(&r->v) && (value >= VARIABLE_MOST || value <= -VARIABLE_MOST))
-		return reject(v, REJECT_POINTER_OFFSET, "math between %s pointer and %lld is not allowed", name, (long long)value);
-	if (r->off >= VARIABLE_MOST || r->off <= -VARIABLE_MOST)
-		return reject(v, REJECT_POINTER_OFFSET, "%s pointer offset %d is not allowed", name, r->off);
+	if (scalar_is_const(&r->v) && (value >= VARIABLE_MOST || value <= -VARIABLE_MOST)) {
+		reject(v, REJECT_POINTER_OFFSET, "math between %s pointer and %lld is not allowed", name, (long long)value);
+		return too_far(v, value);
+	}
+	if (r->off >= VARIABLE_MOST || r->off <= -VARIABLE_MOST) {
+		reject(v, REJECT_POINTER_OFFSET, "%s pointer offset %d is not allowed", name, r->off);
+		return too_far(v, r->off);
+	}
 	if (low == INT64_MIN) {
 		reject(v, REJECT_POINTER_UNBOUNDED, "math between %s pointer and register with unbounded min value is not allowed", name);
 		reject_at(v, -1, -VARIABLE_MOST, low);
 		return v->why->err;
 	}
-	if (low >= VARIABLE_MOST || low <= -VARIABLE_MOST)
-		return reject(v, REJECT_POINTER_OFFSET, "value %lld makes %s pointer be out of bounds", (long long)low, name);
+	if (low >= VARIABLE_MOST || low <= -VARIABLE_MOST) {
+		reject(v, REJECT_POINTER_OFFSET, "value %lld makes %s pointer be out of bounds", (long long)low, name);
+		return too_far(v, low);
+	}
 	return 0;
 }
 
@@ -291,6 +304,8 @@ static int pointer_alu(struct verifier *v, const struct insn *in, struct reg *ds
 		*dst = ptr;
 	pointer_move(v, in, dst, &ptr, &off);
 	err = offset_sane(v, dst, ptr.type);
+	if (err)
+		reject_reg(v, in->dst);
 	err = err ? err : sanitize_inside(v, in->dst, dst);
 	if (err)
 		return err;

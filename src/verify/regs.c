@@ -116,7 +116,9 @@ int reg_check_write(struct verifier *v, u32 regno)
 	v->scratched_regs |= 1u << regno;
 	if (likely(regno != REG_FP))
 		return 0;
-	return reject(v, REJECT_FRAME_POINTER_WRITE, "frame pointer is read only");
+	reject(v, REJECT_FRAME_POINTER_WRITE, "frame pointer is read only");
+	reject_reg(v, regno);
+	return v->why->err;
 }
 
 bool reg_may_be_null(const struct reg *r)
