@@ -97,6 +97,16 @@ static char *copy(const char *s)
 
 /* ---- one program ---- */
 
+/* Names that Linux refuses, as bpftrace gives them, are mended by the loaders of such objects; they are nothing that a program does. */
+static void mend_name(union bpf_attr *attr)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.";
+
+	for (u32 i = 0; i < sizeof(attr->prog_name) && attr->prog_name[i]; i++)
+		if (!strchr(allowed, attr->prog_name[i]))
+			attr->prog_name[i] = '_';
+}
+
 static int check_load(void *ud, struct skep *k, int cmd, union bpf_attr *attr, unsigned int size)
 {
 	struct checker *ch = ud;
@@ -108,6 +118,7 @@ static int check_load(void *ud, struct skep *k, int cmd, union bpf_attr *attr, u
 		return ch->result;
 	ch->row->reached = true;
 	ch->row->check.size = sizeof(ch->row->check);
+	mend_name(attr);
 	ch->result = skep_prog_check(k, attr, size, &ch->row->check);
 	return ch->result;
 }
