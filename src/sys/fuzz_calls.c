@@ -178,6 +178,8 @@ static u64 length(struct call *c, const char *name)
 	if (!strcmp(name, "CORE_RELOS"))
 		return records(c, offsetof(struct attr_prog_load, core_relo_cnt),
 			       offsetof(struct attr_prog_load, core_relo_rec_size));
+	if (!strcmp(name, "MULTI_ARRAY"))
+		return (u64)BOUNDED(c, link_create, multi.n, 64) * 8;
 	if (!strcmp(name, "FD_ARRAY"))
 		return FDS * sizeof(s32);
 	if (!strcmp(name, "INSNS"))
@@ -261,6 +263,13 @@ static void fill_info(const struct call *c, struct input *in, u8 *at, u64 size)
 	}
 }
 
+static bool many_probes(const struct call *c)
+{
+	enum { UPROBE_MULTI = 48 /* BPF_TRACE_UPROBE_MULTI */ };
+
+	return ((const struct attr_link_create *)(const void *)c->attr)->attach_type == UPROBE_MULTI;
+}
+
 static void put_pointers(struct call *c, struct input *in, int cmd)
 {
 	for (const struct cmd_ptr *p = cmd_pointers((u32)cmd); p && p->length; p++) {
@@ -268,7 +277,9 @@ static void put_pointers(struct call *c, struct input *in, int cmd)
 		bool whole = !strcmp(p->length, "data_size_out");
 		u8 *at;
 
-		if (!strcmp(p->length, "STRING")) {
+		if (!strncmp(p->length, "MULTI_", 6) && !many_probes(c))
+			continue; /* other links have other fields there */
+		if (!strcmp(p->length, "STRING") || !strcmp(p->length, "MULTI_PATH")) {
 			at = own(c, 64);
 			snprintf((char *)at, 64, cmd == SYS_PROG_LOAD ? "GPL" : "%s/%u", folder,
 				 byte(in) & 3);
@@ -378,6 +389,8 @@ static void one_command(struct input *in, int cmd)
 		BOUNDED(&c, map_create, max_entries, 70000);
 		BOUNDED(&c, map_create, value_size, 5000);
 	}
+	if (cmd == SYS_LINK_CREATE && many_probes(&c))
+		((struct attr_link_create *)(void *)c.attr)->multi.n = byte(in) % 8u;
 	/* A descriptor that was changed may be another map's. */
 	if (cmd_descriptors((u32)cmd) && cmd_descriptors((u32)cmd)->offset < sizeof(c.attr) && edits) {
 		c.map = (struct bpf_map_info){0};
@@ -398,14 +411,15 @@ static void one_command(struct input *in, int cmd)
 
 static void scribble(struct input *in, s32 fd)
 {
-	u8 *p = mmap(NULL, 8192, byte(in) & 1 ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd,
-		     (off_t)(byte(in) & 3) * 4096);
+	int access = byte(in) & 1 ? PROT_READ | PROT_WRITE : PROT_READ;
+	off_t from = (off_t)(byte(in) & 3) * 4096;
+	u8 *p = mmap(NULL, 8192, access, MAP_SHARED, fd, from);
 	volatile u8 *at = p;
 	off_t size = lseek(fd, 0, SEEK_END);
 
 	if (p == MAP_FAILED)
 		return;
-	if (size >= 16384 && !mprotect(p, 8192, PROT_READ | PROT_WRITE))
+	if (size >= from + 8192 && !mprotect(p, 8192, PROT_READ | PROT_WRITE))
 		for (u32 i = 0; i < 4; i++)
 			at[byte(in) * 32u % 8192] = byte(in);
 	munmap(p, 8192);
