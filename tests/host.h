@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a test needs of the machine it runs on: NEED_PROC says what is missing and skips the case; a file with given bytes needs nothing but a writable directory. */
+/* What a test needs of the machine it runs on: RUN_WITH_PROC skips a case and says what is missing; a file with given bytes needs nothing but a writable directory. */
 #ifndef SKEP_TEST_HOST_H
 #define SKEP_TEST_HOST_H
 
@@ -15,14 +15,18 @@ static inline bool have_proc(void)
 	return !access("/proc/self/fd", R_OK);
 }
 
-/* The engine sees through /proc that a descriptor was closed, and opens descriptors of one direction there. */
-#define NEED_PROC(what)                                                                                          \
-	do {                                                                                                     \
-		if (!have_proc())                                                                                \
-			SKIP("no /proc: " what);                                                                 \
-	} while (0)
+/* The engine sees through /proc who else has a descriptor or a mapping, and opens descriptors of one direction there. */
+#define RUN_WITH_PROC(name, lacks) run_with_proc(#name, name, lacks)
 
-#define PROC_CLOSES "what was closed is not known"
+static inline void run_with_proc(const char *name, void (*fn)(void), const char *lacks)
+{
+	if (have_proc()) {
+		test_run(name, fn);
+		return;
+	}
+	printf("ok %d %s # SKIP no /proc: %s\n", ++test_number, name, lacks);
+	fflush(stdout);
+}
 
 /* The path of a new file, which is the caller's to unlink; empty when it could not be written. */
 static inline void file_of(char path[64], const void *bytes, size_t size)

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
+#include <sys/resource.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -185,6 +186,8 @@ static void unlink_object(struct obj *o)
 	}
 	if (o->watch >= 0)
 		inotify_rm_watch(k->inotify, o->watch);
+	if (o->shared)
+		k->n_shared--;
 }
 
 void obj_put(struct obj *o)
@@ -325,7 +328,7 @@ static int reopen_handle(struct obj *o, int fd)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	own = open(path, O_RDONLY | O_CLOEXEC);
 	if (own < 0)
-		return errno == ENOENT ? fd : -errno; /* no /proc: closing is not noticed, the rest works */
+		return errno == ENOENT ? fd : -errno; /* no /proc: see objects_sweep() */
 	/* A lease must never cost the process its life: this signal is ignored unless somebody asked for it. */
 	o->leased = (o->type != OBJ_MAP || obj_map(o)->pin_fd <= 0 || !obj_map(o)->client.base) && !fcntl(own, F_SETSIG, SIGWINCH);
 	close(fd);
@@ -376,7 +379,9 @@ int obj_fd(struct obj *o, u32 open_flags)
 	fd = open(path, mode | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT && mode == O_RDWR) {
 		fd = fcntl(o->fd, F_DUPFD_CLOEXEC, 3);
-		o->shared = true;
+		if (!o->shared)
+			o->engine->n_shared++;
+		o->shared = o->seen = true;
 	}
 	if (fd >= 0) {
 		if (mode != O_RDWR)
@@ -414,8 +419,6 @@ static bool held_here(const struct obj *o)
  * that none is being handed out. Pinned files that clients map are open in other engines too: there this process decides. */
 static bool still_held(const struct obj *o)
 {
-	if (o->shared)
-		return true;
 	if (!o->leased)
 		return held_here(o);
 	if (!fcntl(o->fd, F_SETLEASE, F_WRLCK)) {
@@ -431,7 +434,7 @@ static struct obj *ended(struct obj *o)
 {
 	struct skep *k = o->engine;
 
-	if (!o->counted)
+	if (!o->counted || o->shared)
 		return NULL;
 	if (still_held(o)) {
 		o->closed_ns = os_clock_ns(CLOCK_MONOTONIC);
@@ -476,10 +479,71 @@ static struct obj *resolve_doubt(struct skep *k, bool all)
 	return gone;
 }
 
+/* ---- without /proc ---- */
+
+static bool engines_own(const struct obj *o, int fd)
+{
+	if (o->type == OBJ_MAP && (fd == obj_map(o)->pin_fd || (obj_map(o)->client.base && fd == obj_map(o)->client.fd)))
+		return true;
+	return fd == o->fd || (o->type == OBJ_PERF && fd == ((struct perf_ring *)o->body)->fd);
+}
+
+static void mark_seen(struct skep *k, int fds)
+{
+	struct stat st;
+
+	for (int fd = 0; fd < fds; fd++)
+		if (!fstat(fd, &st))
+			for (struct obj *o = *bucket_of(k, st.st_ino); o; o = o->chain)
+				if (o->ino == st.st_ino && o->dev == st.st_dev && !engines_own(o, fd))
+					o->seen = true;
+}
+
+static struct obj *first_unseen(struct skep *k)
+{
+	for (u32 i = 0; i < OBJ_BUCKETS; i++)
+		for (struct obj *o = k->bucket[i]; o; o = o->chain)
+			if (o->shared && o->counted && !o->seen) {
+				o->counted = false;
+				return o;
+			}
+	return NULL;
+}
+
+/* No event tells when clients' descriptors are closed: all that this process has are gone through, twice, since another thread may
+ * move one. What other processes have, is on its way between them, or is only mapped, is not known. */
+void objects_sweep(struct skep *k)
+{
+	struct rlimit most = {.rlim_cur = 1024};
+	struct obj *gone;
+	int fds;
+
+	if (!k->n_shared)
+		return;
+	getrlimit(RLIMIT_NOFILE, &most);
+	fds = (int)MIN(most.rlim_cur, (rlim_t)INT32_MAX);
+	plain_lock_take(&k->lock);
+	for (u32 i = 0; i < OBJ_BUCKETS; i++)
+		for (struct obj *o = k->bucket[i]; o; o = o->chain)
+			o->seen = false;
+	mark_seen(k, fds);
+	mark_seen(k, fds);
+	plain_lock_drop(&k->lock);
+	do {
+		plain_lock_take(&k->lock);
+		gone = first_unseen(k);
+		plain_lock_drop(&k->lock);
+		obj_put(gone);
+	} while (gone);
+	k->next_sweep = k->n_shared + (u32)MIN(fds / 64, 1024); /* it takes a while; there is room for that many more */
+}
+
 void objects_ask(struct skep *k, bool all)
 {
 	struct obj *gone;
 
+	if (all)
+		objects_sweep(k);
 	if (!k->doubtful)
 		return;
 	do {

@@ -147,6 +147,7 @@ static struct obj *already_open(struct skep *k, int fd)
 
 	if (fstat(fd, &st))
 		return NULL;
+	objects_sweep(k);
 	for (u32 id = 0; obj_next_id(k, OBJ_MAP, id, &id) == 0;) {
 		struct obj *o = obj_by_id(k, OBJ_MAP, id);
 

@@ -84,7 +84,11 @@ int sys_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size, st
 	if (plain_lock_mine(&k->lock))
 		return -EBUSY; /* a signal handler, in the middle of another call */
 	objects_drain(k);
+	if (k->n_shared && k->n_shared >= k->next_sweep)
+		objects_sweep(k);
 	ret = infos[cmd].handler(&call);
+	if (ret == -ENOMEM) /* what ended makes room for the next try */
+		objects_sweep(k);
 	/* Results lie in the attr itself; nothing beyond what the caller passed is touched. */
 	if (memcmp(copy, attr, call.size))
 		memcpy(attr, copy, call.size);

@@ -28,7 +28,8 @@ struct obj {
 	bool counted; /* clients' descriptions hold one reference together */
 	_Atomic bool limited; /* some description is read-only or write-only */
 	bool leased; /* a lease on fd tells whether others have the file open */
-	bool shared; /* clients share the engine's own description (no /proc): it lives until the engine ends */
+	bool shared; /* clients share the engine's own description (no /proc): their descriptors in this process are looked for */
+	bool seen; /* one was found */
 	struct obj *chain; /* by inode; of the dead */
 	struct obj *next_doubt; /* of those whose close was seen while they were still held: asked again, see object.c */
 	bool doubtful;
@@ -85,6 +86,7 @@ struct skep {
 	struct obj *_Atomic doubtful;
 	struct obj *_Atomic dead; /* unlinked; freed when no run can have seen them, see objects_reap() */
 	int inotify;
+	_Atomic u32 n_shared, next_sweep; /* how many objects are shared; from how many on they are looked for */
 	bool closing; /* the engine ends: references no longer count */
 	_Atomic u64 map_bytes;
 	_Atomic bool unprivileged; /* calls are a user's without CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN */
@@ -122,6 +124,7 @@ int obj_by_fd(struct skep *k, int fd, u32 type, int need, struct obj **out);
 struct obj *obj_by_inode(struct skep *k, u64 dev, u64 ino, u32 type); /* the same for a file; type 0: any; NULL: none */
 int obj_fd(struct obj *o, u32 open_flags); /* a new descriptor; open_flags: BPF_F_RDONLY, BPF_F_WRONLY */
 void objects_drain(struct skep *k); /* notices descriptors that were closed */
+void objects_sweep(struct skep *k); /* the same where there is no /proc, see object.c */
 void objects_ask(struct skep *k, bool all); /* again about those that were in doubt; all: also if it is not yet time to */
 void log_line(struct skep *k, const char *fmt, ...) PRINTF_LIKE(2, 3);
 

@@ -296,8 +296,8 @@ int main(int argc, char **argv)
 	if (argc > 2)
 		pin_kills = (u32)strtoul(argv[2], NULL, 0);
 	fixture_open(&f);
-	RUN(a_killed_process_takes_nothing_with_it);
+	RUN_WITH_PROC(a_killed_process_takes_nothing_with_it, "who was killed is not known");
 	fixture_close(&f);
-	RUN(a_pinned_map_outlives_who_opened_it);
+	RUN_WITH_PROC(a_pinned_map_outlives_who_opened_it, "who was killed is not known");
 	return test_end();
 }

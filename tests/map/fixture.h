@@ -8,7 +8,7 @@
 
 #include "map/map.h"
 
-#include "../test.h"
+#include "../host.h"
 
 #include <linux/bpf.h>
 

@@ -32,7 +32,6 @@ TEST(the_last_of_several_descriptors_ends_it)
 		close(more[i]); /* equal events of inotify are one */
 	CHECK(maps_left());
 	close(more[4]);
-	NEED_PROC(PROC_CLOSES);
 	CHECK(!maps_left());
 	CHECK_EQ(fd_by_id(k, BPF_MAP_GET_FD_BY_ID, (uint32_t)id), -ENOENT);
 }
@@ -69,7 +68,6 @@ TEST(another_process_keeps_it)
 	CHECK(maps_left());
 	close(go[1]);
 	CHECK_EQ(waitpid(child, &status, 0), child);
-	NEED_PROC(PROC_CLOSES);
 	CHECK(!maps_left());
 }
 
@@ -96,7 +94,6 @@ TEST(a_descriptor_on_its_way_keeps_it)
 	memcpy(&fd, CMSG_DATA(&control.head), sizeof(fd));
 	CHECK_EQ(skep_map_update(k, fd, &key, &value, 0), 0);
 	close(fd);
-	NEED_PROC(PROC_CLOSES);
 	CHECK(!maps_left());
 	close(pair[0]);
 	close(pair[1]);
@@ -113,7 +110,6 @@ TEST(a_mapping_keeps_it)
 	CHECK(maps_left());
 	munmap(value, 4096);
 	/* Unmapping closes the file where inotify sees it. */
-	NEED_PROC(PROC_CLOSES);
 	CHECK(!maps_left());
 }
 
@@ -132,7 +128,6 @@ TEST(only_what_is_made_to_be_mapped_is)
 	close(fd);
 	close(hash);
 	close(prog);
-	NEED_PROC(PROC_CLOSES);
 	CHECK(!maps_left());
 }
 
@@ -147,7 +142,6 @@ TEST(a_program_keeps_its_maps)
 	close(map);
 	CHECK(maps_left());
 	close(prog);
-	NEED_PROC(PROC_CLOSES);
 	CHECK_EQ(next_id(k, BPF_PROG_GET_NEXT_ID, 0), -ENOENT);
 	CHECK(!maps_left());
 }
@@ -165,7 +159,6 @@ TEST(a_bound_map_lives_with_the_program)
 	close(map);
 	CHECK(maps_left());
 	close(prog);
-	NEED_PROC(PROC_CLOSES);
 	CHECK(!maps_left());
 }
 
@@ -180,7 +173,6 @@ TEST(an_array_of_programs_keeps_them)
 	CHECK_EQ(skep_map_update(k, array_fd, &key, &prog, 0), 0);
 	close(prog);
 	CHECK_EQ(skep_map_lookup(k, array_fd, &key, &id), 0);
-	NEED_PROC(PROC_CLOSES);
 	CHECK_EQ(next_id(k, BPF_PROG_GET_NEXT_ID, 0), id);
 	CHECK_EQ(skep_map_delete(k, array_fd, &key), 0);
 	CHECK_EQ(next_id(k, BPF_PROG_GET_NEXT_ID, 0), id);
@@ -210,7 +202,6 @@ TEST(a_map_of_maps_keeps_them)
 	CHECK(other >= 0);
 	CHECK_EQ(skep_map_delete(k, outer, &key), 0);
 	close(other);
-	NEED_PROC(PROC_CLOSES);
 	CHECK_EQ(fd_by_id(k, BPF_MAP_GET_FD_BY_ID, id), -ENOENT);
 	close(outer);
 	CHECK(!maps_left());
@@ -221,7 +212,6 @@ TEST(lost_events_are_made_up_for)
 	int a = array(0), b = array(0);
 	char path[2][40];
 
-	NEED_PROC(PROC_CLOSES);
 	snprintf(path[0], sizeof(path[0]), "/proc/self/fd/%d", a);
 	snprintf(path[1], sizeof(path[1]), "/proc/self/fd/%d", b);
 	for (int i = 0; i < 40000; i++) /* alternating, so that none are merged */
@@ -236,7 +226,6 @@ TEST(without_inotify_it_ends_all_the_same)
 	int taken[1024], n = 0, fd, more, id;
 	struct skep *all = k;
 
-	NEED_PROC(PROC_CLOSES);
 	while (n < 1024 && (taken[n] = inotify_init1(IN_CLOEXEC)) >= 0)
 		n++;
 	if (n == 1024 || skep_open(&k, NULL)) {
@@ -333,7 +322,6 @@ TEST(access_modes_hold)
 	uint64_t value = 0;
 	int rd = array(BPF_F_RDONLY), wr;
 
-	NEED_PROC("descriptors have no direction");
 	REQUIRE(rd >= 0);
 	CHECK_EQ(skep_map_lookup(k, rd, &key, &value), 0);
 	CHECK_EQ(skep_map_update(k, rd, &key, &value, 0), -EPERM);
@@ -351,20 +339,20 @@ int main(void)
 		return 1;
 	RUN(the_last_of_several_descriptors_ends_it);
 	RUN(descriptors_are_closed_on_exec);
-	RUN(another_process_keeps_it);
-	RUN(a_descriptor_on_its_way_keeps_it);
-	RUN(a_mapping_keeps_it);
+	RUN_WITH_PROC(another_process_keeps_it, "descriptors of other processes are not known");
+	RUN_WITH_PROC(a_descriptor_on_its_way_keeps_it, "descriptors on their way are not known");
+	RUN_WITH_PROC(a_mapping_keeps_it, "mappings are not known");
 	RUN(only_what_is_made_to_be_mapped_is);
 	RUN(a_program_keeps_its_maps);
 	RUN(a_bound_map_lives_with_the_program);
 	RUN(an_array_of_programs_keeps_them);
 	RUN(a_map_of_maps_keeps_them);
-	RUN(lost_events_are_made_up_for);
+	RUN_WITH_PROC(lost_events_are_made_up_for, "there are no events to lose");
 	RUN(without_inotify_it_ends_all_the_same);
 	RUN(what_is_not_supported_is_named);
 	RUN(logs_are_cut_and_their_size_is_told);
 	RUN(engines_do_not_know_each_others_descriptors);
-	RUN(access_modes_hold);
+	RUN_WITH_PROC(access_modes_hold, "descriptors have no direction");
 	skep_close(k);
 	return test_end();
 }
