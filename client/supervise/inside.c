@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Probes as jumps: see space.h. */
 #include "client/supervise/insn.h"
-#include "client/supervise/space.h"
+#include "client/supervise/stub.h"
 
 #include <fcntl.h>
 #include <linux/membarrier.h>
@@ -18,7 +18,7 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-enum { MOST_POINTS = 8, STUBS = 16384 /* bytes of a mapping for stubs */, STUB = 1024, USER_CS = 0x33 };
+enum { MOST_POINTS = 8, STUBS = 16384 /* bytes of a mapping for stubs */, USER_CS = 0x33 };
 
 struct stubs {
 	u64 base;
@@ -143,294 +143,6 @@ static bool find_room(pid_t tid, u64 at, u64 size, struct mapping *holds, u64 *r
 	if (f)
 		fclose(f);
 	return found;
-}
-
-static bool goes_into(u64 to, u64 at)
-{
-	return to > at && to < at + BRK_JUMP;
-}
-
-/* Does any byte look like the beginning of a branch into the jump, with a distance of four bytes, or of one? */
-static bool long_branch(const u8 *code, u64 size, u64 base, u64 at)
-{
-	for (u64 i = 0; i + 6 <= size; i++) {
-		u64 four = code[i] == 0xe8 || code[i] == 0xe9 ? i + 1 : code[i] == 0x0f && (code[i + 1] & 0xf0) == 0x80 ? i + 2 : 0;
-
-		if (four && goes_into(base + four + 4 + (u64)(s64)LOAD_AS(s32, code + four), at))
-			return true;
-	}
-	return false;
-}
-
-static bool short_branch(const u8 *code, u64 from, u64 to, u64 base, u64 at)
-{
-	for (u64 i = from; i + 2 <= to; i++)
-		if (((code[i] & 0xf0) == 0x70 || code[i] == 0xeb || (code[i] & 0xfc) == 0xe0) && goes_into(base + i + 2 + (u64)(s64)(s8)code[i + 1], at))
-			return true;
-	return false;
-}
-
-/* Functions begin where others have ended, and nothing branches from there into the middle of one. */
-static bool begins_function(const u8 *code, u64 at)
-{
-	return !memcmp(code, "\xf3\x0f\x1e\xfa", 4) || code[-1] == 0xc3 || code[-1] == 0xcc || (!(at & 15) && (code[-1] == 0x90 || !code[-1]));
-}
-
-/* Rule 2. */
-static bool is_entered(const struct space *s, pid_t tid, const struct mapping *m, u64 at, u32 covered)
-{
-	enum { AROUND = 1 << 19, SHORT = 128 };
-	u64 from = MAX(m->from, at > AROUND ? at - AROUND : 0), to = MIN(m->to, at + AROUND), before = at - from, target;
-	u8 *code = malloc(to - from);
-	u64 size = code ? space_code(s, tid, from, code, (u32)(to - from)) : 0, i = before + covered, end = MIN(size, i + SHORT);
-	struct insn_form f;
-	bool entered = true;
-
-	if (size < before + covered)
-		goto out;
-	while (i < end && insn_form(code + i, (u32)MIN(size - i, (u64)INSN_MOST), &f)) {
-		if (insn_branch(code + i, &f, from + i, &target) && goes_into(target, at))
-			goto out;
-		i += f.size;
-	}
-	if (i < end && short_branch(code, i, end, from, at)) /* no instructions: whatever may look like one */
-		goto out;
-	if (before && !begins_function(code + before, at) && short_branch(code, before > SHORT ? before - SHORT : 0, before, from, at))
-		goto out;
-	entered = long_branch(code, size, from, at);
-out:
-	free(code);
-	return entered;
-}
-
-static bool alone_there(const struct space *s, const struct brk *b, u32 covered)
-{
-	for (u32 i = 0; i < s->n; i++)
-		if (&s->brk[i] != b && s->brk[i].set && s->brk[i].at + (s->brk[i].resume ? BRK_JUMP : 1) > b->at && s->brk[i].at < b->at + covered)
-			return false;
-	return true;
-}
-
-/* ---- other threads ---- */
-
-enum whereabouts { OUTSIDE, AMONG, RUNS };
-
-/* Where a signal has interrupted it before counts, too: that lies on its stack. */
-static enum whereabouts among(const struct traced *q, u64 ip, u64 sp, u64 at)
-{
-	enum { MOST = 1 << 20 };
-	u64 *stack = malloc(MOST);
-	s64 n = stack ? remote_read(q->tid, sp & ~7ull, stack, MOST) : 0;
-	bool found = !stack || goes_into(ip, at);
-
-	for (s64 i = 0; i < n / 8 && !found; i++)
-		found = goes_into(stack[i], at);
-	free(stack);
-	return found ? AMONG : OUTSIDE;
-}
-
-static enum whereabouts stopped_at(const struct traced *q, u64 at, bool trapped)
-{
-	struct user_regs_struct regs;
-
-	if (ptrace(PTRACE_GETREGS, q->tid, 0, &regs))
-		return OUTSIDE; /* it is gone */
-	return among(q, trapped && regs.rip == at + 1 ? at : regs.rip, regs.rsp, at);
-}
-
-static enum whereabouts sleeps_at(const struct traced *q, u64 at)
-{
-	char path[64], line[256], *ip, *sp;
-	enum whereabouts where = OUTSIDE;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/syscall", q->tid);
-	f = fopen(path, "re");
-	if (f && fgets(line, sizeof(line), f)) {
-		ip = strrchr(line, ' '); /* the last two fields are stack and instruction pointer */
-		for (sp = ip; sp && sp > line && sp[-1] != ' ';)
-			sp--;
-		where = !ip || !strncmp(line, "running", 7) ? RUNS : among(q, strtoull(ip, NULL, 16), strtoull(sp, NULL, 16), at);
-	}
-	if (f)
-		fclose(f);
-	return where;
-}
-
-static enum whereabouts look_at(struct tree *t, struct traced *q, u64 at, bool *held)
-{
-	int status;
-
-	if (q->stopped)
-		return stopped_at(q, at, false);
-	if (*held)
-		return OUTSIDE;
-	if (t->n_held < ARRAY_SIZE(t->held) && waitpid(q->tid, &status, WNOHANG | __WALL) == q->tid) {
-		t->held[t->n_held].tid = q->tid;
-		t->held[t->n_held++].status = status;
-		*held = true;
-		return WIFSTOPPED(status) ? stopped_at(q, at, WSTOPSIG(status) == SIGTRAP && !(status >> 16)) : OUTSIDE;
-	}
-	return sleeps_at(q, at);
-}
-
-static u32 others(const struct tree *t, const struct space *s, const struct traced *but, struct traced **out, u32 room)
-{
-	u32 n = 0;
-
-	for (u32 i = 0; i < TREE_BUCKETS; i++)
-		for (struct traced *q = t->bucket[i]; q; q = q->chain)
-			if (q->space == s && q != but) {
-				if (n < room)
-					out[n] = q;
-				n++;
-			}
-	return n;
-}
-
-/* Does no thread stand among the bytes? Those that run are stopped for it, unless that takes long. */
-static bool all_outside(struct tree *t, struct traced *p, u64 at)
-{
-	enum { MOST = 256, MOST_NS = 5000000 };
-	u64 end = os_clock_ns(CLOCK_MONOTONIC) + MOST_NS;
-	struct traced *q[MOST];
-	bool held[MOST] = {0}, asked[MOST] = {0}, some = true;
-	u32 n = others(t, p->space, p, q, MOST);
-
-	if (stopped_at(p, at, true) == AMONG)
-		return false;
-	while (some && n <= MOST && os_clock_ns(CLOCK_MONOTONIC) < end) {
-		some = false;
-		for (u32 i = 0; i < n; i++) {
-			enum whereabouts where = look_at(t, q[i], at, &held[i]);
-
-			if (where == AMONG)
-				return false;
-			if (where == RUNS && !asked[i])
-				asked[i] = !ptrace(PTRACE_INTERRUPT, q[i]->tid, 0, 0);
-			some = some || where == RUNS;
-		}
-		if (some)
-			usleep(30);
-	}
-	return !some;
-}
-
-/* ---- stubs ---- */
-
-struct stub {
-	u64 at;
-	u32 n;
-	u8 code[STUB];
-};
-
-#define PUT(s, ...) put(s, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
-static void put(struct stub *s, const u8 *bytes, size_t n)
-{
-	if (s->n + n <= sizeof(s->code))
-		memcpy(s->code + s->n, bytes, n);
-	s->n += (u32)n;
-}
-
-static void put64(struct stub *s, u64 x)
-{
-	put(s, (const u8 *)&x, sizeof(x));
-}
-
-/* Registers onto the stack as struct task_regs has them, %rbx points to them; sp: what is to be added to the stack pointer. Then room for a run's head. */
-static void put_registers(struct stub *s, u8 sp, u64 function)
-{
-	PUT(s, 0x6a, 0x2b, 0x54, 0x9c, 0x6a, USER_CS, 0x6a, 0, 0x6a, 0xff, 0x57, 0x56, 0x52, 0x51, 0x50); /* push ss, sp, flags, cs, ip, orig_ax, di .. ax */
-	PUT(s, 0x41, 0x50, 0x41, 0x51, 0x41, 0x52, 0x41, 0x53, 0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57); /* push r8 .. r11, bx, bp, r12 .. r15 */
-	PUT(s, 0x48, 0x89, 0xe3); /* mov %rsp, %rbx */
-	PUT(s, 0x48, 0x81, 0x83, 152, 0, 0, 0, sp, 0, 0, 0); /* addq $sp, 152(%rbx) */
-	PUT(s, 0x48, 0xb8); /* movabs $function, %rax */
-	put64(s, function);
-	PUT(s, 0x48, 0x89, 0x83, 128, 0, 0, 0); /* mov %rax, 128(%rbx) */
-	PUT(s, 0x48, 0x83, 0xec, 32, 0x48, 0x83, 0xe4, 0xf0); /* sub $32, %rsp; and $-16, %rsp */
-	PUT(s, 0x48, 0xc7, 0x04, 0x24, 0, 0, 0, 0, 0x48, 0x89, 0x44, 0x24, 16); /* movq $0, (%rsp); mov %rax, 16(%rsp) */
-	_Static_assert((int)TASK_INSIDE_FRAME <= 32, "room for a run's head");
-	_Static_assert(offsetof(struct task_regs, sp) == 152 && offsetof(struct task_regs, ip) == 128 && sizeof(struct task_regs) == 168, "as pushed");
-}
-
-static void put_call(struct stub *s, u64 to)
-{
-	PUT(s, 0x48, 0xb8); /* movabs $to, %rax; call *%rax */
-	put64(s, to);
-	PUT(s, 0xff, 0xd0);
-}
-
-static void put_program(struct stub *s, const struct task_code *c)
-{
-	PUT(s, 0x48, 0xb8);
-	put64(s, c->cookie);
-	PUT(s, 0x48, 0x89, 0x44, 0x24, 8, 0x48, 0x89, 0xe7, 0x48, 0x89, 0xde); /* mov %rax, 8(%rsp); mov %rsp, %rdi; mov %rbx, %rsi */
-	put_call(s, c->entry);
-}
-
-static void put_restored(struct stub *s)
-{
-	PUT(s, 0x48, 0x89, 0xdc, 0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b); /* mov %rbx, %rsp; pop r15 .. r12, bp, bx */
-	PUT(s, 0x41, 0x5b, 0x41, 0x5a, 0x41, 0x59, 0x41, 0x58, 0x58, 0x59, 0x5a, 0x5e, 0x5f); /* pop r11 .. r8, ax, cx, dx, si, di */
-	PUT(s, 0x48, 0x8d, 0x64, 0x24, 24, 0x9d); /* lea 24(%rsp), %rsp; popf */
-}
-
-struct point {
-	const struct task_probe *probe;
-	struct task_code code;
-};
-
-/* What is returned to in place of the caller. The return address's place, which ret has left, holds it again in the end. */
-static u32 put_return(struct stub *s, const struct point *p, u32 n, u64 function)
-{
-	u64 own = s->at + s->n;
-	u32 begin = s->n;
-
-	PUT(s, 0x6a, 0); /* push $0 */
-	put_registers(s, 16, function);
-	PUT(s, 0x48, 0x8d, 0xbb, 168, 0, 0, 0, 0x48, 0xbe); /* lea 168(%rbx), %rdi; movabs $own, %rsi */
-	put64(s, own);
-	put_call(s, p[0].code.leave);
-	PUT(s, 0x48, 0x89, 0x83, 128, 0, 0, 0, 0x48, 0x89, 0x83, 168, 0, 0, 0); /* mov %rax, 128(%rbx); mov %rax, 168(%rbx) */
-	for (u32 i = 0; i < n; i++)
-		if (p[i].probe->at_return)
-			put_program(s, &p[i].code);
-	put_restored(s);
-	PUT(s, 0x48, 0x8d, 0x64, 0x24, 16, 0xc3); /* lea 16(%rsp), %rsp; ret */
-	while (s->n % 16)
-		PUT(s, INT3);
-	return begin;
-}
-
-/* true: s is what the jump leads to, at s->at + *entry; *resume: offset of the moved instructions. */
-static bool build(struct stub *s, const struct brk *b, const struct point *p, u32 n, u32 *entry, u32 *resume)
-{
-	u8 moved[INSN_MOVED];
-	bool returns = false;
-	u64 back = s->at;
-	u32 covered, size;
-
-	for (u32 i = 0; i < n; i++)
-		returns = returns || p[i].probe->at_return;
-	if (returns)
-		put_return(s, p, n, b->at);
-	*entry = s->n;
-	PUT(s, 0x48, 0x8d, 0x64, 0x24, 0x80); /* lea -128(%rsp), %rsp: the red zone */
-	put_registers(s, 136, b->at);
-	for (u32 i = 0; i < n; i++)
-		if (!p[i].probe->at_return)
-			put_program(s, &p[i].code);
-	if (returns) {
-		PUT(s, 0x48, 0x8b, 0xbb, 152, 0, 0, 0, 0x48, 0xbe); /* mov 152(%rbx), %rdi; movabs $back, %rsi */
-		put64(s, back);
-		put_call(s, p[0].code.enter);
-	}
-	put_restored(s);
-	PUT(s, 0x48, 0x8d, 0xa4, 0x24, 144, 0, 0, 0); /* lea 144(%rsp), %rsp */
-	*resume = s->n;
-	size = insn_move(b->code, b->n_code, b->at, s->at + s->n, BRK_JUMP, moved, &covered);
-	put(s, moved, size);
-	return size && s->n <= sizeof(s->code);
 }
 
 /* ---- mapping ---- */
@@ -619,7 +331,7 @@ static bool jump_in(struct tree *t, struct injection *i, struct brk *b, const st
 	if (!near)
 		return false;
 	s.at = near->base + near->used;
-	if (!build(&s, b, p, n, &entry, &resume) || space_poke(task->tid, s.at, s.code, s.n, true) != (int)s.n || !all_outside(t, task, b->at))
+	if (!stub_build(&s, b, p, n, &entry, &resume) || space_poke(task->tid, s.at, s.code, s.n, true) != (int)s.n || !jump_clear(t, task, b->at))
 		return false;
 	by = (s32)(s64)(s.at + entry - b->at - BRK_JUMP);
 	b->jump[0] = 0xe9;
@@ -681,9 +393,9 @@ static bool try_points(struct tree *t, struct traced *p, struct brk *b, const st
 	}
 	if (good && n) {
 		good = insn_move(b->code, b->n_code, b->at, b->at, BRK_JUMP, moved, &covered) && find_room(p->tid, b->at, STUBS, &m, &room) && !is_go(p->tid, m.file) &&
-		       !is_entered(p->space, p->tid, &m, b->at, covered);
+		       !jump_entered(p->space, p->tid, m.from, m.to, b->at, covered);
 		*never = *never || !good;
-		good = good && alone_there(p->space, b, covered) && inject(t, p, b, points, n, room, regs);
+		good = good && jump_alone(p->space, b, covered) && inject(t, p, b, points, n, room, regs);
 	}
 	for (u32 i = 0; i < n; i++)
 		task_code_close(&points[i].code);
@@ -717,7 +429,7 @@ u64 inside_aside(struct tree *t, struct traced *p, struct brk *b, const struct u
 
 	if (b->aside || !in)
 		return b->aside;
-	if (!insn_move(b->code, b->n_code, b->at, b->at, least, moved, &covered) || !alone_there(p->space, b, covered)) {
+	if (!insn_move(b->code, b->n_code, b->at, b->at, least, moved, &covered) || !jump_alone(p->space, b, covered)) {
 		least = 1; /* it comes back among the bytes of a jump: there will be none */
 		if (!insn_move(b->code, b->n_code, b->at, b->at, least, moved, &covered))
 			return 0;
