@@ -25,6 +25,7 @@ struct traced {
 	bool filtered; /* its filter stops it, at calls that are wanted only */
 	bool stopped; /* and waits for us */
 	bool announced; /* its parent told of it, or we took it */
+	pid_t born_of; /* the process that is to tell of it */
 	bool exiting;
 	bool leave; /* to be let go at its next stop */
 	bool in_call, wants_exit; /* the call under way; is its result wanted? */

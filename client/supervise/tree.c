@@ -263,8 +263,23 @@ static void call_stop(struct tree *t, struct traced *p)
 
 /* ---- events ---- */
 
+static struct lineage lineage_of(const struct traced *p)
+{
+	return (struct lineage){p->filtered, p->silent, p->unserved, p->leave};
+}
+
+static void inherit(struct traced *child, const struct lineage *l)
+{
+	child->filtered = l->filtered;
+	child->silent = l->silent;
+	child->unserved = l->unserved;
+	child->leave = l->leave;
+	child->announced = true;
+}
+
 static void forked(struct tree *t, struct traced *p, bool clone, bool vfork)
 {
+	struct lineage own = lineage_of(p);
 	unsigned long msg = 0;
 	struct traced *child;
 	struct task_info info;
@@ -278,13 +293,9 @@ static void forked(struct tree *t, struct traced *p, bool clone, bool vfork)
 		child = traced_add(t, (pid_t)msg);
 	if (!child)
 		return;
-	child->filtered = p->filtered;
-	child->silent = p->silent;
-	child->unserved = p->unserved;
-	child->leave = p->leave;
-	child->announced = true;
+	inherit(child, &own);
 	child->tgid = clone ? remote_tgid((pid_t)msg) : (pid_t)msg;
-	if (p->task && !p->silent) {
+	if (p->task && !p->silent && !child->task) {
 		info = *task_info(p->task);
 		info.tid = (u32)msg;
 		info.tgid = (u32)child->tgid;
@@ -373,13 +384,43 @@ static bool stops_groups(int sig)
 	return sig == SIGSTOP || sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU;
 }
 
+/* Who was to tell of it has ended before it could: it goes on without. */
+static void adopt(struct tree *t, struct traced *p)
+{
+	inherit(p, &t->ended);
+	traced_name(t, p);
+	breaks_mapped(t, p);
+	traced_resume(t, p, 0);
+}
+
 /* A task that was attached by its parent's fork stops first of all; it may do so before its parent tells of it. */
 static void first_stop(struct tree *t, pid_t tid)
 {
 	struct traced *p = traced_add(t, tid);
+	struct proc_stat st;
 
-	if (p)
-		p->stopped = true;
+	if (!p)
+		return;
+	p->stopped = true;
+	p->born_of = proc_stat(tid, &st) ? st.parent : 0;
+	if (remote_tgid(tid) != tid) /* a thread: it ends with who would tell of it */
+		return;
+	if (!traced_find(t, p->born_of))
+		adopt(t, p);
+}
+
+static void ended(struct tree *t, struct traced *p)
+{
+	pid_t tgid = p->tgid;
+
+	t->ended = lineage_of(p);
+	traced_remove(t, p);
+	for (u32 i = 0; i < TREE_BUCKETS; i++)
+		for (struct traced *q = t->bucket[i], *next; q; q = next) {
+			next = q->chain;
+			if (q->stopped && !q->announced && q->born_of == tgid)
+				adopt(t, q);
+		}
 }
 
 bool tree_status(struct tree *t, pid_t tid, int status, int *group_stop)
@@ -390,7 +431,7 @@ bool tree_status(struct tree *t, pid_t tid, int status, int *group_stop)
 	*group_stop = 0;
 	if (!WIFSTOPPED(status)) {
 		if (p)
-			traced_remove(t, p);
+			ended(t, p);
 		return false;
 	}
 	if (!p && event == PTRACE_EVENT_STOP) {

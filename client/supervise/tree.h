@@ -31,6 +31,9 @@ struct tree {
 	u64 pid_ns_dev, pid_ns_ino, mnt_ns_ino;
 	struct traced *bucket[TREE_BUCKETS];
 	u32 n;
+	struct lineage {
+		bool filtered, silent, unserved, leave;
+	} ended; /* what children inherit, of the task that ended last */
 	bool refused; /* somebody could not be traced: said once */
 	_Atomic u64 events, calls_32bit;
 	pthread_t thread;
