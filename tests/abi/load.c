@@ -251,7 +251,7 @@ static const struct hook_case {
 	{BPF_PROG_TYPE_LSM, BPF_LSM_MAC, 0, "bpf_lsm_is_trusted", -EINVAL, "attach_btf_id %u points to wrong type name bpf_lsm_is_trusted", NULL},
 	{BPF_PROG_TYPE_LSM, BPF_LSM_MAC, 0, "vfs_read", -EINVAL, "attach_btf_id %u points to wrong type name vfs_read", NULL},
 	{BPF_PROG_TYPE_EXT, 0, 0, "vfs_read", -EINVAL, "Cannot replace kernel functions", NULL},
-	{BPF_PROG_TYPE_EXT, BPF_XDP, 0, "vfs_read", -EINVAL, "", NULL},
+	{BPF_PROG_TYPE_EXT, BPF_XDP, 0, "vfs_read", -EINVAL, "programs of type ext are not for attach type 37", NULL}, /* Linux says nothing */
 	{BPF_PROG_TYPE_STRUCT_OPS, 0, 0, "task_struct", -ENOTSUPP, "attach_btf_id %u is not a supported struct", NULL},
 	{BPF_PROG_TYPE_STRUCT_OPS, 0, 0, "tcp_congestion_ops", 0, "", NULL},
 	{BPF_PROG_TYPE_STRUCT_OPS, 0, 0, "tcp_congestion_ops", -EINVAL, "struct ops programs must have a GPL compatible license", "MIT"},
