@@ -23,6 +23,19 @@ static inline int kernel_bpf(int cmd, union bpf_attr *attr, unsigned size)
 	return r < 0 ? -errno : (int)r;
 }
 
+/* A descriptor or -errno. */
+static inline int kernel_map(uint32_t type, uint32_t key, uint32_t value, uint32_t entries)
+{
+	union bpf_attr attr;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.map_type = type;
+	attr.key_size = key;
+	attr.value_size = value;
+	attr.max_entries = entries;
+	return kernel_bpf(BPF_MAP_CREATE, &attr, sizeof(attr));
+}
+
 /* A descriptor or -errno; the verifier's log in log (may be NULL). */
 static inline int kernel_load(unsigned type, const void *insns, unsigned n, char *log, unsigned log_size)
 {

@@ -30,19 +30,6 @@ static bool is_own(const struct ir_node *n) /* memory that only this run sees */
 	return n->kinds == PTR_PACKET || n->kinds == PTR_RUN || n->kinds == PTR_STACK;
 }
 
-static s64 place_of(const struct ir *f, const struct ir_node *n, u32 *base)
-{
-	s64 off = n->imm;
-	u32 v = n->arg[0];
-
-	while (f->node[v].op == OP_ADD && f->node[v].width == 64 && ir_is_const(f, f->node[v].arg[1])) {
-		off = (s64)((u64)off + (u64)f->node[f->node[v].arg[1]].imm);
-		v = f->node[v].arg[0];
-	}
-	*base = v;
-	return off;
-}
-
 static bool apart(const struct ir *f, const struct ir_node *x, const struct ir_node *y)
 {
 	u32 base[2];
@@ -50,8 +37,8 @@ static bool apart(const struct ir *f, const struct ir_node *x, const struct ir_n
 
 	if (single(x->kinds) && single(y->kinds) && x->kinds != y->kinds)
 		return true;
-	at[0] = place_of(f, x, &base[0]);
-	at[1] = place_of(f, y, &base[1]);
+	at[0] = opt_place(f, x, &base[0]);
+	at[1] = opt_place(f, y, &base[1]);
 	return base[0] == base[1] && (at[0] + x->width <= at[1] || at[1] + y->width <= at[0]);
 }
 
@@ -64,8 +51,8 @@ static bool adjacent(const struct ir *f, u32 x, u32 y, u32 *low)
 
 	if (a->op != b->op || a->width != b->width || a->width > 4 || a->kinds != b->kinds || a->flags != b->flags || a->block != b->block)
 		return false;
-	at[0] = place_of(f, a, &base[0]);
-	at[1] = place_of(f, b, &base[1]);
+	at[0] = opt_place(f, a, &base[0]);
+	at[1] = opt_place(f, b, &base[1]);
 	*low = at[0] < at[1] ? x : y;
 	return base[0] == base[1] && (at[1] - at[0] == a->width || at[0] - at[1] == a->width);
 }

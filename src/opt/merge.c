@@ -135,7 +135,7 @@ static bool try(struct merge *m, u32 root)
 
 /* ---- stores ---- */
 
-static s64 place_of(const struct ir *f, const struct ir_node *n, u32 *base)
+s64 opt_place(const struct ir *f, const struct ir_node *n, u32 *base)
 {
 	s64 off = n->imm;
 	u32 v = n->arg[0];
@@ -153,7 +153,7 @@ static bool join_stores(struct ir *f, u32 first, u32 second)
 {
 	const struct ir_node *a = &f->node[first], *b = &f->node[second];
 	u32 base[2], bits = a->width * 8u, low;
-	s64 at[2] = {place_of(f, a, &base[0]), place_of(f, b, &base[1])};
+	s64 at[2] = {opt_place(f, a, &base[0]), opt_place(f, b, &base[1])};
 	u64 mask = bits == 64 ? 0 : (1ull << bits) - 1, x;
 
 	if (a->width != b->width || bits > 32 || base[0] != base[1] || a->kinds != b->kinds || a->flags != b->flags ||

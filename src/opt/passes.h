@@ -37,6 +37,7 @@ void opt_convert(struct ir *f);
 /* switch.c, merge.c, copy.c, licm.c */
 void opt_switch(struct ir *f);
 void opt_merge(struct ir *f);
+s64 opt_place(const struct ir *f, const struct ir_node *n, u32 *base); /* merge.c: an access's place is *base plus this */
 void opt_copy(struct ir *f);
 void opt_licm(struct ir *f);
 /* polls.c */

@@ -62,16 +62,9 @@ static bool known;
 /* The interpreter, which is the first setting, says what is right; the kernel says the same below. */
 static void programs(struct side *s)
 {
-	union bpf_attr attr;
-
 	s->type = BPF_PROG_TYPE_SCHED_CLS;
 	s->flags = 0;
-	memset(&attr, 0, sizeof(attr));
-	attr.map_type = BPF_MAP_TYPE_ARRAY;
-	attr.key_size = 4;
-	attr.value_size = 16;
-	attr.max_entries = 1;
-	s->map = s->bpf(s->ud, BPF_MAP_CREATE, &attr, sizeof(attr));
+	side_map(s, BPF_MAP_TYPE_ARRAY, 16, 1);
 	REQUIRE(s->map >= 0);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		if (!known)
@@ -90,13 +83,7 @@ TEST(copies_on_the_engine)
 
 TEST(copies_on_the_kernel)
 {
-	struct btf btf;
-	struct side s;
-
-	if (!kernel_side(&s, &btf))
-		SKIP(KERNEL_MISSING);
-	programs(&s);
-	btf_free(&btf);
+	ON_KERNEL(programs);
 }
 
 int main(void)

@@ -69,12 +69,7 @@ static void programs(struct side *s)
 
 	s->type = BPF_PROG_TYPE_SCHED_CLS;
 	s->flags = 0;
-	memset(&attr, 0, sizeof(attr));
-	attr.map_type = BPF_MAP_TYPE_HASH;
-	attr.key_size = 4;
-	attr.value_size = 8;
-	attr.max_entries = 4;
-	s->map = s->bpf(s->ud, BPF_MAP_CREATE, &attr, sizeof(attr));
+	side_map(s, BPF_MAP_TYPE_HASH, 8, 4);
 	REQUIRE(s->map >= 0);
 	for (uint32_t key = 0; key < 2; key++) {
 		uint64_t value = 1;
@@ -97,13 +92,7 @@ TEST(functions_on_the_engine)
 
 TEST(functions_on_the_kernel)
 {
-	struct btf btf;
-	struct side s;
-
-	if (!kernel_side(&s, &btf))
-		SKIP(KERNEL_MISSING);
-	programs(&s);
-	btf_free(&btf);
+	ON_KERNEL(programs);
 }
 
 int main(void)

@@ -125,13 +125,7 @@ TEST(programs_on_the_engine)
 
 TEST(programs_on_the_kernel)
 {
-	struct btf btf;
-	struct side s;
-
-	if (!kernel_side(&s, &btf))
-		SKIP(KERNEL_MISSING);
-	programs(&s);
-	btf_free(&btf);
+	ON_KERNEL(programs);
 }
 
 int main(void)

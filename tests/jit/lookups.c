@@ -64,13 +64,7 @@ TEST(on_the_engine)
 
 TEST(on_the_kernel)
 {
-	struct btf btf;
-	struct side s;
-
-	if (!kernel_side(&s, &btf))
-		SKIP(KERNEL_MISSING);
-	lookups(&s);
-	btf_free(&btf);
+	ON_KERNEL(lookups);
 }
 
 int main(void)

@@ -36,6 +36,19 @@ static int on_engine(void *ud, int cmd, union bpf_attr *attr, unsigned size)
 	return skep_bpf(ud, cmd, attr, size);
 }
 
+/* The side's map, of four-byte keys. */
+__attribute__((unused)) static void side_map(struct side *s, uint32_t type, uint32_t value, uint32_t entries)
+{
+	union bpf_attr attr;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.map_type = type;
+	attr.key_size = 4;
+	attr.value_size = value;
+	attr.max_entries = entries;
+	s->map = s->bpf(s->ud, BPF_MAP_CREATE, &attr, sizeof(attr));
+}
+
 static int expand(const struct side *s, const char *text, char *to, size_t size)
 {
 	size_t n = 0;
@@ -231,5 +244,17 @@ __attribute__((unused)) static bool kernel_side(struct side *s, struct btf *btf)
 	*s = (struct side){.name = "the kernel", .bpf = on_kernel, .btf = btf, .type = BPF_PROG_TYPE_SYSCALL, .flags = BPF_F_SLEEPABLE, .map = -1};
 	return kernel_loads(BPF_PROG_TYPE_SOCKET_FILTER) && !btf_open_file(btf, &mem_libc, "/sys/kernel/btf/vmlinux", NULL);
 }
+
+/* Skips the test where there is no kernel to ask. */
+#define ON_KERNEL(programs)                 \
+	do {                                    \
+		struct btf btf_;                    \
+		struct side s_;                     \
+                                            \
+		if (!kernel_side(&s_, &btf_))       \
+			SKIP(KERNEL_MISSING);           \
+		programs(&s_);                      \
+		btf_free(&btf_);                    \
+	} while (0)
 
 #endif

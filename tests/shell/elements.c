@@ -13,18 +13,6 @@
 
 enum { PAGE = 4096 };
 
-static int create(uint32_t type, uint32_t key, uint32_t value, uint32_t entries)
-{
-	union bpf_attr a;
-
-	memset(&a, 0, sizeof(a));
-	a.map_type = type;
-	a.key_size = key;
-	a.value_size = value;
-	a.max_entries = entries;
-	return kernel_bpf(BPF_MAP_CREATE, &a, sizeof(a));
-}
-
 /* The attr always lies at the same place. */
 static int element(int cmd, int map, const void *key, void *value, uint64_t flags)
 {
@@ -50,7 +38,7 @@ static void *pages(int n)
 
 TEST(maps_of_other_shapes_take_turns)
 {
-	int small = create(BPF_MAP_TYPE_HASH, 4, 8, 16), large = create(BPF_MAP_TYPE_HASH, 40, 3000, 16), array = create(BPF_MAP_TYPE_ARRAY, 4, 12, 8);
+	int small = kernel_map(BPF_MAP_TYPE_HASH, 4, 8, 16), large = kernel_map(BPF_MAP_TYPE_HASH, 40, 3000, 16), array = kernel_map(BPF_MAP_TYPE_ARRAY, 4, 12, 8);
 	static uint8_t key[40], value[3000], got[3001];
 
 	REQUIRE(small >= 0 && large >= 0 && array >= 0);
@@ -83,7 +71,7 @@ TEST(maps_of_other_shapes_take_turns)
 
 TEST(what_is_not_found_writes_nothing)
 {
-	int map = create(BPF_MAP_TYPE_HASH, 4, 8, 16);
+	int map = kernel_map(BPF_MAP_TYPE_HASH, 4, 8, 16);
 	uint32_t key = 5;
 	uint64_t value = 77;
 
@@ -99,7 +87,7 @@ TEST(what_is_not_found_writes_nothing)
 TEST(keys_and_values_at_the_edge_of_memory)
 {
 	uint8_t *p = pages(3), *edge = p + PAGE;
-	int map = create(BPF_MAP_TYPE_HASH, 4, 8, 16);
+	int map = kernel_map(BPF_MAP_TYPE_HASH, 4, 8, 16);
 	uint32_t key = 1;
 	uint64_t value = 9;
 
@@ -128,7 +116,7 @@ TEST(keys_and_values_at_the_edge_of_memory)
 
 TEST(a_number_means_what_is_open_under_it_now)
 {
-	int one = create(BPF_MAP_TYPE_ARRAY, 4, 8, 1), two = create(BPF_MAP_TYPE_ARRAY, 4, 8, 1), copy = dup(one), plain;
+	int one = kernel_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1), two = kernel_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1), copy = dup(one), plain;
 	uint32_t key = 0;
 	uint64_t first = 1, second = 2, got;
 
@@ -152,7 +140,7 @@ TEST(a_number_means_what_is_open_under_it_now)
 
 TEST(a_child_has_descriptors_of_its_own)
 {
-	int one = create(BPF_MAP_TYPE_ARRAY, 4, 8, 1), two = create(BPF_MAP_TYPE_ARRAY, 4, 8, 1), status = -1;
+	int one = kernel_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1), two = kernel_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1), status = -1;
 	uint32_t key = 0;
 	uint64_t first = 1, second = 2, got = 0;
 	pid_t pid;
@@ -181,7 +169,7 @@ TEST(many_children_one_after_the_other)
 		pid_t pid = fork();
 
 		if (!pid) {
-			int map = create(BPF_MAP_TYPE_ARRAY, 4, 8, 1);
+			int map = kernel_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1);
 			uint32_t key = 0;
 			uint64_t value = i, got = 0;
 
@@ -198,7 +186,7 @@ TEST(attrs_of_other_lengths)
 		union bpf_attr a;
 		uint8_t more[512];
 	} x;
-	int map = create(BPF_MAP_TYPE_ARRAY, 4, 8, 1);
+	int map = kernel_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1);
 	uint32_t key = 0;
 	uint64_t value = 3, got = 0;
 
@@ -229,7 +217,7 @@ TEST(attrs_of_other_lengths)
 
 TEST(keys_are_walked)
 {
-	int map = create(BPF_MAP_TYPE_HASH, 8, 4, 64);
+	int map = kernel_map(BPF_MAP_TYPE_HASH, 8, 4, 64);
 	uint64_t key, next, sum = 0;
 	uint32_t value = 0, n = 0;
 
@@ -254,7 +242,7 @@ TEST(a_map_that_is_only_read_or_frozen_is_not_changed)
 	union bpf_attr a;
 	uint32_t key = 0;
 	uint64_t value = 1;
-	int reads, frozen = create(BPF_MAP_TYPE_ARRAY, 4, 8, 1);
+	int reads, frozen = kernel_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1);
 
 	memset(&a, 0, sizeof(a));
 	a.map_type = BPF_MAP_TYPE_ARRAY;

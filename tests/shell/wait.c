@@ -18,18 +18,6 @@
 
 enum { PAGE = 4096, RING = PAGE };
 
-static int make_map(uint32_t type, uint32_t key, uint32_t value, uint32_t entries)
-{
-	union bpf_attr a;
-
-	memset(&a, 0, sizeof(a));
-	a.map_type = type;
-	a.key_size = key;
-	a.value_size = value;
-	a.max_entries = entries;
-	return kernel_bpf(BPF_MAP_CREATE, &a, sizeof(a));
-}
-
 /* Writes eight bytes into a ring buffer: bpf_ringbuf_output(map, fp - 8, 8, 0). */
 static int load_ringbuf_writer(int map)
 {
@@ -107,7 +95,7 @@ static int ring, writer;
 
 static void open_ring(void)
 {
-	ring = make_map(BPF_MAP_TYPE_RINGBUF, 0, 0, RING);
+	ring = kernel_map(BPF_MAP_TYPE_RINGBUF, 0, 0, RING);
 	writer = ring >= 0 ? load_ringbuf_writer(ring) : -1;
 }
 
@@ -242,7 +230,7 @@ TEST(a_perf_ring_hangs_up_until_it_is_mapped)
 	union bpf_attr a;
 
 	REQUIRE(p);
-	map = make_map(BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, (uint32_t)cpus);
+	map = kernel_map(BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, (uint32_t)cpus);
 	prog = load_perf_writer(map);
 	REQUIRE(map >= 0 && prog >= 0);
 	for (int i = 0; i < cpus; i++) {
