@@ -125,13 +125,43 @@ void traced_resume(struct tree *t, struct traced *p, int sig)
 
 /* ---- calls ---- */
 
-/* While a reader lags behind, all tasks wait here: what they did is not lost. Not for longer than a stuck reader deserves. */
+/* A stop of the reader itself, which only we can end. *ended: it has ended, or there is no room for what came. */
+static bool serve_reader(struct tree *t, bool *ended)
+{
+	for (u32 i = 0; i < TREE_BUCKETS; i++)
+		for (struct traced *p = t->bucket[i]; p; p = p->chain) {
+			int status, group_stop;
+
+			if (!p->silent || p->stopped)
+				continue;
+			*ended = t->n_held == ARRAY_SIZE(t->held);
+			if (*ended || waitpid(p->tid, &status, WNOHANG | __WALL) != p->tid)
+				continue;
+			if (WIFSTOPPED(status)) {
+				tree_status(t, p->tid, status, &group_stop);
+				return true;
+			}
+			t->held[t->n_held].tid = p->tid;
+			t->held[t->n_held++].status = status;
+			*ended = true;
+			return false;
+		}
+	return false;
+}
+
+/* While a reader lags behind, all other tasks wait here: what they did is not lost. Not for longer than a stuck reader deserves. */
 static void wait_for_reader(struct tree *t)
 {
-	enum { TURNS = 20000 };
+	const u64 most_ns = 10000000000;
+	u64 begin = os_clock_ns(CLOCK_MONOTONIC);
+	bool ended = false;
 
-	for (int i = 0; t->wait_for_rings && i < TURNS && rings_full(t->s); i++)
-		usleep(500);
+	while (t->wait_for_rings && !ended && rings_full(t->s) && os_clock_ns(CLOCK_MONOTONIC) - begin < most_ns) {
+		if (atomic_load(&t->finished))
+			door_finished(t);
+		if (!serve_reader(t, &ended))
+			usleep(200);
+	}
 }
 
 static void note_exec(struct tree *t, struct traced *p)
