@@ -456,7 +456,7 @@ void inside_try(struct tree *t, struct traced *p, struct brk *b, const struct us
 
 	if (b->resume || !b->entry || !b->set || b->stepping || b->returns_among || ++b->hits < b->try_at)
 		return;
-	b->try_at = b->hits * 4;
+	b->try_at = b->hits + b->hits / 4 + 1; /* a thread or an interrupted one may be in the way now */
 	if (!space_inside(t, p, regs) || s->inside->go)
 		return;
 	b->points = inside_points(t, s, b);

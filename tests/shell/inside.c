@@ -336,17 +336,20 @@ static void alarmed(int sig)
 	(void)sig;
 	work(1, 1);
 	alarms++;
+	ualarm(300, 0); /* not by itself: where a probe takes longer than that, nothing else would run */
 }
 
 static void work_amid_signals(struct told *t)
 {
 	signal(SIGALRM, alarmed);
-	ualarm(300, 300);
-	for (int i = 0; i < 100 * MANY && alarms < 400; i++) {
+	ualarm(300, 0);
+	for (int i = 0, before = 0; i < 100 * MANY && alarms < before + 400; i++) {
 		work(i, 2);
 		t->calls++;
+		if (!is_jump(TEXT(work)))
+			before = alarms;
 	}
-	ualarm(0, 0);
+	signal(SIGALRM, SIG_IGN);
 	t->calls += (uint64_t)alarms;
 	t->sum = (uint64_t)alarms;
 	t->jumped = is_jump(TEXT(work));
