@@ -13,7 +13,6 @@
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -256,14 +255,8 @@ static void count_out(const struct tree *t, struct space *s, pid_t tid)
 
 /* ---- setting ---- */
 
-struct mapping {
-	u64 from, to, offset, dev, ino;
-	bool writes, runs;
-	char path[PATH_MAX];
-};
-
 /* Some file systems number their devices otherwise in maps than in stat(2). */
-static bool maps_file(const struct mapping *m, const struct task_probe *p, pid_t tid)
+static bool maps_file(const struct proc_map *m, const struct task_probe *p, pid_t tid)
 {
 	char path[PATH_MAX + 64];
 	struct stat st;
@@ -276,12 +269,12 @@ static bool maps_file(const struct mapping *m, const struct task_probe *p, pid_t
 	return !stat(path, &st) && st.st_ino == p->ino && st.st_dev == p->dev;
 }
 
-static bool covers(const struct mapping *m, u64 offset, u64 size)
+static bool covers(const struct proc_map *m, u64 offset, u64 size)
 {
 	return offset >= m->offset && offset + size <= m->offset + (m->to - m->from);
 }
 
-static void set_in_mapping(struct tree *t, struct space *s, pid_t tid, const struct mapping *m)
+static void set_in_mapping(struct tree *t, struct space *s, pid_t tid, const struct proc_map *m)
 {
 	for (u32 i = 0; i < t->n_points; i++) {
 		const struct task_probe *p = &t->points[i];
@@ -333,9 +326,9 @@ static void jumps_back(const struct tree *t, struct space *s, pid_t tid, bool re
 
 static void scan(struct tree *t, struct space *s, pid_t tid)
 {
-	char path[64], line[PATH_MAX + 256];
 	bool returns = false;
-	FILE *f;
+	struct proc_map m;
+	FILE *maps;
 
 	if (!t->n_points && !s->n && !s->n_counted)
 		return;
@@ -344,25 +337,10 @@ static void scan(struct tree *t, struct space *s, pid_t tid)
 	for (u32 i = 0; i < s->n; i++)
 		s->brk[i].found = s->brk[i].entry && s->brk[i].stepping;
 	count_out(t, s, tid);
-	snprintf(path, sizeof(path), "/proc/%d/maps", tid);
-	f = t->n_points ? fopen(path, "re") : NULL;
-	while (f && fgets(line, sizeof(line), f)) {
-		struct mapping m = {0};
-		unsigned major, minor;
-		char flags[8] = "";
-
-		if (sscanf(line, "%lx-%lx %7s %lx %x:%x %lu %4095[^\n]", &m.from, &m.to, flags, &m.offset,
-			   &major, &minor, &m.ino, m.path) < 7 ||
-		    !m.ino)
-			continue;
-		m.dev = makedev(major, minor);
-		m.writes = flags[1] == 'w';
-		m.runs = flags[2] == 'x';
-		if (flags[3] == 'p') /* what is shared is the file itself */
+	maps = t->n_points ? proc_open(tid, "maps") : NULL;
+	while (proc_next_map(maps, &m))
+		if (m.ino && !m.shared) /* what is shared is the file itself */
 			set_in_mapping(t, s, tid, &m);
-	}
-	if (f)
-		fclose(f);
 	jumps_back(t, s, tid, returns);
 	for (u32 i = 0; i < s->n; i++) {
 		struct brk *b = &s->brk[i];

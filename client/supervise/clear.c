@@ -101,21 +101,14 @@ static enum whereabouts stopped_at(const struct traced *q, u64 at, bool trapped)
 
 static enum whereabouts sleeps_at(const struct traced *q, u64 at)
 {
-	char path[64], line[256], *ip, *sp;
-	enum whereabouts where = OUTSIDE;
-	FILE *f;
+	char line[256], *ip, *sp;
 
-	snprintf(path, sizeof(path), "/proc/%d/syscall", q->tid);
-	f = fopen(path, "re");
-	if (f && fgets(line, sizeof(line), f)) {
-		ip = strrchr(line, ' '); /* the last two fields are stack and instruction pointer */
-		for (sp = ip; sp && sp > line && sp[-1] != ' ';)
-			sp--;
-		where = !ip || !strncmp(line, "running", 7) ? RUNS : among(q, strtoull(ip, NULL, 16), strtoull(sp, NULL, 16), at);
-	}
-	if (f)
-		fclose(f);
-	return where;
+	if (!proc_line(q->tid, "syscall", line, sizeof(line)) || !*line)
+		return OUTSIDE;
+	ip = strrchr(line, ' '); /* the last two fields are stack and instruction pointer */
+	for (sp = ip; sp && sp > line && sp[-1] != ' ';)
+		sp--;
+	return !ip || !strncmp(line, "running", 7) ? RUNS : among(q, strtoull(ip, NULL, 16), strtoull(sp, NULL, 16), at);
 }
 
 static enum whereabouts look_at(struct tree *t, struct traced *q, u64 at, bool *held)

@@ -58,8 +58,8 @@ static bool is_filtered(const struct tree *t, const struct traced *p)
 	return filters > own + ours;
 }
 
-/* Goroutines run on stacks of a few KiB, and move. file: relative to the process's folder in /proc. */
-static bool is_go(pid_t tid, const char *file)
+/* Goroutines run on stacks of a few KiB, and move. in, file: "exe" of the process's folder in /proc, or a path in its "root". */
+static bool is_go(pid_t tid, const char *in, const char *file)
 {
 	enum { HEAD = 65536 };
 	char path[PATH_MAX + 64], *head = malloc(HEAD);
@@ -67,7 +67,7 @@ static bool is_go(pid_t tid, const char *file)
 	ssize_t n;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/%s", tid, file);
+	snprintf(path, sizeof(path), "/proc/%d/%s%s", tid, in, file);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	n = fd >= 0 && head ? read(fd, head, HEAD) : -1;
 	if (n >= 0)
@@ -80,17 +80,9 @@ static bool is_go(pid_t tid, const char *file)
 
 static bool has_shadow_stack(pid_t tid)
 {
-	char path[64], line[256];
-	bool has = false;
-	FILE *f;
+	char features[256];
 
-	snprintf(path, sizeof(path), "/proc/%d/status", tid);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		has = has || (!strncmp(line, "x86_Thread_features:", 20) && strstr(line, "shstk"));
-	if (f)
-		fclose(f);
-	return has;
+	return proc_status_text(tid, "x86_Thread_features", features, sizeof(features)) && strstr(features, "shstk");
 }
 
 static bool knows_pids(const struct tree *t, pid_t tid)
@@ -105,43 +97,32 @@ static bool knows_pids(const struct tree *t, pid_t tid)
 
 /* ---- where ---- */
 
-struct mapping {
-	u64 from, to;
-	char file[PATH_MAX]; /* as is_go() takes it */
-};
-
 /* The mapping that holds `at`, and an address for a mapping of `size` bytes near it (0: none). */
-static bool find_room(pid_t tid, u64 at, u64 size, struct mapping *holds, u64 *room)
+static bool find_room(pid_t tid, u64 at, u64 size, struct proc_map *holds, u64 *room)
 {
 	const u64 far = (1ull << 31) - (16u << 20), lowest = 1u << 20;
 	u64 end = lowest, best = UINT64_MAX;
-	char path[64], line[PATH_MAX + 256];
+	FILE *maps = proc_open(tid, "maps");
 	bool found = false;
-	FILE *f;
+	struct proc_map m;
 
 	*room = 0;
-	snprintf(path, sizeof(path), "/proc/%d/maps", tid);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f)) {
-		u64 from, to, low, high, near;
+	while (proc_next_map(maps, &m)) {
+		u64 low, high, near;
 
-		if (sscanf(line, "%lx-%lx", &from, &to) != 2)
-			continue;
-		if (at >= from && at < to) {
-			*holds = (struct mapping){.from = from, .to = to, .file = "root"};
-			found = sscanf(line, "%*s %*s %*s %*s %*s %4000[^\n]", holds->file + 4) == 1;
+		if (at >= m.from && at < m.to) {
+			*holds = m;
+			found = *m.path;
 		}
 		low = end + (1u << 20); /* room for what grows */
-		high = from > (1u << 20) + size ? from - (1u << 20) - size : 0;
+		high = m.from > (1u << 20) + size ? m.from - (1u << 20) - size : 0;
 		near = (high < at ? high : low) & ~4095ull;
-		end = to;
+		end = m.to;
 		if (high < low || near < low || (near > at ? near - at : at - near) > far || (near > at ? near - at : at - near) >= best)
 			continue;
 		best = near > at ? near - at : at - near;
 		*room = near;
 	}
-	if (f)
-		fclose(f);
 	return found;
 }
 
@@ -172,22 +153,16 @@ static bool is_mapped(const struct inside_space *in, u64 at)
 /* Is it the file that lies there, from when the process was followed before? */
 static bool has_file(pid_t tid, const struct task_code_map *m)
 {
-	char path[64], line[4352];
+	struct proc_map there;
 	struct stat st;
 	bool has = false;
-	FILE *f;
+	FILE *maps;
 
 	if (fstat(m->fd, &st))
 		return false;
-	snprintf(path, sizeof(path), "/proc/%d/maps", tid);
-	f = fopen(path, "re");
-	while (f && !has && fgets(line, sizeof(line), f)) {
-		u64 from, to, offset, ino;
-
-		has = sscanf(line, "%lx-%lx %*s %lx %*s %lu", &from, &to, &offset, &ino) == 4 && from == m->at && offset == m->offset && ino == st.st_ino;
-	}
-	if (f)
-		fclose(f);
+	maps = proc_open(tid, "maps");
+	while (proc_next_map(maps, &there))
+		has = has || (there.from == m->at && there.offset == m->offset && there.ino == st.st_ino);
 	return has;
 }
 
@@ -374,7 +349,7 @@ static bool may_run(const struct tree *t, const struct traced *p, const struct p
 static bool try_points(struct tree *t, struct traced *p, struct brk *b, const struct user_regs_struct *regs, bool *never)
 {
 	struct point points[MOST_POINTS];
-	struct mapping m;
+	struct proc_map m;
 	u64 room;
 	u32 n = 0, covered;
 	u8 moved[INSN_MOVED];
@@ -392,7 +367,7 @@ static bool try_points(struct tree *t, struct traced *p, struct brk *b, const st
 		good = may_run(t, p, &points[n - 1], never);
 	}
 	if (good && n) {
-		good = insn_move(b->code, b->n_code, b->at, b->at, BRK_JUMP, moved, &covered) && find_room(p->tid, b->at, STUBS, &m, &room) && !is_go(p->tid, m.file) &&
+		good = insn_move(b->code, b->n_code, b->at, b->at, BRK_JUMP, moved, &covered) && find_room(p->tid, b->at, STUBS, &m, &room) && !is_go(p->tid, "root", m.path) &&
 		       !jump_entered(p->space, p->tid, m.from, m.to, b->at, covered);
 		*never = *never || !good;
 		good = good && jump_alone(p->space, b, covered) && inject(t, p, b, points, n, room, regs);
@@ -412,7 +387,7 @@ static struct inside_space *space_inside(const struct tree *t, const struct trac
 		if (!in)
 			return NULL;
 		in->refused = regs->cs != USER_CS || is_filtered(t, p);
-		in->go = is_go(p->tid, "exe");
+		in->go = is_go(p->tid, "exe", "");
 	}
 	return in->refused ? NULL : in;
 }
@@ -422,7 +397,7 @@ u64 inside_aside(struct tree *t, struct traced *p, struct brk *b, const struct u
 	struct inside_space *in = space_inside(t, p, regs);
 	struct injection i = {0};
 	struct stubs *near;
-	struct mapping m;
+	struct proc_map m;
 	u8 moved[INSN_MOVED];
 	u32 covered, size, least = BRK_JUMP;
 	u64 room, at;
@@ -456,7 +431,7 @@ void inside_try(struct tree *t, struct traced *p, struct brk *b, const struct us
 
 	if (b->resume || !b->entry || !b->set || b->stepping || b->returns_among || ++b->hits < b->try_at)
 		return;
-	b->try_at = b->hits + b->hits / 4 + 1; /* a thread or an interrupted one may be in the way now */
+	b->try_at = b->hits + b->hits / 2 + 1; /* a thread or an interrupted one may be in the way now */
 	if (!space_inside(t, p, regs) || s->inside->go)
 		return;
 	b->points = inside_points(t, s, b);

@@ -3,8 +3,9 @@
 #include "client/supervise/supervise.h"
 
 #include <stdlib.h>
+#include <sys/sysmacros.h>
 
-static FILE *open_file(pid_t tid, const char *name)
+FILE *proc_open(pid_t tid, const char *name)
 {
 	char path[64];
 
@@ -12,9 +13,9 @@ static FILE *open_file(pid_t tid, const char *name)
 	return fopen(path, "re");
 }
 
-static bool first_line(pid_t tid, const char *name, char *line, int size)
+bool proc_line(pid_t tid, const char *name, char *line, int size)
 {
-	FILE *f = open_file(tid, name);
+	FILE *f = proc_open(tid, name);
 
 	if (!f)
 		return false;
@@ -25,28 +26,57 @@ static bool first_line(pid_t tid, const char *name, char *line, int size)
 	return true;
 }
 
-bool proc_status(pid_t tid, const char *field, int base, u64 *out)
+bool proc_status_text(pid_t tid, const char *field, char *line, int size)
 {
 	size_t n = strlen(field);
-	FILE *f = open_file(tid, "status");
-	char line[256];
+	FILE *f = proc_open(tid, "status");
+	bool found = false;
 
 	if (!f)
 		return false;
-	*out = 0;
-	while (fgets(line, sizeof(line), f))
-		if (!strncmp(line, field, n) && line[n] == ':') {
-			*out = strtoull(line + n + 1, NULL, base);
-			break;
-		}
+	while (!found && fgets(line, size, f))
+		found = !strncmp(line, field, n) && line[n] == ':';
+	if (found)
+		memmove(line, line + n + 1, strlen(line + n));
+	else
+		line[0] = 0;
 	fclose(f);
 	return true;
+}
+
+bool proc_status(pid_t tid, const char *field, int base, u64 *out)
+{
+	char line[256];
+	bool told = proc_status_text(tid, field, line, sizeof(line));
+
+	*out = told ? strtoull(line, NULL, base) : 0;
+	return told;
+}
+
+bool proc_next_map(FILE *maps, struct proc_map *out)
+{
+	char line[PATH_MAX + 256], flags[8];
+	unsigned major, minor;
+
+	while (maps && fgets(line, sizeof(line), maps)) {
+		*out = (struct proc_map){0};
+		if (sscanf(line, "%lx-%lx %7s %lx %x:%x %lu %4095[^\n]", &out->from, &out->to, flags, &out->offset, &major, &minor, &out->ino, out->path) < 7)
+			continue;
+		out->dev = makedev(major, minor);
+		out->writes = flags[1] == 'w';
+		out->runs = flags[2] == 'x';
+		out->shared = flags[3] == 's';
+		return true;
+	}
+	if (maps)
+		fclose(maps);
+	return false;
 }
 
 bool proc_comm(pid_t tid, char comm[16])
 {
 	memset(comm, 0, 16);
-	return first_line(tid, "comm", comm, 16);
+	return proc_line(tid, "comm", comm, 16);
 }
 
 bool proc_stat(pid_t tid, struct proc_stat *out)
@@ -54,7 +84,7 @@ bool proc_stat(pid_t tid, struct proc_stat *out)
 	char line[1024], *begin, *at;
 
 	*out = (struct proc_stat){.state = 'Z', .cpu = -1};
-	if (!first_line(tid, "stat", line, sizeof(line)))
+	if (!proc_line(tid, "stat", line, sizeof(line)))
 		return false;
 	begin = strchr(line, '(');
 	at = strrchr(line, ')'); /* a name may hold any character */
@@ -78,7 +108,7 @@ bool proc_call(pid_t tid, int *nr)
 {
 	char line[64];
 
-	if (!first_line(tid, "syscall", line, sizeof(line)))
+	if (!proc_line(tid, "syscall", line, sizeof(line)))
 		return false;
 	*nr = line[0] >= '0' && line[0] <= '9' ? atoi(line) : -1;
 	return true;

@@ -184,7 +184,16 @@ struct proc_stat {
 	int threads, cpu; /* the processor that it ran on last; -1: not told */
 };
 bool proc_stat(pid_t tid, struct proc_stat *out);
+struct proc_map {
+	u64 from, to, offset, dev, ino;
+	bool writes, runs, shared;
+	char path[PATH_MAX]; /* as the task sees it; "": no file */
+};
+FILE *proc_open(pid_t tid, const char *name); /* a file of /proc/TID */
+bool proc_line(pid_t tid, const char *name, char *line, int size); /* its first line */
+bool proc_next_map(FILE *maps, struct proc_map *out); /* of what proc_open() gave, which is closed in the end; false: there are no more */
 bool proc_status(pid_t tid, const char *field, int base, u64 *out); /* the number behind "field:", 0 without one */
+bool proc_status_text(pid_t tid, const char *field, char *line, int size); /* what is behind it, "" without one */
 bool proc_comm(pid_t tid, char comm[16]);
 bool proc_call(pid_t tid, int *nr); /* that it sleeps in; -1: it runs, or would where it had a processor */
 

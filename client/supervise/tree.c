@@ -68,17 +68,15 @@ void traced_remove(struct tree *t, struct traced *p)
 
 void task_facts(const struct tree *t, pid_t tid, struct task_info *out)
 {
-	char path[64], line[256];
+	FILE *f = proc_open(tid, "status");
 	struct timespec now;
-	FILE *f;
+	char line[256];
 
 	*out = (struct task_info){.tid = (u32)tid, .tgid = (u32)tid, .cgroup = t->cgroup, .pid_ns_dev = t->pid_ns_dev, .pid_ns_ino = t->pid_ns_ino,
 				  .mnt_ns_ino = t->mnt_ns_ino};
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	out->start_ns = (u64)now.tv_sec * 1000000000ull + (u64)now.tv_nsec;
 	proc_comm(tid, out->comm);
-	snprintf(path, sizeof(path), "/proc/%d/status", tid);
-	f = fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "Tgid: %u", &out->tgid) == 1 || sscanf(line, "PPid: %u", &out->parent) == 1 ||
 		    sscanf(line, "Uid: %u %u", &out->uid, &out->euid) == 2)

@@ -210,11 +210,9 @@ static s64 finish(const struct ring_wait *w, s64 n)
 static int signal_came(pid_t tid)
 {
 	unsigned long long own = 0, shared = 0, blocked = 0;
-	char path[64], line[256], state = 'Z';
-	FILE *f;
+	FILE *f = proc_open(tid, "status");
+	char line[256], state = 'Z';
 
-	snprintf(path, sizeof(path), "/proc/%d/status", tid);
-	f = fopen(path, "re");
 	if (!f)
 		return -1;
 	while (fgets(line, sizeof(line), f))
