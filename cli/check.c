@@ -4,6 +4,7 @@
  * that is refused, or that needs what is missing, says nothing about the others. libbpf opens and relocates;
  * on its way to the engine PROG_LOAD is turned into a check of both verdicts.
  */
+#include "cli/form.h"
 #include "cli/mend.h"
 #include "cli/cli.h"
 #include "abi/abi.h"
@@ -282,6 +283,11 @@ static void check_object(struct checker *ch, const char *path)
 		unreadable(ch, path, strerror(-err));
 		return;
 	}
+	if (form_refused(image.at, image.n)) {
+		unreadable(ch, path, form_refused(image.at, image.n));
+		bytes_free(&image);
+		return;
+	}
 	if (object_mend(&image, &mended, why, sizeof(why))) {
 		unreadable(ch, path, why);
 		bytes_free(&image);
@@ -291,10 +297,7 @@ static void check_object(struct checker *ch, const char *path)
 	obj = bpf_object__open_mem(image.at, image.n, NULL);
 	if (!obj) {
 		libbpf_strerror(errno, why, sizeof(why));
-		if (image.n < SELFMAG || memcmp(image.at, ELFMAG, SELFMAG))
-			unreadable(ch, path, "no ELF object; C is compiled to one by clang -O2 -g -target bpf -c");
-		else
-			unreadable(ch, path, said[0] ? first_line(said) : why);
+		unreadable(ch, path, form_hint(said) ? form_hint(said) : said[0] ? first_line(said) : why);
 		bytes_free(&image);
 		return;
 	}

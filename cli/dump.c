@@ -6,6 +6,7 @@
 #include "abi/abi.h"
 #include "cli/cli.h"
 #include "cli/dump.h"
+#include "cli/form.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -397,7 +398,7 @@ static unsigned guess(const struct bytes *in)
 {
 	size_t digits = 0;
 
-	if (in->n >= 4 && !memcmp(in->at, "\177ELF", 4))
+	if ((in->n >= 4 && !memcmp(in->at, "\177ELF", 4)) || form_is_bitcode(in->at, in->n))
 		return FORMAT_ELF;
 	for (size_t k = 0; k < in->n; k++) {
 		if (!in->at[k] || (!isxdigit(in->at[k]) && !isspace(in->at[k]) && !strchr(":,-_xX", in->at[k])))

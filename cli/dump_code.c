@@ -7,6 +7,7 @@
 #include "abi/abi.h"
 #include "cli/cli.h"
 #include "cli/dump.h"
+#include "cli/form.h"
 #include "client/skep-bpf.h"
 #include "engine/engine.h"
 #include "jit/jit.h"
@@ -531,8 +532,11 @@ static int programs(struct coded *d, const char *input, const struct bytes *in)
 	struct bpf_program *p;
 
 	if (!obj) {
+		const char *why = form_refused(in->at, in->n);
+
 		said[strcspn(said, "\n")] = 0;
-		return cli_error(d->c, "%s: %s", input, said[0] ? said : "no BPF object");
+		why = why ? why : form_hint(said);
+		return cli_error(d->c, "%s: %s", input, why ? why : said[0] ? said : "no BPF object");
 	}
 	bpf_object__for_each_program(p, obj) {
 		if (d->args->prog && strcmp(bpf_program__name(p), d->args->prog))

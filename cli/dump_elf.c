@@ -5,13 +5,14 @@
  * Source: the ELF and BTF chapters of the kernel's BPF documentation, LLVM's list of BPF relocations.
  */
 #include "cli/dump.h"
+#include "cli/form.h"
 
 #include <gelf.h>
 #include <libelf.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MACHINE_BPF = 247, RELOC_64_64 = 1, RELOC_64_32 = 10, BTF_MAGIC = 0xeb9f, CALL = 0x85, LDDW = 0x18 };
+enum { RELOC_64_64 = 1, RELOC_64_32 = 10, BTF_MAGIC = 0xeb9f, CALL = 0x85, LDDW = 0x18 };
 
 struct reader {
 	struct arena *arena;
@@ -361,16 +362,10 @@ static int find_lines(struct reader *r)
 
 static int read_all(struct reader *r)
 {
-	GElf_Ehdr h;
 	int err;
 
-	if (!r->elf || elf_kind(r->elf) != ELF_K_ELF || !gelf_getehdr(r->elf, &h))
+	if (!r->elf || elf_kind(r->elf) != ELF_K_ELF)
 		return bad(r, -EINVAL, "this is no ELF object: %s", elf_errmsg(-1));
-	if (h.e_machine != MACHINE_BPF || h.e_ident[EI_CLASS] != ELFCLASS64)
-		return bad(r, -EINVAL, "this is an ELF file for another machine (%u), not for BPF: compile with clang -target bpf", h.e_machine);
-	if (h.e_ident[EI_DATA] != (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB))
-		return bad(r, -EINVAL, "the object has the other byte order: compile with -target %s",
-			   __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? "bpfel" : "bpfeb");
 	err = find_sections(r);
 	if (!err)
 		err = find_functions(r);
@@ -388,6 +383,8 @@ int dump_read_elf(struct arena *arena, const void *bytes, size_t size, struct du
 	snprintf(why, 160, "out of memory");
 	if (!copy)
 		return -ENOMEM;
+	if (form_refused(bytes, size))
+		return bad(&r, -EINVAL, "%s", form_refused(bytes, size));
 	memcpy(copy, bytes, size);
 	if (elf_version(EV_CURRENT) == EV_NONE)
 		return bad(&r, -EINVAL, "libelf is too old");

@@ -6,9 +6,11 @@
  */
 #include "cli/mend.h"
 
+#include "cli/form.h"
+
 #include <stdlib.h>
 
-enum { MACHINE_BPF = 247, RELOC_64_64 = 1, RELOC_64_32 = 10, CALL = 0x85, LDDW = 0x18 };
+enum { RELOC_64_64 = 1, RELOC_64_32 = 10, CALL = 0x85, LDDW = 0x18 };
 
 static Elf64_Ehdr *header(const struct image *im)
 {
@@ -73,9 +75,7 @@ static bool image_open(struct image *im)
 {
 	const Elf64_Ehdr *h = header(im);
 
-	if (im->obj->n < sizeof(*h) || memcmp(h->e_ident, ELFMAG, SELFMAG) ||
-		h->e_ident[EI_CLASS] != ELFCLASS64 || h->e_ident[EI_DATA] != ELFDATA2LSB ||
-		h->e_machine != MACHINE_BPF || h->e_shentsize != sizeof(Elf64_Shdr) || !aligned(h->e_shoff) ||
+	if (form_refused(im->obj->at, im->obj->n) || h->e_shentsize != sizeof(Elf64_Shdr) || !aligned(h->e_shoff) ||
 		!inside(im, h->e_shoff, (u64)h->e_shnum * sizeof(Elf64_Shdr)) || h->e_shstrndx >= h->e_shnum)
 		return false;
 	im->n = h->e_shnum;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Loading an object: libbpf does it, into the engine of this process. Section names that this libbpf does not know are told to it. */
 #include "cli/run.h"
+
+#include "cli/form.h"
 #include "isa/isa.h"
 
 #include <linux/bpf.h>
@@ -129,6 +131,21 @@ static int open_bare(struct target *t)
 	return cli_error(t->c, "refused: %s", log[0] ? log : strerror(-t->fd));
 }
 
+static int look_at(struct cli *c, const char *path)
+{
+	struct bytes image;
+	const char *why;
+	int err = read_file(path, &image);
+
+	if (err)
+		return cli_error(c, "%s: %s", path, strerror(-err)), STATUS_USAGE;
+	why = form_refused(image.at, image.n);
+	if (why)
+		cli_error(c, "%s: %s", path, why);
+	bytes_free(&image);
+	return why ? STATUS_USAGE : STATUS_DONE;
+}
+
 int target_open(struct target *t, const char *path)
 {
 	char why[160];
@@ -143,14 +160,15 @@ int target_open(struct target *t, const char *path)
 	err = skep_bpf_sections();
 	if (err)
 		return cli_error(t->c, "cannot tell libbpf of newer sections: %s", strerror(-err));
-	if (access(path, R_OK))
-		return cli_error(t->c, "%s: %s", path, strerror(errno)), STATUS_USAGE;
+	err = look_at(t->c, path);
+	if (err)
+		return err;
 	t->obj = bpf_object__open_file(path, NULL);
 	if (!t->obj) {
 		err = errno;
 		repeat_said(0);
 		libbpf_strerror(err, why, sizeof(why));
-		return cli_error(t->c, "%s: cannot be opened as a BPF object: %s", path, why), STATUS_USAGE;
+		return cli_error(t->c, "%s: cannot be opened as a BPF object: %s", path, form_hint(said) ? form_hint(said) : why), STATUS_USAGE;
 	}
 	t->prog = choose(t);
 	if (!t->prog)
