@@ -174,10 +174,28 @@ static void translate_field(struct transport *t, u32 offset)
 	STORE_AS(s32, t->attr + offset, local);
 }
 
+/* The number of a network device, which may be that of a descriptor, too. */
+static bool is_device(const struct transport *t, u32 offset)
+{
+	switch (t->cmd) {
+	case SYS_PROG_ATTACH:
+	case SYS_PROG_DETACH:
+		return offset == offsetof(struct attr_prog_attach, target) &&
+		       attach_names_device(((const struct attr_prog_attach *)(const void *)t->attr)->attach_type);
+	case SYS_PROG_QUERY:
+		return offset == offsetof(struct attr_prog_query, target) &&
+		       attach_names_device(((const struct attr_prog_query *)(const void *)t->attr)->attach_type);
+	case SYS_LINK_CREATE:
+		return offset == offsetof(struct attr_link_create, target) &&
+		       attach_names_device(((const struct attr_link_create *)(const void *)t->attr)->attach_type);
+	default: return false;
+	}
+}
+
 static void translate_fields(struct transport *t)
 {
 	for (const struct cmd_fd *f = cmd_descriptors((u32)t->cmd); f && f->offset != UINT32_MAX; f++)
-		if (f->offset != CMD_FD_RESULT)
+		if (f->offset != CMD_FD_RESULT && !is_device(t, f->offset))
 			translate_field(t, f->offset);
 }
 

@@ -73,21 +73,9 @@ static u64 inode_of(const char *path, u64 *dev)
 	return st.st_ino;
 }
 
-static u64 own_cgroup(void)
+static u32 task_cgroups(void *ud, u32 tid, u64 *ids, u32 most)
 {
-	char line[PATH_MAX], path[PATH_MAX + 32];
-	FILE *f = fopen("/proc/self/cgroup", "re");
-	u64 ino = 0;
-
-	while (f && fgets(line, sizeof(line), f))
-		if (!strncmp(line, "0::", 3)) {
-			line[strcspn(line, "\n")] = 0;
-			snprintf(path, sizeof(path), "/sys/fs/cgroup%s", line + 3);
-			ino = inode_of(path, NULL);
-		}
-	if (f)
-		fclose(f);
-	return ino;
+	return cgroups_of(&((struct tree *)ud)->cgroups, (pid_t)tid, ids, most);
 }
 
 void tree_open(struct tree *t, struct super *s)
@@ -96,10 +84,10 @@ void tree_open(struct tree *t, struct super *s)
 	t->thread = pthread_self();
 	pthread_mutex_init(&t->jobs_lock, NULL);
 	pthread_cond_init(&t->jobs_come, NULL);
-	t->cgroup = own_cgroup();
+	cgroups_open(&t->cgroups);
 	t->pid_ns_ino = inode_of("/proc/self/ns/pid", &t->pid_ns_dev);
 	t->mnt_ns_ino = inode_of("/proc/self/ns/mnt", NULL);
-	t->door = (struct task_door){.ud = t, .read = read_task, .write = write_task, .regs = task_regs, .signal = task_signal, .needs_changed = needs_changed,
+	t->door = (struct task_door){.ud = t, .read = read_task, .write = write_task, .regs = task_regs, .signal = task_signal, .cgroups = task_cgroups, .needs_changed = needs_changed,
 				    .sets_probes = true};
 	tasks_door(s->k, &t->door);
 }
@@ -219,13 +207,12 @@ int tree_attach(struct tree *t, pid_t pid, enum seize_how how)
 /* Is it, or one that it descends from, a program that is not to be traced? */
 static bool is_free(const struct tree *t, pid_t pid, pid_t root)
 {
-	struct task_info info;
+	struct proc_stat st;
 
 	for (int depth = 0; t->s->no_follow && pid > 1 && pid != root && depth < 4096; depth++) {
 		if (left_free(t->s, pid))
 			return true;
-		task_facts(t, pid, &info);
-		pid = (pid_t)info.parent;
+		pid = proc_stat(pid, &st) ? st.parent : 0;
 	}
 	return false;
 }

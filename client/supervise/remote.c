@@ -179,6 +179,20 @@ int remote_fetch(struct call *c, int fd)
 	return got < 0 ? err : got;
 }
 
+/* What commands ask of other files, whether one is a cgroup and which, is told of a descriptor that opens nothing. */
+static void open_foreign(struct call *c, int fd, struct local_fd *out)
+{
+	char path[64];
+
+	if (fd < 0)
+		return;
+	fd_path(path, sizeof(path), c->tid, fd);
+	out->fd = open(path, O_PATH | O_CLOEXEC);
+	out->own = out->fd >= 0;
+	if (!out->own && remote_has_fd(c->tid, fd))
+		out->fd = c->s->foreign;
+}
+
 void local_fd_open(struct call *c, int fd, struct local_fd *out)
 {
 	char path[64];
@@ -186,7 +200,7 @@ void local_fd_open(struct call *c, int fd, struct local_fd *out)
 
 	*out = (struct local_fd){.fd = -1, .o = remote_object(c->s, c->tid, fd, 0)};
 	if (!out->o) {
-		out->fd = remote_has_fd(c->tid, fd) ? c->s->foreign : -1;
+		open_foreign(c, fd, out);
 		return;
 	}
 	out->fd = out->o->fd;

@@ -56,7 +56,7 @@ struct traced *traced_add(struct tree *t, pid_t tid);
 void traced_remove(struct tree *t, struct traced *p);
 void traced_resume(struct tree *t, struct traced *p, int sig);
 void traced_name(struct tree *t, struct traced *p); /* its facts, and the engine's task */
-void task_facts(const struct tree *t, pid_t tid, struct task_info *out);
+void task_facts(struct tree *t, pid_t tid, struct task_info *out);
 bool tree_wants_calls(const struct tree *t);
 
 /* ---- ptrace.c: calls answered in stops ---- */

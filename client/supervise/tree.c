@@ -66,16 +66,19 @@ void traced_remove(struct tree *t, struct traced *p)
 
 /* ---- what the engine is told of a task ---- */
 
-void task_facts(const struct tree *t, pid_t tid, struct task_info *out)
+void task_facts(struct tree *t, pid_t tid, struct task_info *out)
 {
 	FILE *f = proc_open(tid, "status");
 	struct timespec now;
 	char line[256];
 
-	*out = (struct task_info){.tid = (u32)tid, .tgid = (u32)tid, .cgroup = t->cgroup, .pid_ns_dev = t->pid_ns_dev, .pid_ns_ino = t->pid_ns_ino,
+	*out = (struct task_info){.tid = (u32)tid, .tgid = (u32)tid, .pid_ns_dev = t->pid_ns_dev, .pid_ns_ino = t->pid_ns_ino,
 				  .mnt_ns_ino = t->mnt_ns_ino};
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	out->start_ns = (u64)now.tv_sec * 1000000000ull + (u64)now.tv_nsec;
+	out->n_cgroup_ancestors = cgroups_of(&t->cgroups, tid, out->cgroup_ancestors, ARRAY_SIZE(out->cgroup_ancestors));
+	if (out->n_cgroup_ancestors)
+		out->cgroup = out->cgroup_ancestors[out->n_cgroup_ancestors - 1];
 	proc_comm(tid, out->comm);
 	while (f && fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "Tgid: %u", &out->tgid) == 1 || sscanf(line, "PPid: %u", &out->parent) == 1 ||

@@ -13,6 +13,16 @@
 
 #define SUPERVISOR_NAME "skep-supervisor" /* of its process */
 
+/* cgroup.c: where the hierarchy is mounted, and the cgroups of the task that was asked for last */
+struct cgroups {
+	char mount[PATH_MAX / 2], root[PATH_MAX / 2]; /* root: what of it is mounted, "" for all */
+	char last[PATH_MAX];
+	u64 ids[32];
+	u32 n;
+};
+void cgroups_open(struct cgroups *g);
+u32 cgroups_of(struct cgroups *g, pid_t tid, u64 *ids, u32 most); /* ids, root first, its own last; 0: not known */
+
 struct traced;
 struct job;
 struct watch_fd;
@@ -27,7 +37,7 @@ struct tree {
 	_Atomic bool clocks; /* programs run on clock events */
 	bool answers; /* the calls of calls.def are answered here */
 	bool wait_for_rings; /* tasks wait while a reader lags behind, so that nothing is lost */
-	u64 cgroup; /* of this process; tasks inherit it */
+	struct cgroups cgroups;
 	u64 pid_ns_dev, pid_ns_ino, mnt_ns_ino;
 	struct traced *bucket[TREE_BUCKETS];
 	u32 n;

@@ -10,7 +10,7 @@
 #define PTR(x)    ((void *)(uintptr_t)(x))
 #define RESULT(x) ((u64)(s64)(x))
 
-enum { MOST_FRAMES = 127, MOST_SIGNAL = 64 };
+enum { MOST_FRAMES = 127, MOST_CGROUPS = 32, MOST_SIGNAL = 64 };
 
 static const struct run_task *who(struct run *r)
 {
@@ -30,25 +30,44 @@ u64 helper_get_current_task_btf(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e
 	return helper_get_current_task(r, a, b, c, d, e);
 }
 
+/* Root first, its own last. */
+static u32 cgroups(struct run *r, u64 ids[MOST_CGROUPS])
+{
+	u32 n = r->current && r->host->cgroups ? r->host->cgroups(r->host->ud, r, ids, MOST_CGROUPS) : 0;
+	const struct run_task *t;
+
+	if (n)
+		return n;
+	t = who(r);
+	n = MIN(t->n_ancestors, (u32)MOST_CGROUPS);
+	if (n)
+		memcpy(ids, t->ancestors, n * sizeof(*ids));
+	if (!n && t->cgroup)
+		ids[n++] = t->cgroup;
+	return n;
+}
+
 u64 helper_get_current_cgroup_id(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
+	u64 ids[MOST_CGROUPS];
+	u32 n = cgroups(r, ids);
+
 	(void)a, (void)b, (void)c, (void)d, (void)e;
-	return who(r)->cgroup;
+	return n ? ids[n - 1] : 0;
 }
 
 u64 helper_get_current_ancestor_cgroup_id(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
-	const struct run_task *t = who(r);
+	u64 ids[MOST_CGROUPS];
 
 	(void)b, (void)c, (void)d, (void)e;
-	return (u32)a < t->n_ancestors ? t->ancestors[(u32)a] : 0;
+	return (u32)a < cgroups(r, ids) ? ids[(u32)a] : 0;
 }
 
 u64 helper_current_task_under_cgroup(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
 	struct map *m = PTR(a);
-	const struct run_task *t = who(r);
-	u64 id;
+	u64 id, ids[MOST_CGROUPS];
 
 	(void)c, (void)d, (void)e;
 	if ((u32)b >= m->spec.max_entries)
@@ -56,10 +75,10 @@ u64 helper_current_task_under_cgroup(struct run *r, u64 a, u64 b, u64 c, u64 d, 
 	id = m->ops->cgroup_at(m, (u32)b);
 	if (!id)
 		return RESULT(-EAGAIN);
-	for (u32 i = 0; i < t->n_ancestors; i++)
-		if (t->ancestors[i] == id)
+	for (u32 i = 0, n = cgroups(r, ids); i < n; i++)
+		if (ids[i] == id)
 			return 1;
-	return t->cgroup == id;
+	return 0;
 }
 
 u64 helper_get_ns_current_pid_tgid(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)

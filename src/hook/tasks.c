@@ -257,6 +257,13 @@ static int user_regs(void *ud, struct run *r, struct run_regs *out)
 	return err;
 }
 
+static u32 cgroups(void *ud, struct run *r, u64 *ids, u32 most)
+{
+	const struct task_door *door = door_of(ud);
+
+	return door && door->cgroups ? door->cgroups(door->ud, ((const struct task *)r->current)->info.tid, ids, most) : 0;
+}
+
 static int send_signal(void *ud, struct run *r, int sig, bool thread)
 {
 	const struct task_door *door = door_of(ud);
@@ -271,6 +278,7 @@ int hooks_open(struct skep *k)
 	k->run_host.user_read = user_read;
 	k->run_host.user_write = user_write;
 	k->run_host.user_regs = user_regs;
+	k->run_host.cgroups = cgroups;
 	k->run_host.send_signal = send_signal;
 	k->hooks = mem_alloc(&k->mem, sizeof(*k->hooks));
 	if (!k->hooks)

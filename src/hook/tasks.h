@@ -48,6 +48,8 @@ struct task_door {
 	s64 (*write)(void *ud, u32 tid, u64 to, const void *from, u64 size);
 	int (*regs)(void *ud, u32 tid, struct task_regs *out); /* 0 or -errno */
 	int (*signal)(void *ud, u32 tgid, u32 tid, int signal); /* tid 0: the thread group. 0 or -errno */
+	/* Ids of the cgroups that the task is in now, root first, its own last; 0: not known. Without it they are as the task's info has them. */
+	u32 (*cgroups)(void *ud, u32 tid, u64 *ids, u32 most);
 	/* task_needs() may give something else now: a link came or went. Called without locks, by the thread that made or broke the link. */
 	void (*needs_changed)(void *ud);
 	bool sets_probes; /* it stops tasks where task_probes() says and tells task_event_probe(); without it, uprobes are refused when they are opened */

@@ -14,7 +14,6 @@ static const struct run_value {
 	{HELPER_get_func_ip, false, RUN_FIELD(func_ip)},
 	{HELPER_get_current_pid_tgid, true, RUN_FIELD(task.pid_tgid)},
 	{HELPER_get_current_uid_gid, true, RUN_FIELD(task.uid_gid)},
-	{HELPER_get_current_cgroup_id, true, RUN_FIELD(task.cgroup)},
 };
 
 static u32 value_of_task(struct builder *b, const struct run_value *val)

@@ -10,9 +10,12 @@
 #include <linux/magic.h>
 #include <net/if.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 /* What the target is of those that are attached to such a type; of the latter two there are links only, or links and queries. */
 enum point { POINT_NONE, POINT_CGROUP, POINT_DEVICE, POINT_MAP, POINT_NETNS, POINT_LIRC, POINT_DEVICE_LINK, POINT_NETNS_LINK };
+
+enum { LSM_CGROUP = 43, NETKIT_PRIMARY = 54 }; /* newer than the system's header */
 
 static const struct {
 	u32 first, last; /* attach types */
@@ -38,10 +41,10 @@ static const struct {
 	{BPF_SK_LOOKUP, BPF_SK_LOOKUP, BPF_PROG_TYPE_SK_LOOKUP, POINT_NETNS_LINK},
 	{BPF_XDP, BPF_XDP, BPF_PROG_TYPE_XDP, POINT_DEVICE_LINK},
 	{BPF_SK_SKB_VERDICT, BPF_SK_SKB_VERDICT, BPF_PROG_TYPE_SK_SKB, POINT_MAP},
-	{43 /* BPF_LSM_CGROUP */, 43, BPF_PROG_TYPE_LSM, POINT_CGROUP},
+	{LSM_CGROUP, LSM_CGROUP, BPF_PROG_TYPE_LSM, POINT_CGROUP},
 	{46 /* BPF_TCX_INGRESS */, 47 /* BPF_TCX_EGRESS */, BPF_PROG_TYPE_SCHED_CLS, POINT_DEVICE},
 	{49 /* BPF_CGROUP_UNIX_CONNECT */, 53 /* BPF_CGROUP_UNIX_GETSOCKNAME */, BPF_PROG_TYPE_CGROUP_SOCK_ADDR, POINT_CGROUP},
-	{54 /* BPF_NETKIT_PRIMARY */, 55 /* BPF_NETKIT_PEER */, BPF_PROG_TYPE_SCHED_CLS, POINT_DEVICE},
+	{NETKIT_PRIMARY, NETKIT_PRIMARY + 1, BPF_PROG_TYPE_SCHED_CLS, POINT_DEVICE},
 };
 
 static enum point point_of(u32 attach_type, u32 *prog_type)
@@ -52,6 +55,14 @@ static enum point point_of(u32 attach_type, u32 *prog_type)
 			return points[i].point;
 		}
 	return POINT_NONE;
+}
+
+bool attach_names_device(u32 attach_type)
+{
+	u32 type;
+	enum point point = point_of(attach_type, &type);
+
+	return point == POINT_DEVICE || point == POINT_DEVICE_LINK;
 }
 
 static int target_check(struct skep *k, enum point point, u32 target)
@@ -143,6 +154,64 @@ int sys_prog_detach(struct sys_call *c)
 	return err ? err : sys_no_hook(c);
 }
 
+/* Whose name /proc tells also where the descriptor is O_PATH. */
+static bool is_netns(u32 fd)
+{
+	char path[64], name[16];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%u", fd);
+	n = readlink(path, name, sizeof(name));
+	return n > 5 && !memcmp(name, "net:[", 5);
+}
+
+/* What Linux says of a target with nothing attached to it. No program of an engine is at any of these: PROG_ATTACH and LINK_CREATE refuse them. */
+static int query_nothing(struct sys_call *c, enum point point)
+{
+	struct attr_prog_query *a = c->attr;
+	bool effective = a->query_flags & BPF_F_QUERY_EFFECTIVE, revised = false;
+	struct obj *o;
+
+	switch (point) {
+	case POINT_CGROUP:
+		if (effective && a->prog_attach_flags)
+			return -EINVAL;
+		if (a->attach_type == LSM_CGROUP && !effective && a->count && a->prog_ids && !a->prog_attach_flags)
+			return -EINVAL;
+		revised = !effective;
+		break;
+	case POINT_DEVICE:
+		if (a->query_flags || a->attach_flags || a->attach_type >= NETKIT_PRIMARY)
+			return -EINVAL;
+		revised = true;
+		break;
+	case POINT_NETNS:
+	case POINT_NETNS_LINK:
+		if (a->query_flags || !is_netns(a->target))
+			return -EINVAL;
+		break;
+	case POINT_MAP:
+		if (a->query_flags)
+			return -EINVAL;
+		if (!obj_by_fd(c->k, (int)a->target, OBJ_MAP, 0, &o)) {
+			u32 kind = obj_map(o)->spec.kind;
+
+			obj_put(o);
+			if (kind != BPF_MAP_TYPE_SOCKMAP && kind != BPF_MAP_TYPE_SOCKHASH) {
+				a->count = 0;
+				return -EOPNOTSUPP;
+			}
+		}
+		break;
+	default: return sys_unsupported(c);
+	}
+	a->attach_flags = 0;
+	a->count = 0;
+	if (revised)
+		a->revision = 1;
+	return 0;
+}
+
 int sys_prog_query(struct sys_call *c)
 {
 	const struct attr_prog_query *a = c->attr;
@@ -153,7 +222,7 @@ int sys_prog_query(struct sys_call *c)
 	if (a->query_flags & ~(u32)BPF_F_QUERY_EFFECTIVE || point == POINT_NONE || point == POINT_DEVICE_LINK)
 		return -EINVAL;
 	err = target_check(c->k, point, a->target);
-	return err ? err : sys_unsupported(c);
+	return err ? err : query_nothing(c, point);
 }
 
 int link_elsewhere(struct sys_call *c, const struct prog *p)

@@ -91,6 +91,7 @@ struct run_host {
 	s64 (*user_read)(void *ud, struct run *r, u64 from, void *to, u64 size);
 	s64 (*user_write)(void *ud, struct run *r, u64 to, const void *from, u64 size);
 	int (*user_regs)(void *ud, struct run *r, struct run_regs *out);
+	u32 (*cgroups)(void *ud, struct run *r, u64 *ids, u32 most); /* that it is in now, root first, its own last; 0: as task() says */
 	int (*send_signal)(void *ud, struct run *r, int sig, bool thread);
 	struct prog *(*prog_at)(void *ud, u32 id); /* for tail calls; valid for the time of the run */
 	helper_fn *const *bodies; /* indexed by helper id */

@@ -377,6 +377,17 @@ int helpers(void *ctx)
 	return 0;
 }
 
+SEC("tracepoint/syscalls/sys_enter_getegid")
+int signals(void *ctx)
+{
+	SLOT(s, SEEN_SIGNALS);
+
+	s->v[0] = bpf_send_signal_thread(12);
+	s->v[1] = bpf_send_signal_thread(65);
+	s->v[2] = bpf_send_signal(65);
+	return 0;
+}
+
 SEC("uprobe")
 int probe(struct pt_regs *ctx)
 {

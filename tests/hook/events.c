@@ -11,9 +11,11 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <linux/perf_event.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -55,13 +57,26 @@ static int door_signal(void *ud, u32 tgid, u32 tid, int sig)
 	return 0;
 }
 
+/* Where the task is now, which need not be where it was when it was added. */
+static const u64 moved_to[] = {1, 22, 55, 66};
+static u32 n_moved_to;
+
+static u32 door_cgroups(void *ud, u32 tid, u64 *ids, u32 most)
+{
+	u32 n = tid == 201 ? MIN(n_moved_to, most) : 0;
+
+	(void)ud;
+	memcpy(ids, moved_to, n * sizeof(*ids));
+	return n;
+}
+
 static void door_changed(void *ud)
 {
 	(void)ud;
 	changes++;
 }
 
-static const struct task_door door = {NULL, door_read, door_write, door_regs, door_signal, door_changed, true};
+static const struct task_door door = {NULL, door_read, door_write, door_regs, door_signal, door_cgroups, door_changed, true};
 
 /* ---- tools ---- */
 
@@ -374,11 +389,93 @@ static void what_helpers_say(void)
 	CHECK_EQ(s.v[6], 0x1234567890ull);
 	CHECK_EQ(s.v[7], 0);
 	CHECK(!memcmp(page + 8, "\1\2\3\4", 4));
+	n_moved_to = 4;
+	task_event_enter(k, make_task, SYS_getgid, (u64[6]){0});
+	n_moved_to = 0;
+	s = look(SEEN_HELPERS);
+	CHECK_EQ(s.v[0], 66);
+	CHECK_EQ(s.v[1], 22);
 	bpf_link__destroy(l);
 	task_event_enter(k, make_task, SYS_getgid, (u64[6]){0});
 	tasks_closed(k);
 	task_event_enter(k, make_task, SYS_getgid, (u64[6]){0});
-	CHECK(look(SEEN_HELPERS).count <= 2); /* closing is noticed at the latest when asked for */
+	CHECK(look(SEEN_HELPERS).count <= 3); /* closing is noticed at the latest when asked for */
+}
+
+static void one_thread(void)
+{
+	struct seen_record s;
+
+	REQUIRE(attach("signals"));
+	last_signal = 0;
+	task_event_enter(k, make_task, SYS_getegid, (u64[6]){0});
+	s = look(SEEN_SIGNALS);
+	CHECK_EQ(s.v[0], 0);
+	CHECK_EQ(last_signal, 12);
+	CHECK_EQ(signal_tgid, 200);
+	CHECK_EQ(signal_tid, 201);
+	CHECK_EQ(s.v[1], -EINVAL);
+	CHECK_EQ(s.v[2], -EINVAL);
+}
+
+/* A folder of cgroups of version 2 on this machine; -1: none is mounted. */
+static int cgroup_folder(u64 *id)
+{
+	char *line = NULL, mount[512] = "";
+	size_t room = 0;
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	struct stat st;
+	int fd;
+
+	while (f && !mount[0] && getline(&line, &room, f) > 0)
+		if (strstr(line, " - cgroup2 "))
+			sscanf(line, "%*s %*s %*s %*s %511s", mount);
+	free(line);
+	if (f)
+		fclose(f);
+	fd = mount[0] ? open(mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (fd >= 0 && fstat(fd, &st)) {
+		close(fd);
+		fd = -1;
+	}
+	*id = fd >= 0 ? st.st_ino : 0;
+	return fd;
+}
+
+static void below_cgroups(void)
+{
+	int map = bpf_object__find_map_fd_by_name(obj, "groups"), file = open("/dev/null", O_RDWR | O_CLOEXEC), fd;
+	struct task_info info = make_info, other = make_info;
+	u32 first = 0, second = 1, none = 2;
+	u64 id;
+
+	CHECK_EQ(bpf_map_update_elem(map, &first, &file, BPF_ANY), -EBADF);
+	CHECK_EQ(bpf_map_delete_elem(map, &first), -ENOENT);
+	close(file);
+	fd = cgroup_folder(&id);
+	if (fd < 0) /* no cgroup of version 2 is mounted */
+		return;
+	CHECK_EQ(bpf_map_update_elem(map, &none, &fd, BPF_ANY), -E2BIG);
+	CHECK_EQ(bpf_map_update_elem(map, &first, &fd, BPF_NOEXIST), -EINVAL);
+	CHECK_EQ(bpf_map_update_elem(map, &second, &fd, BPF_ANY), 0);
+	close(fd);
+	REQUIRE(attach("helpers"));
+	info.cgroup = id + 1;
+	info.cgroup_ancestors[0] = id;
+	info.cgroup_ancestors[1] = id + 1;
+	info.n_cgroup_ancestors = 2;
+	other.cgroup = other.cgroup_ancestors[0] = id + 1;
+	other.n_cgroup_ancestors = 1;
+	task_update(k, make_task, &info);
+	task_event_enter(k, make_task, SYS_getgid, (u64[6]){0});
+	CHECK_EQ(look(SEEN_HELPERS).v[4], (u64)(-EAGAIN) | 1 << 8);
+	task_update(k, make_task, &other);
+	task_event_enter(k, make_task, SYS_getgid, (u64[6]){0});
+	CHECK_EQ(look(SEEN_HELPERS).v[4], (u64)(-EAGAIN));
+	CHECK_EQ(bpf_map_delete_elem(map, &second), 0);
+	task_event_enter(k, make_task, SYS_getgid, (u64[6]){0});
+	CHECK_EQ(look(SEEN_HELPERS).v[4], (u64)(-EAGAIN) | (u64)(-EAGAIN) << 8);
+	task_update(k, make_task, &make_info);
 }
 
 static void stacks(void)
@@ -537,6 +634,8 @@ static void all_events(enum skep_engine engine)
 	signals();
 	tasks_as_objects();
 	what_helpers_say();
+	one_thread();
+	below_cgroups();
 	stacks();
 	clocks();
 	probes();

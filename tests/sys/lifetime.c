@@ -3,6 +3,7 @@
 #include "sys_test.h"
 
 #include <fcntl.h>
+#include <net/if.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -278,6 +279,49 @@ TEST(what_is_not_supported_is_named)
 	skep_close(other);
 }
 
+static int query(int target, u32 type, u32 flags, union bpf_attr *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->query.target_fd = (u32)target;
+	a->query.attach_type = type;
+	a->query.query_flags = flags;
+	a->query.prog_cnt = 5;
+	return skep_bpf(k, BPF_PROG_QUERY, a, sizeof(*a));
+}
+
+TEST(nothing_is_attached_where_nothing_can_be)
+{
+	int socks = skep_map_create(k, BPF_MAP_TYPE_SOCKMAP, 4, 4, 2, 0), hash = skep_map_create(k, BPF_MAP_TYPE_HASH, 4, 4, 2, 0), ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC),
+	    user = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
+	union bpf_attr a;
+	uint32_t words[48] = {0};
+
+	REQUIRE(socks >= 0 && hash >= 0);
+	CHECK_EQ(query(socks, BPF_SK_SKB_STREAM_VERDICT, 0, &a), 0);
+	CHECK_EQ(a.query.prog_cnt, 0);
+	CHECK_EQ(query(socks, BPF_SK_MSG_VERDICT, BPF_F_QUERY_EFFECTIVE, &a), -EINVAL);
+	CHECK_EQ(query(hash, BPF_SK_MSG_VERDICT, 0, &a), -EOPNOTSUPP);
+	if (ns >= 0) {
+		CHECK_EQ(query(ns, BPF_FLOW_DISSECTOR, 0, &a), 0);
+		CHECK_EQ(a.query.prog_cnt, 0);
+		CHECK_EQ(query(ns, BPF_SK_LOOKUP, 0, &a), 0);
+		CHECK_EQ(query(ns, BPF_SK_LOOKUP, BPF_F_QUERY_EFFECTIVE, &a), -EINVAL);
+		CHECK_EQ(query(user, BPF_SK_LOOKUP, 0, &a), -EINVAL);
+	}
+	words[0] = 1; /* the loopback device, if that is the first; the revision of its list is newer than the system's header: word 14 */
+	words[1] = 46;
+	if (if_nametoindex("lo") == 1) {
+		CHECK_EQ(skep_bpf(k, BPF_PROG_QUERY, (union bpf_attr *)(void *)words, sizeof(words)), 0);
+		CHECK_EQ(words[14], 1);
+		words[3] = 1;
+		CHECK_EQ(skep_bpf(k, BPF_PROG_QUERY, (union bpf_attr *)(void *)words, sizeof(words)), -EINVAL);
+	}
+	close(socks);
+	close(hash);
+	close(ns);
+	close(user);
+}
+
 TEST(logs_are_cut_and_their_size_is_told)
 {
 	static const struct bpf_insn code[] = {{.code = 0x85, .imm = 9999}, {.code = 0x95}};
@@ -350,6 +394,7 @@ int main(void)
 	RUN_WITH_PROC(lost_events_are_made_up_for, "there are no events to lose");
 	RUN(without_inotify_it_ends_all_the_same);
 	RUN(what_is_not_supported_is_named);
+	RUN(nothing_is_attached_where_nothing_can_be);
 	RUN(logs_are_cut_and_their_size_is_told);
 	RUN(engines_do_not_know_each_others_descriptors);
 	RUN_WITH_PROC(access_modes_hold, "descriptors have no direction");
