@@ -3,9 +3,9 @@
  * What a choice costs compiled programs: each program of the objects is loaded by libbpf into engines that differ in one option, verified, and run by turns
  * in all of them. Time relative to the first engine, the least of each over the rounds, and the geometric mean of all programs.
  *
- *     bench-ways [--passes] [--rounds N] OBJECT...
+ *     bench-ways [--passes | --pass NAME] [--rounds N] OBJECT...
  *
- * --passes: each pass of the optimizer left out in turn; how much longer programs take then, and what becomes of the size of their code.
+ * --passes: each pass of the optimizer left out in turn, or only that one; how much longer programs take then, and what becomes of the size of their code.
  */
 #include "client/skep-bpf.h"
 #include "skep/skep.h"
@@ -142,7 +142,7 @@ static void object(const char *path)
 }
 
 /* Instead of the other ways, one for each pass: without it. */
-static void leave_out(void)
+static void leave_out(const char *only)
 {
 	static const char *const names[] = {
 #define PASS(name, doc) "no " #name,
@@ -151,7 +151,7 @@ static void leave_out(void)
 
 	n_ways = 2;
 	for (unsigned i = 0; i < PASSES; i++)
-		if (i != PASS_polls) /* which does nothing without a budget */
+		if (only ? !strcmp(names[i] + 3, only) : i != PASS_polls) /* which does nothing without a budget */
 			ways[n_ways++] = (struct way){names[i], {.size = sizeof(struct skep_options), .engine = SKEP_ENGINE_JIT, .compile_off = 1u << i}};
 }
 
@@ -160,8 +160,11 @@ int main(int argc, char **argv)
 	int first = 1;
 
 	if (argc > 1 && !strcmp(argv[1], "--passes")) {
-		leave_out();
+		leave_out(NULL);
 		first++;
+	} else if (argc > 2 && !strcmp(argv[1], "--pass")) {
+		leave_out(argv[2]);
+		first += 2;
 	}
 	if (argc > first + 1 && !strcmp(argv[first], "--rounds")) {
 		rounds = (unsigned)atoi(argv[first + 1]);
@@ -169,7 +172,9 @@ int main(int argc, char **argv)
 		first += 2;
 	}
 	if (first >= argc)
-		return fprintf(stderr, "usage: %s [--passes] [--rounds N] OBJECT...\n", argv[0]), 2;
+		return fprintf(stderr, "usage: %s [--passes | --pass NAME] [--rounds N] OBJECT...\n",
+			       argv[0]),
+		       2;
 	libbpf_set_print(quiet);
 	printf("%-20s", "");
 	for (unsigned w = 0; w < n_ways; w++)

@@ -29,7 +29,6 @@ static const char *check_use(struct ir *f, u32 v, u32 x, u32 block, const u32 *p
 static const char *check_block(struct ir *f, u32 b, const u32 *position)
 {
 	const struct ir_block *k = &f->block[b];
-	const u32 *succ = k->table ? k->table : k->succ;
 	bool phis = true;
 
 	if (!k->last || !ir_is_end(f->node[k->last].op))
@@ -37,8 +36,8 @@ static const char *check_block(struct ir *f, u32 b, const u32 *position)
 	for (u32 i = 0; i < k->n_succ; i++) {
 		u32 found = 0;
 
-		for (u32 p = 0; p < f->block[succ[i]].n_pred; p++)
-			found += f->block[succ[i]].pred[p] == b;
+		for (u32 p = 0; p < f->block[k->succ[i]].n_pred; p++)
+			found += f->block[k->succ[i]].pred[p] == b;
 		if (found != 1)
 			return wrong(f, k->last, "a successor does not name the block once");
 	}

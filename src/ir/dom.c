@@ -51,7 +51,7 @@ static void number(struct dom *d)
 			top--;
 			continue;
 		}
-		to = (b->table ? b->table : b->succ)[at[1]++];
+		to = b->succ[at[1]++];
 		if (d->number[to])
 			continue;
 		enter(d, to, d->number[at[0]]);

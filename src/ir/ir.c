@@ -224,14 +224,13 @@ void ir_rewrite(struct ir *f, u32 *to)
 
 static void split_edge(struct ir *f, u32 from, u32 to)
 {
-	u32 mid = ir_block(f), jump = ir_node(f, IR_JUMP, 64), n, *succ;
+	u32 mid = ir_block(f), jump = ir_node(f, IR_JUMP, 64);
 
 	if (f->failed)
 		return;
-	succ = ir_successors(f, from, &n);
-	for (u32 i = 0; i < n; i++)
-		if (succ[i] == to)
-			succ[i] = mid;
+	for (u32 i = 0; i < f->block[from].n_succ; i++)
+		if (f->block[from].succ[i] == to)
+			f->block[from].succ[i] = mid;
 	ir_append(f, mid, jump);
 	f->block[mid].succ[0] = to;
 	f->block[mid].n_succ = 1;
@@ -249,7 +248,7 @@ void ir_split_edges(struct ir *f)
 
 	for (u32 b = 0; b < blocks; b++)
 		for (u32 i = 0; f->block[b].reachable && f->block[b].n_succ > 1 && i < f->block[b].n_succ && !f->failed; i++) {
-			u32 n, to = ir_successors(f, b, &n)[i];
+			u32 to = f->block[b].succ[i];
 
 			/* also with one predecessor: a phi may be left with one argument */
 			if (f->block[to].first && f->node[f->block[to].first].op == IR_PHI)

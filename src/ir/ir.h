@@ -30,10 +30,10 @@ enum ir_op {
 	IR_LOADS, /* sign-extended */
 	IR_STORE, /* arg[1] to arg[0] + imm */
 	IR_ATOMIC, /* aux at arg[0] + imm with arg[1]; CMPXCHG: arg[2] is expected */
+	IR_TABLE, /* width bytes: arg[0] indexes the struct ir_table that imm points to, and is below its number */
 	IR_CALL, /* calls[imm] */
 	IR_JUMP,
 	IR_BRANCH, /* aux compares arg[0] and arg[1]: succ[0] if so, else succ[1] */
-	IR_SWITCH, /* arg[0] indexes the successors; it is below their number */
 	IR_RETURN, /* arg[0] */
 	IR_TAIL, /* leaves the function for the code at arg[0], with context arg[1] */
 	IR_OPS
@@ -77,11 +77,17 @@ struct ir_call {
 	u32 sizes[6]; /* bytes behind a pointer argument; 0: not followed; IR_TO_TOP: unknown */
 };
 
+/* Numbers that are known when the program is compiled; in the arena of the compilation. */
+struct ir_table {
+	u64 all; /* bits that any of them has */
+	u32 width, n;
+	u8 bytes[];
+};
+
 struct ir_block {
 	u32 first, last; /* nodes */
 	u32 *pred, n_pred, cap_pred;
-	u32 succ[2], n_succ; /* SWITCH: table */
-	u32 *table;
+	u32 succ[2], n_succ;
 	u32 order, idom, depth, header; /* ir_order() */
 	u32 outer; /* of a header: the header of the loop around it, UINT32_MAX: none */
 	u32 loop_size; /* of a header: blocks of its loop */
@@ -150,13 +156,6 @@ static inline void ir_set_kinds(struct ir *f, u32 v, u32 kinds)
 {
 	f->node[v].kinds = (u8)kinds;
 	f->node[v].known = true;
-}
-static inline u32 *ir_successors(struct ir *f, u32 b, u32 *n)
-{
-	struct ir_block *k = &f->block[b];
-
-	*n = k->n_succ;
-	return k->table ? k->table : k->succ;
 }
 static inline bool ir_is_const(const struct ir *f, u32 v)
 {

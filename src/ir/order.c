@@ -43,7 +43,8 @@ static bool postorder(struct ir *f)
 	top = 1;
 	f->block[0].reachable = true;
 	while (top) {
-		u32 *frame = stack + 2 * (top - 1), n, *succ = ir_successors(f, frame[0], &n);
+		u32 *frame = stack + 2 * (top - 1), n = f->block[frame[0]].n_succ;
+		const u32 *succ = f->block[frame[0]].succ;
 
 		if (frame[1] == n) {
 			f->rpo[--at] = frame[0];

@@ -70,16 +70,9 @@ static void complete(const struct unit *u, u8 *at)
 {
 	for (u32 i = 0; i < u->m.n_sites; i++) {
 		const struct mach_site *s = &u->m.site[i];
+		s32 d = (s32)(u->func[s->subprog].start - s->at - 4);
 
-		if (s->subprog == UINT32_MAX) {
-			u64 x = LOAD_AS(u64, at + s->at) + (u64)(uintptr_t)at;
-
-			memcpy(at + s->at, &x, sizeof(x));
-		} else {
-			s32 d = (s32)(u->func[s->subprog].start - s->at - 4);
-
-			memcpy(at + s->at, &d, sizeof(d));
-		}
+		memcpy(at + s->at, &d, sizeof(d));
 	}
 }
 

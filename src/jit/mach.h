@@ -19,6 +19,7 @@ enum mach_op {
 	M_MOV,
 	M_MOVI, /* imm */
 	M_LEA, /* address */
+	M_TABLE, /* address of the numbers that imm points to, a struct ir_table */
 	M_ALU, /* aux: the target's operation; b or imm */
 	M_MUL, /* b or imm */
 	M_NEG,
@@ -37,7 +38,6 @@ enum mach_op {
 	M_SETCC, /* cc of a, b or imm: 1, else 0; sign: the other way round */
 	M_BRANCH, /* cc of a, b or imm: to[0], else to[1]; dst: a - imm */
 	M_JUMP, /* to[0] */
-	M_SWITCH, /* a: index; table; dst: scratch */
 	M_RETURN,
 	M_TAIL, /* a: address, b: context, c: run */
 };
@@ -111,7 +111,7 @@ struct mach {
 /* A place in the code that is completed when everything has its address. */
 struct mach_site {
 	u32 at;
-	u32 subprog; /* relative displacement to its start; UINT32_MAX: absolute address of what the place says */
+	u32 subprog; /* relative displacement to its start */
 };
 
 /* What regalloc.c must know of an operation. */

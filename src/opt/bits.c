@@ -113,6 +113,7 @@ u64 opt_bits_of(struct ir *f, const u64 *may, u32 v, u32 b)
 	case IR_SELECT: return may[n->arg[2]] | may[n->arg[3]];
 	case IR_SWAP: return op_byteswap(OP_BSWAP, n->width, may[n->arg[0]]);
 	case IR_ROL: return shifted(f, n, may[n->arg[0]] & (n->width == 32 ? UINT32_MAX : ~0ull));
+	case IR_TABLE: return ((const struct ir_table *)(uintptr_t)n->imm)->all;
 	case IR_LOAD:
 	case IR_ATOMIC: return n->width == 8 ? ~0ull : (1ull << 8 * n->width) - 1;
 	default: return ~0ull;

@@ -7,11 +7,6 @@
  */
 #include "opt/passes.h"
 
-static u32 *successors(struct ir *f, u32 b)
-{
-	return f->block[b].table ? f->block[b].table : f->block[b].succ;
-}
-
 static void rename_pred(struct ir *f, u32 b, u32 from, u32 to)
 {
 	for (u32 i = 0; i < f->block[b].n_pred; i++)
@@ -46,10 +41,9 @@ static void absorb(struct ir *f, u32 b, u32 t, u32 *to)
 		k->last = next->last;
 	}
 	memcpy(k->succ, next->succ, sizeof(k->succ));
-	k->table = next->table;
 	k->n_succ = next->n_succ;
 	for (u32 i = 0; i < k->n_succ; i++)
-		rename_pred(f, successors(f, b)[i], t, b);
+		rename_pred(f, k->succ[i], t, b);
 	next->first = next->last = 0;
 	next->n_pred = next->n_succ = 0;
 	next->reachable = false;
@@ -260,7 +254,7 @@ static void mark_addresses(struct ir *f, u8 *steps)
 		return;
 	ir_each_rpo(f, i, b)
 		ir_each(f, v, b)
-			if ((f->node[v].op == IR_LOAD || f->node[v].op == IR_LOADS) && steps[f->node[v].arg[0]] < MOST)
+			if ((f->node[v].op == IR_LOAD || f->node[v].op == IR_LOADS || f->node[v].op == IR_TABLE) && steps[f->node[v].arg[0]] < MOST)
 				steps[f->node[v].arg[0]] = MOST;
 	for (u32 round = MOST; round > 1; round--) {
 		n = 0;

@@ -31,6 +31,7 @@ static bool pure(const struct ir *f, u32 v)
 	case IR_ROL:
 	case IR_MULHU:
 	case IR_MULHS:
+	case IR_TABLE:
 	case IR_SELECT: return true;
 	case IR_LOAD:
 	case IR_LOADS: return n->flags & (IRF_PRIVATE | IRF_INVARIANT);

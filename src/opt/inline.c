@@ -31,7 +31,7 @@ bool opt_calls_none(const struct ir *f)
 static bool goes_forward(const struct ir *g, u32 b)
 {
 	for (u32 k = 0; k < g->block[b].n_succ; k++)
-		if (g->block[b].table || g->block[g->block[b].succ[k]].order <= g->block[b].order)
+		if (g->block[g->block[b].succ[k]].order <= g->block[b].order)
 			return false;
 	return true;
 }
@@ -92,16 +92,14 @@ static void split(struct copy *c)
 	k->cold = b->cold;
 	memcpy(k->succ, b->succ, sizeof(k->succ));
 	k->n_succ = b->n_succ;
-	k->table = b->table;
 	b->last = c->v;
 	b->n_succ = 0;
-	b->table = NULL;
 	f->node[c->v].next = 0;
 	f->node[next].prev = 0;
 	for (u32 v = next; v; v = f->node[v].next)
 		f->node[v].block = c->after;
 	for (u32 i = 0; i < k->n_succ; i++) {
-		struct ir_block *to = &f->block[k->table ? k->table[i] : k->succ[i]];
+		struct ir_block *to = &f->block[k->succ[i]];
 
 		for (u32 p = 0; p < to->n_pred; p++)
 			if (to->pred[p] == at)

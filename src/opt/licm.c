@@ -13,7 +13,7 @@ static bool moves(const struct ir *f, u32 v, u32 header)
 
 	if (n->op == OP_ADD && n->arg[0] == f->frame && ir_is_const(f, n->arg[1])) /* costs no more than a copy of it */
 		return false;
-	if (ir_is_alu(f, v) || n->op == IR_SWAP || n->op == IR_ROL || n->op == IR_MULHU || n->op == IR_MULHS || n->op == IR_SELECT)
+	if (ir_is_alu(f, v) || n->op == IR_SWAP || n->op == IR_ROL || n->op == IR_MULHU || n->op == IR_MULHS || n->op == IR_SELECT || n->op == IR_TABLE)
 		return true;
 	return n->op == IR_LOAD && n->flags & IRF_INVARIANT && n->block == header;
 }

@@ -83,8 +83,6 @@ static bool inside(struct counted *c, u32 i)
 			continue;
 		}
 		left--;
-		if (f->block[b].table)
-			return false;
 		if (is_poll(f, end)) {
 			if (c->poll)
 				return false;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Random programs on the interpreter and on the compiler in many settings: results and memory must agree. Programs are built from pieces that the
- * optimizer has rules for (rotates, divisions by constants, bytes put together, trees of comparisons, short branches, loops, slots of the stack of
- * mixed sizes, arrays on the stack, calls), with random operations between them.
+ * optimizer has rules for (rotates, divisions by constants, bytes put together, trees of comparisons that jump or choose a number, short branches,
+ * loops, slots of the stack of mixed sizes, arrays on the stack, calls), with random operations between them.
  *
  *     t-jit-random [ROUNDS [SEED]]
  */
@@ -313,6 +313,40 @@ static void cases(struct program *p)
 			p->raw[end[i]].off = (s16)(p->n - end[i] - 1);
 }
 
+/* One of r1's cases from low to high: a number for each, in a tree of comparisons of either width. */
+static void choose(struct program *p, u8 to, s32 low, s32 high)
+{
+	s32 mid = low + (high - low) / 2;
+	u8 class = below(2) ? 0x05 : 0x06;
+	u32 test, over;
+
+	if (low == high) {
+		put(p, 0xb7, to, 0, 0, below(3) ? below(4) ? (s32)below(200) : number() : 7);
+		return;
+	}
+	test = p->n;
+	put(p, class | (low == mid && below(2) ? 0x10 : below(3) ? 0xb0 : 0xd0), 1, 0, 0, mid);
+	choose(p, to, mid + 1, high);
+	over = p->n;
+	put(p, 0x05, 0, 0, 0, 0);
+	p->raw[test].off = (s16)(p->n - test - 1);
+	choose(p, to, low, mid);
+	p->raw[over].off = (s16)(p->n - over - 1);
+}
+
+static void numbers(struct program *p)
+{
+	static const s32 masks[] = {7, 15, 31, 255};
+	s32 low = (s32)below(3) ? 0 : (s32)below(40);
+
+	put(p, 0xbf, 1, reg(), 0, 0);
+	if (below(4))
+		put(p, 0x57, 1, 0, 0, masks[below(ARRAY_SIZE(masks))]);
+	if (below(3) == 0)
+		put(p, width(), 1, 0, 0, low - 3);
+	choose(p, reg(), low, low + 5 + (s32)below(14));
+}
+
 static void call(struct program *p)
 {
 	if (p->n_calls == ARRAY_SIZE(p->calls))
@@ -333,7 +367,7 @@ static void any_piece(struct program *p, u32 depth)
 		any_alu(p);
 		return;
 	}
-	switch (below(23)) {
+	switch (below(24)) {
 	case 0: constant(p); break;
 	case 1: unary(p); break;
 	case 2: rotate(p); break;
@@ -353,6 +387,7 @@ static void any_piece(struct program *p, u32 depth)
 	case 16: cases(p); break;
 	case 17: call(p); break;
 	case 18: fill(p); break;
+	case 19: numbers(p); break;
 	default: any_alu(p);
 	}
 }

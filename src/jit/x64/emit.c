@@ -512,19 +512,19 @@ static void emit_call(struct emit *e, const struct mach_ins *i)
 	x64_finish(e, i->dst, RAX);
 }
 
-static void emit_switch(struct emit *e, const struct mach_ins *i)
+/* lea t, [rip + table] */
+static void emit_table(struct emit *e, const struct mach_ins *i)
 {
 	struct mach *m = e->m;
-	u32 a = x64_in_reg(e, i->a, R11), t = result_reg(e, i->dst);
+	u32 t = result_reg(e, i->dst);
 
-	/* lea t, [rip + table]; jmp [t + a * 8] */
 	x64_byte(m, 0x48 | (t >> 3) << 2);
 	x64_byte(m, 0x8d);
 	x64_byte(m, 0x05 | (t & 7) << 3);
 	e->table[e->n_tables].at = m->size;
-	e->table[e->n_tables++].block = i->list;
+	e->table[e->n_tables++].numbers = (const struct ir_table *)(uintptr_t)i->imm;
 	x64_u32(m, 0);
-	x64_rm(m, 0xff, false, 4, (struct x64_mem){(u8)t, (u8)a, 8, 0}, 0, false, 0);
+	x64_finish(e, i->dst, t);
 }
 
 /* Neither register that this uses holds a parameter. */
@@ -669,7 +669,7 @@ static void emit_one(struct emit *e, const struct mach_ins *i)
 		if (e->alias[i->to[0]] != e->next)
 			jump(e, 16, e->alias[i->to[0]]);
 		break;
-	case M_SWITCH: emit_switch(e, i); break;
+	case M_TABLE: emit_table(e, i); break;
 	case M_RETURN: emit_return(e, i); break;
 	case M_TAIL: emit_tail(e, i); break;
 	}
@@ -700,17 +700,15 @@ static void emit_tables(struct emit *e)
 	struct mach *m = e->m;
 
 	for (u32 k = 0; k < e->n_tables && !m->failed; k++) {
-		const struct ir_block *b = &m->ir->block[e->table[k].block];
+		const struct ir_table *t = e->table[k].numbers;
 		s32 d;
 
-		while (m->size % 8)
+		while (m->size % t->width)
 			x64_byte(m, 0xcc);
 		d = (s32)(m->size - e->table[k].at - 4);
 		memcpy(m->code + e->table[k].at, &d, 4);
-		for (u32 i = 0; i < b->n_succ; i++) {
-			mach_site(m, m->size, UINT32_MAX);
-			x64_u64(m, e->start[e->alias[m->block_of[b->table[i]]]]);
-		}
+		for (u32 i = 0; i < t->n * t->width; i++)
+			x64_byte(m, t->bytes[i]);
 	}
 }
 
@@ -796,7 +794,7 @@ int x64_emit(struct mach *m)
 
 	e.start = arena_array(m->arena, m->n_blocks + 1, sizeof(u32));
 	for (u32 i = 0; i < m->n_ins; i++)
-		tables += m->ins[i].op == M_SWITCH;
+		tables += m->ins[i].op == M_TABLE;
 	e.table = arena_array(m->arena, tables + 1, sizeof(*e.table));
 	e.alias = arena_array(m->arena, m->n_blocks + 1, sizeof(u32));
 	e.early = arena_array(m->arena, m->n_blocks + 1, sizeof(*e.early));

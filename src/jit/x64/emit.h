@@ -28,7 +28,8 @@ struct emit {
 	struct fixup *fixup;
 	u32 n_fixups, cap_fixups;
 	struct {
-		u32 at, block;
+		u32 at; /* of a displacement */
+		const struct ir_table *numbers;
 	} *table;
 	u32 n_tables;
 	u32 lines; /* of functions before */

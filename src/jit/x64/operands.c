@@ -119,7 +119,6 @@ void x64_operands(const struct mach *m, const struct mach_ins *i, struct mach_op
 		use(o, i->a, false, -1);
 		use(o, i->b, false, -1);
 		break;
-	case M_SWITCH: use(o, i->a, true, -1); break;
 	case M_RETURN: use(o, i->a, false, RAX); break;
 	case M_TAIL:
 		use(o, i->a, false, RAX);

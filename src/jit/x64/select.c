@@ -648,13 +648,18 @@ static void jump(struct select *s, u32 v)
 	s->m->ins[i].to[0] = s->m->block_of[s->f->block[b].succ[0]];
 }
 
-static void select_switch(struct select *s, u32 v)
+static void table(struct select *s, u32 v)
 {
-	u32 a = operand(s, s->f->node[v].arg[0]), i = add(s, M_SWITCH, 64);
+	const struct ir_node n = s->f->node[v];
+	u32 a = operand(s, n.arg[0]), t = new_value(s), i = add(s, M_TABLE, 64);
 
-	s->m->ins[i].a = a;
-	s->m->ins[i].list = s->f->node[v].block;
-	s->m->ins[i].dst = new_value(s);
+	s->m->ins[i].dst = t;
+	s->m->ins[i].imm = n.imm;
+	i = add(s, M_LOAD, n.width);
+	s->m->ins[i].dst = v;
+	s->m->ins[i].base = t;
+	s->m->ins[i].index = a;
+	s->m->ins[i].scale = n.width;
 }
 
 static void mulh(struct select *s, u32 v)
@@ -693,10 +698,10 @@ static void node(struct select *s, u32 v)
 	case IR_LOADS: load(s, v); break;
 	case IR_STORE: store(s, v); break;
 	case IR_ATOMIC: atomic(s, v); break;
+	case IR_TABLE: table(s, v); break;
 	case IR_CALL: call(s, v); break;
 	case IR_JUMP: jump(s, v); break;
 	case IR_BRANCH: branch(s, v); break;
-	case IR_SWITCH: select_switch(s, v); break;
 	case IR_RETURN:
 	case IR_TAIL: leave(s, v); break;
 	default: break; /* PHI, PARAM, CONST: no operation */
