@@ -21,6 +21,7 @@
 
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -93,10 +94,28 @@ static u64 process_start(const char *who)
 	return start ? start : 1;
 }
 
-/* 22 bits of process id, 10 of its start time, 32 of the thread pointer. */
+/* 22 bits of process id, 10 that depend on its start time (0: it is not known), 32 of the thread pointer. */
 static u64 make_identity(u64 pid, u64 start)
 {
-	return (pid & 0x3fffff) << 42 | (start & 0x3ff) << 32;
+	return (pid & 0x3fffff) << 42 | (start & 0x3ff ? start & 0x3ff : start != 0) << 32;
+}
+
+static u64 start_part(u64 identity)
+{
+	return identity >> 32 & 0x3ff;
+}
+
+/* Whether a process that can be signalled has ended and waits for its parent. Without /proc its descriptor knows. */
+static bool is_zombie(pid_t pid)
+{
+	struct pollfd ended = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+	bool zombie;
+
+	if (ended.fd < 0)
+		return false;
+	zombie = poll(&ended, 1, 0) == 1 && ended.revents & POLLIN;
+	close(ended.fd);
+	return zombie;
 }
 
 static u64 self_identity(const struct domain *d)
@@ -122,8 +141,8 @@ static bool owner_dead(u64 owner)
 	snprintf(who, sizeof(who), "%llu", (unsigned long long)pid);
 	start = process_start(who);
 	if (start == 0)
-		return access("/proc/self/stat", R_OK) == 0; /* without /proc nothing can be said */
-	return (start & 0x3ff) != (owner >> 32 & 0x3ff);
+		return access("/proc/self/stat", R_OK) == 0 || is_zombie((pid_t)pid);
+	return start_part(owner) && start_part(owner) != start_part(make_identity(pid, start));
 }
 
 /* Frees a slot whose owner was proved dead. The slot is taken first, by this process and no thread of it, so that nobody
