@@ -106,10 +106,14 @@ void attach_changed(struct skep *k)
 int attach_at(struct skep *k, u32 site, struct obj *prog, bool raw, u64 cookie, struct attachment **out)
 {
 	struct hooks *h = k->hooks;
-	struct attachment *a = mem_alloc(&k->mem, sizeof(*a)), **at;
+	struct attachment *a = NULL, **at;
+	char name[SITE_NAME];
 	u32 n = 0;
 	int err = 0;
 
+	if (!atomic_load(&h->door))
+		return attach_refused(k, -EOPNOTSUPP, "tracepoint %s: nobody tells this engine what processes do; skep shell and skep trace do", site_name(site, name));
+	a = mem_alloc(&k->mem, sizeof(*a));
 	if (!a)
 		return -ENOMEM;
 	*a = (struct attachment){.prog = prog, .cookie = cookie, .raw = raw, .site = (s32)site};

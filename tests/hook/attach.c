@@ -10,6 +10,7 @@
 
 static struct skep *k;
 static char said[512];
+static const struct task_door door = {0};
 
 static void remember(void *ud, const char *line)
 {
@@ -309,14 +310,29 @@ TEST(links_come_and_go_under_events)
 	CHECK(counted() > before);
 }
 
+TEST(tracepoints_need_somebody_who_tells_of_tasks)
+{
+	int tp = load(BPF_PROG_TYPE_TRACEPOINT, NOTHING), raw = load(BPF_PROG_TYPE_RAW_TRACEPOINT, NOTHING), event = tracepoint("syscalls", "sys_enter_openat");
+
+	tasks_door(k, NULL);
+	CHECK_EQ(raw_open("sys_enter", raw), -EOPNOTSUPP);
+	CHECK(strstr(said, "tracepoint sys_enter: nobody tells"));
+	CHECK_EQ(link_create(tp, event, 41), -EOPNOTSUPP);
+	CHECK(strstr(said, "tracepoint sys_enter_openat: nobody tells"));
+	tasks_door(k, &door);
+	close(event), close(raw), close(tp);
+}
+
 int main(void)
 {
 	struct skep_options o = {.size = sizeof(o), .log = remember};
 
 	if (skep_open(&k, &o))
 		return 1;
+	tasks_door(k, &door);
 	counter_map = skep_map_create(k, BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0);
 	RUN(refusals);
+	RUN(tracepoints_need_somebody_who_tells_of_tasks);
 	RUN(a_tracepoint_has_64_programs);
 	RUN(what_is_told_of_links);
 	RUN(links_keep_programs_and_end_with_their_last_descriptor);

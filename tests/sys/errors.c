@@ -7,6 +7,7 @@
 #include "sys_test.h"
 
 #include "../kernel.h"
+#include "hook/tasks.h"
 #include "sys/sys.h"
 
 #include <fcntl.h>
@@ -355,7 +356,12 @@ static void the_running_kernel_refuses_attrs_that_are_nowhere_and_unknown_comman
 
 int main(int argc, char **argv)
 {
-	if (skep_open(&engine.k, NULL) || (!set_up(&engine) && have_proc())) {
+	static const struct task_door door = {0}; /* or nothing can be attached to tracepoints */
+
+	if (skep_open(&engine.k, NULL))
+		return 1;
+	tasks_door(engine.k, &door);
+	if (!set_up(&engine) && have_proc()) {
 		printf("Bail out! no engine\n");
 		return 1;
 	}

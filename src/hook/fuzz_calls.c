@@ -4,6 +4,7 @@
  * client can do with its descriptors. Buffers are exactly as large as cmd.def says, so that it is cmd.def
  * that is tested as well.
  */
+#include "hook/tasks.h"
 #include "sys/fuzz.h"
 #include "sys/sys.h"
 
@@ -472,8 +473,10 @@ static void other(struct input *in, u32 what)
 	}
 }
 
+/* Programs can be attached to what tasks do; nothing happens. */
 static void start(void)
 {
+	static const struct task_door door = {0};
 	struct skep_options opts = {.size = sizeof(opts),
 				    .max_insns = 20000,
 				    .window = 1u << 30,
@@ -482,6 +485,7 @@ static void start(void)
 
 	if (skep_open(&k, &opts) || (!scratch && (!(scratch = malloc(SCRATCH)) || !mkdtemp(folder))))
 		abort();
+	tasks_door(k, &door);
 	for (u32 i = 0; i < FDS; i++)
 		held[i].fd = -1;
 }
