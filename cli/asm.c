@@ -35,8 +35,15 @@ static void point_at(const struct bytes *in, const struct asm_error *err)
 	if (!len || len > 400)
 		return;
 	fputs("  ", stderr);
-	for (size_t k = 0; k < len; k++)
-		fputc((u8)p[k] < 0x20 || p[k] == 0x7f ? (p[k] == '\t' ? '\t' : '?') : p[k], stderr);
+	for (size_t k = 0; k < len;) {
+		unsigned n = (u8)p[k] < 0x20 ? 0 : utf8_length((const u8 *)p + k);
+
+		if (p[k] == '\t' || (n && p[k] != 0x7f))
+			fwrite(p + k, 1, MAX(n, 1u), stderr);
+		else
+			fputc('?', stderr);
+		k += MAX(n, 1u);
+	}
 	fputs("\n  ", stderr);
 	for (size_t k = 0; k + 1 < err->column && k < len; k++)
 		fputc(p[k] == '\t' ? '\t' : ' ', stderr);

@@ -105,7 +105,7 @@ static bool take_frame(struct capture *c, const struct pcap_pkthdr *head, const 
 	return true;
 }
 
-static void write_packet(struct capture *c, unsigned i)
+static bool write_packet(struct capture *c, unsigned i)
 {
 	const struct skep_packet *p = &c->packets[i];
 	bool filter = c->t->type == BPF_PROG_TYPE_SOCKET_FILTER;
@@ -118,10 +118,11 @@ static void write_packet(struct capture *c, unsigned i)
 		size = MIN(p->size, p->result);
 	}
 	if (size < extra)
-		return;
+		return true;
 	head.len = head.caplen == head.len || head.caplen != size - extra ? size - extra : head.len;
 	head.caplen = size - extra;
 	pcap_dump((u8 *)c->out, &head, from + extra);
+	return !ferror(pcap_dump_file(c->out));
 }
 
 static int flush(struct capture *c)
@@ -137,8 +138,8 @@ static int flush(struct capture *c)
 	c->o->ns += (u64)(b.tv_sec - a.tv_sec) * 1000000000u + (u64)b.tv_nsec - (u64)a.tv_nsec;
 	for (unsigned i = 0; i < done; i++) {
 		outcome_add(c->o, c->packets[i].result, c->heads[i].len);
-		if (c->out && passes(c->t->type, c->packets[i].result))
-			write_packet(c, i);
+		if (c->out && passes(c->t->type, c->packets[i].result) && !write_packet(c, i))
+			return cli_error(c->t->c, "%s: %s", c->t->args->write, strerror(errno));
 	}
 	c->n = 0;
 	trace_print(c->t); /* now: there is room for so many lines only */

@@ -169,9 +169,18 @@ static void prepare_maps(struct checker *ch, struct bpf_object *obj)
 	}
 }
 
-static void check_program(struct checker *ch, const struct bytes *image, const char *name, struct row *row)
+/* libbpf names the object in what it says. */
+static struct bpf_object *open_image(const struct bytes *image, const char *path)
 {
-	struct bpf_object *obj = bpf_object__open_mem(image->at, image->n, NULL);
+	const char *base = strrchr(path, '/');
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = base ? base + 1 : path);
+
+	return bpf_object__open_mem(image->at, image->n, &opts);
+}
+
+static void check_program(struct checker *ch, const char *path, const struct bytes *image, const char *name, struct row *row)
+{
+	struct bpf_object *obj = open_image(image, path);
 	struct bpf_program *p, *other;
 	const char *why;
 
@@ -294,7 +303,7 @@ static void check_object(struct checker *ch, const char *path)
 		return;
 	}
 	said[0] = 0;
-	obj = bpf_object__open_mem(image.at, image.n, NULL);
+	obj = open_image(&image, path);
 	if (!obj) {
 		libbpf_strerror(errno, why, sizeof(why));
 		unreadable(ch, path, form_hint(said) ? form_hint(said) : said[0] ? first_line(said) : why);
@@ -307,7 +316,7 @@ static void check_object(struct checker *ch, const char *path)
 		if (ch->args->prog && strcmp(ch->args->prog, bpf_program__name(p)))
 			continue;
 		n++;
-		check_program(ch, &image, bpf_program__name(p), add_row(ch, path, bpf_program__name(p)));
+		check_program(ch, path, &image, bpf_program__name(p), add_row(ch, path, bpf_program__name(p)));
 	}
 	if (!n && ch->args->prog)
 		no_such_program(ch, path, obj);

@@ -149,6 +149,9 @@ void json_real(struct json *j, const char *key, double x);
 void json_bool(struct json *j, const char *key, bool b);
 void json_hex(struct json *j, const char *key, const void *bytes, size_t n); /* a string of hexadecimal digits */
 
+/* Bytes of the UTF-8 sequence at s, which ends at a NUL at the latest; 0 when it is none. */
+unsigned utf8_length(const u8 *s);
+
 /* ---- input.c ---- */
 struct bytes {
 	u8 *at;
@@ -159,6 +162,10 @@ int read_file(const char *path, struct bytes *out);
 /* HEX ("00 11", "0011", "00:11", "0x00,0x11") or @FILE, whose bytes are taken as they are. The caller's error text is
  * written into why. */
 int read_bytes(const char *arg, struct bytes *out, char *why, size_t why_size);
+/* The same for bytecode: a file may hold digits, too. */
+int read_code(const char *arg, struct bytes *out, char *why, size_t why_size);
+/* Whether there is nothing but digits and what may set them apart. */
+bool is_hex(const struct bytes *b);
 int parse_hex(const char *text, size_t len, struct bytes *out, char *why, size_t why_size);
 void bytes_free(struct bytes *b);
 

@@ -396,16 +396,9 @@ static int print_object(struct cli *c, struct arena *arena, const char *input, s
 
 static unsigned guess(const struct bytes *in)
 {
-	size_t digits = 0;
-
 	if ((in->n >= 4 && !memcmp(in->at, "\177ELF", 4)) || form_is_bitcode(in->at, in->n))
 		return FORMAT_ELF;
-	for (size_t k = 0; k < in->n; k++) {
-		if (!in->at[k] || (!isxdigit(in->at[k]) && !isspace(in->at[k]) && !strchr(":,-_xX", in->at[k])))
-			return FORMAT_RAW;
-		digits += isxdigit(in->at[k]) != 0;
-	}
-	return digits ? FORMAT_HEX : FORMAT_RAW;
+	return is_hex(in) ? FORMAT_HEX : FORMAT_RAW;
 }
 
 static int dump_bytes(struct cli *c, struct arena *arena, const char *input, const struct bytes *in)
@@ -414,7 +407,9 @@ static int dump_bytes(struct cli *c, struct arena *arena, const char *input, con
 	struct dump_object o = {.sections = &s, .n = 1};
 	const struct dump_args *args = c->args;
 
-	if (!in->n || in->n % sizeof(struct raw_insn) || in->n / sizeof(struct raw_insn) > INT32_MAX)
+	if (!in->n)
+		return cli_error(c, "%s: there is nothing in it", input);
+	if (in->n % sizeof(struct raw_insn) || in->n / sizeof(struct raw_insn) > INT32_MAX)
 		return cli_error(c, "%s: %zu bytes are no whole instructions of 8 bytes", input, in->n);
 	if (args->prog)
 		return cli_error(c, "%s: bare bytecode has no names: leave out --prog", input), STATUS_USAGE;

@@ -86,7 +86,7 @@ static int find_sections(struct reader *r)
 	size_t n;
 	Elf_Scn *scn = NULL;
 
-	if (elf_getshdrnum(r->elf, &n) || elf_getshdrstrndx(r->elf, &r->names))
+	if (elf_getshdrnum(r->elf, &n) || elf_getshdrstrndx(r->elf, &r->names) || (n && !elf_getscn(r->elf, r->names)))
 		return bad(r, -EINVAL, "the object's section table is broken: %s", elf_errmsg(-1));
 	r->out->sections = arena_array(r->arena, n + 1, sizeof(*r->out->sections));
 	r->index = arena_array(r->arena, n + 1, sizeof(*r->index));
@@ -365,7 +365,7 @@ static int read_all(struct reader *r)
 	int err;
 
 	if (!r->elf || elf_kind(r->elf) != ELF_K_ELF)
-		return bad(r, -EINVAL, "this is no ELF object: %s", elf_errmsg(-1));
+		return bad(r, -EINVAL, "this is no ELF object");
 	err = find_sections(r);
 	if (!err)
 		err = find_functions(r);

@@ -58,6 +58,14 @@ static int hex_digit(char c)
 	return isdigit((unsigned char)c) ? c - '0' : isxdigit((unsigned char)c) ? tolower((unsigned char)c) - 'a' + 10 : -1;
 }
 
+static void not_a_digit(char c, size_t at, char *why, size_t why_size)
+{
+	if (isprint((unsigned char)c))
+		snprintf(why, why_size, "'%c' at position %zu is not a hexadecimal digit", c, at + 1);
+	else
+		snprintf(why, why_size, "byte 0x%02x at position %zu is not a hexadecimal digit", (unsigned char)c, at + 1);
+}
+
 int parse_hex(const char *text, size_t len, struct bytes *out, char *why, size_t why_size)
 {
 	bool start = true; /* of a number: 0x may stand there */
@@ -82,7 +90,9 @@ int parse_hex(const char *text, size_t len, struct bytes *out, char *why, size_t
 		low = i + 1 < len ? hex_digit(text[i + 1]) : -1;
 		if (high < 0 || low < 0) {
 			if (high < 0)
-				snprintf(why, why_size, "'%c' at position %zu is not a hexadecimal digit", text[i], i + 1);
+				not_a_digit(text[i], i, why, why_size);
+			else if (i + 1 < len && !isspace((unsigned char)text[i + 1]) && !strchr(":,-_", text[i + 1]))
+				not_a_digit(text[i + 1], i + 1, why, why_size);
 			else
 				snprintf(why, why_size, "the byte at position %zu has one digit; bytes are two hexadecimal digits", i + 1);
 			bytes_free(out);
@@ -103,6 +113,30 @@ int read_bytes(const char *arg, struct bytes *out, char *why, size_t why_size)
 	err = read_file(arg + 1, out);
 	if (err)
 		snprintf(why, why_size, "%s: %s", arg + 1, strerror(-err));
+	return err;
+}
+
+bool is_hex(const struct bytes *b)
+{
+	size_t digits = 0;
+
+	for (size_t k = 0; k < b->n; k++) {
+		if (!b->at[k] || (!isxdigit(b->at[k]) && !isspace(b->at[k]) && !strchr(":,-_xX", b->at[k])))
+			return false;
+		digits += isxdigit(b->at[k]) != 0;
+	}
+	return digits > 0;
+}
+
+int read_code(const char *arg, struct bytes *out, char *why, size_t why_size)
+{
+	int err = read_bytes(arg, out, why, why_size);
+	struct bytes text = *out;
+
+	if (err || *arg != '@' || !is_hex(&text))
+		return err;
+	err = parse_hex((const char *)text.at, text.n, out, why, why_size);
+	bytes_free(&text);
 	return err;
 }
 

@@ -12,8 +12,7 @@ void json_open(struct json *j, FILE *out)
 	*j = (struct json){.out = out, .first = true};
 }
 
-/* Bytes of the UTF-8 sequence at s, 0 when it is none. */
-static unsigned utf8_length(const u8 *s)
+unsigned utf8_length(const u8 *s)
 {
 	unsigned n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
 

@@ -112,7 +112,7 @@ static int open_bare(struct target *t)
 	char why[160], log[1024];
 	int id;
 
-	if (read_bytes(t->args->insns, &b, why, sizeof(why)))
+	if (read_code(t->args->insns, &b, why, sizeof(why)))
 		return cli_usage(t->c, "--insns: %s", why);
 	if (b.n == 0 || b.n % sizeof(struct raw_insn)) {
 		int status = cli_usage(t->c, "--insns: %zu bytes: instructions are of 8 bytes each", b.n);

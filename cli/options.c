@@ -85,9 +85,9 @@ static int store_number(const struct cli *c, const struct opt *o, const char *va
 
 	errno = 0;
 	n = strtoull(value, &end, 0);
-	if (!*value || *end || strchr(value, '-') || errno)
+	if (!*value || *end || strchr(value, '-'))
 		return cli_usage(c, "--%s wants a number, not '%s'", o->name, value);
-	if (n < o->min || n > o->max)
+	if (errno || n < o->min || n > o->max)
 		return cli_usage(c, "--%s %s is out of range: %llu to %llu", o->name, value, (unsigned long long)o->min,
 				 (unsigned long long)o->max);
 	*out = n;

@@ -149,7 +149,9 @@ static void print_verdicts(struct target *t, struct outcome *o)
 	table_close(&table, stdout);
 	if (o->skipped)
 		printf("%llu packets were too short or too long to be frames\n", (unsigned long long)o->skipped);
-	if (o->runs)
+	if (!o->runs)
+		printf("%sno packets\n", o->skipped ? "" : "\n");
+	else
 		printf("\n%llu packets, %llu bytes: %.0f ns per packet, %.2f million packets/s (%s)\n", (unsigned long long)o->runs,
 		       (unsigned long long)o->bytes, (double)o->ns / (double)o->runs, (double)o->runs * 1000.0 / (double)MAX(o->ns, (u64)1),
 		       t->code.bytes ? "compiled" : "interpreter");
@@ -220,6 +222,8 @@ static int check_usage(struct cli *c, const struct run_args *a)
 		return cli_usage(c, c->n_operands ? "give an object or --insns, not both" : "give an object, or bare bytecode with --insns");
 	if (a->pcap && (a->data || a->ctx || a->insns))
 		return cli_usage(c, "--pcap goes with neither --data nor --ctx nor --insns");
+	if (a->insns && (a->prog || a->ctx || a->set || a->events || a->maps || a->jitdump || a->perf_map))
+		return cli_usage(c, "--insns goes with --data, --repeat, --engine, --stats and --json alone");
 	if (a->write && !a->pcap)
 		return cli_usage(c, "--write needs --pcap");
 	if (a->write && a->repeat > 1)
@@ -274,7 +278,7 @@ static int run(struct cli *c)
 	if (!status)
 		skep_prog_code(t.k, t.fd, &t.code);
 	if (!status && a->set)
-		status = t.obj ? maps_fill(&t) : cli_usage(c, "--set needs an object");
+		status = maps_fill(&t);
 	if (!status)
 		status = check_runs(&t);
 	if (!status && a->pcap && !takes_packets(t.type))

@@ -69,12 +69,27 @@ bool asm_at_end(struct parser *a)
 	return a->p >= a->end || *a->p == '\n' || *a->p == ';';
 }
 
+/* A number that was read and is wrong: the place is where it begins. */
+PRINTF_LIKE(3, 4) static bool bad_number(struct parser *a, const char *start, const char *fmt, ...)
+{
+	char text[sizeof(a->err->text)];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	a->p = start;
+	return asm_fail(a, "%s", text);
+}
+
 bool asm_number(struct parser *a, u64 *out, bool *negative)
 {
 	u64 x = 0, base = 10;
 	bool minus, any = false;
+	const char *start;
 
 	asm_skip(a);
+	start = a->p;
 	minus = peek(a) == '-';
 	if (minus || peek(a) == '+')
 		a->p++;
@@ -90,12 +105,12 @@ bool asm_number(struct parser *a, u64 *out, bool *negative)
 		if (digit >= base)
 			break;
 		if (__builtin_mul_overflow(x, base, &x) || __builtin_add_overflow(x, digit, &x))
-			return asm_fail(a, "the number does not fit in 64 bits");
+			return bad_number(a, start, "the number does not fit in 64 bits");
 	}
 	if (!any)
 		return asm_fail(a, "expected a number");
 	if (minus && x > (u64)1 << 63)
-		return asm_fail(a, "the number does not fit in 64 bits");
+		return bad_number(a, start, "the number does not fit in 64 bits");
 	*out = minus ? 0 - x : x;
 	if (negative)
 		*negative = minus;
@@ -104,28 +119,34 @@ bool asm_number(struct parser *a, u64 *out, bool *negative)
 
 bool asm_signed(struct parser *a, s64 low, s64 high, s64 *out)
 {
+	const char *start;
 	bool minus;
 	u64 x;
 
+	asm_skip(a);
+	start = a->p;
 	if (!asm_number(a, &x, &minus))
 		return false;
 	*out = (s64)x;
 	if ((!minus && *out < 0) || *out < low || *out > high)
-		return asm_fail(a, "the number must be from %lld to %lld", (long long)low, (long long)high);
+		return bad_number(a, start, "the number must be from %lld to %lld", (long long)low, (long long)high);
 	return true;
 }
 
 bool asm_immediate(struct parser *a, u32 width, s64 *out)
 {
+	const char *start;
 	bool minus;
 	u64 x;
 	s64 v;
 
+	asm_skip(a);
+	start = a->p;
 	if (!asm_number(a, &x, &minus))
 		return false;
 	v = (s64)x;
 	if (minus ? v < INT32_MIN : x > (width == 32 ? (u64)UINT32_MAX : (u64)INT32_MAX))
-		return asm_fail(a, "the immediate does not fit in 32 bits; load it first: rN = VALUE ll");
+		return bad_number(a, start, "the immediate does not fit in 32 bits; load it first: rN = VALUE ll");
 	*out = width == 32 ? (s64)(u32)x : v;
 	return true;
 }

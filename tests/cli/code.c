@@ -90,9 +90,14 @@ TEST(asm_points_at_the_mistake)
 	CHECK_EQ(status, 1);
 	CHECK_STR(out, "");
 	CHECK_STR(err, "skep asm: <stdin>:2:8: expected r0 to r10 or a number\n  \tr1 += w2\n  \t      ^\n");
+	SKEP("r0 = 99999999999\n", "asm", "-");
+	CHECK(strstr(err, "<stdin>:1:6: the immediate"));
 	SKEP("", "asm", "-");
 	CHECK_EQ(status, 1);
 	CHECK(strstr(err, "the program is empty"));
+	SKEP("r0 = \xc3\xa4\033\xff\n", "asm", "-");
+	CHECK_EQ(status, 1);
+	CHECK(strstr(err, "\n  r0 = \xc3\xa4??\n")); /* no control codes, no bytes that are no text */
 }
 
 TEST(asm_json)
@@ -116,6 +121,15 @@ TEST(wrong_usage_and_missing_files)
 	CHECK_EQ(status, 2);
 	SKEP("", "dump", "-", "--format", "cobol");
 	CHECK_EQ(status, 2);
+	SKEP("", "dump", "-");
+	CHECK_EQ(status, 1);
+	CHECK(strstr(err, "<stdin>: there is nothing in it"));
+	SKEP("a\x12", "dump", "-", "--format", "hex");
+	CHECK_EQ(status, 1);
+	CHECK(strstr(err, "byte 0x12 at position 2"));
+	SKEP("a", "dump", "-", "--format", "elf");
+	CHECK_EQ(status, 1);
+	CHECK(strstr(err, "this is no ELF object\n"));
 	SKEP("", "dump", "--help");
 	CHECK_EQ(status, 0);
 	CHECK(strstr(out, "Exit status"));
