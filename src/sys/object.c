@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <dirent.h>
 #include <linux/bpf.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -488,15 +489,26 @@ static bool engines_own(const struct obj *o, int fd)
 	return fd == o->fd || (o->type == OBJ_PERF && fd == ((struct perf_ring *)o->body)->fd);
 }
 
+/* One call says of many descriptors which are open. */
 static void mark_seen(struct skep *k, int fds)
 {
+	enum { AT_ONCE = 512 };
+	struct pollfd open[AT_ONCE];
 	struct stat st;
 
-	for (int fd = 0; fd < fds; fd++)
-		if (!fstat(fd, &st))
-			for (struct obj *o = *bucket_of(k, st.st_ino); o; o = o->chain)
-				if (o->ino == st.st_ino && o->dev == st.st_dev && !engines_own(o, fd))
-					o->seen = true;
+	for (int first = 0; first < fds; first += AT_ONCE) {
+		int n = MIN(fds - first, (int)AT_ONCE);
+		bool known;
+
+		for (int i = 0; i < n; i++)
+			open[i] = (struct pollfd){.fd = first + i};
+		known = poll(open, (nfds_t)n, 0) >= 0;
+		for (int i = 0; i < n; i++)
+			if (!(known && open[i].revents & POLLNVAL) && !fstat(first + i, &st))
+				for (struct obj *o = *bucket_of(k, st.st_ino); o; o = o->chain)
+					if (o->ino == st.st_ino && o->dev == st.st_dev && !engines_own(o, first + i))
+						o->seen = true;
+	}
 }
 
 static struct obj *first_unseen(struct skep *k)
