@@ -9,6 +9,7 @@
 #include <linux/bpf.h>
 #include <linux/magic.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
