@@ -48,6 +48,7 @@ enum { ROUNDS = 7, FOLDERS = 2000, FILES_EACH = 10, LOOKUPS = 20000, NOBODY = 65
 /* ---- what is measured: $SELF is this program, $SKEP the other, $TOP a folder ---- */
 
 #define FIND  "$SELF timed find $TOP/files -size +1000k"
+#define PROBE "$SKEP shell $PROBES 200000 "
 #define BUILD "$SELF timed make -s -B -j2 -C $TOP/build"
 
 static const struct scenario {
@@ -65,6 +66,10 @@ static const struct scenario {
 	{"lookup by notification", "us", "sh", "$SKEP shell --door notify $SELF lookups", false},
 	{"lookup, bare stops", "us", "sh", "$SELF stops -1 $SELF lookups unchecked", false},
 	{"lookup by ptrace", "us", "sh", "$SKEP shell --door ptrace $SELF lookups", false},
+	{"uprobe, counting", "ns", "sh", PROBE "0", false},
+	{"uprobe, counting, whose", "ns", "sh", PROBE "1", false},
+	{"uprobe, counting, the kernel's", "ns", "sh", "$PROBES 20000 0", true},
+	{"uretprobe, empty", "ns", "sh", PROBE "2", false},
 	{"build", "ms", "make", BUILD, false},
 	{"build in a shell", "ms", "make", "$SKEP shell " BUILD, false},
 	{"build, opensnoop", "ms", "opensnoop", "$SKEP trace -o $TOP/out opensnoop -- " BUILD, false},
@@ -83,6 +88,10 @@ static const struct ratio {
 	{"lookup by notification by the kernel's", "lookup by notification", "lookup, the kernel's", NULL, 0},
 	{"lookup by notification by a bare one", "lookup by notification", "lookup, bare notification", NULL, 0},
 	{"lookup by ptrace by bare stops", "lookup by ptrace", "lookup, bare stops", NULL, 0},
+	{"uprobe: a program that counts, ns", "uprobe, counting", NULL, NULL, 60},
+	{"uprobe: the same, and asks whose call it is, ns", "uprobe, counting, whose", NULL, NULL, 150},
+	{"uprobe: counting by the kernel's", "uprobe, counting", "uprobe, counting, the kernel's", NULL, 0},
+	{"uretprobe: empty program, ns", "uretprobe, empty", NULL, NULL, 120},
 	{"build: in a shell by alone", "build in a shell", "build", NULL, 0},
 	{"build: with opensnoop by alone", "build, opensnoop", "build", NULL, 0},
 	{"build: what opensnoop adds by what strace adds", "build, opensnoop", "build, strace", "build", 0},
@@ -379,6 +388,7 @@ static void set_up(struct bench *b)
 		die(b->top);
 	copy_program(b, SKEP, "skep");
 	copy_program(b, "/proc/self/exe", "self");
+	copy_program(b, UPROBE, "probes");
 	make_files(b);
 	if (b->root && nftw(b->top, give_away, 16, FTW_PHYS))
 		die(b->top);
@@ -389,6 +399,8 @@ static void set_up(struct bench *b)
 	setenv("SELF", name, 1);
 	snprintf(name, sizeof(name), "%s/skep", b->top);
 	setenv("SKEP", name, 1);
+	snprintf(name, sizeof(name), "%s/probes", b->top);
+	setenv("PROBES", name, 1);
 	snprintf(name, sizeof(name), "%s/ns", b->top);
 	setenv("NS", name, 1);
 	snprintf(name, sizeof(name), "%s:/usr/sbin:/sbin", path ? path : "/usr/bin:/bin");
@@ -437,7 +449,7 @@ static double measure(const struct bench *b, const struct scenario *s)
 		fprintf(stderr, "bench-trace: %s: status %d\n", s->name, status);
 	if (f)
 		fclose(f);
-	return status ? (double)NAN : ns / (strcmp(s->unit, "ms") ? 1e3 : 1e6);
+	return status ? (double)NAN : ns / (!strcmp(s->unit, "ms") ? 1e6 : !strcmp(s->unit, "us") ? 1e3 : 1);
 }
 
 static int by_value(const void *a, const void *b)
