@@ -286,6 +286,12 @@ static u64 field_length(const struct transport *t, const char *name)
 	return NO_LENGTH;
 }
 
+/* Names are no longer than paths, however much room a client says that it has: bpftool says so of memory that it has not set. */
+static u64 name_length(const struct transport *t)
+{
+	return MIN(((const struct attr_task_fd_query *)(const void *)t->attr)->buf_len, (u32)PATH_MAX + 1);
+}
+
 static u64 length_of(const struct transport *t, const char *name)
 {
 	const struct attr_prog_load *load = (const struct attr_prog_load *)(const void *)t->attr;
@@ -317,6 +323,8 @@ static u64 length_of(const struct transport *t, const char *name)
 
 		return n > MOST_PROBES ? 0 : (u64)n * sizeof(u64);
 	}
+	if (!strcmp(name, "buf_len"))
+		return name_length(t);
 	if (!strcmp(name, "FD_ARRAY"))
 		return (u64)fd_array_entries(t) * sizeof(s32);
 	return field_length(t, name);
@@ -342,7 +350,7 @@ static void translate_pointer(struct transport *t, const struct cmd_ptr *p)
 {
 	enum { FRAME_MOST = 1 << 18 }; /* packets do not grow beyond */
 	bool multi = !strncmp(p->length, "MULTI_", 6); /* fields that mean something else in other links */
-	bool text = !strcmp(p->length, "STRING") || !strcmp(p->length, "MULTI_PATH"), log = strstr(p->length, "LOG") || strstr(p->length, "log");
+	bool text = !strcmp(p->length, "STRING") || !strcmp(p->length, "MULTI_PATH"), log = strstr(p->length, "LOG") || strstr(p->length, "log") || !strcmp(p->length, "buf_len");
 	bool frame = !strcmp(p->length, "data_size_out") && !length_of(t, p->length); /* as much as there is */
 	u64 remote = LOAD_AS(u64, t->attr + p->offset);
 	struct copy *c;
