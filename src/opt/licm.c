@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a loop computes anew each time round although nothing in the loop changes it moves before the loop. Only what cannot fail
- * and costs something moves: arithmetic, and loads of what never changes during a run where the loop is certain to make them.
+ * and costs something moves: arithmetic, and loads of what never changes during a run, and from tables, where the loop is certain to make them.
  *
  * Requires: rpo, loops. Keeps: the control flow graph, but for blocks put before headers.
  */
@@ -13,9 +13,9 @@ static bool moves(const struct ir *f, u32 v, u32 header)
 
 	if (n->op == OP_ADD && n->arg[0] == f->frame && ir_is_const(f, n->arg[1])) /* costs no more than a copy of it */
 		return false;
-	if (ir_is_alu(f, v) || n->op == IR_SWAP || n->op == IR_ROL || n->op == IR_MULHU || n->op == IR_MULHS || n->op == IR_SELECT || n->op == IR_TABLE)
+	if (ir_is_alu(f, v) || n->op == IR_SWAP || n->op == IR_ROL || n->op == IR_MULHU || n->op == IR_MULHS || n->op == IR_SELECT)
 		return true;
-	return n->op == IR_LOAD && n->flags & IRF_INVARIANT && n->block == header;
+	return (n->op == IR_TABLE || (n->op == IR_LOAD && n->flags & IRF_INVARIANT)) && n->block == header;
 }
 
 /* The block that leads into the loop and nowhere else; UINT32_MAX: there is none. */

@@ -101,6 +101,19 @@ static struct goal walk(const struct tree *t, u64 x)
 	return g;
 }
 
+/* Past blocks that only lead on. */
+static struct goal onwards(const struct tree *t, struct goal g)
+{
+	enum { MOST_STEPS = 4 };
+	const struct ir_block *b = &t->f->block[g.to];
+
+	for (u32 i = 0; i < MOST_STEPS && g.to != t->root && b->first == b->last && b->n_succ == 1; i++) {
+		g = (struct goal){b->succ[0], g.to};
+		b = &t->f->block[g.to];
+	}
+	return g;
+}
+
 static u32 pred_index(const struct ir *f, u32 b, u32 from)
 {
 	u32 i = 0;
@@ -152,7 +165,7 @@ static bool bounds(struct tree *t)
 	if (t->low)
 		probe[n++] = t->low - 1;
 	for (u32 i = 0; i < n; i++) {
-		struct goal g = walk(t, probe[i]);
+		struct goal g = onwards(t, walk(t, probe[i]));
 
 		if (i && !same_goal(t->f, g, (struct goal){t->otherwise, t->from}))
 			return false;
@@ -259,16 +272,6 @@ static u32 index_of(struct tree *t, u32 *in)
 	ir_edge(f, t->root, out);
 	ir_edge(f, t->root, *in);
 	return x;
-}
-
-/* Blocks that only lead on do so at once. */
-static struct goal onwards(const struct tree *t, struct goal g)
-{
-	const struct ir_block *b = &t->f->block[g.to];
-
-	if (g.to != t->root && b->first == b->last && b->n_succ == 1 && b->n_pred == 1)
-		return (struct goal){b->succ[0], g.to};
-	return g;
 }
 
 static u32 number_at(struct ir *f, u32 phi, struct goal g)
