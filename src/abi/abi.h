@@ -255,6 +255,8 @@ enum kfunc_flags {
 	KF_ITER_DESTROY = 1 << 9,
 	KF_RCU_PROTECTED = 1 << 10, /* only in an RCU read-side section */
 	KF_FASTCALL = 1 << 11,
+	KF_LOOKS = 1 << 12, /* its body reads where it is told, or anything that it can: compiled code says where its frames are */
+	KF_CALLS_BACK = 1 << 13, /* its body calls functions of the program */
 };
 /* What a kfunc does that neither its prototype nor a flag says: each is one rule of the verifier. */
 enum kfunc_role {

@@ -218,6 +218,7 @@ bool domain_shared(const struct domain *d); /* joined: other processes may use t
  * an element that it replaced itself, as with Linux's preallocated maps. */
 u64 epoch_advance(struct domain *d);
 bool epoch_passed(const struct hold *h, u64 epoch);
+bool epoch_over(const struct domain *d, u64 epoch); /* the same, one's own slot counted: no run has any address from before */
 /* Waits till it has passed, at most a second: whoever is still there then was stopped, and may find that an element it
  * looked up has become another. So may the caller's program: runs that wait for each other give up what they looked up before. */
 void epoch_await(const struct hold *h, u64 epoch);

@@ -502,6 +502,17 @@ bool epoch_passed(const struct hold *h, u64 epoch)
 	return true;
 }
 
+bool epoch_over(const struct domain *d, u64 epoch)
+{
+	for (u32 i = 0; i < d->count; i++) {
+		const struct slot *s = &d->table->slot[i];
+
+		if (atomic_load(&s->owner) && atomic_load(&s->epoch) <= epoch)
+			return false;
+	}
+	return true;
+}
+
 /* Nobody waits any longer for those who looked at elements before the epoch. */
 static void give_up(const struct hold *h, u64 epoch)
 {

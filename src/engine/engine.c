@@ -51,6 +51,10 @@ int skep_open(struct skep **out, const struct skep_options *opts)
 	}
 	err = err ? err : kernel_btf_open(k);
 	err = err ? err : kernel_memory_open(&k->kernel, &k->window);
+	if (!err) {
+		heap_open(&k->heap, k->domain, kernel_memory_heap(&k->kernel));
+		k->run_host.heap = &k->heap;
+	}
 	k->run_host.kernel_base = (u64)(uintptr_t)k->kernel.region.base;
 	k->run_host.kernel_size = k->kernel.region.size;
 	err = err ? err : hooks_open(k);

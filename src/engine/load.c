@@ -508,7 +508,9 @@ static int resolve_kfunc(struct load *l, u32 i)
 	call = arena_alloc(&p->arena, sizeof(*call));
 	if (!call)
 		return -ENOMEM;
-	*call = (struct prog_kfunc){.kfunc = k, .body = kfunc_body(k), .meta = argument(b, (u32)in->imm, "meta__ign")};
+	*call = (struct prog_kfunc){.kfunc = k, .body = kfunc_body(k), .meta = argument(b, (u32)in->imm, "meta__ign"), .btf = p->btf};
+	p->needs_slot |= (k->flags & (KF_ACQUIRE | KF_RELEASE | KF_RCU)) || ((k->flags & KF_ITER_NEW) && (k->flags & KF_LOOKS));
+	p->casts |= k->role == KROLE_RDONLY_CAST;
 	((u64 *)p->operand)[i] = (u64)(uintptr_t)call;
 	return 0;
 }
@@ -562,7 +564,7 @@ static int resolve_calls(struct load *l)
 	}
 	prog_note_throws(p);
 	for (u32 i = 0; i < p->n_maps; i++)
-		p->needs_slot |= !(p->maps[i]->ops->traits & KIND_STEADY) || p->maps[i]->record.spin_lock;
+		p->needs_slot |= !(p->maps[i]->ops->traits & KIND_STEADY) || p->maps[i]->record.spin_lock || map_holds(p->maps[i]);
 	return 0;
 }
 

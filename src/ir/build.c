@@ -415,13 +415,33 @@ static void atomic(struct builder *b, const struct insn *i)
 		b->cur[result] = v;
 }
 
+/* Where no kernel object lies: 0, unless the program makes pointers of any address. */
+static u32 probed_elsewhere(struct builder *b, const struct insn *i, u32 addr)
+{
+	struct ir_call *call;
+	u32 v;
+
+	if (!b->f->prog->casts)
+		return ir_const(b->f, 0);
+	build_tell_prog(b);
+	v = build_call(b, (const void *)(uintptr_t)ir_runtime()->probe_load, 2, (u32[]){addr, ir_const(b->f, i->width)});
+	call = &b->f->call[b->f->node[v].imm];
+	call->sizes[1] = i->width;
+	call->probes = b->f->probes = true;
+	if (i->op == OP_LDXS) {
+		v = build_add(b, (enum ir_op)OP_LSH, 64, v, ir_const(b->f, 64 - 8u * i->width));
+		v = build_add(b, (enum ir_op)OP_ARSH, 64, v, ir_const(b->f, 64 - 8u * i->width));
+	}
+	return v;
+}
+
 /* A load through a pointer to a kernel object: 0 if it does not lie where those do. */
 static void probed_load(struct builder *b, const struct insn *i)
 {
 	const struct run_host *host = b->f->host;
 	u32 addr = build_add(b, (enum ir_op)OP_ADD, 64, read_reg(b, i->src), ir_const(b->f, (u64)(s64)i->off));
 	u32 off = build_add(b, (enum ir_op)OP_SUB, 64, addr, ir_const(b->f, host->kernel_base));
-	u32 found = build_block(b), missing = build_block(b), done = build_block(b), v;
+	u32 found = build_block(b), missing = build_block(b), done = build_block(b), v, other;
 
 	b->f->block[missing].cold = true;
 	build_branch(b, OP_JLE, 64, off, ir_const(b->f, host->kernel_size - i->width), found, missing);
@@ -430,9 +450,10 @@ static void probed_load(struct builder *b, const struct insn *i)
 	ir_set_kinds(b->f, v, PTR_OTHER);
 	build_jump(b, done);
 	b->at = missing;
+	other = probed_elsewhere(b, i, addr);
 	build_jump(b, done);
 	b->at = done;
-	b->cur[i->dst] = build_phi2(b, done, v, ir_const(b->f, 0));
+	b->cur[i->dst] = build_phi2(b, done, v, other);
 }
 
 static void cast_address(struct builder *b, const struct insn *i)

@@ -45,6 +45,7 @@ u32 build_value(struct builder *b, u32 helper); /* values.c: the helper's result
 void build_poll(struct builder *b, u32 cost);
 void build_fuel_out(struct builder *b); /* where control leaves the function: what is left of it goes to the run */
 void build_fuel_in(struct builder *b); /* and comes back */
+void build_tell_prog(struct builder *b); /* the run is told the program: before calls that call back or look */
 bool build_calls_back(const struct prog *p, u32 pc); /* a helper that calls functions of the program, or goes on in another program */
 bool build_leaves(const struct ir *f, u32 pc); /* a call of what uses fuel up */
 

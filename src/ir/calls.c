@@ -142,7 +142,10 @@ static void check_thrown(struct builder *b, bool may)
 bool build_calls_back(const struct prog *p, u32 pc)
 {
 	const struct helper_proto *proto = (const struct helper_proto *)(uintptr_t)p->operand[pc];
+	const struct prog_kfunc *k = (const struct prog_kfunc *)(uintptr_t)p->operand[pc];
 
+	if (p->insns[pc].pseudo == CALL_KFUNC && k)
+		return k->kfunc->flags & KF_CALLS_BACK;
 	if (p->insns[pc].pseudo != CALL_HELPER || !proto)
 		return false;
 	for (u32 i = 0; i < 5; i++)
@@ -384,20 +387,25 @@ static const void *body_of(struct builder *b, const struct helper_proto *proto)
 	return (const void *)(uintptr_t)fn;
 }
 
+/* Whose functions are called, and whose memory is read: after a tail call's return, another's. */
+void build_tell_prog(struct builder *b)
+{
+	u32 v = build_add(b, IR_STORE, 8, b->f->params[0], ir_const(b->f, (u64)(uintptr_t)b->f->prog));
+
+	b->f->node[v].imm = RUN_FIELD(prog);
+	ir_set_kinds(b->f, v, PTR_RUN);
+}
+
 static u32 call_body(struct builder *b, const struct helper_call *h)
 {
 	const void *fn = body_of(b, h->proto);
-	u32 v;
 
 	if (!fn) {
 		b->f->unsupported = h->proto->name;
 		return 0;
 	}
-	if (h->calls_back || h->proto->effects & EFFECT_LOOKS) { /* whose functions are called, and whose memory is read: after a tail call's return, another's */
-		v = build_add(b, IR_STORE, 8, b->f->params[0], ir_const(b->f, (u64)(uintptr_t)b->f->prog));
-		b->f->node[v].imm = RUN_FIELD(prog);
-		ir_set_kinds(b->f, v, PTR_RUN);
-	}
+	if (h->calls_back || h->proto->effects & EFFECT_LOOKS)
+		build_tell_prog(b);
 	if ((h->proto->ret & RET_KIND_MASK) == RET_RECORD) {
 		if (h->proto->args[0] != ARG_MAP(reserve)) {
 			b->f->unsupported = h->proto->name;
@@ -590,6 +598,7 @@ static void kernel_function(struct builder *b)
 	const struct prog_kfunc *k = (const struct prog_kfunc *)(uintptr_t)b->f->prog->operand[b->pc];
 	u32 args[5], v;
 	struct ir_call *call;
+	bool back;
 
 	if (!k || !k->body) {
 		b->f->unsupported = "a kernel function";
@@ -597,13 +606,25 @@ static void kernel_function(struct builder *b)
 	}
 	for (u32 i = 0; i < 5; i++)
 		args[i] = i + 1 == k->meta ? ir_const(b->f, (u64)(uintptr_t)k) : reg(b, i + 1);
+	back = k->kfunc->flags & KF_CALLS_BACK;
+	if (k->kfunc->flags & (KF_CALLS_BACK | KF_LOOKS))
+		build_tell_prog(b);
+	if (back)
+		build_fuel_out(b);
 	v = build_call(b, (const void *)(uintptr_t)k->body, 5, args);
 	call = &b->f->call[b->f->node[v].imm];
 	for (u32 i = 1; i <= 5; i++)
 		call->sizes[i] = IR_TO_TOP;
 	call->writes = 0x3e;
+	call->calls_back = back;
+	call->probes = k->kfunc->flags & KF_LOOKS;
+	b->f->probes |= call->probes;
 	call->ret_kinds = k->kfunc->flags & KF_ITER_NEXT ? PTR_ANY : PTR_LOADED; /* an iterator's value lies in it */
 	clear_args(b, v);
+	if (back) {
+		build_fuel_in(b);
+		check_fault(b);
+	}
 	if (k->kfunc->role == KROLE_THROW) {
 		leave_thrown(b);
 		b->at = build_block(b); /* nothing leads to what follows */

@@ -195,7 +195,7 @@ void ir_dump(struct ir *f, struct text *t);
 
 /* What the compiler calls besides helpers; jit/ fills it in. */
 struct ir_runtime {
-	helper_fn *tail_call, *packet_load, *reserve, *map_of, *ctx_load, *poll, *arena_touch;
+	helper_fn *tail_call, *packet_load, *reserve, *map_of, *ctx_load, *poll, *arena_touch, *probe_load;
 };
 const struct ir_runtime *ir_runtime(void);
 

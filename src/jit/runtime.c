@@ -67,6 +67,17 @@ static u64 run_arena_touch(struct run *r, u64 map, u64 low, u64 c, u64 d, u64 e)
 	return map_arena_touch((struct map *)(uintptr_t)map, low);
 }
 
+/* Other memory than the engine's kernel objects, by a pointer that a program made one to them. */
+static u64 run_probe_load(struct run *r, u64 addr, u64 size, u64 c, u64 d, u64 e)
+{
+	u64 v = 0;
+
+	(void)c, (void)d, (void)e;
+	if (vm_readable(r, addr, size))
+		memcpy(&v, (const void *)(uintptr_t)addr, size);
+	return v;
+}
+
 const struct ir_runtime *ir_runtime(void)
 {
 	static const struct ir_runtime runtime = {
@@ -77,6 +88,7 @@ const struct ir_runtime *ir_runtime(void)
 		.ctx_load = run_ctx_load,
 		.poll = run_poll,
 		.arena_touch = run_arena_touch,
+		.probe_load = run_probe_load,
 	};
 
 	return &runtime;

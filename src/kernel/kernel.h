@@ -9,6 +9,7 @@
 #define SKEP_KERNEL_H
 
 #include "kernel/types.h"
+#include "map/heap.h"
 
 /* All that belongs to one task, and what its events point to. */
 struct kernel_task {
@@ -34,7 +35,7 @@ enum { KERNEL_BYTES = 64 << 20, KERNEL_BLOCK = 2048 };
 _Static_assert(sizeof(struct kernel_task) <= KERNEL_BLOCK, "a block holds one");
 
 struct kernel_memory {
-	struct region region;
+	struct region region; /* blocks of tasks, KERNEL_BYTES of them; then what programs allocate */
 	plain_lock lock;
 	u32 used, free; /* blocks ever taken; the first free one + 1 */
 };
@@ -43,6 +44,10 @@ int kernel_memory_open(struct kernel_memory *m, struct window *w);
 void kernel_memory_close(struct kernel_memory *m);
 struct kernel_task *kernel_task_new(struct kernel_memory *m); /* zeroed, pointers between its parts set; NULL: all are taken */
 void kernel_task_free(struct kernel_memory *m, struct kernel_task *t);
+static inline u8 *kernel_memory_heap(const struct kernel_memory *m) /* HEAP_BYTES */
+{
+	return m->region.base + KERNEL_BYTES;
+}
 static inline bool kernel_memory_has(const struct kernel_memory *m, u64 addr, u64 size)
 {
 	u64 off = addr - (u64)(uintptr_t)m->region.base;

@@ -11,7 +11,7 @@ static struct kernel_task *block(const struct kernel_memory *m, u32 i)
 int kernel_memory_open(struct kernel_memory *m, struct window *w)
 {
 	*m = (struct kernel_memory){.region = {.fd = -1}};
-	return region_create(w, &m->region, REGION_PRIVATE, "kernel", KERNEL_BYTES, m);
+	return region_create(w, &m->region, REGION_PRIVATE, "kernel", (size_t)KERNEL_BYTES + HEAP_BYTES, m);
 }
 
 void kernel_memory_close(struct kernel_memory *m)
@@ -27,7 +27,7 @@ struct kernel_task *kernel_task_new(struct kernel_memory *m)
 	if (m->free) {
 		t = block(m, m->free - 1);
 		m->free = t->next_free;
-	} else if (((size_t)m->used + 1) * KERNEL_BLOCK <= m->region.size) {
+	} else if (((size_t)m->used + 1) * KERNEL_BLOCK <= KERNEL_BYTES) {
 		t = block(m, m->used++);
 	}
 	plain_lock_drop(&m->lock);

@@ -72,9 +72,12 @@ static int array_update(struct map *m, const struct hold *h, const void *key, co
 		return err;
 	to = m->values + (u64)i * m->elem_size;
 	if (flags & BPF_F_LOCK)
-		return map_copy_locked(m, h, to, value, to);
-	map_copy_value(m, to, value);
-	return 0;
+		err = map_copy_locked(m, h, to, value, to);
+	else
+		map_copy_value(m, to, value);
+	if (!err)
+		map_free_value(m, h, to);
+	return err;
 }
 
 static int array_remove(struct map *m, const struct hold *h, const void *key)
@@ -135,8 +138,22 @@ static int array_mmap(struct map *m, u64 offset, u64 size, bool write)
 	return 0;
 }
 
+/* One CPU's values after the other's. */
+static void free_values(struct map *m, u64 cpu_bytes, u32 cpus)
+{
+	for (u32 cpu = 0; map_holds(m) && cpu < cpus; cpu++)
+		for (u32 i = 0; i < m->spec.max_entries; i++)
+			map_free_value(m, NULL, m->values + cpu * cpu_bytes + (u64)i * m->elem_size);
+}
+
+static void array_destroy(struct map *m)
+{
+	free_values(m, 0, 1);
+}
+
 const struct map_ops array_ops = {
 	.create = array_create,
+	.destroy = array_destroy,
 	.lookup = array_lookup,
 	.update = array_update,
 	.remove = array_remove,
@@ -200,20 +217,21 @@ static int percpu_array_update(struct map *m, const struct hold *h, const void *
 	if (err)
 		return err;
 	map_copy_value(m, cpu_value(m, i, h->index), value);
+	map_free_value(m, h, cpu_value(m, i, h->index));
 	return 0;
 }
 
-/* bpf(2) moves whole words, what pads a value included. */
 static int percpu_array_set(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
 {
 	u32 i;
 	int err = array_index(m, key, flags, &i);
 
-	(void)h;
 	if (err)
 		return err;
-	for (u32 cpu = 0; cpu < domain_cpus(m->domain); cpu++)
-		map_copy_words(cpu_value(m, i, cpu), (const u8 *)value + (u64)cpu * m->elem_size, m->elem_size);
+	for (u32 cpu = 0; cpu < domain_cpus(m->domain); cpu++) {
+		map_copy_padded(m, cpu_value(m, i, cpu), (const u8 *)value + (u64)cpu * m->elem_size);
+		map_free_value(m, h, cpu_value(m, i, cpu));
+	}
 	return 0;
 }
 
@@ -224,8 +242,10 @@ static int percpu_array_get(struct map *m, const struct hold *h, const void *key
 	(void)h, (void)flags;
 	if (i >= m->spec.max_entries)
 		return -ENOENT;
-	for (u32 cpu = 0; cpu < domain_cpus(m->domain); cpu++)
-		map_copy_words((u8 *)value + (u64)cpu * m->elem_size, cpu_value(m, i, cpu), m->elem_size);
+	for (u32 cpu = 0; cpu < domain_cpus(m->domain); cpu++) {
+		map_copy_padded(m, (u8 *)value + (u64)cpu * m->elem_size, cpu_value(m, i, cpu));
+		map_clear_special(m, (u8 *)value + (u64)cpu * m->elem_size);
+	}
 	return 0;
 }
 
@@ -237,8 +257,14 @@ static bool percpu_array_in_value(struct map *m, const void *addr, u64 size)
 	       size <= m->spec.value_size && in_cpu % m->elem_size <= m->spec.value_size - size;
 }
 
+static void percpu_array_destroy(struct map *m)
+{
+	free_values(m, m->cpu_stride, domain_cpus(m->domain));
+}
+
 const struct map_ops percpu_array_ops = {
 	.create = percpu_array_create,
+	.destroy = percpu_array_destroy,
 	.lookup = percpu_array_lookup,
 	.lookup_cpu = percpu_array_lookup_cpu,
 	.update = percpu_array_update,

@@ -66,6 +66,23 @@ int hash_table_create(struct map *m, bool percpu, bool lru, bool of_maps)
 	return 0;
 }
 
+/* Somebody who looked the element up before may put objects into it that has left the table: they go when the node is used again. */
+void hash_free_values(struct map *m, const struct hold *h, struct hash_node *n)
+{
+	struct hash *t = hash_of(m);
+
+	for (u32 i = 0; i < (t->percpu ? t->n_slots : 1); i++)
+		map_free_value(m, h, hash_value(t, n) + (u64)i * m->elem_size);
+}
+
+void hash_table_destroy(struct map *m)
+{
+	const struct hash *t = hash_of(m);
+
+	for (u32 i = 0; map_holds(m) && i < MIN(peek(t->fresh), t->n_nodes); i++)
+		hash_free_values(m, NULL, hash_node_at(t, i));
+}
+
 s64 hash_count(const struct hash *t)
 {
 	s64 sum = 0;

@@ -158,6 +158,8 @@ again:
 	return false;
 }
 
+void hash_free_values(struct map *m, const struct hold *h, struct hash_node *n); /* what a node's values hold */
+void hash_table_destroy(struct map *m);
 int hash_table_create(struct map *m, bool percpu, bool lru, bool of_maps);
 
 /* hash.c: what does not happen on every operation */
@@ -305,6 +307,8 @@ static inline void hash_unlinked(struct map *m, const struct hold *h, struct has
 		hash_tally(s, -1, old->index);
 	hash_retire(m, h, s, old->index);
 	poke(&s->intent_old, 0);
+	if (unlikely(map_holds(m)))
+		hash_free_values(m, h, old->node);
 }
 
 /* Under the bucket's lock, the table complete at every store: the new node in the old one's place, whose successor stays. */

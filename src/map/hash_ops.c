@@ -190,6 +190,19 @@ static void *hash_of_maps_lookup(struct map *m, const struct hold *h, const void
 
 enum side { PROGRAM_SIDE, SYSCALL_SIDE };
 
+/* All CPUs' values, but for what their special fields hold. */
+static void copy_cpus(const struct map *m, u8 *to, const u8 *from)
+{
+	const struct hash *t = hash_of(m);
+
+	if (!m->record.n) {
+		map_copy_words(to, from, t->value_bytes);
+		return;
+	}
+	for (u32 i = 0; i < t->n_slots; i++)
+		map_copy_padded(m, to + (u64)i * m->elem_size, from + (u64)i * m->elem_size);
+}
+
 static inline void fill_value(struct map *m, const struct hold *h, struct hash_node *n, const void *value, enum side side)
 {
 	struct hash *t = hash_of(m);
@@ -207,8 +220,8 @@ static inline void fill_value(struct map *m, const struct hold *h, struct hash_n
 	} else if (side == PROGRAM_SIDE) {
 		memset(to, 0, t->value_bytes);
 		map_copy_value(m, to + (u64)h->index * m->elem_size, value);
-	} else { /* bpf(2) moves whole words, what pads a value included */
-		map_copy_words(to, value, t->value_bytes);
+	} else {
+		copy_cpus(m, to, value);
 	}
 }
 
@@ -238,6 +251,8 @@ static inline u32 new_node(struct map *m, const struct hold *h, struct hash_slot
 		STORE_AS(u64, n->key, LOAD_AS(u64, key));
 	else
 		memcpy(n->key, key, key_size);
+	if (unlikely(map_holds(m)))
+		hash_free_values(m, h, n);
 	fill_value(m, h, n, value, side);
 	return node;
 }
@@ -423,7 +438,9 @@ static void copy_out(struct map *m, void *value, struct hash_node *n)
 	struct hash *t = hash_of(m);
 
 	if (t->percpu) {
-		map_copy_words(value, hash_value(t, n), t->value_bytes);
+		copy_cpus(m, value, hash_value(t, n));
+		for (u32 i = 0; m->record.n && i < t->n_slots; i++)
+			map_clear_special(m, (u8 *)value + (u64)i * m->elem_size);
 		return;
 	}
 	map_copy_value(m, value, hash_value(t, n));
@@ -642,6 +659,7 @@ static bool hash_in_value(struct map *m, const void *addr, u64 size)
 
 const struct map_ops hash_ops = {
 	.create = hash_create,
+	.destroy = hash_table_destroy,
 	.lookup = hash_lookup,
 	COMMON_OPS,
 	.traits = KIND_INNER | KIND_LOCKS | KIND_TIMERS | KIND_BATCH_ALL,
@@ -649,6 +667,7 @@ const struct map_ops hash_ops = {
 
 const struct map_ops lru_hash_ops = {
 	.create = lru_hash_create,
+	.destroy = hash_table_destroy,
 	.lookup = lru_hash_lookup,
 	COMMON_OPS,
 	.traits = KIND_INNER | KIND_TIMERS | KIND_BATCH_ALL | KIND_PRIVILEGED,
@@ -656,6 +675,7 @@ const struct map_ops lru_hash_ops = {
 
 const struct map_ops percpu_hash_ops = {
 	.create = percpu_hash_create,
+	.destroy = hash_table_destroy,
 	.lookup = percpu_hash_lookup,
 	.lookup_cpu = percpu_hash_lookup_cpu,
 	COMMON_OPS,
@@ -664,6 +684,7 @@ const struct map_ops percpu_hash_ops = {
 
 const struct map_ops lru_percpu_hash_ops = {
 	.create = lru_percpu_hash_create,
+	.destroy = hash_table_destroy,
 	.lookup = percpu_hash_lookup,
 	.lookup_cpu = percpu_hash_lookup_cpu,
 	COMMON_OPS,

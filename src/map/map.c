@@ -172,7 +172,7 @@ void map_copy_words(void *to, const void *from, size_t size)
 		RELAXED_STORE(u8, t, RELAXED_LOAD(u8, f));
 }
 
-void map_copy_value(const struct map *m, void *to, const void *from)
+static void copy_around(const struct map *m, void *to, const void *from, u32 size)
 {
 	u32 at = 0;
 
@@ -182,7 +182,17 @@ void map_copy_value(const struct map *m, void *to, const void *from)
 		map_copy_words((u8 *)to + at, (const u8 *)from + at, f->offset - at);
 		at = f->offset + f->size;
 	}
-	map_copy_words((u8 *)to + at, (const u8 *)from + at, m->spec.value_size - at);
+	map_copy_words((u8 *)to + at, (const u8 *)from + at, size - at);
+}
+
+void map_copy_value(const struct map *m, void *to, const void *from)
+{
+	copy_around(m, to, from, m->spec.value_size);
+}
+
+void map_copy_padded(const struct map *m, void *to, const void *from)
+{
+	copy_around(m, to, from, m->elem_size);
 }
 
 void map_clear_special(const struct map *m, void *value)
@@ -194,6 +204,12 @@ void map_clear_special(const struct map *m, void *value)
 		if (f->kind == BTF_REFCOUNT)
 			STORE_AS(u32, (u8 *)value + f->offset, 1);
 	}
+}
+
+void map_free_value(struct map *m, const struct hold *h, void *value)
+{
+	if (unlikely(map_holds(m)))
+		heap_free_fields(m->heap, h, &m->record, value);
 }
 
 int map_copy_locked(const struct map *m, const struct hold *h, void *to, const void *from, void *lock_in)
@@ -453,6 +469,8 @@ int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size)
 
 	if (m->ops->traits & KIND_KERNEL_TYPE)
 		return -EOPNOTSUPP; /* its type is an id in one kernel's BTF */
+	if (map_holds(m))
+		return -EOPNOTSUPP; /* objects are this process's */
 	if (m->meta.lent)
 		return -EBUSY; /* a process would be left behind in the old memory */
 	if (m->pin_fd > 0)

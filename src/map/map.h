@@ -13,7 +13,7 @@
 #ifndef SKEP_MAP_H
 #define SKEP_MAP_H
 
-#include "btf/btf.h"
+#include "map/heap.h"
 
 struct map;
 struct map_bytes {
@@ -140,6 +140,7 @@ struct map {
 	struct window *window;
 	struct domain *domain;
 	const struct map_host *host;
+	struct heap *heap; /* where objects lie that values hold */
 	struct region meta; /* struct map_header, indices, locks; values of kinds that clients cannot map */
 	struct region client; /* array values (BPF_F_MMAPABLE), ring pages: what a client may map; base NULL when none */
 	struct map *inner; /* map-in-map: the template; owned by the engine; NULL when adopted */
@@ -249,8 +250,15 @@ static inline struct map_header *map_head(const struct map *m)
 int map_meta_create(struct map *m, u64 size); /* header included; filled from m->spec */
 int map_client_create(struct map *m, u64 size);
 void *map_priv(struct map *m, size_t size);
+/* Do values hold objects? Then no other process has the map: bytes that somebody else writes would become addresses. */
+static inline bool map_holds(const struct map *m)
+{
+	return m->record.kinds & HEAP_HELD;
+}
+void map_free_value(struct map *m, const struct hold *h, void *value); /* what its fields hold; h: NULL when the map ends */
 /* value bytes that bpf(2) and helpers copy: never spin locks or timers */
 void map_copy_value(const struct map *m, void *to, const void *from);
+void map_copy_padded(const struct map *m, void *to, const void *from); /* and what pads it to elem_size, as bpf(2) moves each CPU's */
 void map_clear_special(const struct map *m, void *value); /* in a copy that a client gets */
 void map_copy_words(void *to, const void *from, size_t size); /* word by word; none is torn that is aligned on both sides */
 int map_copy_locked(const struct map *m, const struct hold *h, void *to, const void *from, void *lock_in); /* BPF_F_LOCK */

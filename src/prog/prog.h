@@ -49,6 +49,7 @@ struct prog {
 	char name[16];
 	char license[32];
 	bool gpl_compatible, sleepable;
+	bool casts; /* makes pointers to kernel types of other addresses: loads through them reach all that the program may read */
 	u8 tag[8];
 	u64 loaded_ns; /* CLOCK_BOOTTIME */
 	u32 loaded_by; /* user id */
@@ -156,13 +157,11 @@ struct prog_code {
 
 /* A call of a kernel function: the operand of its slot. */
 struct kfunc;
-struct btf_record;
 struct prog_kfunc {
 	const struct kfunc *kfunc;
 	u64 (*body)(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e); /* NULL: there is none */
 	u32 meta; /* the argument, from 1 on, that is this struct; 0: none */
-	u32 size; /* of the object that it allocates */
-	const struct btf_record *record; /* special fields of the program's type that it works on; NULL: none */
+	const struct btf *btf; /* the program's own: where the types are that it names; NULL: none */
 };
 
 /* From calls and function pointers. -EINVAL: a jump leaves its function, or one runs off its end; -E2BIG: too many. */

@@ -100,7 +100,7 @@ int map_object_create(struct skep *k, const struct map_spec *spec, u32 kernel_ty
 		return -ENOMEM;
 	m->btf = btf;
 	m->inner = inner;
-	m->map = (struct map){.mem = &k->mem, .window = &k->window, .domain = k->domain, .host = &k->map_host,
+	m->map = (struct map){.mem = &k->mem, .window = &k->window, .domain = k->domain, .host = &k->map_host, .heap = &k->heap,
 			      .inner = inner ? obj_map(inner) : NULL, .kernel_type = kernel_type};
 	err = map_create(&m->map, spec);
 	if (!err) {

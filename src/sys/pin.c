@@ -197,13 +197,17 @@ static int open_map(struct skep *k, int fd, struct obj **out)
 
 	if (!m)
 		return -ENOMEM;
-	m->map = (struct map){.mem = &k->mem, .window = &k->window, .domain = k->domain, .host = &k->map_host};
+	m->map = (struct map){.mem = &k->mem, .window = &k->window, .domain = k->domain, .host = &k->map_host, .heap = &k->heap};
 	err = map_adopt(&m->map, fd, &btf, &btf_size);
 	if (!err) {
 		err = adopt_types(k, m, btf, btf_size);
 		mem_free(&k->mem, btf, btf_size);
 		if (!err && m->btf)
 			err = map_find_record(k, m->btf->body, &m->map);
+		if (!err && map_holds(&m->map)) { /* what others write would be addresses here */
+			memset(&m->map.record, 0, sizeof(m->map.record));
+			err = -EOPNOTSUPP;
+		}
 		if (!err && k->options.max_map_bytes && atomic_load(&k->map_bytes) + m->map.bytes > k->options.max_map_bytes)
 			err = -ENOMEM;
 		if (!err && !(*out = obj_new(k, OBJ_MAP, m)))

@@ -102,6 +102,7 @@ struct skep {
 	VEC(struct obj *) modules; /* OBJ_BTF of the kernel's modules, in the order of names; never changes once it was made */
 	plain_lock kernel_btf_lock;
 	struct kernel_memory kernel; /* objects of its own types */
+	struct heap heap; /* of programs, behind them */
 	struct hooks *hooks; /* hook/hooks.h */
 	int jitdump_fd; /* engine/profile.c; -1: none */
 	VEC(struct own_type *) own_types;

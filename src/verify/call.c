@@ -412,7 +412,8 @@ static int result_mem_or_btf(struct verifier *v, const struct call *c, struct re
 		r0->dynptr_id = 0;
 		return 0;
 	}
-	reg_set_pointer(r0, c->per_cpu_object ? R_BTF | R_ALLOC | R_RCU : R_BTF | (flags & ~(u32)R_RDONLY));
+	/* Linux forgets here that there may be no such CPU, and runs into NULL. */
+	reg_set_pointer(r0, c->per_cpu_object ? R_BTF | R_ALLOC | R_RCU | (flags & R_NULLABLE) : R_BTF | (flags & ~(u32)R_RDONLY));
 	r0->btf = c->obj_btf;
 	r0->btf_id = c->obj_id;
 	return 0;

@@ -129,6 +129,8 @@ static enum verdict find(struct run *r, u64 addr, u64 size)
 	for (u32 i = 0; i < r->n_spans; i++)
 		if (inside(addr, size, (const void *)(uintptr_t)r->spans[i].start, r->spans[i].size))
 			return r->spans[i].writable ? WRITABLE : READABLE;
+	if (r->host->heap && heap_has(r->host->heap, (const void *)(uintptr_t)addr, size))
+		return WRITABLE;
 	if (vm_kernel_has(r, addr, size))
 		return READABLE;
 	for (u32 i = 0; i < r->n_records; i++)
@@ -335,6 +337,8 @@ static int check_lock(struct args *a)
 {
 	struct map *m = map_of(a->r, a->value[a->at]);
 
+	if (a->r->host->heap && heap_has(a->r->host->heap, (const void *)(uintptr_t)a->value[a->at], 4) && a->value[a->at] % 4 == 0)
+		return 0;
 	if (!m || !m->record.spin_lock || a->value[a->at] % 4)
 		return bad_arg(a, "a struct bpf_spin_lock in a map value");
 	return check_memory(a, 4, true);

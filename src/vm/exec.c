@@ -68,10 +68,10 @@ static int load(struct run *r, u64 addr, u32 size, u64 *out)
 	return 0;
 }
 
-/* A load through a pointer to a kernel object: 0 where there is none. */
+/* A load through a pointer to a kernel object: 0 where there is none, unless the program makes pointers of any address. */
 static u64 probe(struct run *r, u64 addr, u32 size)
 {
-	return vm_kernel_has(r, addr, size) ? load_plain(addr, size) : 0;
+	return vm_kernel_has(r, addr, size) || (r->prog->casts && vm_readable(r, addr, size)) ? load_plain(addr, size) : 0;
 }
 
 /* The arena's byte at an address of which the low half counts; NULL: nothing is allocated there. */
@@ -628,6 +628,32 @@ out:
 	return err;
 }
 
+/* One that cannot be noted, because no memory is left, is lost if the run ends early. */
+void vm_own(struct run *r, u64 object)
+{
+	if (unlikely(r->n_owned == r->room_owned)) {
+		u64 *more = heap_new(r->host->heap, r->hold, 2 * r->room_owned * (u32)sizeof(u64), false, NULL);
+
+		if (!more)
+			return;
+		memcpy(more, r->owned, r->n_owned * sizeof(u64));
+		if (r->owned != r->owned_first)
+			heap_drop(r->host->heap, r->hold, r->owned);
+		r->owned = more;
+		r->room_owned *= 2;
+	}
+	r->owned[r->n_owned++] = object;
+}
+
+void vm_disown(struct run *r, u64 object)
+{
+	for (u32 i = r->n_owned; i--;)
+		if (r->owned[i] == object) {
+			r->owned[i] = r->owned[--r->n_owned];
+			return;
+		}
+}
+
 /* What a program left behind goes back, whether it faulted or forgot. */
 static void clean_up(struct run *r)
 {
@@ -636,6 +662,10 @@ static void clean_up(struct run *r)
 		r->lock_held = NULL;
 		vm_fault(r, FAULT_RESOURCE, 0, 0, "BPF_EXIT instruction in main prog cannot be used inside bpf_spin_lock-ed region");
 	}
+	while (r->n_owned)
+		heap_drop(r->host->heap, r->hold, (const void *)(uintptr_t)r->owned[--r->n_owned]);
+	if (r->owned != r->owned_first)
+		heap_drop(r->host->heap, r->hold, r->owned);
 	while (r->n_records) {
 		struct run_record *rec = &r->records[--r->n_records];
 
@@ -678,7 +708,9 @@ int vm_run(struct run *r, u64 *result)
 
 	r->fault.code = FAULT_NONE;
 	r->insns = 0;
-	r->tail_calls = r->n_records = r->n_inner = 0;
+	r->tail_calls = r->n_records = r->n_inner = r->n_owned = 0;
+	r->owned = r->owned_first;
+	r->room_owned = RUN_OWNED;
 	r->lock_held = NULL;
 	r->thrown = false;
 	if (first->code && !r->interpreted && !r->coverage && !r->watch && (!r->stop || first->code->polls)) {
@@ -700,7 +732,7 @@ int vm_run(struct run *r, u64 *result)
 	} else {
 		err = interpret(r, first, args, r->ctx.has_second ? 2 : 1, result);
 	}
-	if (unlikely(r->lock_held || r->n_records))
+	if (unlikely(r->lock_held || r->n_records || r->n_owned || r->owned != r->owned_first))
 		clean_up(r);
 	r->prog = first;
 	return err || r->fault.code ? -EFAULT : 0;

@@ -99,6 +99,7 @@ struct run_host {
 	helper_fn *(*own_body)(void *ud, struct run *r, const struct helper_proto *proto); /* an embedder's helper; may be NULL */
 	const struct window *window;
 	u64 kernel_base, kernel_size; /* the engine's kernel objects: all that loads through pointers to them may read */
+	struct heap *heap; /* objects of programs; they lie among the engine's */
 	const struct run_watch *watch; /* of all runs; NULL: none */
 	bool elsewhere; /* compiled code is for another process: it calls no function of this one but `bodies`, and uses of struct run its head only */
 	int (*output_packet)(void *ud, struct run *r, struct packet *p, u32 ifindex, u64 flags); /* clone_redirect; NULL: none */
@@ -124,7 +125,7 @@ struct run_frames {
 };
 
 /* A tail call from a function of a program keeps the frames of its callers: each may add one. */
-enum { RUN_CALLS = 8, RUN_TAIL_CALLS = 33, RUN_FRAMES = RUN_CALLS + RUN_TAIL_CALLS, RUN_STACK = 512, RUN_SPANS = 8, RUN_RECORDS = 16, RUN_INNER = 64 };
+enum { RUN_CALLS = 8, RUN_TAIL_CALLS = 33, RUN_FRAMES = RUN_CALLS + RUN_TAIL_CALLS, RUN_STACK = 512, RUN_SPANS = 8, RUN_RECORDS = 16, RUN_INNER = 64, RUN_OWNED = 8 };
 
 struct run {
 	struct hold *hold; /* NULL when no slot was taken */
@@ -149,6 +150,9 @@ struct run {
 	bool thrown; /* bpf_throw() was called: functions return until the program's first one has, */
 	u64 thrown_with; /* whose result its handler makes of this */
 	void *lock_held; /* the bpf_spin_lock that the program holds */
+	/* References to objects that the program has: dropped if the run ends before it. More than fit here are in an object. */
+	u64 *owned, owned_first[RUN_OWNED];
+	u32 n_owned, room_owned;
 	_Atomic u8 *coverage; /* optional: one byte per slot, set to 1 when executed */
 	const struct run_watch *watch; /* optional */
 	void *vm; /* the interpreter's private state for this run; NULL: compiled code runs */
@@ -166,6 +170,9 @@ enum { RUN_HEAD = offsetof(struct run, prog) };
 int vm_run(struct run *r, u64 *result);
 /* From a helper: calls the program's function at slot `insn` with up to five arguments. 0 or -EFAULT. */
 int vm_call(struct run *r, u32 insn, const u64 args[5], u64 *result);
+/* References that the program got and gave away. An address may be that of a node in an object. */
+void vm_own(struct run *r, u64 object);
+void vm_disown(struct run *r, u64 object);
 /* Does the run bring all the memory that a verified program relies on? Its context and its buffer, see struct prog. */
 bool vm_suits(const struct run *r, const struct prog *p);
 /* A tail call: the program that goes on; NULL: none, the caller goes on. */
