@@ -219,7 +219,7 @@ TEST(ended_early)
 		REQUIRE(k);
 		obj = load(names, 2, &err);
 		REQUIRE(obj);
-		for (int i = 0; i < 12000; i++) {
+		for (int i = 0; i < 9000; i++) {
 			err = run(obj, "held_long", 1, &got);
 			if (err != -EFAULT)
 				test_fail(__FILE__, __LINE__, "%s, run %d: %d, expected it to be ended", s.name, i, err);
