@@ -12,6 +12,7 @@
 
 static int read_all(int fd, struct bytes *out)
 {
+	enum { MOST = 1 << 28 }; /* /dev/zero has no end */
 	size_t cap = 65536;
 	struct stat st;
 
@@ -21,6 +22,8 @@ static int read_all(int fd, struct bytes *out)
 	for (;;) {
 		ssize_t n;
 
+		if (out->n >= MOST)
+			return -EFBIG;
 		if (out->n + 1 >= cap) {
 			cap *= 2;
 			out->at = cli_resize(out->at, cap);

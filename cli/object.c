@@ -131,19 +131,28 @@ static int open_bare(struct target *t)
 	return cli_error(t->c, "refused: %s", log[0] ? log : strerror(-t->fd));
 }
 
-static int look_at(struct cli *c, const char *path)
+/* From memory, so that stdin and pipes do. The name, which those of global data's maps begin with, is what libbpf makes of a path. */
+static int open_object(struct target *t, const char *path)
 {
-	struct bytes image;
-	const char *why;
-	int err = read_file(path, &image);
+	const char *base = strrchr(path, '/'), *why;
+	char name[64], text[160];
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = name);
+	int err = read_file(path, &t->image);
 
 	if (err)
-		return cli_error(c, "%s: %s", path, strerror(-err)), STATUS_USAGE;
-	why = form_refused(image.at, image.n);
+		return cli_error(t->c, "%s: %s", path, strerror(-err)), STATUS_USAGE;
+	why = form_refused(t->image.at, t->image.n);
 	if (why)
-		cli_error(c, "%s: %s", path, why);
-	bytes_free(&image);
-	return why ? STATUS_USAGE : STATUS_DONE;
+		return cli_error(t->c, "%s: %s", path, why), STATUS_USAGE;
+	snprintf(name, sizeof(name), "%s", strcmp(path, "-") ? base ? base + 1 : path : "stdin");
+	name[strcspn(name, ".")] = 0;
+	t->obj = bpf_object__open_mem(t->image.at, t->image.n, &opts);
+	if (t->obj)
+		return STATUS_DONE;
+	err = errno;
+	repeat_said(0);
+	libbpf_strerror(err, text, sizeof(text));
+	return cli_error(t->c, "%s: cannot be opened as a BPF object: %s", path, form_hint(said) ? form_hint(said) : text), STATUS_USAGE;
 }
 
 int target_open(struct target *t, const char *path)
@@ -160,16 +169,9 @@ int target_open(struct target *t, const char *path)
 	err = skep_bpf_sections();
 	if (err)
 		return cli_error(t->c, "cannot tell libbpf of newer sections: %s", strerror(-err));
-	err = look_at(t->c, path);
+	err = open_object(t, path);
 	if (err)
 		return err;
-	t->obj = bpf_object__open_file(path, NULL);
-	if (!t->obj) {
-		err = errno;
-		repeat_said(0);
-		libbpf_strerror(err, why, sizeof(why));
-		return cli_error(t->c, "%s: cannot be opened as a BPF object: %s", path, form_hint(said) ? form_hint(said) : why), STATUS_USAGE;
-	}
 	t->prog = choose(t);
 	if (!t->prog)
 		return STATUS_USAGE;
@@ -197,6 +199,7 @@ void target_close(struct target *t)
 	else if (t->fd >= 0)
 		close(t->fd);
 	skep_close(t->k);
+	bytes_free(&t->image);
 	free(t->map_types);
 	free(said);
 	said = NULL;

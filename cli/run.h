@@ -22,6 +22,7 @@ struct target {
 	struct cli *c;
 	const struct run_args *args;
 	struct skep *k;
+	struct bytes image; /* of the object */
 	struct bpf_object *obj; /* NULL: bare bytecode */
 	struct bpf_program *prog;
 	struct map_types {
