@@ -21,8 +21,11 @@
 
 static s64 read_task(void *ud, u32 tid, u64 from, void *to, u64 size)
 {
-	(void)ud;
-	return remote_read((pid_t)tid, from, to, size);
+	s64 n = remote_read((pid_t)tid, from, to, size);
+
+	if (n == -EPERM)
+		atomic_fetch_add(&((struct tree *)ud)->unreadable, 1);
+	return n;
 }
 
 static s64 write_task(void *ud, u32 tid, u64 to, const void *from, u64 size)
@@ -314,8 +317,10 @@ void tree_sample(struct tree *t, u64 now)
 
 void tree_unseen(struct tree *t)
 {
-	u64 n = atomic_exchange(&t->calls_32bit, 0);
+	u64 n = atomic_exchange(&t->calls_32bit, 0), reads = atomic_exchange(&t->unreadable, 0);
 
+	if (reads)
+		super_say(t->s, "%llu times a program could not read from a process that keeps its memory to itself: what was to be read is empty", (unsigned long long)reads);
 	if (n)
 		super_say(t->s, "%llu 32-bit calls not seen: programs are attached to 64-bit ones only", (unsigned long long)n);
 }

@@ -25,7 +25,17 @@ static bool below(const char *path, const char *top)
 	return !strncmp(path, top, n) && (path[n] == '/' || !path[n]);
 }
 
-/* "//", "/./" and a '/' at the end mean nothing. */
+static const char *const engine_places[] = {"/sys/kernel/tracing", "/sys/kernel/debug", "/sys/bus/event_source", "/sys/kernel/btf"};
+
+static bool is_ours(const char *path)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(engine_places); i++)
+		if (below(path, engine_places[i]))
+			return true;
+	return below(path, "/sys/fs/bpf");
+}
+
+/* "//", "/./" and a '/' at the end mean nothing; "/.." leads up from what is ours, in which there are no links. Elsewhere it is the kernel's to say. */
 static void tidy(char *to, const char *from)
 {
 	char *at = to;
@@ -40,8 +50,13 @@ static void tidy(char *to, const char *from)
 		n = 1 + strcspn(from + 1, "/");
 		if (n == 1 && *from == '/' && !from[1])
 			break;
-		memcpy(at, from, n);
-		at += n;
+		*at = 0;
+		if (n == 3 && !memcmp(from, "/..", n) && is_ours(to)) {
+			at = strrchr(to, '/');
+		} else {
+			memcpy(at, from, n);
+			at += n;
+		}
 		from += n;
 	}
 	*at = 0;
@@ -186,8 +201,6 @@ static void from_engine(struct super *s, struct place *p)
 
 static void find(struct call *c, struct place *p)
 {
-	static const char *const engine[] = {"/sys/kernel/tracing", "/sys/kernel/debug", "/sys/bus/event_source", "/sys/kernel/btf"};
-
 	if (below(p->asked, "/proc")) {
 		descriptor_facts(c, p);
 		return;
@@ -200,11 +213,8 @@ static void find(struct call *c, struct place *p)
 	}
 	if (cpu_list(c->s, p))
 		return;
-	for (u32 i = 0; i < ARRAY_SIZE(engine); i++)
-		if (below(p->asked, engine[i])) {
-			from_engine(c->s, p);
-			return;
-		}
+	if (is_ours(p->asked))
+		from_engine(c->s, p);
 }
 
 /* A path relative to a folder of ours is one of ours; others are the kernel's. */

@@ -45,7 +45,7 @@ struct tree {
 		bool filtered, silent, unserved, leave;
 	} ended; /* what children inherit, of the task that ended last */
 	bool refused; /* somebody could not be traced: said once */
-	_Atomic u64 events, calls_32bit;
+	_Atomic u64 events, calls_32bit, unreadable; /* unreadable: reads of memory that its task keeps to itself */
 	pthread_t thread;
 	/* ptrace.c: calls that are answered by other threads */
 	pthread_mutex_t jobs_lock;
@@ -80,7 +80,7 @@ int tree_attach(struct tree *t, pid_t pid, enum seize_how how); /* all threads o
 void tree_follow(struct tree *t, pid_t root);
 void tree_sample(struct tree *t, u64 now); /* runs the programs on clocks that are due */
 bool tree_held(struct tree *t, pid_t *tid, int *status); /* a status that tree_sample() took from wait(2) */
-void tree_unseen(struct tree *t); /* says how many calls had no events, and forgets it */
+void tree_unseen(struct tree *t); /* says how many calls had no events and how many reads of memory were refused, and forgets it */
 void tree_release(struct tree *t); /* lets go of all that were followed */
 bool tree_wanted(const struct tree *t); /* is there anything that only a trace shows? */
 /* A status of wait(2): true when it was about a traced task that goes on; *group_stop: signal that stopped its group, or 0. */
