@@ -470,6 +470,9 @@ static void summary(void)
 		native = geomean(classes[i], true, 50, &n);
 		printf(n ? ", native clang -O2 %.2f\n" : "\n", native);
 	}
+	for (u32 i = 0; i < n_results; i++)
+		if (!strcmp(results[i].name, "jiffies"))
+			printf("jiffies: Linux loads a variable of its own; a process has to ask the coarse clock (vDSO), which the same tick advances\n");
 	printf("surely slower than the kernel: %u; compile time: median %.0f us\n", slower, median(compile, n_results));
 }
 

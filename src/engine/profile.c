@@ -73,6 +73,8 @@ static int map_add(struct skep *k, const struct prog *p)
 	text_open(&t, &k->mem);
 	err = fd = map_open(&path);
 	for (u32 i = 0; i < p->n_subprogs && fd >= 0; i++) {
+		if (!prog_code_size(p, i))
+			continue;
 		text_addf(&t, "%llx %x ", (unsigned long long)(uintptr_t)(p->code->region.base + p->code->func[i].start), prog_code_size(p, i));
 		prog_symbol(p, i, &t);
 		text_add(&t, "\n");
@@ -154,6 +156,8 @@ static int dump_add(struct skep *k, const struct prog *p)
 	flock(k->jitdump_fd, LOCK_EX);
 	end = lseek(k->jitdump_fd, 0, SEEK_END);
 	for (u32 i = 0; i < p->n_subprogs && !t.err; i++) {
+		if (!prog_code_size(p, i))
+			continue;
 		add_lines(p, i, &t);
 		add_code(p, i, (u64)end + t.len, &t); /* where it lies is a number that no other code of the process has */
 	}

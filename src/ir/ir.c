@@ -222,12 +222,43 @@ void ir_rewrite(struct ir *f, u32 *to)
 		}
 }
 
-static void split_edge(struct ir *f, u32 from, u32 to)
+/* May the edge go through the block that was put on another edge? If both bring the same constants, and leave no loop turning. */
+static bool shares(struct ir *f, u32 from, u32 to, u32 mid)
+{
+	u32 i = 0, k = 0;
+
+	if (!mid || f->block[mid].pred[0] == from || f->block[to].header == to)
+		return false;
+	while (f->block[to].pred[i] != from)
+		i++;
+	while (f->block[to].pred[k] != mid)
+		k++;
+	ir_each(f, v, to) {
+		const u32 *args = ir_phi_args(f, v);
+
+		if (f->node[v].op != IR_PHI)
+			break;
+		if (args[i] != args[k] || !ir_is_const(f, args[i]))
+			return false;
+	}
+	return true;
+}
+
+static void share_edge(struct ir *f, u32 from, u32 to, u32 mid)
+{
+	for (u32 i = 0; i < f->block[from].n_succ; i++)
+		if (f->block[from].succ[i] == to)
+			f->block[from].succ[i] = mid;
+	ir_edge(f, from, mid);
+	ir_cut(f, from, to);
+}
+
+static u32 split_edge(struct ir *f, u32 from, u32 to)
 {
 	u32 mid = ir_block(f), jump = ir_node(f, IR_JUMP, 64);
 
 	if (f->failed)
-		return;
+		return 0;
 	for (u32 i = 0; i < f->block[from].n_succ; i++)
 		if (f->block[from].succ[i] == to)
 			f->block[from].succ[i] = mid;
@@ -240,18 +271,27 @@ static void split_edge(struct ir *f, u32 from, u32 to)
 	for (u32 k = 0; k < f->block[to].n_pred; k++)
 		if (f->block[to].pred[k] == from)
 			f->block[to].pred[k] = mid;
+	return mid;
 }
 
 void ir_split_edges(struct ir *f)
 {
-	u32 blocks = f->n_blocks;
+	u32 blocks = f->n_blocks, *mid = arena_array(f->scratch, blocks, sizeof(u32)); /* the last one put before a block */
 
+	if (!mid) {
+		f->failed = true;
+		return;
+	}
 	for (u32 b = 0; b < blocks; b++)
 		for (u32 i = 0; f->block[b].reachable && f->block[b].n_succ > 1 && i < f->block[b].n_succ && !f->failed; i++) {
 			u32 to = f->block[b].succ[i];
 
 			/* also with one predecessor: a phi may be left with one argument */
-			if (f->block[to].first && f->node[f->block[to].first].op == IR_PHI)
-				split_edge(f, b, to);
+			if (!f->block[to].first || f->node[f->block[to].first].op != IR_PHI)
+				continue;
+			if (shares(f, b, to, mid[to]))
+				share_edge(f, b, to, mid[to]);
+			else
+				mid[to] = split_edge(f, b, to);
 		}
 }

@@ -69,6 +69,8 @@ static void symbols(struct image *i)
 	begin(i, SYMBOLS, 7, SHT_SYMTAB);
 	text_bytes(i->t, &s, sizeof(s));
 	for (u32 k = 0; k < i->p->n_subprogs; k++) {
+		if (!prog_code_size(i->p, k))
+			continue;
 		s = (Elf64_Sym){.st_name = (u32)names.len, .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_FUNC), .st_shndx = TEXT,
 				.st_value = i->p->code->func[k].start, .st_size = prog_code_size(i->p, k)};
 		text_bytes(i->t, &s, sizeof(s));
@@ -109,6 +111,8 @@ static void frames(struct image *i)
 			u64 start, size;
 		} __attribute__((packed)) head = {0, (u64)(uintptr_t)(i->p->code->region.base + i->p->code->func[k].start), prog_code_size(i->p, k)};
 
+		if (!head.size)
+			continue;
 		text_clear(&t);
 		text_bytes(&t, &head, sizeof(head));
 		target_x64.unwind(&i->p->code->func[k], &t);

@@ -122,6 +122,65 @@ static int install(struct unit *u)
 	return 0;
 }
 
+/* ---- which functions are needed ---- */
+
+static void need_called(struct unit *u, u32 i, bool *needed, u32 *work, u32 *n)
+{
+	const struct ir *f = &u->f[i];
+
+	ir_each_rpo(f, k, b)
+		ir_each(f, v, b) {
+			const struct ir_call *c = f->node[v].op == IR_CALL ? &f->call[f->node[v].imm] : NULL;
+
+			if (c && c->kind == IRC_SUBPROG && !needed[c->subprog]) {
+				needed[c->subprog] = true;
+				work[(*n)++] = c->subprog;
+			}
+		}
+}
+
+/* Those that the first one calls, that are handed on as callbacks, and what these call: not what was copied to wherever it was called. */
+static bool *find_needed(struct unit *u)
+{
+	const struct prog *p = u->p;
+	bool *needed = arena_array(&u->arena, p->n_subprogs, sizeof(*needed));
+	u32 *work = arena_array(&u->arena, p->n_subprogs, sizeof(*work)), n = 0;
+
+	if (!needed || !work)
+		return NULL;
+	needed[0] = needed[p->exception_callback] = true;
+	for (u32 i = 0; i < p->n; i++)
+		if (p->insns[i].op == OP_LD_IMM64 && p->insns[i].pseudo == PSEUDO_FUNC)
+			needed[subprog_at(p, i + 1 + (u32)(u64)p->insns[i].imm) - p->subprogs] = true;
+	for (u32 i = 0; i < p->n_subprogs; i++)
+		if (needed[i])
+			work[n++] = i;
+	while (n)
+		need_called(u, work[--n], needed, work, &n);
+	return needed;
+}
+
+static int lower_all(struct unit *u)
+{
+	const bool *needed = find_needed(u);
+	u32 n = u->p->n_subprogs, end;
+	int err = needed ? 0 : -ENOMEM;
+
+	for (u32 i = 0; i < n && !err; i++) {
+		if (!needed[i])
+			continue;
+		err = lower(u, &u->f[i]);
+		u->func[i] = (struct code_func){u->m.start, u->m.fp, u->m.up, u->m.saved, u->f[i].exposed};
+	}
+	end = u->m.size;
+	for (u32 i = n; i-- > 0 && !err;)
+		if (needed[i])
+			end = u->func[i].start;
+		else
+			u->func[i].start = end; /* no bytes */
+	return err;
+}
+
 static int compile(struct unit *u)
 {
 	u32 n = u->p->n_subprogs;
@@ -138,10 +197,8 @@ static int compile(struct unit *u)
 		err = build(u, i);
 	if (!err)
 		err = opt_program(u->f, n, u->o->without, u->o->check, u->o->dump, &u->why);
-	for (u32 i = 0; i < n && !err; i++) {
-		err = lower(u, &u->f[i]);
-		u->func[i] = (struct code_func){u->m.start, u->m.fp, u->m.up, u->m.saved, u->f[i].exposed};
-	}
+	if (!err)
+		err = lower_all(u);
 	return err ? err : install(u);
 }
 

@@ -134,7 +134,7 @@ static inline const struct prog_btf *prog_btf_named(const struct prog *p, bool b
 
 struct run;
 struct code_func { /* of one function */
-	u32 start; /* in the region */
+	u32 start; /* in the region; where the next one starts, too, if it was copied to wherever it was called: then it has no code */
 	u32 fp, up; /* from the stack pointer while it calls: to r10, to its return address */
 	u32 saved; /* set of the machine's registers that lie below the return address, the lowest number farthest up */
 	u64 stack; /* bit i: other code may be given the address of the eight bytes at r10 - 8 * (i + 1); they never hold anything but the program's data */

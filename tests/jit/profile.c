@@ -21,10 +21,11 @@ extern struct descriptor __jit_debug_descriptor;
 
 static int load(struct skep *k, const char *name)
 {
-	/* main calls a function, which gives its argument */
+	/* main calls a function, which calls one that gives its argument; that one is copied there and leaves no code of its own */
 	static const struct bpf_insn insns[] = {
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 1, .imm = 7}, {.code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_CALL, .imm = 1},
-		{.code = BPF_JMP | BPF_EXIT}, {.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 0, .src_reg = 1}, {.code = BPF_JMP | BPF_EXIT},
+		{.code = BPF_JMP | BPF_EXIT}, {.code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_CALL, .imm = 1}, {.code = BPF_JMP | BPF_EXIT},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 0, .src_reg = 1}, {.code = BPF_JMP | BPF_EXIT},
 	};
 	char log[512] = "";
 	int fd = skep_prog_load(k, &(struct skep_prog){.size = sizeof(struct skep_prog), .type = BPF_PROG_TYPE_RAW_TRACEPOINT, .insns = insns,
@@ -90,6 +91,7 @@ TEST(a_debugger_learns_names_and_forgets_them)
 	CHECK_EQ(entries(), 2);
 	CHECK_EQ(named(__jit_debug_descriptor.first, "_second"), 1);
 	CHECK_EQ(named(__jit_debug_descriptor.first, "_func_3") + named(__jit_debug_descriptor.first, "_func_1"), 1);
+	CHECK_EQ(named(__jit_debug_descriptor.first, "_func_5") + named(__jit_debug_descriptor.first, "_func_2"), 0);
 	CHECK_EQ(named(__jit_debug_descriptor.first->next, "_first"), 1);
 	close(a);
 	skep_close(k);
