@@ -124,7 +124,7 @@ u32 filter_trace(struct sock_filter *out, const struct task_needs *needs)
 	if (!task_needs_enter(needs, SYS_clone) && !task_needs_exit(needs, SYS_clone))
 		add_row(&p, &untraced, SECCOMP_RET_TRACE);
 	for (u32 nr = 0; nr < TASK_SYSCALLS; nr++) {
-		bool names = nr == SYS_prctl || nr == SYS_execve || nr == SYS_execveat, traces = nr == SYS_ptrace;
+		bool names = nr == SYS_prctl || nr == SYS_execve || nr == SYS_execveat, traces = nr == SYS_ptrace || nr == SYS_io_uring_setup;
 		bool sends = (nr == SYS_kill || nr == SYS_tkill || nr == SYS_tgkill) && needs->want & TASK_WANT_SIGNAL_GENERATE;
 
 		if (!names && !traces && !sends && !task_needs_enter(needs, nr) && !task_needs_exit(needs, nr))

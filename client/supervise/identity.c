@@ -195,6 +195,21 @@ void tracer_seen(struct super *s, pid_t tid, u64 request, pid_t target)
 	super_say(s, "process %d (%s) is refused to trace what skep traces already; --no-follow %s leaves it free", tid, comm, comm);
 }
 
+void uring_seen(struct super *s, pid_t tid)
+{
+	char comm[16];
+	bool say;
+
+	pthread_mutex_lock(&s->lock);
+	say = !s->said_uring;
+	s->said_uring = true;
+	pthread_mutex_unlock(&s->lock);
+	if (!say)
+		return;
+	name_of(tid, comm);
+	super_say(s, "process %d (%s) asks for io_uring: calls that it makes through it are not seen", tid, comm);
+}
+
 struct answer serve_ptrace(struct call *c)
 {
 	tracer_seen(c->s, c->tid, c->args[0], (pid_t)c->args[1]);

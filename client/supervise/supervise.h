@@ -52,7 +52,7 @@ struct super {
 	struct program_file *programs; /* identity.c: which executables are clients */
 	u32 n_programs, programs_next;
 	_Atomic pid_t callers[256]; /* by id: tasks that are known to be clients */
-	bool said_setid, said_memory, said_tracer; /* said once */
+	bool said_setid, said_memory, said_tracer, said_uring; /* said once */
 	const char *no_follow; /* names of programs that are not traced, nor what they start: "gdb,strace"; NULL: none */
 	pid_t client_group; /* processes of this group are clients in any case; 0: none */
 	_Atomic u64 calls; /* answered */
@@ -232,6 +232,7 @@ void client_seen(struct super *s, pid_t tid); /* it made a call that only client
 void clients_close(struct super *s);
 
 void tracer_seen(struct super *s, pid_t tid, u64 request, pid_t target); /* ptrace(2): says once that it is refused where skep traces the target already */
+void uring_seen(struct super *s, pid_t tid); /* io_uring_setup(2): says once that what is done through it is not seen */
 bool left_free(const struct super *s, pid_t tid); /* does it run a program of no_follow? */
 void exec_seen(struct super *s, pid_t tid, const char *path); /* says once that a set-id program gets no privilege */
 

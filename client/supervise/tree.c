@@ -195,6 +195,8 @@ static void call_begins(struct tree *t, struct traced *p)
 		note_exec(t, p);
 	if (p->nr == SYS_ptrace)
 		tracer_seen(t->s, p->tid, p->args[0], (pid_t)p->args[1]);
+	if (p->nr == SYS_io_uring_setup)
+		uring_seen(t->s, p->tid);
 	if (p->nr == SYS_prctl && p->args[0] == 15 /* PR_SET_NAME */)
 		p->wants_exit = true;
 	if (sends_signal(p->nr) && t->needs.want & TASK_WANT_SIGNAL_GENERATE)
