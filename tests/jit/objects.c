@@ -284,10 +284,38 @@ TEST(many_threads)
 	}
 }
 
+/* What clients write never becomes an address, and no other process gets such a map. */
+TEST(clients_bytes)
+{
+	static const char *const names[] = {"kptr_cpu", "kptr_array"};
+	unsigned long long values[1024][2];
+	struct skep *k = engine(&settings[1]);
+	struct bpf_object *obj;
+	unsigned key = 0, got;
+	int err, fd, cpus = libbpf_num_possible_cpus();
+
+	REQUIRE(k && cpus > 0 && cpus <= 1024);
+	obj = load(names, 2, &err);
+	REQUIRE(obj);
+	fd = bpf_map__fd(bpf_object__find_map_by_name(obj, "of_cpus"));
+	memset(values, 0x41, sizeof(values));
+	CHECK(!bpf_map_update_elem(fd, &key, values, 0));
+	CHECK(!run(obj, "kptr_cpu", 1, &got) && got == 34);
+	CHECK(!bpf_map_lookup_elem(fd, &key, values));
+	for (int i = 0; i < cpus; i++)
+		CHECK(!values[i][0] && values[i][1] == 0x4141414141414141);
+	fd = bpf_map__fd(bpf_object__find_map_by_name(obj, "holders"));
+	CHECK(bpf_obj_pin(fd, "skep-objects-pin") && errno == EOPNOTSUPP);
+	CHECK(access("skep-objects-pin", F_OK));
+	bpf_object__close(obj);
+	leave(k);
+}
+
 int main(int argc, char **argv)
 {
 	object = argv[argc - 1];
 	libbpf_set_print(quiet);
+	RUN(clients_bytes);
 	RUN(programs_in_every_setting);
 	RUN(nothing_stays);
 	RUN(ended_early);
