@@ -18,7 +18,7 @@ int skep_prog_check(struct skep *k, union bpf_attr *attr, unsigned int attr_size
 	c.as_linux.reg = c.safe.reg = -1;
 	fd = sys_bpf(k, BPF_PROG_LOAD, attr, attr_size, &c);
 	/* Attributes that are refused before there is a program leave no verdict. */
-	if (fd < 0 && !c.as_linux.error)
+	if (fd < 0 && !c.as_linux.error && !c.safe.error)
 		c.as_linux.error = c.safe.error = fd;
 	memcpy(out, &c, size);
 	out->size = size;

@@ -31,7 +31,7 @@ static wide turns_least(const struct loop_test *t, const struct frame *f)
 	struct scalar x, limit;
 	struct ends a, b;
 
-	if (t->zext || !loop_place(f, t->x, t->width, t->x_delta, &x) || !loop_place(f, t->limit, t->width, t->limit_delta, &limit))
+	if (t->kind != TEST_NUMBER || t->zext || !loop_place(f, t->x, t->width, t->x_delta, &x) || !loop_place(f, t->limit, t->width, t->limit_delta, &limit))
 		return 0;
 	a = ends_of(&x, t->width, is_signed);
 	b = ends_of(&limit, t->width, is_signed);

@@ -341,6 +341,31 @@ bool state_maybe_looping(struct verifier *v, const struct state *old, const stru
 	return true;
 }
 
+/* In the order in which they were made, the first that is not as it was must be the same iterator, further on. */
+bool iterators_go_on(const struct state *old, const struct state *cur)
+{
+	u32 moved = UINT32_MAX, other = UINT32_MAX;
+
+	for (u32 f = 0; f < old->n_frames; f++)
+		for (u32 i = 0; i < old->frame[f]->n_slots; i++) {
+			const struct stack_slot *s = stack_at(old->frame[f], i);
+			const struct reg *a = &s->reg, *b;
+
+			if (s->kind[0] != S_ITER || a->iter.state != ITER_ACTIVE || !a->ref)
+				continue;
+			if (i >= cur->frame[f]->n_slots)
+				return false;
+			b = &stack_at(cur->frame[f], i)->reg;
+			if (a->ref != b->ref)
+				other = MIN(other, MIN(a->ref, b->ref));
+			else if (b->iter.depth > a->iter.depth)
+				moved = MIN(moved, a->ref);
+			else if (b->iter.depth < a->iter.depth)
+				other = MIN(other, a->ref);
+		}
+	return other == UINT32_MAX || moved < other;
+}
+
 bool iterators_moved(const struct state *old, const struct state *cur)
 {
 	for (u32 f = 0; f < old->n_frames; f++)

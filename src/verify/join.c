@@ -142,6 +142,12 @@ void join_blame(struct verifier *v, int err)
 		}
 }
 
+/* Is a number what bounds it, and not the budget of the function or the elements of an iterator? */
+static bool counted(const struct verifier *v, const struct loop *l)
+{
+	return op_table[v->insns[l->test].op].class == OPS_JMP;
+}
+
 /* Turns of loops in one another multiply; the whole of it must stay bounded. */
 static u32 loop_too_long(const struct verifier *v)
 {
@@ -149,7 +155,8 @@ static u32 loop_too_long(const struct verifier *v)
 		u64 all = 1;
 
 		for (u32 k = i; v->loops[i].joined && k; k = v->loops[k].outer)
-			all = all * MAX(v->loops[k].trips, 1u) > TRIPS_MOST ? TRIPS_UNKNOWN / TRIPS_MOST : all * MAX(v->loops[k].trips, 1u);
+			if (counted(v, &v->loops[k]))
+				all = all * MAX(v->loops[k].trips, 1u) > TRIPS_MOST ? TRIPS_UNKNOWN / TRIPS_MOST : all * MAX(v->loops[k].trips, 1u);
 		if (all > TRIPS_MOST)
 			return i;
 	}
@@ -165,8 +172,11 @@ static void tell_bounds(struct verifier *v)
 
 		if (!l->joined)
 			continue;
-		if (v->log_level & 2)
-			log_add(v, "loop at %u: at most %llu turns, by the jump at %u\n", l->head, (unsigned long long)l->trips, l->test);
+		if (v->log_level & 2 && l->trips == TRIPS_FINITE)
+			log_add(v, "loop at %u: as many turns as the iterator has elements, by the call at %u\n", l->head, l->test);
+		else if (v->log_level & 2)
+			log_add(v, "loop at %u: at most %llu turns, by the %s at %u\n", l->head, (unsigned long long)l->trips,
+				v->insns[l->test].op == OP_CALL ? "call" : "jump", l->test);
 		if (stats->n_bounds < VERIFY_BOUNDS)
 			stats->bounds[stats->n_bounds++] = (struct verify_bound){l->head, l->test, l->trips};
 	}
@@ -263,6 +273,8 @@ int join_enter(struct verifier *v, u32 insn, bool *enters)
 		l->trips = trips;
 		l->test = test->insn;
 	}
+	if (test->kind != TEST_NUMBER)
+		return 0;
 	err = mark_place(v, test->x);
 	return err ? err : mark_place(v, test->limit);
 }

@@ -4,7 +4,8 @@
  *
  * Natural loops come from dominators. Inside of one, each register and stack slot is followed as "what a place held at the head, plus a constant". A place
  * that every turn changes by the same constant, and a jump on it that every turn passes and that leaves the loop unless the place is still on the near
- * side of a limit which the loop does not change, bound the turns; the numbers come from the state that enters the loop (loop_trips()).
+ * side of a limit which the loop does not change, bound the turns; the numbers come from the state that enters the loop (loop_trips()). So do a may_goto that
+ * every turn passes, and a call that advances an iterator which was active before the loop.
  *
  * Rules:
  *  1. What is said of registers follows from the instructions alone. Slots can also be written through pointers: what was seen to be is left out, and join.c watches
@@ -322,7 +323,7 @@ static void kill_slots(struct sym *s, s32 off, u32 bytes)
 
 static struct sym zero_extended(struct sym s)
 {
-	if (s.kind == SYM_HIGH)
+	if (s.kind == SYM_HIGH || s.kind == SYM_FRAME)
 		return (struct sym){0};
 	if (s.kind != SYM_UNKNOWN) {
 		s.kind = SYM_ZEXT;
@@ -331,16 +332,26 @@ static struct sym zero_extended(struct sym s)
 	return s;
 }
 
+static bool is_number(const struct sym *s)
+{
+	return s->kind != SYM_UNKNOWN && s->kind != SYM_HIGH && s->kind != SYM_FRAME;
+}
+
 static void turn_alu(struct sym *s, const struct insn *in)
 {
 	struct sym *d = &s[in->dst], was = *d;
 	s64 by = in->op == OP_SUB ? (s64)(0 - (u64)in->imm) : in->imm;
 
 	*d = (struct sym){0};
-	if (in->op == OP_MOV && !in->imm_src && in->src != REG_FP) {
+	if (in->op == OP_MOV && !in->imm_src && in->src == REG_FP && in->width == 64) {
+		*d = (struct sym){.kind = SYM_FRAME, .base = NO_PLACE};
+	} else if (was.kind == SYM_FRAME && (in->op == OP_ADD || in->op == OP_SUB) && in->imm_src && in->width == 64) {
+		if (by <= -was.delta && by >= -STACK_BYTES - was.delta)
+			*d = (struct sym){.kind = SYM_FRAME, .base = NO_PLACE, .delta = was.delta + by};
+	} else if (in->op == OP_MOV && !in->imm_src && in->src != REG_FP) {
 		*d = in->src == in->dst ? was : s[in->src];
 		*d = in->width == 32 ? zero_extended(*d) : *d;
-	} else if ((in->op == OP_ADD || in->op == OP_SUB) && in->imm_src && was.kind != SYM_UNKNOWN && was.kind != SYM_HIGH) {
+	} else if ((in->op == OP_ADD || in->op == OP_SUB) && in->imm_src && is_number(&was)) {
 		*d = was;
 		d->delta = (s64)((u64)was.delta + (u64)by);
 		if (in->width == 32)
@@ -349,7 +360,7 @@ static void turn_alu(struct sym *s, const struct insn *in)
 			d->kind = SYM_LOW;
 		if (d->kind != SYM_FULL)
 			d->delta = (s32)d->delta;
-	} else if (in->op == OP_LSH && in->imm_src && in->imm == 32 && in->width == 64 && was.kind != SYM_UNKNOWN && was.kind != SYM_HIGH) {
+	} else if (in->op == OP_LSH && in->imm_src && in->imm == 32 && in->width == 64 && is_number(&was)) {
 		*d = was;
 		d->kind = SYM_HIGH;
 		d->delta = (s32)d->delta;
@@ -488,7 +499,7 @@ static bool moves(const struct turn *t, const struct sym *at, u32 width, struct 
 {
 	const struct sym *step;
 
-	if (at->kind == SYM_UNKNOWN || at->kind == SYM_HIGH)
+	if (!is_number(at))
 		return false;
 	step = &t->l->step[at->base];
 	if (step->kind == SYM_UNKNOWN || step->delta == 0)
@@ -515,32 +526,61 @@ static bool stays(const struct turn *t, const struct sym *at, struct loop_test *
 	return true;
 }
 
+static bool number_test(const struct turn *t, const struct sym *s, const struct insn *in, struct loop_test *test)
+{
+	bool taken_stays = loop_has(t->l, (u32)in->target), falls_stays = loop_has(t->l, test->insn + 1);
+
+	if (in->op == OP_JSET || in->dst == REG_FP || taken_stays == falls_stays)
+		return false;
+	test->op = (u8)(taken_stays ? (enum op)in->op : negated(in->op));
+	if (in->imm_src) {
+		test->limit = NO_PLACE;
+		test->limit_delta = in->imm;
+		return moves(t, &s[in->dst], in->width, test);
+	}
+	if (in->src == REG_FP)
+		return false;
+	if (moves(t, &s[in->dst], in->width, test) && stays(t, &s[in->src], test))
+		return true;
+	test->op = (u8)swapped(test->op);
+	return moves(t, &s[in->src], in->width, test) && stays(t, &s[in->dst], test);
+}
+
+static bool iterator_test(const struct turn *t, const struct sym *r1, struct loop_test *test)
+{
+	const struct kfunc *f = t->g->v->aux[test->insn].kfunc;
+	struct loop_test place = {.limit = NO_PLACE, .limit_delta = r1->delta};
+
+	if (!t->g->v->aux[test->insn].is_iter_next || (r1->kind != SYM_FRAME && !stays(t, r1, &place)))
+		return false;
+	test->kind = TEST_ITERATOR;
+	test->x = place.limit;
+	test->x_delta = place.limit_delta;
+	test->most = f && f->role == KROLE_ITER_NUM ? TRIPS_MOST : TRIPS_FINITE;
+	return true;
+}
+
+static bool budget_test(const struct turn *t, const struct insn *in, struct loop_test *test)
+{
+	test->kind = TEST_BUDGET;
+	return !loop_has(t->l, (u32)in->target);
+}
+
 static void test_add(struct turn *t, const struct sym *s, u32 at)
 {
 	const struct insn *in = &t->g->v->insns[at + t->g->start];
-	struct loop_test test = {.insn = at + t->g->start};
-	bool taken_stays, falls_stays;
+	struct loop_test test = {.insn = at + t->g->start, .x = NO_PLACE, .limit = NO_PLACE};
 	struct loop_test *grown;
+	bool bounds = false;
 
-	if (op_table[in->op].class != OPS_JMP || in->op == OP_JSET || in->dst == REG_FP)
+	if (op_table[in->op].class == OPS_JMP)
+		bounds = number_test(t, s, in, &test);
+	else if (in->op == OP_CALL)
+		bounds = iterator_test(t, &s[1], &test);
+	else if (in->op == OP_MAY_GOTO)
+		bounds = budget_test(t, in, &test);
+	if (!bounds || !passed_by_all(t, at))
 		return;
-	taken_stays = loop_has(t->l, (u32)in->target);
-	falls_stays = loop_has(t->l, test.insn + 1);
-	if (taken_stays == falls_stays || !passed_by_all(t, at))
-		return;
-	test.op = (u8)(taken_stays ? (enum op)in->op : negated(in->op));
-	if (in->imm_src) {
-		test.limit = NO_PLACE;
-		test.limit_delta = in->imm;
-		if (!moves(t, &s[in->dst], in->width, &test))
-			return;
-	} else if (in->src == REG_FP) {
-		return;
-	} else if (!moves(t, &s[in->dst], in->width, &test) || !stays(t, &s[in->src], &test)) {
-		test.op = (u8)swapped(test.op);
-		if (!moves(t, &s[in->src], in->width, &test) || !stays(t, &s[in->dst], &test))
-			return;
-	}
 	grown = arena_array(&t->g->v->arena, t->l->n_tests + 1, sizeof(*grown));
 	if (!grown)
 		return;
@@ -686,7 +726,25 @@ static u64 trips_to(const struct scalar *x, const struct scalar *limit, u32 widt
 	return way > (wide)TRIPS_MOST ? TRIPS_UNKNOWN : (u64)way;
 }
 
-static u64 test_trips(const struct loop_test *t, const struct frame *f)
+/* An iterator that is active: it lies in this frame and was made before the loop. */
+static u64 iterator_trips(const struct loop_test *t, const struct frame *f)
+{
+	const struct reg *r = t->x == NO_PLACE ? NULL : place_reg(f, t->x);
+	const struct stack_slot *s;
+	s64 off = t->x_delta;
+
+	if (t->x != NO_PLACE) {
+		if (!r || r->type != R_STACK || r->frame != f->number || !scalar_is_const(&r->v))
+			return TRIPS_UNKNOWN;
+		off += r->off + (s64)r->v.bits.value;
+	}
+	if (off >= 0 || off < -(s64)f->n_slots * SLOT_BYTES || off % SLOT_BYTES)
+		return TRIPS_UNKNOWN;
+	s = stack_at(f, slot_of((s32)off));
+	return s->kind[SLOT_BYTES - 1] == S_ITER && s->reg.ref && s->reg.iter.state == ITER_ACTIVE ? t->most : TRIPS_UNKNOWN;
+}
+
+static u64 number_trips(const struct loop_test *t, const struct frame *f)
 {
 	bool is_signed = op_table[t->op].flags & OPF_SIGNED, or_equal = false;
 	wide least = 0, most = t->width == 64 ? (wide)UINT64_MAX : (wide)UINT32_MAX, way;
@@ -744,11 +802,12 @@ u64 loop_trips(const struct loop *l, const struct frame *f, const struct loop_te
 	u64 best = TRIPS_UNKNOWN;
 
 	for (u32 i = 0; i < l->n_tests; i++) {
-		u64 trips = test_trips(&l->tests[i], f);
+		const struct loop_test *t = &l->tests[i];
+		u64 trips = t->kind == TEST_NUMBER ? number_trips(t, f) : t->kind == TEST_ITERATOR ? iterator_trips(t, f) : TRIPS_MOST;
 
 		if (trips < best) {
 			best = trips;
-			*by = &l->tests[i];
+			*by = t;
 		}
 	}
 	return best;

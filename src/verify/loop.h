@@ -10,7 +10,8 @@
 #include "verify/state.h"
 
 enum { PLACES = REG_FP + STACK_SLOTS, NO_PLACE = 0xff }; /* R0 to R9, then the stack slots of the loop's own frame */
-#define TRIPS_MOST (1ull << 23) /* as many as bpf_loop makes */
+#define TRIPS_MOST (1ull << 23) /* as many as bpf_loop, may_goto and an iterator over numbers make */
+#define TRIPS_FINITE (1ull << 62) /* more than a processor can make: an iterator over what the kernel has */
 #define TRIPS_UNKNOWN UINT64_MAX
 
 /* A place's content in terms of what a place held at the loop's head. */
@@ -20,20 +21,29 @@ enum sym_kind {
 	SYM_ZEXT, /* the low 32 bits of base + delta, zero-extended */
 	SYM_LOW, /* the low 32 bits are those of base + delta */
 	SYM_HIGH, /* the low 32 bits of base + delta, shifted up by 32 */
+	SYM_FRAME, /* the address delta in the stack frame; base: NO_PLACE */
 };
 struct sym {
 	u8 kind, base;
 	s64 delta;
 };
 
-/* A jump that every turn passes and that leaves the loop unless `x op limit` holds; both are as at the head of the turn, plus delta. */
+enum loop_test_kind {
+	TEST_NUMBER, /* a jump that leaves the loop unless `x op limit` holds; both are as at the head of the turn, plus delta */
+	TEST_BUDGET, /* a may_goto that leaves the loop */
+	TEST_ITERATOR, /* a call that advances the iterator at x + x_delta: a turn at whose ends the same one is active has taken an element of it */
+};
+
+/* What every turn passes and what bounds the turns. */
 struct loop_test {
 	u32 insn;
+	u8 kind;
 	u8 op, width; /* enum op; 32 or 64 */
 	bool zext; /* x is its low half, zero-extended */
 	bool narrow; /* because the turns leave it so: it must have no upper half when the loop is entered, either */
 	u8 x, limit; /* places; limit may be NO_PLACE: limit_delta itself */
 	s64 x_delta, limit_delta, step;
+	u64 most; /* TEST_ITERATOR: elements that such an iterator has */
 };
 
 struct loop {

@@ -222,7 +222,7 @@ static enum arrival arrive_unfinished(struct verifier *v, struct state *old, u32
 
 	if (f->in_async_callback && f->async_count != cur_frame(cur)->async_count)
 		return MISS_IN_LOOP; /* another entry of the callback: no sign of a loop */
-	if (aux->is_iter_next)
+	if (aux->is_iter_next && (!v->safe || iterators_go_on(old, cur)))
 		return state_covers(v, old, cur, RANGE) && iterator_active(cur) ? HIT_LOOP : MISS_IN_LOOP;
 	if (v->insns[insn].op == OP_MAY_GOTO && old->may_goto_depth != cur->may_goto_depth && state_covers(v, old, cur, RANGE))
 		return HIT_LOOP;
@@ -348,6 +348,9 @@ int prune_visit(struct verifier *v, u32 insn, bool *pruned)
 		}
 		if (a == FAILED)
 			return v->why->err;
+		/* An iterator ends its loop, but for one that each turn makes anew: Linux accepts that. */
+		if (a == HIT_LOOP && v->safe && v->insns[insn].op != OP_MAY_GOTO && !aux->calls_callback && !iterators_go_on(old, cur))
+			a = MISS_IN_LOOP;
 		if ((a == HIT || a == HIT_LOOP) && v->joining && !join_covers(v, old, insn, enters))
 			a = MISS;
 		if (a == HIT || a == HIT_LOOP) {

@@ -11,6 +11,7 @@ bool state_covers(struct verifier *v, const struct state *old, const struct stat
 void ids_forget(struct verifier *v); /* before states are compared: which id of the old one is which of the current one */
 void lone_ids_drop(struct verifier *v, struct state *s); /* links of numbers with what nobody reads any more */
 bool state_maybe_looping(struct verifier *v, const struct state *old, const struct state *cur); /* a cheap look at the registers; frames are the same */
+bool iterators_go_on(const struct state *old, const struct state *cur); /* no cycle from old to cur can be without end */
 bool iterators_moved(const struct state *old, const struct state *cur); /* an active iterator went round in between */
 bool regs_interchangeable(struct verifier *v, const struct reg *a, const struct reg *b);
 

@@ -361,6 +361,7 @@ struct verifier {
 	struct loop *loops; /* by number, 0 is none */
 	u32 n_loops, cap_loops, entries, join_attempts;
 	u64 join_after; /* instructions to walk before loops are looked for */
+	bool safe; /* what is proved is skep's own result, not what Linux would say */
 	bool joining; /* this walk joins states */
 	bool join_restudy; /* a slot turned out to be written through a pointer: what turns do is looked at again */
 	u32 join_lost; /* loop whose joins made the walk fail */

@@ -21,6 +21,7 @@ static void take_rights(struct verifier *v)
 	v->allow_ptr_to_map_access = o->cap_perfmon;
 	v->strict_align = o->strict_alignment && !o->any_alignment;
 	v->test_state_freq = o->test_state_freq;
+	v->safe = safe;
 	v->joins = safe && !(o->switches & VERIFY_NO_JOIN);
 	v->max_insns = o->max_insns ? o->max_insns : safe ? SAFE_INSNS : LINUX_INSNS;
 	v->look_after = MIN(v->max_insns, (u64)LINUX_INSNS);
