@@ -336,8 +336,8 @@ static u32 arrival_of(const struct verifier *v, const struct state *s, u32 witho
 		for (u32 k = innermost(v, s, f); k; k = v->loops[k].outer) {
 			if (!v->loops[k].joined || (k == without && f == s->n_frames - 1))
 				continue;
-			for (const struct state *p = s; p; p = p->parent)
-				if (p->entry && !p->joined && p->insn == v->loops[k].head && p->n_frames == f + 1 && callsites_begin(p, s))
+			for (const struct state *p = s->arrived; p; p = p->parent ? p->parent->arrived : NULL)
+				if (p->insn == v->loops[k].head && p->n_frames == f + 1 && callsites_begin(p, s))
 					return p->entry;
 			return UINT32_MAX;
 		}
@@ -698,6 +698,13 @@ static void all_bounds_precise(struct state *s)
 				s->precise_slots[f] |= 1ull << i;
 		}
 	}
+}
+
+/* The checkpoint s, made just now, is an arrival from outside. */
+void join_arrived(struct verifier *v, struct state *s)
+{
+	s->entry = ++v->entries;
+	s->arrived = v->cur->arrived = s;
 }
 
 void join_made(struct verifier *v, struct state *s, struct state *entry)

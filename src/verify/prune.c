@@ -380,6 +380,6 @@ int prune_visit(struct verifier *v, u32 insn, bool *pruned)
 	if (made)
 		join_made(v, cur->parent, entry);
 	else if (enters)
-		cur->parent->entry = ++v->entries;
+		join_arrived(v, cur->parent);
 	return 0;
 }

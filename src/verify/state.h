@@ -232,6 +232,7 @@ struct state {
 	u16 precise_regs[FRAMES]; /* checkpoints: scalars on whose bounds an access depended */
 	u64 precise_slots[FRAMES];
 	u32 fresh; /* current state: frames entered since the parent */
+	struct state *arrived; /* the last arrival from outside at a loop's head that this path came through, itself included */
 	/* checkpoints */
 	u32 misses, hits;
 	u32 entry; /* at a loop's head: number of the arrival from outside that it belongs to; 0: none */
@@ -565,6 +566,7 @@ struct state *join_entry(const struct verifier *v, u32 insn); /* the checkpoint 
 int join_make(struct verifier *v, u32 insn, struct state *entry, bool *made);
 void join_tighten(struct verifier *v, u32 insn, const struct state *entry);
 bool join_covers(const struct verifier *v, const struct state *old, u32 insn, bool enters); /* the current state lies in old: does it end where old did? */
+void join_arrived(struct verifier *v, struct state *s);
 void join_made(struct verifier *v, struct state *s, struct state *entry); /* s: the checkpoint of what join_make() gave */
 void stack_indirect(struct verifier *v, const struct frame *f, s32 min, s32 max); /* bytes [min, max) are written, not through R10 */
 
