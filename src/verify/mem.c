@@ -35,16 +35,23 @@ static int aligned(struct verifier *v, const struct reg *r, s32 off, u32 size, b
 	bool strict = v->strict_align || strict_once || r->type == R_STACK;
 	u32 shift = type_is_packet(r->type) ? PACKET_SHIFT : 0, base = reg_base(r->type);
 	char bits[48];
+	struct tnum at;
+	u64 set;
 
 	if (!strict || size == 1 || base == R_ARENA)
 		return 0;
-	if (tnum_aligned(tnum_add(r->v.bits, tnum_const((u64)(s64)((s32)shift + r->off + off))), size))
+	at = tnum_add(r->v.bits, tnum_const((u64)(s64)((s32)shift + r->off + off)));
+	if (tnum_aligned(at, size))
 		return 0;
 	tnum_text(bits, sizeof(bits), r->v.bits);
 	if (shift)
-		return reject(v, REJECT_MISALIGNED, "misaligned packet access off %u+%s+%d+%d size %u", shift, bits, r->off, off, size);
-	return reject(v, REJECT_MISALIGNED, "misaligned %saccess off %s+%d+%d size %u",
-		      r->type == base && base < ARRAY_SIZE(names) && names[base] ? names[base] : "", bits, r->off, off, size);
+		reject(v, REJECT_MISALIGNED, "misaligned packet access off %u+%s+%d+%d size %u", shift, bits, r->off, off, size);
+	else
+		reject(v, REJECT_MISALIGNED, "misaligned %saccess off %s+%d+%d size %u",
+		       r->type == base && base < ARRAY_SIZE(names) && names[base] ? names[base] : "", bits, r->off, off, size);
+	set = at.value | at.mask;
+	reject_at(v, v->why->reg, size, (s64)(set & (0 - set)));
+	return v->why->err;
 }
 
 int mem_aligned(struct verifier *v, u32 regno, s32 off, u32 size, bool strict)

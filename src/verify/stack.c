@@ -279,8 +279,12 @@ static int read_spilled(struct verifier *v, struct frame *f, s32 off, u32 size, 
 		spilled++;
 	*fill = true;
 	if (size != SLOT_BYTES || spilled != SLOT_BYTES) {
-		if (s->reg.type != R_SCALAR)
-			return reject(v, REJECT_FILL_SIZE, "invalid size of register fill");
+		if (s->reg.type != R_SCALAR) {
+			reject(v, REJECT_FILL_SIZE, "invalid size of register fill");
+			reject_at(v, -1, SLOT_BYTES, MIN(size, spilled));
+			reject_slot(v, f->number, slot);
+			return v->why->err;
+		}
 		note_read(v, f, slot);
 		return dst ? read_part(v, f, off, size, spilled, dst, fill) : 0;
 	}

@@ -69,7 +69,7 @@ struct rejection {
 	u32 insn; /* index of the slot; UINT32_MAX: the program as a whole */
 	s32 reg; /* register concerned, or -1 */
 	bool measured; /* there are numbers: */
-	s64 needed, proved; /* what the rule asks for and what is known: a bound of the register's number, or bytes of the packet or object */
+	s64 needed, proved; /* what the rule asks for and what is known: a bound of the register's number, bytes of the packet or object, or an alignment */
 	bool has_slot; /* the stack slot concerned: */
 	u32 frame, slot;
 	u32 lost_at; /* instruction at which the fact was lost; UINT32_MAX: not known */
