@@ -16,7 +16,7 @@
 struct heap_object {
 	const struct btf_record *record; /* NULL: no special fields */
 	_Atomic u32 count;
-	u32 stride; /* from one CPU's part to the next one's; 0: there is one part */
+	_Atomic u32 stride; /* from one CPU's part to the next one's; 0: there is one part */
 	struct heap_object *next;
 };
 
@@ -74,8 +74,9 @@ bool heap_alive(const struct heap *o, const void *in)
 void *heap_cpu(const struct heap *o, void *object, u32 cpu)
 {
 	const struct heap_object *x = object_at(o, object);
+	u32 stride = x ? atomic_load_explicit(&x->stride, memory_order_relaxed) : 0;
 
-	return x && x->stride && cpu < domain_cpus(o->domain) ? (u8 *)object + (u64)x->stride * cpu : NULL;
+	return stride && cpu < domain_cpus(o->domain) ? (u8 *)object + (u64)stride * cpu : NULL;
 }
 
 /* ---- memory ---- */
@@ -146,7 +147,7 @@ void *heap_new(struct heap *o, const struct hold *h, u32 size, bool per_cpu, con
 		return NULL;
 	memset(bytes_of(x), 0, bytes);
 	x->record = record;
-	x->stride = stride;
+	atomic_store_explicit(&x->stride, stride, memory_order_relaxed);
 	x->next = NULL;
 	atomic_store_explicit(&x->count, 1, memory_order_release);
 	return bytes_of(x);
