@@ -533,7 +533,11 @@ static void helper_refine(struct verifier *v, const struct call *c)
 		scalar_sync(s);
 	}
 	if (c->helper->effects & EFFECT_RET_CPU) {
-		u32 last = possible_cpus() - 1;
+		u32 last;
+
+		if (!v->n_cpus)
+			v->n_cpus = possible_cpus();
+		last = v->n_cpus - 1;
 
 		s->umin = s->umin32 = 0;
 		s->smin = s->smin32 = 0;

@@ -315,6 +315,7 @@ struct verifier {
 	u32 n;
 	const struct progtype *kind; /* whose context, packet access and helpers: of the target for program extensions */
 	u32 attach_type;
+	u32 n_cpus; /* possible_cpus(), once it was asked for */
 	const struct verify_options *opts;
 	struct text *log;
 	u32 log_level;
