@@ -5,6 +5,7 @@
  * on its way to the engine PROG_LOAD is turned into a check of both verdicts.
  */
 #include "cli/form.h"
+#include "cli/loader.h"
 #include "cli/mend.h"
 #include "cli/cli.h"
 #include "abi/abi.h"
@@ -151,36 +152,24 @@ static const char *give_type(struct checker *ch, struct bpf_object *obj, struct 
 	return NULL;
 }
 
-/* Users without privileges cannot create some kinds; pins are other loaders'; sizes that a loader sets at run
- * time are one. */
+/* Users without privileges cannot create some kinds. */
 static void prepare_maps(struct checker *ch, struct bpf_object *obj)
 {
 	struct bpf_map *map;
 
+	loader_prepare(obj);
 	bpf_object__for_each_map(map, obj)
 	{
 		const struct map_kind_info *kind = map_kind(bpf_map__type(map));
 
-		bpf_map__set_pin_path(map, NULL);
-		if (!bpf_map__max_entries(map) && kind && strstr(kind->name, "STORAGE") == NULL)
-			bpf_map__set_max_entries(map, 1);
 		if (ch->args->unprivileged && kind && kind->ops->traits & (KIND_PRIVILEGED | KIND_NET_ADMIN))
 			bpf_map__set_autocreate(map, false);
 	}
 }
 
-/* libbpf names the object in what it says. */
-static struct bpf_object *open_image(const struct bytes *image, const char *path)
-{
-	const char *base = strrchr(path, '/');
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = base ? base + 1 : path);
-
-	return bpf_object__open_mem(image->at, image->n, &opts);
-}
-
 static void check_program(struct checker *ch, const char *path, const struct bytes *image, const char *name, struct row *row)
 {
-	struct bpf_object *obj = open_image(image, path);
+	struct bpf_object *obj = loader_open(path, image);
 	struct bpf_program *p, *other;
 	const char *why;
 
@@ -303,7 +292,7 @@ static void check_object(struct checker *ch, const char *path)
 		return;
 	}
 	said[0] = 0;
-	obj = open_image(&image, path);
+	obj = loader_open(path, &image);
 	if (!obj) {
 		libbpf_strerror(errno, why, sizeof(why));
 		unreadable(ch, path, form_hint(said) ? form_hint(said) : said[0] ? first_line(said) : why);

@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/dump.h"
 #include "cli/form.h"
+#include "cli/loader.h"
 #include "client/skep-bpf.h"
 #include "engine/engine.h"
 #include "jit/jit.h"
@@ -383,21 +384,26 @@ static void function(struct coded *d, u32 func, const u8 *target)
 {
 	const struct subprog *f = &d->p->subprogs[func];
 	cs_insn *insn = d->args->code ? cs_malloc(d->capstone) : NULL;
+	u32 size = d->why ? 0 : prog_code_size(d->p, func);
 
 	d->file = NULL;
 	if (d->json) {
 		json_object(d->json, NULL);
 		json_text(d->json, "name", f->name);
 		if (!d->why) {
-			json_textf(d->json, "address", "0x%llx", (unsigned long long)(uintptr_t)(d->p->code->region.base + d->p->code->func[func].start));
-			json_unsigned(d->json, "bytes", prog_code_size(d->p, func));
+			if (size)
+				json_textf(d->json, "address", "0x%llx", (unsigned long long)(uintptr_t)(d->p->code->region.base + d->p->code->func[func].start));
+			else
+				json_text(d->json, "address", NULL);
+			json_unsigned(d->json, "bytes", size);
 		}
 	}
 	passes(d, f->name);
 	if (d->json)
 		json_array(d->json, "insns");
 	else
-		printf("%s%s%s:\n", paint(d->c, PAINT_BOLD), f->name, paint(d->c, PAINT_NONE));
+		printf("%s%s%s:%s\n", paint(d->c, PAINT_BOLD), f->name, paint(d->c, PAINT_NONE),
+		       d->args->code && !d->why && !size ? "  ; copied to wherever it is called, no code of its own" : "");
 	for (u32 at = f->start; at < f->end; at++) {
 		if (d->p->insns[at].op == OP_PAD)
 			continue;
@@ -473,30 +479,6 @@ static int collect(enum libbpf_print_level level, const char *fmt, va_list ap)
 	return level != LIBBPF_WARN || said[0] ? 0 : vsnprintf(said, sizeof(said), fmt, ap);
 }
 
-/* Pins are other loaders'; sizes that a loader sets at run time are one. */
-static void prepare_maps(struct bpf_object *obj)
-{
-	struct bpf_map *map;
-
-	bpf_object__for_each_map(map, obj)
-	{
-		const struct map_kind_info *kind = map_kind(bpf_map__type(map));
-
-		bpf_map__set_pin_path(map, NULL);
-		if (!bpf_map__max_entries(map) && kind && !strstr(kind->name, "STORAGE"))
-			bpf_map__set_max_entries(map, 1);
-	}
-}
-
-/* Under its file's name, which maps of global data bear. */
-static struct bpf_object *open_object(const char *input, const struct bytes *in)
-{
-	const char *base = strrchr(input, '/');
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = base ? base + 1 : input);
-
-	return bpf_object__open_mem(in->at, in->n, &opts);
-}
-
 static int one_program(struct coded *d, const char *input, const struct bytes *in, const char *name)
 {
 	struct bpf_object *obj;
@@ -505,14 +487,14 @@ static int one_program(struct coded *d, const char *input, const struct bytes *i
 	int status = STATUS_DONE;
 
 	said[0] = 0;
-	obj = open_object(input, in);
+	obj = loader_open(input, in);
 	d->libbpf = obj ? bpf_object__find_program_by_name(obj, name) : NULL;
 	if (!d->libbpf) {
 		bpf_object__close(obj);
 		return cli_error(d->c, "%s: %s", input, said);
 	}
 	bpf_object__for_each_program(p, obj) bpf_program__set_autoload(p, p == d->libbpf);
-	prepare_maps(obj);
+	loader_prepare(obj);
 	if (bpf_object__load(obj) || obj_by_fd(d->k, bpf_program__fd(d->libbpf), OBJ_PROG, 0, &o)) {
 		said[strcspn(said, "\n")] = 0;
 		status = cli_error(d->c, "%s: program %s does not load, skep check says more: %s", input, name, said);
@@ -527,7 +509,7 @@ static int one_program(struct coded *d, const char *input, const struct bytes *i
 
 static int programs(struct coded *d, const char *input, const struct bytes *in)
 {
-	struct bpf_object *obj = open_object(input, in);
+	struct bpf_object *obj = loader_open(input, in);
 	int status = STATUS_DONE, n = 0;
 	struct bpf_program *p;
 

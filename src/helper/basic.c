@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Time, numbers, identity, strings, and copies from addresses that may be bad. */
-#include "helper/helper.h"
+#include "helper/body.h"
 
 #include <time.h>
-
-#define PTR(x)    ((void *)(uintptr_t)(x))
-#define RESULT(x) ((u64)(s64)(x))
 
 /* ---- time ---- */
 

@@ -3,14 +3,7 @@
  * Sets of CPUs: objects of the heap (map/heap.h) with room for as many CPUs as a kernel may know, of which those count that the machine may have. Sets that a program did not make
  * lie in kernel objects. An address that is neither is an empty set that cannot be changed.
  */
-#include "helper/helper.h"
-
-#define PTR(x)	  ((void *)(uintptr_t)(x))
-#define ADDR(x)	  ((u64)(uintptr_t)(x))
-#define BODY(name) u64 name(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
-#define UNUSED_FROM_B ((void)b, (void)c, (void)d, (void)e)
-#define UNUSED_FROM_C ((void)c, (void)d, (void)e)
-#define UNUSED_FROM_D ((void)d, (void)e)
+#include "helper/body.h"
 
 enum { MOST_CPUS = 8192, WORDS = MOST_CPUS / 64, MASK_BYTES = MOST_CPUS / 8 + 8 }; /* behind the bits Linux counts references */
 

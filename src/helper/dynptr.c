@@ -3,10 +3,7 @@
  * Dynptrs: memory whose bounds are checked when it is accessed: of a map value, a ring record, or the packet, which is always linear here. A program holds one in 16 bytes of its
  * stack that the verifier lets nobody else write; programs that are not verified get none.
  */
-#include "helper/helper.h"
-
-#define PTR(x)	  ((void *)(uintptr_t)(x))
-#define RESULT(x) ((u64)(s64)(x))
+#include "helper/body.h"
 
 enum { DYNPTR_MOST = (1 << 24) - 1 };
 

@@ -4,12 +4,9 @@
  * l and ll, c, s (ks, us), p (px, pK, ps, pS, pB), pi4 pI4 pi6 pI6, %% and widths. Arguments are 64-bit words; a string's
  * address may be bad, and then the call fails.
  */
-#include "helper/helper.h"
+#include "helper/body.h"
 
 #include <stdio.h>
-
-#define PTR(x)    ((void *)(uintptr_t)(x))
-#define RESULT(x) ((u64)(s64)(x))
 
 struct output {
 	char *at;

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Helpers that are a map's own operations, and the functions that a program is called back through. */
-#include "helper/helper.h"
+#include "helper/body.h"
 
 #define MAP(x)     ((struct map *)(uintptr_t)(x))
-#define PTR(x)     ((void *)(uintptr_t)(x))
-#define RESULT(x)  ((u64)(s64)(x))
 #define ADDRESS(p) ((u64)(uintptr_t)(p))
 
 u64 helper_map_lookup_elem(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)

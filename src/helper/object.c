@@ -3,12 +3,7 @@
  * Objects of the program: making and dropping them, kptrs, lists and rb-trees of them (map/heap.h). Arguments are what the verifier proved: a node lies in an object, a root in a map value
  * or an object whose lock the run has. A run that a fault has ended, but that goes on to its next look, may have none: nothing is linked then.
  */
-#include "helper/helper.h"
-
-#define PTR(x)	  ((void *)(uintptr_t)(x))
-#define ADDR(x)	  ((u64)(uintptr_t)(x))
-#define RESULT(x) ((u64)(s64)(x))
-#define BODY(name) u64 name(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+#include "helper/body.h"
 
 static struct heap *heap_of(const struct run *r)
 {

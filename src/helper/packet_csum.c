@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Internet checksums (RFC 1071, RFC 1624): ones' complement sums of 16-bit words. */
-#include "helper/helper.h"
-
-#define PTR(x)    ((void *)(uintptr_t)(x))
-#define RESULT(x) ((u64)(s64)(x))
+#include "helper/body.h"
 
 static u32 add(u32 a, u32 b)
 {

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Helpers on an skb: socket filters and tc. Bounds and errors as Linux 6.18's net/core/filter.c gives them. */
-#include "helper/helper.h"
+#include "helper/body.h"
 
 #include <net/ethernet.h>
-
-#define PTR(x)    ((void *)(uintptr_t)(x))
-#define RESULT(x) ((u64)(s64)(x))
 
 enum { NOT_SUPPORTED = 524 /* ENOTSUPP */, VLAN_BYTES = 4, ETHERTYPE_LEAST = 1536 /* below: a length */, LLC_FRAME = 4 /* ETH_P_802_2 */, MOST_BYTES = 65536 + ETH_HLEN };
 

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Helpers on an xdp_md, and redirection for XDP and tc. Bounds and errors as Linux 6.18 gives them. */
-#include "helper/helper.h"
+#include "helper/body.h"
 
 #include <linux/pkt_cls.h>
 #include <net/ethernet.h>
-
-#define PTR(x)    ((void *)(uintptr_t)(x))
-#define RESULT(x) ((u64)(s64)(x))
 
 enum { FRAME_HEADER = 40 /* Linux keeps its struct xdp_frame at the start of the headroom */, MOST_META = 252 };
 

@@ -3,14 +3,7 @@
  * Kernel functions on strings at addresses that may be bad. They look at most at LONGEST bytes of one. -ERANGE: a string's address is none at all; -EFAULT: it leads
  * out of what the program may read; -E2BIG: it is too long; -ENOENT: not found.
  */
-#include "helper/helper.h"
-
-#define PTR(x)	   ((void *)(uintptr_t)(x))
-#define RESULT(x)  ((u64)(s64)(x))
-#define BODY(name) u64 kfunc_bpf_##name(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
-#define UNUSED_FROM_B ((void)b, (void)c, (void)d, (void)e)
-#define UNUSED_FROM_C ((void)c, (void)d, (void)e)
-#define UNUSED_FROM_D ((void)d, (void)e)
+#include "helper/body.h"
 
 enum { LONGEST = 65536 };
 
@@ -74,13 +67,13 @@ static u64 compare(struct run *r, u64 a, u64 b, bool fold)
 	return RESULT(-E2BIG);
 }
 
-BODY(strcmp)
+BODY(kfunc_bpf_strcmp)
 {
 	UNUSED_FROM_C;
 	return compare(r, a, b, false);
 }
 
-BODY(strcasecmp)
+BODY(kfunc_bpf_strcasecmp)
 {
 	UNUSED_FROM_C;
 	return compare(r, a, b, true);
@@ -106,25 +99,25 @@ static u64 find(struct run *r, u64 at, u64 most, char c, bool end_too)
 	return RESULT(i == LONGEST ? -E2BIG : -ENOENT);
 }
 
-BODY(strchr)
+BODY(kfunc_bpf_strchr)
 {
 	UNUSED_FROM_C;
 	return find(r, a, LONGEST, (char)b, false);
 }
 
-BODY(strchrnul)
+BODY(kfunc_bpf_strchrnul)
 {
 	UNUSED_FROM_C;
 	return find(r, a, LONGEST, (char)b, true);
 }
 
-BODY(strnchr)
+BODY(kfunc_bpf_strnchr)
 {
 	UNUSED_FROM_D;
 	return find(r, a, b, (char)c, false);
 }
 
-BODY(strrchr)
+BODY(kfunc_bpf_strrchr)
 {
 	struct string s;
 	int last = -ENOENT;
@@ -161,13 +154,13 @@ static u64 length(struct run *r, u64 at, u64 most)
 	return i == LONGEST ? RESULT(-E2BIG) : i;
 }
 
-BODY(strlen)
+BODY(kfunc_bpf_strlen)
 {
 	UNUSED_FROM_B;
 	return length(r, a, LONGEST);
 }
 
-BODY(strnlen)
+BODY(kfunc_bpf_strnlen)
 {
 	UNUSED_FROM_C;
 	return length(r, a, b);
@@ -213,13 +206,13 @@ static u64 span(struct run *r, u64 a, u64 b, int inside)
 	return RESULT(-E2BIG);
 }
 
-BODY(strspn)
+BODY(kfunc_bpf_strspn)
 {
 	UNUSED_FROM_C;
 	return span(r, a, b, 1);
 }
 
-BODY(strcspn)
+BODY(kfunc_bpf_strcspn)
 {
 	UNUSED_FROM_C;
 	return span(r, a, b, 0);
@@ -262,13 +255,13 @@ static u64 search(struct run *r, u64 a, u64 b, u64 most)
 	return RESULT(-E2BIG);
 }
 
-BODY(strstr)
+BODY(kfunc_bpf_strstr)
 {
 	UNUSED_FROM_C;
 	return search(r, a, b, LONGEST);
 }
 
-BODY(strnstr)
+BODY(kfunc_bpf_strnstr)
 {
 	UNUSED_FROM_D;
 	return search(r, a, b, c);

@@ -3,12 +3,9 @@
  * The task whose event runs the program: its identity, its place among cgroups and namespaces, its stack, signals to it. Memory of its own is basic.c's probes.
  * Outside of any event it is the thread that runs the program.
  */
-#include "helper/helper.h"
+#include "helper/body.h"
 
 #include <linux/bpf.h>
-
-#define PTR(x)    ((void *)(uintptr_t)(x))
-#define RESULT(x) ((u64)(s64)(x))
 
 enum { MOST_FRAMES = 127, MOST_CGROUPS = 32, MOST_SIGNAL = 64 };
 

@@ -97,3 +97,25 @@ SEC("xdp") int short_check(struct xdp_md *ctx)
 	return data[13]; /* 14 needed */
 }
 #endif
+
+#ifdef PART_SIZES
+struct { /* its sizes are its loader's to set */
+	int (*type)[7]; /* STACK_TRACE */
+	u32 *key;
+} stacks SEC(".maps");
+
+struct {
+	int (*type)[1]; /* HASH */
+	u32 *key;
+	u64 *value;
+} seen SEC(".maps");
+
+static long (*get_stackid)(void *ctx, void *map, u64 flags) = (void *)27;
+
+SEC("raw_tp/sys_enter") int sized_later(void *ctx)
+{
+	u32 key = 0;
+
+	return lookup(&seen, &key) || get_stackid(ctx, &stacks, 0) > 0;
+}
+#endif

@@ -553,6 +553,7 @@ static int stash(struct holder *h, u64 a)
 	if (!p)
 		return -1;
 	p->a = a;
+	p->b = 0; /* Linux gives objects as they come */
 	p = bpf_kptr_xchg(&h->p, p);
 	had = p ? (int)p->a : 0;
 	if (p)

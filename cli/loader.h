@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What loaders do with an object before they load it, where skep stands in for them: loader.c. */
+#ifndef SKEP_CLI_LOADER_H
+#define SKEP_CLI_LOADER_H
+
+#include "cli/cli.h"
+
+#include <bpf/libbpf.h>
+
+struct bpf_object *loader_open(const char *path, const struct bytes *image); /* under its file's name, which maps of global data bear; NULL: errno says why */
+void loader_prepare(struct bpf_object *obj); /* sizes of maps that a loader sets at run time are the smallest there are; pins are other loaders' */
+
+#endif
