@@ -428,6 +428,8 @@ static u32 kind_of_address(const struct run *r, u64 addr)
 		return PTR_CTX;
 	if (p && addr >= (u64)(uintptr_t)p->head && addr < (u64)(uintptr_t)p->end)
 		return PTR_PACKET;
+	if (heap_has(r->host->heap, (const void *)(uintptr_t)addr, 1))
+		return PTR_OTHER;
 	return window_find(r->host->window, (const void *)(uintptr_t)addr) ? PTR_MAP : PTR_OTHER;
 }
 
