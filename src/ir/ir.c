@@ -157,13 +157,46 @@ u32 *ir_phi_args(struct ir *f, u32 phi)
 	return f->pool + f->node[phi].arg[0];
 }
 
-void ir_cut(struct ir *f, u32 from, u32 to)
+u32 *ir_phi_more(struct ir *f, u32 phi)
 {
-	struct ir_block *b = &f->block[to];
+	u32 n = f->block[f->node[phi].block].n_pred, at, *args = ir_pool(f, n + 1, &at);
+
+	if (!args)
+		return NULL;
+	memcpy(args, ir_phi_args(f, phi), n * sizeof(u32));
+	f->node[phi].arg[0] = at;
+	return args;
+}
+
+u32 ir_pred(const struct ir *f, u32 block, u32 from)
+{
+	const struct ir_block *b = &f->block[block];
 	u32 i = 0;
 
 	while (i < b->n_pred && b->pred[i] != from)
 		i++;
+	return i;
+}
+
+void ir_rename_pred(struct ir *f, u32 block, u32 from, u32 to)
+{
+	for (u32 i = 0; i < f->block[block].n_pred; i++)
+		if (f->block[block].pred[i] == from)
+			f->block[block].pred[i] = to;
+}
+
+void ir_lead(struct ir *f, u32 from, u32 to, u32 mid)
+{
+	for (u32 i = 0; i < f->block[from].n_succ; i++)
+		if (f->block[from].succ[i] == to)
+			f->block[from].succ[i] = mid;
+}
+
+void ir_cut(struct ir *f, u32 from, u32 to)
+{
+	struct ir_block *b = &f->block[to];
+	u32 i = ir_pred(f, to, from);
+
 	if (i == b->n_pred)
 		return;
 	b->n_pred--;
@@ -225,14 +258,12 @@ void ir_rewrite(struct ir *f, u32 *to)
 /* May the edge go through the block that was put on another edge? If both bring the same constants, and leave no loop turning. */
 static bool shares(struct ir *f, u32 from, u32 to, u32 mid)
 {
-	u32 i = 0, k = 0;
+	u32 i, k;
 
 	if (!mid || f->block[mid].pred[0] == from || f->block[to].header == to)
 		return false;
-	while (f->block[to].pred[i] != from)
-		i++;
-	while (f->block[to].pred[k] != mid)
-		k++;
+	i = ir_pred(f, to, from);
+	k = ir_pred(f, to, mid);
 	ir_each(f, v, to) {
 		const u32 *args = ir_phi_args(f, v);
 
@@ -246,9 +277,7 @@ static bool shares(struct ir *f, u32 from, u32 to, u32 mid)
 
 static void share_edge(struct ir *f, u32 from, u32 to, u32 mid)
 {
-	for (u32 i = 0; i < f->block[from].n_succ; i++)
-		if (f->block[from].succ[i] == to)
-			f->block[from].succ[i] = mid;
+	ir_lead(f, from, to, mid);
 	ir_edge(f, from, mid);
 	ir_cut(f, from, to);
 }
@@ -259,18 +288,14 @@ static u32 split_edge(struct ir *f, u32 from, u32 to)
 
 	if (f->failed)
 		return 0;
-	for (u32 i = 0; i < f->block[from].n_succ; i++)
-		if (f->block[from].succ[i] == to)
-			f->block[from].succ[i] = mid;
+	ir_lead(f, from, to, mid);
 	ir_append(f, mid, jump);
 	f->block[mid].succ[0] = to;
 	f->block[mid].n_succ = 1;
 	f->block[mid].pc = f->block[to].pc;
 	f->block[mid].cold = f->block[to].cold;
 	ir_edge(f, from, mid);
-	for (u32 k = 0; k < f->block[to].n_pred; k++)
-		if (f->block[to].pred[k] == from)
-			f->block[to].pred[k] = mid;
+	ir_rename_pred(f, to, from, mid);
 	return mid;
 }
 

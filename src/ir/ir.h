@@ -141,7 +141,11 @@ void ir_insert(struct ir *f, u32 before, u32 node);
 void ir_remove(struct ir *f, u32 node);
 void ir_edge(struct ir *f, u32 from, u32 to); /* adds a predecessor; phis of `to` must not exist yet */
 void ir_cut(struct ir *f, u32 from, u32 to); /* removes one, with its phi arguments */
+void ir_lead(struct ir *f, u32 from, u32 to, u32 mid); /* successors of `from` that are `to` become mid; predecessors stay */
+void ir_rename_pred(struct ir *f, u32 block, u32 from, u32 to);
+u32 ir_pred(const struct ir *f, u32 block, u32 from); /* its place among the predecessors, and a phi's arguments; n_pred: it is none */
 u32 *ir_phi_args(struct ir *f, u32 phi);
+u32 *ir_phi_more(struct ir *f, u32 phi); /* its arguments, with room for those of one more edge, which ir_edge() adds then; NULL: out of memory */
 u32 ir_uses(struct ir *f, u32 node, u32 *out); /* operands of a node, in out[IR_USES] or, for a phi, its own; count */
 void ir_rewrite(struct ir *f, u32 *to); /* every operand v becomes to[v] (followed to its end) where that is not 0 */
 void ir_split_edges(struct ir *f); /* no edge from a block with several successors to one with phis */

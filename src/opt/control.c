@@ -7,15 +7,6 @@
  */
 #include "opt/passes.h"
 
-static void rename_pred(struct ir *f, u32 b, u32 from, u32 to)
-{
-	for (u32 i = 0; i < f->block[b].n_pred; i++)
-		if (f->block[b].pred[i] == from) {
-			f->block[b].pred[i] = to;
-			return;
-		}
-}
-
 /* ---- blocks in a row ---- */
 
 static void absorb(struct ir *f, u32 b, u32 t, u32 *to)
@@ -43,7 +34,7 @@ static void absorb(struct ir *f, u32 b, u32 t, u32 *to)
 	memcpy(k->succ, next->succ, sizeof(k->succ));
 	k->n_succ = next->n_succ;
 	for (u32 i = 0; i < k->n_succ; i++)
-		rename_pred(f, k->succ[i], t, b);
+		ir_rename_pred(f, k->succ[i], t, b);
 	next->first = next->last = 0;
 	next->n_pred = next->n_succ = 0;
 	next->reachable = false;
@@ -134,26 +125,20 @@ static bool uses_allow(struct ir *f, u32 c, u32 t, u32 other, u32 p, u32 known)
 
 static void redirect(struct ir *f, u32 p, u32 c, u32 t)
 {
-	u32 from = 0, in_c = 0;
+	u32 from = ir_pred(f, t, c), in_c = ir_pred(f, c, p);
 
-	while (f->block[t].pred[from] != c)
-		from++;
-	while (f->block[c].pred[in_c] != p)
-		in_c++;
 	ir_each(f, v, t) {
-		u32 n = f->block[t].n_pred, at, *args, x;
+		u32 *args, x;
 
 		if (f->node[v].op != IR_PHI)
 			break;
-		args = ir_pool(f, n + 1, &at);
+		args = ir_phi_more(f, v);
 		if (!args)
 			return;
-		memcpy(args, ir_phi_args(f, v), n * sizeof(u32));
 		x = args[from];
 		if (f->node[x].op == IR_PHI && f->node[x].block == c)
 			x = ir_phi_args(f, x)[in_c];
-		args[n] = x;
-		f->node[v].arg[0] = at;
+		args[f->block[t].n_pred] = x;
 	}
 	ir_edge(f, p, t);
 	f->block[p].succ[0] = t;
@@ -225,15 +210,6 @@ static bool arm(const struct ir *f, u32 a, u32 b, u32 *count)
 	       cheap(f, b, count);
 }
 
-static u32 pred_index(const struct ir *f, u32 b, u32 from)
-{
-	u32 i = 0;
-
-	while (f->block[b].pred[i] != from)
-		i++;
-	return i;
-}
-
 static void hoist(struct ir *f, u32 a, u32 b)
 {
 	for (u32 v = f->block[b].first, next; v != f->block[b].last; v = next) {
@@ -297,8 +273,8 @@ static bool convert(struct ir *f, u32 a, const u8 *steps)
 		c = x, has_x = false;
 	else
 		return false;
-	from[0] = pred_index(f, c, has_x ? x : a);
-	from[1] = pred_index(f, c, has_y ? y : a);
+	from[0] = ir_pred(f, c, has_x ? x : a);
+	from[1] = ir_pred(f, c, has_y ? y : a);
 	ir_each(f, v, c) {
 		if (f->node[v].op != IR_PHI)
 			break;
@@ -336,7 +312,7 @@ static bool convert(struct ir *f, u32 a, const u8 *steps)
 	}
 	/* one of the two edges into c goes, the other one comes from a */
 	if (has_x && has_y) {
-		rename_pred(f, c, x, a);
+		ir_rename_pred(f, c, x, a);
 		ir_cut(f, y, c);
 	} else {
 		ir_cut(f, has_x ? x : y, c);

@@ -98,13 +98,8 @@ static void split(struct copy *c)
 	f->node[next].prev = 0;
 	for (u32 v = next; v; v = f->node[v].next)
 		f->node[v].block = c->after;
-	for (u32 i = 0; i < k->n_succ; i++) {
-		struct ir_block *to = &f->block[k->succ[i]];
-
-		for (u32 p = 0; p < to->n_pred; p++)
-			if (to->pred[p] == at)
-				to->pred[p] = c->after;
-	}
+	for (u32 i = 0; i < k->n_succ; i++)
+		ir_rename_pred(f, k->succ[i], at, c->after);
 	ir_remove(f, c->v);
 }
 

@@ -148,13 +148,6 @@ static u32 turns(const struct counted *c, u32 most)
 	return n;
 }
 
-static void rename(struct ir *f, u32 b, u32 from, u32 to)
-{
-	for (u32 i = 0; i < f->block[b].n_pred; i++)
-		if (f->block[b].pred[i] == from)
-			f->block[b].pred[i] = to;
-}
-
 /* The blocks that look move before the loop. */
 static void move(struct counted *c, u32 cost)
 {
@@ -191,8 +184,8 @@ static void move(struct counted *c, u32 cost)
 	f->block[meet].n_succ = 1;
 	ir_edge(f, c->before, meet);
 	ir_edge(f, c->back, meet);
-	rename(f, c->header, c->before, meet);
-	rename(f, c->slow, was, c->before);
+	ir_rename_pred(f, c->header, c->before, meet);
+	ir_rename_pred(f, c->slow, was, c->before);
 	f->call[f->node[call].imm].args[1] = less;
 	f->block[c->back].succ[0] = meet;
 	ir_cut(f, c->back, c->go);

@@ -114,15 +114,6 @@ static struct goal onwards(const struct tree *t, struct goal g)
 	return g;
 }
 
-static u32 pred_index(const struct ir *f, u32 b, u32 from)
-{
-	u32 i = 0;
-
-	while (f->block[b].pred[i] != from)
-		i++;
-	return i;
-}
-
 /* Do both edges bring the same values? */
 static bool same_goal(struct ir *f, struct goal a, struct goal b)
 {
@@ -130,10 +121,9 @@ static bool same_goal(struct ir *f, struct goal a, struct goal b)
 
 	if (a.to != b.to)
 		return false;
-	i = pred_index(f, a.to, a.from);
-	k = pred_index(f, b.to, b.from);
-	ir_each(f, v, a.to)
-	{
+	i = ir_pred(f, a.to, a.from);
+	k = ir_pred(f, b.to, b.from);
+	ir_each(f, v, a.to) {
 		if (f->node[v].op != IR_PHI)
 			break;
 		if (ir_phi_args(f, v)[i] != ir_phi_args(f, v)[k])
@@ -194,26 +184,24 @@ static u32 add(struct ir *f, u32 b, u32 op, u32 width, u32 x, u32 y)
  * given values. */
 static void lead(struct ir *f, u32 b, struct goal g, const u32 *phis, const u32 *values, u32 n)
 {
-	u32 preds = f->block[g.to].n_pred, from = pred_index(f, g.to, g.from);
+	u32 from = ir_pred(f, g.to, g.from);
 
 	add(f, b, IR_JUMP, 64, 0, 0);
 	f->block[b].succ[0] = g.to;
 	f->block[b].n_succ = 1;
-	ir_each(f, v, g.to)
-	{
-		u32 at, *args;
+	ir_each(f, v, g.to) {
+		u32 *args, x;
 
 		if (f->node[v].op != IR_PHI)
 			break;
-		args = ir_pool(f, preds + 1, &at);
+		args = ir_phi_more(f, v);
 		if (!args)
 			return;
-		memcpy(args, ir_phi_args(f, v), preds * sizeof(u32));
-		args[preds] = args[from];
+		x = args[from];
 		for (u32 k = 0; k < n; k++)
 			if (phis[k] == v)
-				args[preds] = values[k];
-		f->node[v].arg[0] = at;
+				x = values[k];
+		args[f->block[g.to].n_pred] = x;
 	}
 	ir_edge(f, b, g.to);
 }
@@ -276,7 +264,7 @@ static u32 index_of(struct tree *t, u32 *in)
 
 static u32 number_at(struct ir *f, u32 phi, struct goal g)
 {
-	return ir_phi_args(f, phi)[pred_index(f, g.to, g.from)];
+	return ir_phi_args(f, phi)[ir_pred(f, g.to, g.from)];
 }
 
 /* Phis of the place where all go that take different values, all of them constants; false: something else
@@ -289,8 +277,7 @@ static bool differing(const struct tree *t, const struct goal *goal, u32 n, u32 
 	for (u32 i = 1; i < n; i++)
 		if (goal[i].to != goal[0].to)
 			return false;
-	ir_each(f, v, goal[0].to)
-	{
+	ir_each(f, v, goal[0].to) {
 		bool differ = false, constant = true;
 
 		if (f->node[v].op != IR_PHI)

@@ -607,12 +607,11 @@ static void leave(struct select *s, u32 v)
 static void moves(struct select *s, u32 b)
 {
 	struct ir *f = s->f;
-	u32 to = f->block[b].succ[0], p = 0, n = 0, list, i, k = 0;
+	u32 to = f->block[b].succ[0], p, n = 0, list, i, k = 0;
 
 	if (f->block[b].n_succ != 1)
 		return;
-	while (p < f->block[to].n_pred && f->block[to].pred[p] != b)
-		p++;
+	p = ir_pred(f, to, b);
 	ir_each(f, v, to) {
 		if (f->node[v].op != IR_PHI)
 			break;
