@@ -6,8 +6,11 @@
 struct bpf_object *loader_open(const char *path, const struct bytes *image)
 {
 	const char *base = strrchr(path, '/');
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = base ? base + 1 : path);
+	char name[64];
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = name);
 
+	snprintf(name, sizeof(name), "%s", strcmp(path, "-") ? base ? base + 1 : path : "stdin");
+	name[strcspn(name, ".")] = 0;
 	return bpf_object__open_mem(image->at, image->n, &opts);
 }
 

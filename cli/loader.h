@@ -7,7 +7,7 @@
 
 #include <bpf/libbpf.h>
 
-struct bpf_object *loader_open(const char *path, const struct bytes *image); /* under its file's name, which maps of global data bear; NULL: errno says why */
+struct bpf_object *loader_open(const char *path, const struct bytes *image); /* named as libbpf names what it opens by a path: names of global data's maps begin so; NULL: errno says why */
 void loader_prepare(struct bpf_object *obj); /* sizes of maps that a loader sets at run time are the smallest there are; pins are other loaders' */
 
 #endif

@@ -3,6 +3,7 @@
 #include "cli/run.h"
 
 #include "cli/form.h"
+#include "cli/loader.h"
 #include "isa/isa.h"
 
 #include <linux/bpf.h>
@@ -131,22 +132,19 @@ static int open_bare(struct target *t)
 	return cli_error(t->c, "refused: %s", log[0] ? log : strerror(-t->fd));
 }
 
-/* From memory, so that stdin and pipes do. The name, which those of global data's maps begin with, is what libbpf makes of a path. */
+/* From memory, so that stdin and pipes do. */
 static int open_object(struct target *t, const char *path)
 {
-	const char *base = strrchr(path, '/'), *why;
-	char name[64], text[160];
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = name);
 	int err = read_file(path, &t->image);
+	const char *why;
+	char text[160];
 
 	if (err)
 		return cli_error(t->c, "%s: %s", path, strerror(-err)), STATUS_USAGE;
 	why = form_refused(t->image.at, t->image.n);
 	if (why)
 		return cli_error(t->c, "%s: %s", path, why), STATUS_USAGE;
-	snprintf(name, sizeof(name), "%s", strcmp(path, "-") ? base ? base + 1 : path : "stdin");
-	name[strcspn(name, ".")] = 0;
-	t->obj = bpf_object__open_mem(t->image.at, t->image.n, &opts);
+	t->obj = loader_open(path, &t->image);
 	if (t->obj)
 		return STATUS_DONE;
 	err = errno;

@@ -56,12 +56,10 @@ static u64 inode(const char *path)
 static bool folder_of(const struct cgroups *g, pid_t tid, char *out, size_t size)
 {
 	size_t skip = strlen(g->root);
-	char path[64], line[sizeof(g->last)];
+	FILE *f = proc_open(tid, "cgroup");
+	char line[sizeof(g->last)];
 	bool found = false;
-	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%d/cgroup", tid);
-	f = fopen(path, "re");
 	while (f && !found && fgets(line, sizeof(line), f)) {
 		const char *name = line + 3;
 

@@ -11,10 +11,9 @@ struct string {
 	struct run *r;
 	u64 at;
 	u32 known; /* so many bytes may be read */
-	int err; /* of the last get() */
 };
 
-/* The byte at i; false: s->err says why not. Asks for some at a time. */
+/* The byte at i; false: -EFAULT. Asks for some at a time. */
 static bool get(struct string *s, u32 i, char *to)
 {
 	enum { PIECE = 64 };
@@ -23,10 +22,8 @@ static bool get(struct string *s, u32 i, char *to)
 		u64 piece = vm_readable(s->r, s->at + i, PIECE) ? PIECE : vm_readable(s->r, s->at + i, 1);
 
 		s->known = i + (u32)piece;
-		if (!piece) {
-			s->err = -EFAULT;
+		if (!piece)
 			return false;
-		}
 	}
 	*to = ((const char *)PTR(s->at))[i];
 	return true;
@@ -41,6 +38,11 @@ static bool string_at(struct string *s, struct run *r, u64 at)
 	return at >= FIRST_PAGE;
 }
 
+static bool strings_at(struct string *x, struct string *y, struct run *r, u64 a, u64 b)
+{
+	return string_at(x, r, a) && string_at(y, r, b);
+}
+
 static char lower(char c)
 {
 	return c >= 'A' && c <= 'Z' ? (char)(c | 32) : c;
@@ -50,7 +52,7 @@ static u64 compare(struct run *r, u64 a, u64 b, bool fold)
 {
 	struct string x, y;
 
-	if (!string_at(&x, r, a) || !string_at(&y, r, b))
+	if (!strings_at(&x, &y, r, a, b))
 		return RESULT(-ERANGE);
 	for (u32 i = 0; i < LONGEST; i++) {
 		char p, q;
@@ -90,7 +92,7 @@ static u64 find(struct run *r, u64 at, u64 most, char c, bool end_too)
 		return RESULT(-ERANGE);
 	for (i = 0; i < most && i < LONGEST; i++) {
 		if (!get(&s, i, &x))
-			return RESULT(s.err);
+			return RESULT(-EFAULT);
 		if (x == c || (!x && end_too))
 			return i;
 		if (!x)
@@ -128,7 +130,7 @@ BODY(kfunc_bpf_strrchr)
 		return RESULT(-ERANGE);
 	for (u32 i = 0; i < LONGEST; i++) {
 		if (!get(&s, i, &x))
-			return RESULT(s.err);
+			return RESULT(-EFAULT);
 		if (x == (int)(u32)b)
 			last = (int)i;
 		if (!x)
@@ -147,7 +149,7 @@ static u64 length(struct run *r, u64 at, u64 most)
 		return RESULT(-ERANGE);
 	for (i = 0; i < most && i < LONGEST; i++) {
 		if (!get(&s, i, &x))
-			return RESULT(s.err);
+			return RESULT(-EFAULT);
 		if (!x)
 			return i;
 	}
@@ -173,7 +175,7 @@ static int has(struct string *set, char c)
 		char x;
 
 		if (!get(set, i, &x))
-			return set->err;
+			return -EFAULT;
 		if (!x)
 			return 0;
 		if (x == c)
@@ -187,14 +189,14 @@ static u64 span(struct run *r, u64 a, u64 b, int inside)
 {
 	struct string s, set;
 
-	if (!string_at(&s, r, a) || !string_at(&set, r, b))
+	if (!strings_at(&s, &set, r, a, b))
 		return RESULT(-ERANGE);
 	for (u32 i = 0; i < LONGEST; i++) {
 		char x;
 		int is;
 
 		if (!get(&s, i, &x))
-			return RESULT(s.err);
+			return RESULT(-EFAULT);
 		if (!x)
 			return i;
 		is = has(&set, x);
@@ -225,13 +227,13 @@ static int here(struct string *x, struct string *y, u32 i, u64 most)
 		char p, q;
 
 		if (!get(y, j, &q))
-			return y->err;
+			return -EFAULT;
 		if (!q)
 			return 1;
 		if ((u64)i + j >= most)
 			return -ENOENT;
 		if (!get(x, i + j, &p))
-			return x->err;
+			return -EFAULT;
 		if (!p)
 			return -ENOENT;
 		if (p != q)
@@ -244,7 +246,7 @@ static u64 search(struct run *r, u64 a, u64 b, u64 most)
 {
 	struct string x, y;
 
-	if (!string_at(&x, r, a) || !string_at(&y, r, b))
+	if (!strings_at(&x, &y, r, a, b))
 		return RESULT(-ERANGE);
 	for (u32 i = 0; i < LONGEST; i++) {
 		int is = here(&x, &y, i, most);

@@ -36,16 +36,23 @@ static u8 *bytes_of(const struct heap_object *x)
 	return (u8 *)(uintptr_t)(x + 1);
 }
 
+/* Of the chunk that an address lies in; 0: in none that is used. */
+static u32 stride_at(const struct heap *o, const void *in)
+{
+	u64 off = (u64)((const u8 *)in - o->base);
+
+	return off < HEAP_BYTES ? atomic_load_explicit(&o->stride[off / HEAP_CHUNK], memory_order_acquire) : 0;
+}
+
 /* The object whose bytes or header the address lies in; NULL: it is in none. */
 static struct heap_object *object_at(const struct heap *o, const void *in)
 {
-	u64 off = (u64)((const u8 *)in - o->base);
-	u32 chunk = (u32)(off / HEAP_CHUNK), in_chunk = (u32)(off % HEAP_CHUNK), stride;
+	u64 off = (u64)((const u8 *)in - o->base), chunk = off / HEAP_CHUNK;
+	u32 in_chunk = (u32)(off % HEAP_CHUNK), stride = stride_at(o, in);
 
-	stride = off < HEAP_BYTES ? atomic_load_explicit(&o->stride[chunk], memory_order_acquire) : 0;
 	if (!stride || in_chunk / stride >= HEAP_CHUNK / stride)
 		return NULL;
-	return (struct heap_object *)(void *)(o->base + (u64)chunk * HEAP_CHUNK + in_chunk / stride * stride);
+	return (struct heap_object *)(void *)(o->base + chunk * HEAP_CHUNK + in_chunk / stride * stride);
 }
 
 void *heap_start(const struct heap *o, void *in)
@@ -59,9 +66,8 @@ bool heap_has(const struct heap *o, const void *at, u64 size)
 {
 	const struct heap_object *x = object_at(o, at);
 	u64 off = x ? (u64)((const u8 *)at - (const u8 *)x) : 0;
-	u32 stride = x ? atomic_load_explicit(&o->stride[(u64)((const u8 *)at - o->base) / HEAP_CHUNK], memory_order_relaxed) : 0;
 
-	return off >= sizeof(*x) && size <= stride - off;
+	return off >= sizeof(*x) && size <= stride_at(o, at) - off;
 }
 
 bool heap_alive(const struct heap *o, const void *in)
@@ -155,7 +161,7 @@ void *heap_new(struct heap *o, const struct hold *h, u32 size, bool per_cpu, con
 
 static void bury(struct heap *o, struct heap_object *x)
 {
-	u32 stride = atomic_load_explicit(&o->stride[(u64)((u8 *)x - o->base) / HEAP_CHUNK], memory_order_relaxed), class = 0;
+	u32 stride = stride_at(o, x), class = 0;
 	struct heap_object *_Atomic *dead;
 
 	while (o->class[class].stride != stride)
