@@ -181,10 +181,11 @@ TEST(nothing_stays)
 		const char *name;
 		int loads, repeat;
 	} rows[] = {{"kptr_churn", 1, 12000}, {"list_left", 6, 50}, {"nested", 1, 8000}, {"count_in_both", 1, 1000}, {"per_cpu", 1, 2000}, {"cpu_sets", 40, 0}, {"bit_sums", 1, 2000}};
-	struct skep *k = engine(&settings[1]);
 
-	REQUIRE(k);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct skep *k = engine(&settings[1]); /* whose heap keeps what one size had for that size */
+
+		REQUIRE(k);
 		for (int n = 0; n < rows[i].loads; n++) {
 			int err;
 			struct bpf_object *obj = load(&rows[i].name, 1, &err);
@@ -199,7 +200,8 @@ TEST(nothing_stays)
 				test_fail(__FILE__, __LINE__, "%s, time %d: %d, returns %u, expected %u", rows[i].name, n, err, got, expected);
 			bpf_object__close(obj);
 		}
-	leave(k);
+		leave(k);
+	}
 }
 
 /* A run that is ended early gives back what it has. */
