@@ -171,8 +171,8 @@ static void differ(const struct outcome *a, const struct outcome *b)
 	abort();
 }
 
-/* Runs at another depth of the stack: what depends on addresses differs, and is not compared then. */
-static void run_elsewhere(const struct input *in, struct side *s, int fd, u32 seed, struct outcome *o)
+/* Runs at another depth of the stack: what depends on addresses differs, and is not compared then. In a frame of its own, or the room would be below all runs. */
+__attribute__((noinline)) static void run_elsewhere(const struct input *in, struct side *s, int fd, u32 seed, struct outcome *o)
 {
 	volatile u64 depth[1001];
 
