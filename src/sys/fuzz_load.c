@@ -171,13 +171,17 @@ static void differ(const struct outcome *a, const struct outcome *b)
 	abort();
 }
 
-/* Runs at another depth of the stack: what depends on addresses differs, and is not compared then. In a frame of its own, or the room would be below all runs. */
+/*
+ * Runs at another depth of the stack: what depends on addresses differs, and is not compared then. The room must be in a frame of its own, and used after
+ * the run as well, or there is none of it during the run.
+ */
 __attribute__((noinline)) static void run_elsewhere(const struct input *in, struct side *s, int fd, u32 seed, struct outcome *o)
 {
 	volatile u64 depth[1001];
 
 	depth[0] = depth[1000] = 0;
 	side_run(s, fd, in->attr.prog_type, in->maps, seed, o);
+	depth[0] = depth[1000];
 }
 
 enum round { REFUSED, EQUAL, DIFFERENT };
