@@ -81,22 +81,23 @@ static bool const_at(const struct reg *r, u32 width)
 	return r->type == R_SCALAR && (width == 32 ? scalar_is_const32(&r->v) : scalar_is_const(&r->v));
 }
 
-static enum edge decide(const struct reg *a, const struct reg *b, enum op op, u32 width)
+/* Of a pointer that is not NULL Linux (6.18) takes the lower half for not 0 either, which is not so: only its own verdict goes by that. */
+static enum edge decide(const struct verifier *v, const struct reg *a, const struct reg *b, enum op op, u32 width)
 {
 	if (any_packet(a) && any_packet(b) && width == 64)
 		return decide_packet(a, b, op);
 	if (reg_is_scalar(a) && reg_is_scalar(b))
 		return (enum edge)scalar_decide(op, width, &a->v, &b->v);
-	if (width == 32)
+	if (width == 32 && v->safe)
 		return UNKNOWN;
-	if (!const_at(b, 64)) {
+	if (!const_at(b, width)) {
 		const struct reg *t = a;
 
 		a = b;
 		b = t;
 		op = flipped(op);
 	}
-	if (!const_at(b, 64) || b->v.bits.value || !not_null(a))
+	if (!const_at(b, width) || (width == 32 ? (u32)b->v.bits.value : b->v.bits.value) || !not_null(a))
 		return UNKNOWN;
 	return op == OP_JEQ ? FALLS : op == OP_JNE ? TAKEN : UNKNOWN;
 }
@@ -434,7 +435,7 @@ int walk_jump(struct verifier *v, const struct insn *in, u32 *next)
 
 	if (err)
 		return err;
-	e = decide(c.dst, c.src, in->op, in->width);
+	e = decide(v, c.dst, c.src, in->op, in->width);
 	if (e != UNKNOWN)
 		return known(v, &c, e, next);
 	v->aux[v->insn].facts |= FACT_TAKEN | FACT_FALLS;

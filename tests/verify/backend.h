@@ -21,6 +21,9 @@ struct seen_load {
 	int safe; /* and as skep itself does; on the running kernel the same */
 	char message[256]; /* why Linux refuses it, where a backend knows without a log */
 	bool plain; /* in: PROG_LOAD alone, which has skep's own verdict only */
+	uint32_t mutants, first_mutant; /* in: how many mutants (mutate.h) of what is accepted are loaded too, and the first one's seed */
+	void (*mutant)(uint32_t seed, int result, int safe, const char *message); /* in: who is told of each; message: as above */
+	char *mutant_log; /* in: of LOG_BYTES, where the last mutant's log goes; NULL: nowhere */
 	uint32_t insn_cnt;
 	uint64_t ns; /* of the last try */
 };
@@ -29,6 +32,7 @@ extern struct seen_load seen;
 extern const char backend_name[];
 int backend_open(const char *kernel_btf); /* kernel_btf: the file for an engine; the running kernel has its own */
 void backend_reset(void); /* a fresh engine */
+enum { LOG_BYTES = 64 << 20 };
 enum { WATCHED_INSNS = 1000000 }; /* of one run: loops with may_goto turn 8 million times, in one another many more, and iterators as long as a program likes */
 /* Runs of the program that is looked at are held against the states that the verifier explored (watch.h). -EOPNOTSUPP: not here. */
 int backend_watch(void);
@@ -44,5 +48,7 @@ int backend_privileges(bool all); /* later calls as a user without CAP_BPF, CAP_
 bool seen_is(int cmd, const union bpf_attr *attr);
 uint64_t seen_clock(void);
 void seen_result(const union bpf_attr *attr, int result, uint64_t ns);
+/* Loads the mutants of a program that was accepted. load: gives Linux's verdict (0 or -errno), skep's, and perhaps a message. */
+void seen_mutants(const union bpf_attr *attr, uint32_t size, int (*load)(union bpf_attr *attr, uint32_t size, int *safe, char message[256]));
 
 #endif

@@ -15,6 +15,17 @@ const char backend_name[] = "linux";
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
 
+static int load_mutant(union bpf_attr *attr, uint32_t size, int *safe, char message[256])
+{
+	long fd = __real_syscall(SYS_bpf, BPF_PROG_LOAD, attr, size);
+
+	(void)message;
+	*safe = fd < 0 ? -errno : 0;
+	if (fd >= 0)
+		close((int)fd);
+	return *safe;
+}
+
 long __wrap_syscall(long number, ...)
 {
 	uint64_t start;
@@ -31,6 +42,8 @@ long __wrap_syscall(long number, ...)
 		int err = ret < 0 ? -errno : 0;
 
 		seen_result((union bpf_attr *)a[1], err, seen_clock() - start);
+		if (!err)
+			seen_mutants((union bpf_attr *)a[1], (uint32_t)a[2], load_mutant);
 		errno = -err;
 	}
 	return ret;

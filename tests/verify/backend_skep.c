@@ -19,6 +19,18 @@ static bool watching;
 static struct watch *watched;
 static char fault[256]; /* the first of an accepted program */
 
+static int load_mutant(union bpf_attr *attr, uint32_t size, int *safe, char message[256])
+{
+	struct skep_check check = {.size = sizeof(check)};
+	int fd = skep_prog_check(engine, attr, size, &check);
+
+	*safe = check.decided ? check.safe.error : fd < 0 ? fd : 0;
+	if (fd >= 0)
+		close(fd);
+	memcpy(message, check.as_linux.message, 256);
+	return check.decided ? check.as_linux.error : *safe;
+}
+
 /* Of the program that is looked at, the verdict by Linux's rules and limits counts; what only skep's own
  * limits let through is refused. */
 static int load_seen(struct skep *k, union bpf_attr *attr, unsigned int size)
@@ -34,6 +46,8 @@ static int load_seen(struct skep *k, union bpf_attr *attr, unsigned int size)
 	seen.safe = check.safe.error;
 	seen.result = check.as_linux.error;
 	memcpy(seen.message, check.as_linux.message, sizeof(seen.message));
+	if (!seen.result)
+		seen_mutants(attr, size, load_mutant);
 	if (ret >= 0 && seen.result) {
 		close(ret);
 		return seen.result;

@@ -7,6 +7,7 @@
  * separated by tabs. VERDICT is accept, reject, or prefail when the loader gave up before PROG_LOAD saw the program; SAFE is skep's
  * own verdict beside it. MESSAGES is "-" (none expected), "ok" or "missing: TEXT"; RETVAL "-" (not run), "ok" or "GOT!=EXPECTED".
  * With --sound also "sound PROGRAM priv|unpriv STEPS ok CUT", or the violation (watch.h), of programs that were run; CUT: how many runs were ended at WATCHED_INSNS.
+ * With --mutants "mutant PROGRAM SEED ERRNO SAFE-ERRNO MESSAGE" for each, before the program's own line.
  * "begin PROGRAM MODE" comes before, so that whoever reads knows what a crash was about, and can go on behind it with --from.
  */
 #include "backend.h"
@@ -20,20 +21,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOG_BYTES = 64 << 20, DATA_BYTES = 64 };
+enum { DATA_BYTES = 64 };
 
 static struct {
 	const char *object, *prog, *type;
 	const char *btf, *results;
 	int log; /* -1: as the program says */
-	unsigned from, repeat;
+	unsigned from, repeat, mutants, first_mutant;
 	bool priv, unpriv, plain, show, show_libbpf, run, sound, engines;
 } opt = {.log = -1, .repeat = 1, .priv = true, .unpriv = true, .run = true, .btf = "/sys/kernel/btf/vmlinux"};
-static char *log_buf;
+static char *log_buf, *mutant_log;
+static const char *current;
 
 static int say(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
 	return opt.show_libbpf && level != LIBBPF_DEBUG ? vfprintf(stderr, fmt, ap) : 0;
+}
+
+static void say_mutant(uint32_t seed, int result, int safe, const char *message)
+{
+	printf("mutant\t%s\t%u\t%d\t%d\t%s\n", current, seed, result, safe, message);
+	if (seen.mutant_log)
+		fprintf(stderr, "---- %s: %s with seed %u\n%s", backend_name, current, seed, seen.mutant_log);
 }
 
 static struct bpf_object *open_object(const struct spec *s)
@@ -392,7 +401,8 @@ static void try_repeatedly(const char *name, const struct spec *s, int mode)
 {
 	uint64_t us = UINT64_MAX;
 
-	seen = (struct seen_load){.plain = opt.plain};
+	current = name;
+	seen = (struct seen_load){.plain = opt.plain, .mutants = opt.mutants, .first_mutant = opt.first_mutant, .mutant = say_mutant, .mutant_log = mutant_log};
 	printf("begin\t%s\t%s\n", name, mode ? "unpriv" : "priv");
 	fflush(stdout);
 	for (unsigned i = 0; i < opt.repeat; i++)
@@ -460,6 +470,7 @@ static int usage(void)
 {
 	fprintf(stderr, "usage: load [--prog NAME] [--log LEVEL] [--show] [--libbpf] [--mode priv|unpriv] "
 			"[--from N] [--repeat N] [--no-run] [--plain] [--sound] [--engines] [--results FILE]\n"
+			"            [--mutants N [--seed FIRST]] "
 			"            [--btf FILE] OBJECT\n");
 	return 2;
 }
@@ -470,7 +481,7 @@ int main(int argc, char **argv)
 					      {"show", 0, NULL, 's'},	{"libbpf", 0, NULL, 'L'},
 					      {"mode", 1, NULL, 'm'},	{"from", 1, NULL, 'f'},
 					      {"no-run", 0, NULL, 'n'}, {"plain", 0, NULL, 'P'}, {"repeat", 1, NULL, 'r'},
-					      {"btf", 1, NULL, 'b'},	{"sound", 0, NULL, 'S'},	{"engines", 0, NULL, 'E'},	{"results", 1, NULL, 'R'},	{NULL, 0, NULL, 0}};
+					      {"btf", 1, NULL, 'b'},	{"sound", 0, NULL, 'S'},	{"engines", 0, NULL, 'E'},	{"results", 1, NULL, 'R'}, {"mutants", 1, NULL, 'M'}, {"seed", 1, NULL, 'F'},	{NULL, 0, NULL, 0}};
 	int c, err;
 
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1)
@@ -509,6 +520,12 @@ int main(int argc, char **argv)
 		case 'E':
 			opt.engines = true;
 			break;
+		case 'M':
+			opt.mutants = (unsigned)atoi(optarg);
+			break;
+		case 'F':
+			opt.first_mutant = (unsigned)strtoul(optarg, NULL, 0);
+			break;
 		case 'P':
 			opt.plain = true;
 			break;
@@ -522,7 +539,8 @@ int main(int argc, char **argv)
 		return usage();
 	opt.object = argv[optind];
 	log_buf = malloc(LOG_BYTES);
-	if (!log_buf)
+	mutant_log = opt.mutants && opt.show ? calloc(1, LOG_BYTES) : NULL;
+	if (!log_buf || (opt.mutants && opt.show && !mutant_log))
 		return 2;
 	libbpf_set_print(say);
 	err = backend_open(opt.btf);
@@ -535,6 +553,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	err = each_program();
+	free(mutant_log);
 	free(log_buf);
 	return err;
 }
