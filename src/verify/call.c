@@ -254,6 +254,23 @@ static int tail_call(struct verifier *v, const struct call *c)
 	return 0;
 }
 
+/*
+ * Where the program goes on after the call, there was no other program, and nothing moved. Out of a function the other way is walked, too: it returns
+ * what the other program returned, and that one did with the packet as it liked.
+ */
+static int tail_call_ways(struct verifier *v, u32 *next)
+{
+	bool done = false;
+
+	if (v->cur->n_frames == 1)
+		return 0;
+	if (!push_branch(v, v->insn + 1, v->insn, false))
+		return v->why->err;
+	packet_forget(v);
+	reg_set_unknown(v, reg_of(v, 0));
+	return walk_return(v, next, &done);
+}
+
 struct exchanged {
 	u32 ref;
 	bool rcu;
@@ -613,7 +630,11 @@ int walk_helper(struct verifier *v, const struct insn *in, u32 *next)
 	err = map_compatible(v, &c);
 	if (!err && c.helper->effects & EFFECT_FUNC_ENTRY)
 		err = func_entry(v, &c);
-	if (!err && c.moves_packet)
+	if (err)
+		return err;
+	if (c.helper->effects & EFFECT_TAIL_CALL)
+		return tail_call_ways(v, next);
+	if (c.moves_packet)
 		packet_forget(v);
-	return err;
+	return 0;
 }

@@ -253,7 +253,7 @@ int join_enter(struct verifier *v, u32 insn, bool *enters)
 	u64 trips;
 	int err;
 
-	if (from != UINT32_MAX && v->insns[from].op == OP_EXIT && insn)
+	if (from != UINT32_MAX && insn && (v->insns[from].op == OP_EXIT || returns_by_tail_call(v, from, insn)))
 		from = insn - 1; /* back from a call */
 	*enters = from == UINT32_MAX || !loop_has(l, from);
 	if (v->join_lost)

@@ -115,8 +115,9 @@ int access_ctx(struct verifier *v, struct access *a)
 		return ctx_of_target(v, a);
 	f = ctx_access(v->kind->ctx, v->attach_type, a->off, a->size, access_writes(a), v->priv);
 	if (!f || (a->sign_extend && f->kind != CTX_PLAIN)) {
+		err = ctx_refused(v, a);
 		log_source(v, a->insn);
-		return ctx_refused(v, a);
+		return err;
 	}
 	access_reaches(v, a, REACH_CTX);
 	if (access_writes(a) || a->value_reg < 0)

@@ -148,15 +148,17 @@ static int back_call(struct verifier *v, u32 at, s64 next, struct wanted *w)
 	if (in->pseudo == CALL_SUBPROG)
 		return back_subprog_call(v, at, next, w);
 	if (v->aux[at].calls_callback && next != (s64)at + 1) { /* entered its callback */
-		if (*regs_of(w) & ~(u32)REG_ARGS || w->slots[w->frame])
-			return bug(v, "precision: a callback's own registers or stack are left over");
+		if (*regs_of(w) & ~(u32)REG_ARGS) /* as Linux finds out where a callback tail-calls */
+			return reject(v, REJECT_BUG, "verifier bug: callback unexpected regs %x", *regs_of(w));
+		if (w->slots[w->frame])
+			return bug(v, "precision: a callback's own stack is left over");
 		*regs_of(w) = 0;
 		return leave_frame(v, w);
 	}
 	*regs_of(w) &= ~1u;
 	if (*regs_of(w) & REG_ARGS)
 		return bug(v, "precision: argument registers wanted after a call");
-	return 0;
+	return returns_by_tail_call(v, at, next) ? enter_frame(v, w) : 0;
 }
 
 static int back_exit(struct verifier *v, s64 next, struct wanted *w)

@@ -399,6 +399,15 @@ static inline const struct helper_proto *helper_at(const struct verifier *v, u32
 	return (const struct helper_proto *)(uintptr_t)v->prog->operand[insn];
 }
 
+/* Did the path go from a tail call in a function to where that function was called from? next: what was walked after it. */
+static inline bool returns_by_tail_call(const struct verifier *v, u32 insn, s64 next)
+{
+	const struct insn *in = &v->insns[insn];
+	const struct helper_proto *h = in->op == OP_CALL && in->pseudo == CALL_HELPER && next != (s64)insn + 1 ? helper_at(v, insn) : NULL;
+
+	return h && h->effects & EFFECT_TAIL_CALL;
+}
+
 /* What the tables of hooks call the target: a kernel function, or the struct of a struct_ops program; NULL: none. */
 static inline const char *hook_name(const struct verifier *v)
 {

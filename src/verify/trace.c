@@ -76,6 +76,10 @@ static bool follow_call(struct trace *t, const struct insn *in) /* true: it made
 {
 	bool argument = t->thing == IN_REG && t->frame == t->depth;
 
+	if (returns_by_tail_call(t->v, (u32)t->way.at, t->way.next)) {
+		t->depth++;
+		return argument && t->index == 0;
+	}
 	if (calls_program(t, in)) {
 		bool made = t->frame == t->depth && (t->thing == IN_SLOT || in->pseudo != CALL_SUBPROG);
 
@@ -246,6 +250,8 @@ static bool takes_pointers_away(const struct verifier *v, const struct trace *t,
 		return packet && v->subs[subprog_at(v->prog, (u32)in->target) - v->prog->subprogs].changes_pkt_data;
 	h = in->pseudo == CALL_HELPER ? helper_at(v, (u32)t->way.at) : NULL;
 	k = v->aux[t->way.at].kfunc;
+	if (h && h->effects & EFFECT_TAIL_CALL)
+		return packet && returns_by_tail_call(v, (u32)t->way.at, t->way.next);
 	if (packet)
 		return (h && h->effects & (EFFECT_MOVES_PACKET | EFFECT_DYNPTR_WRITE)) || (k && k->role == KROLE_MOVES_PACKET);
 	return (h && h->effects & EFFECT_RELEASE) || (k && k->flags & KF_RELEASE);
@@ -307,7 +313,8 @@ static void note_path(struct trace t, struct rejection *why)
 {
 	while (why->n_path < REJECT_PATH && way_back(&t.way)) {
 		const struct insn *in = &t.v->insns[t.way.at];
-		bool turns = (op_table[in->op].class == OPS_JMP && in->op != OP_JA) || in->op == OP_EXIT || calls_program(&t, in);
+		bool turns = (op_table[in->op].class == OPS_JMP && in->op != OP_JA) || in->op == OP_EXIT || calls_program(&t, in) ||
+			     returns_by_tail_call(t.v, (u32)t.way.at, t.way.next);
 
 		if (turns)
 			why->path[why->n_path++] = (struct reject_step){(u32)t.way.at, (u32)t.way.next};
