@@ -22,7 +22,7 @@ static struct jit_options options_of(const struct load *l)
 	};
 }
 
-int load_compile(struct load *l)
+static int compile(struct load *l)
 {
 	struct skep *k = l->k;
 	struct jit_options o = options_of(l);
@@ -50,4 +50,14 @@ int load_compile(struct load *l)
 	if (k->options.engine == SKEP_ENGINE_JIT)
 		return load_refuse(l, -ENOTSUP, "the program cannot be compiled: %s", l->p->interpreted_for);
 	return 0;
+}
+
+int load_compile(struct load *l)
+{
+	struct prog *p = l->p;
+	int err = compile(l);
+
+	p->tail_entry = p->code ? p->code->entry[0] : vm_continue;
+	p->tail_reach = p->reach[REACH_BUFFER] ? UINT32_MAX : p->reach[REACH_CTX];
+	return err;
 }

@@ -43,11 +43,6 @@ static void host_trace(void *ud, struct run *r, const char *text, size_t len)
 		trace_write(k, "\n", 1);
 }
 
-static struct prog *host_prog_at(void *ud, u32 id)
-{
-	return obj_body_at(ud, OBJ_PROG, id);
-}
-
 static u64 call_own(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
 	const struct own_helper *own = (const struct own_helper *)r->own;
@@ -66,7 +61,7 @@ static helper_fn *host_own_body(void *ud, struct run *r, const struct helper_pro
 void run_host_open(struct skep *k)
 {
 	k->run_host = (struct run_host){
-		.ud = k, .clock = host_clock, .trace = host_trace, .task = host_task, .prog_at = host_prog_at,
+		.ud = k, .clock = host_clock, .trace = host_trace, .task = host_task,
 		.own_body = host_own_body, .window = &k->window,
 	};
 	k->run_host.vdso_clock = k->options.clock ? NULL : os_vdso_clock();

@@ -28,6 +28,11 @@ struct builder {
 	u32 cur[BUILD_VARS]; /* values of registers */
 	bool counts; /* BUILD_FUEL is kept: the function has loops and the code polls */
 	u32 fuel; /* at the function's entry */
+	struct build_inner { /* maps that were found in arrays of maps, the latest ones */
+		u32 handle, map; /* nodes */
+		const struct map *outer;
+	} inner[4];
+	u32 n_inner;
 	u32 *from; /* block of the IR to the block of bytecode that ends there */
 };
 

@@ -196,43 +196,131 @@ static struct map *known_map(const struct builder *b, u32 v)
 	return NULL;
 }
 
+/* A branch to `no` unless it holds; what follows is where it does. */
+static void unless(struct builder *b, enum op cmp, u32 width, u32 x, u32 y, u32 no)
+{
+	u32 yes = build_block(b);
+
+	build_branch(b, cmp, width, x, y, yes, no);
+	b->at = yes;
+}
+
+/* A field of one of the engine's objects, which others may write. */
+static u32 load_field(struct builder *b, u32 object, size_t off, u32 size)
+{
+	u32 v = build_load(b, object, (s64)off, size, 0);
+
+	ir_set_kinds(b->f, v, PTR_OTHER);
+	return v;
+}
+
+/* What an array of objects has at an index, which is not NULL where control goes on. */
+static u32 object_at(struct builder *b, const struct map *m, u32 index, u32 none)
+{
+	u32 at, object;
+
+	unless(b, OP_JLT, 32, index, ir_const(b->f, m->spec.max_entries), none);
+	at = build_add(b, (enum ir_op)OP_MUL, 64, index, ir_const(b->f, sizeof(void *)));
+	at = build_add(b, (enum ir_op)OP_ADD, 64, at, ir_const(b->f, (u64)(uintptr_t)map_objects(m)));
+	object = load_field(b, at, 0, 8);
+	unless(b, OP_JNE, 64, object, ir_const(b->f, 0), none);
+	return object;
+}
+
+/* A map that was found in an array of maps: where, NULL if it was not. */
+static const struct build_inner *found_in(const struct builder *b, u32 handle)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(b->inner); i++)
+		if (handle && b->inner[i].handle == handle)
+			return &b->inner[i];
+	return NULL;
+}
+
 /* The struct map of a handle. Found at run time, it may still be a constant that only later passes see. */
 static u32 map_value(struct builder *b, u32 handle, struct map **known)
 {
+	const struct build_inner *inner = found_in(b, handle);
+	const struct window *w = b->f->host->window;
 	u32 v;
 
 	*known = known_map(b, handle);
 	if (*known)
 		return ir_const(b->f, (u64)(uintptr_t)*known);
-	v = build_call(b, (const void *)(uintptr_t)ir_runtime()->map_of, 1, &handle);
-	b->f->call[b->f->node[v].imm].reads_only = true;
-	return v;
+	if (inner)
+		return inner->map;
+	/* window_find() */
+	v = build_add(b, (enum ir_op)OP_RSH, 64, handle, ir_const(b->f, (u32)__builtin_ctz(WINDOW_GRANULE)));
+	v = build_add(b, (enum ir_op)OP_MUL, 64, v, ir_const(b->f, sizeof(void *)));
+	v = build_add(b, (enum ir_op)OP_ADD, 64, v, ir_const(b->f, (u64)(uintptr_t)(w->owners - (uintptr_t)w->base / WINDOW_GRANULE)));
+	return load_field(b, v, 0, 8);
 }
 
 /* Elements in a row: the address is computed here. NULL is told apart by control flow, which later passes thread. */
+static u32 element(struct builder *b, u32 entries, u32 size, u32 base, u32 index)
+{
+	struct ir *f = b->f;
+	u32 missing = build_block(b), done = build_block(b), v;
+
+	f->block[missing].cold = true;
+	unless(b, OP_JLT, 32, index, entries, missing);
+	v = build_add(b, (enum ir_op)OP_MUL, 64, index, size);
+	v = build_add(b, (enum ir_op)OP_ADD, 64, v, base);
+	build_jump(b, done);
+	b->at = missing;
+	build_jump(b, done);
+	b->at = done;
+	return build_phi2(b, done, v, ir_const(f, 0));
+}
+
 static u32 indexed_lookup(struct builder *b, const struct map *m, u32 key)
 {
 	struct ir *f = b->f;
-	u32 index = build_load(b, key, 0, 4, 0), base = ir_const(f, (u64)(uintptr_t)m->values), v, found, missing, done, from;
+	u32 index = build_load(b, key, 0, 4, 0), base = ir_const(f, (u64)(uintptr_t)m->values), v;
 
 	if (m->ops->traits & KIND_PER_CPU) {
 		v = build_add(b, (enum ir_op)OP_MUL, 64, load_cpu(b), ir_const(f, m->cpu_stride));
 		base = build_add(b, (enum ir_op)OP_ADD, 64, v, base);
 	}
-	found = build_block(b);
-	missing = build_block(b);
-	done = build_block(b);
-	f->block[missing].cold = true;
-	build_branch(b, OP_JLT, 32, index, ir_const(f, m->spec.max_entries), found, missing);
-	b->at = found;
-	v = build_add(b, (enum ir_op)OP_MUL, 64, index, ir_const(f, m->elem_size));
-	v = build_add(b, (enum ir_op)OP_ADD, 64, v, base);
-	from = v;
+	return element(b, ir_const(f, m->spec.max_entries), ir_const(f, m->elem_size), base, index);
+}
+
+/* In an array of maps. The map itself is kept in mind for calls that are given it. */
+static u32 outer_lookup(struct builder *b, const struct map *m, u32 key)
+{
+	struct ir *f = b->f;
+	u32 index = build_load(b, key, 0, 4, 0), none = build_block(b), done = build_block(b), zero = ir_const(f, 0), map, handle;
+
+	map = object_at(b, m, index, none);
+	handle = load_field(b, map, offsetof(struct map, meta.base), 8);
 	build_jump(b, done);
-	b->at = missing;
+	b->at = none;
 	build_jump(b, done);
 	b->at = done;
-	return build_phi2(b, done, from, ir_const(f, 0));
+	map = build_phi2(b, done, map, zero);
+	handle = build_phi2(b, done, handle, zero);
+	b->inner[b->n_inner++ % ARRAY_SIZE(b->inner)] = (struct build_inner){handle, map, m};
+	return handle;
+}
+
+/* In one of its maps, if those are arrays that are all of one size. */
+static u32 inner_lookup(struct builder *b, const struct build_inner *inner, u32 key)
+{
+	const struct map_spec *s = &inner->outer->inner_spec;
+	u32 index;
+
+	if (s->kind != MAP_KIND_ARRAY || s->flags & BPF_F_INNER_MAP || (u64)s->value_size * s->max_entries >= INT32_MAX / 2)
+		return 0;
+	index = build_load(b, key, 0, 4, 0);
+	return element(b, ir_const(b->f, s->max_entries), ir_const(b->f, ALIGN_UP(s->value_size, 8u)), load_field(b, inner->map, offsetof(struct map, values), 8), index);
+}
+
+/* Does the program have maps whose maps are arrays? */
+static bool has_inner_arrays(const struct prog *p)
+{
+	for (u32 i = 0; i < p->n_maps; i++)
+		if (p->maps[i]->ops->traits & KIND_OUTER && p->maps[i]->inner_spec.kind == MAP_KIND_ARRAY)
+			return true;
+	return false;
 }
 
 /* Helpers that are an operation of the map, and how many arguments it has behind map and run slot. */
@@ -513,9 +601,31 @@ static u32 inlined_loop(struct builder *b, const struct helper_call *h)
 	return result;
 }
 
+/* In a map that is not known, most likely an array. */
+static u32 likely_lookup(struct builder *b, const struct helper_call *h)
+{
+	struct ir *f = b->f;
+	u32 map = h->arg[0], other = build_block(b), done = build_block(b), v, ops = load_field(b, map, offsetof(struct map, ops), 8), slow, entries, size;
+
+	unless(b, OP_JEQ, 64, ops, ir_const(f, (u64)(uintptr_t)map_kind(MAP_KIND_ARRAY)->ops), other);
+	entries = load_field(b, map, offsetof(struct map, spec.max_entries), 4);
+	size = load_field(b, map, offsetof(struct map, elem_size), 4);
+	v = build_load(b, h->arg[1], 0, 4, 0);
+	v = element(b, entries, size, load_field(b, map, offsetof(struct map, values), 8), v);
+	build_jump(b, done);
+	b->at = other;
+	f->block[other].cold = true;
+	slow = call_body(b, h);
+	build_jump(b, done);
+	b->at = done;
+	return build_phi2(b, done, v, slow);
+}
+
 static u32 inlined(struct builder *b, const struct helper_call *h)
 {
-	bool lookup = h->proto->args[0] == ARG_MAP(lookup) && h->n == 2 && h->map;
+	bool is_lookup = h->proto->args[0] == ARG_MAP(lookup) && h->n == 2, lookup = is_lookup && h->map;
+	u32 v;
+	const struct build_inner *inner = is_lookup && !h->map ? found_in(b, reg(b, 1)) : NULL;
 
 	if (h->proto->id == HELPER_get_smp_processor_id)
 		return load_cpu(b);
@@ -524,23 +634,65 @@ static u32 inlined(struct builder *b, const struct helper_call *h)
 	if (lookup && h->map->ops->traits & KIND_INDEXED &&
 	    (u64)h->map->elem_size * h->map->spec.max_entries < INT32_MAX)
 		return indexed_lookup(b, h->map, h->arg[1]);
+	if (lookup && map_objects(h->map) && !b->f->host->elsewhere)
+		return outer_lookup(b, h->map, h->arg[1]);
+	v = inner ? inner_lookup(b, inner, h->arg[1]) : 0;
+	if (v)
+		return v;
+	if (is_lookup && !h->map && has_inner_arrays(b->f->prog))
+		return likely_lookup(b, h);
 	return b->f->host->elsewhere ? 0 : build_value(b, h->proto->id); /* of a run there is little elsewhere */
+}
+
+static void store_run(struct builder *b, size_t off, u32 size, u32 v)
+{
+	u32 s = build_add(b, IR_STORE, size, b->f->params[0], v);
+
+	b->f->node[s].imm = (s64)off;
+	ir_set_kinds(b->f, s, PTR_RUN);
+}
+
+static void leave_for(struct builder *b, u32 code, u32 ctx)
+{
+	build_fuel_out(b);
+	build_add(b, IR_TAIL, 64, code, ctx);
+	b->f->block[b->at].n_succ = 0;
+}
+
+/* As vm_tail_call() and vm_suits(), for programs that get nothing but a context. */
+static void known_tail_call(struct builder *b, const struct map *m, u32 ctx, u32 stay)
+{
+	struct ir *f = b->f;
+	u32 index = build_add(b, (enum ir_op)OP_MOV, 32, reg(b, 3), 0), prog = object_at(b, m, index, stay), n, entry, reach;
+
+	n = build_run_load(b, RUN_FIELD(tail_calls), 4, 0);
+	unless(b, OP_JLT, 32, n, ir_const(f, RUN_TAIL_CALLS), stay);
+	reach = load_field(b, prog, offsetof(struct prog, tail_reach), 4);
+	unless(b, OP_JLE, 32, reach, build_run_load(b, RUN_FIELD(ctx.size), 4, 0), stay);
+	entry = load_field(b, prog, offsetof(struct prog, tail_entry), 8);
+	store_run(b, RUN_FIELD(tail_calls), 4, build_add(b, (enum ir_op)OP_ADD, 32, n, ir_const(f, 1)));
+	store_run(b, RUN_FIELD(prog), 8, prog);
+	leave_for(b, entry, ctx);
+}
+
+static void any_tail_call(struct builder *b, u32 map, u32 ctx, u32 stay)
+{
+	u32 v = build_call(b, (const void *)(uintptr_t)ir_runtime()->tail_call, 2, (u32[]){map, reg(b, 3)});
+
+	b->f->call[b->f->node[v].imm].reads_only = true;
+	unless(b, OP_JNE, 64, v, ir_const(b->f, 0), stay);
+	leave_for(b, v, ctx);
 }
 
 static void tail_call(struct builder *b)
 {
 	struct map *m;
-	u32 ctx = reg(b, 1), map = map_value(b, reg(b, 2), &m), v, go, stay;
+	u32 ctx = reg(b, 1), map = map_value(b, reg(b, 2), &m), stay = build_block(b);
 
-	v = build_call(b, (const void *)(uintptr_t)ir_runtime()->tail_call, 2, (u32[]){map, reg(b, 3)});
-	b->f->call[b->f->node[v].imm].reads_only = true;
-	go = build_block(b);
-	stay = build_block(b);
-	build_branch(b, OP_JNE, 64, v, ir_const(b->f, 0), go, stay);
-	b->at = go;
-	build_fuel_out(b);
-	build_add(b, IR_TAIL, 64, v, ctx);
-	b->f->block[go].n_succ = 0;
+	if (m && map_objects(m) && !b->f->host->elsewhere && b->f->prog->type != BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE)
+		known_tail_call(b, m, ctx, stay);
+	else
+		any_tail_call(b, map, ctx, stay);
 	b->at = stay;
 	clear_args(b, ir_const(b->f, 0));
 }

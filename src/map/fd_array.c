@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * PROG_ARRAY and ARRAY_OF_MAPS: elements are ids of the engine's objects, 0 when empty; bpf(2) writes
- * descriptors.
+ * descriptors. Programs find the objects themselves in a table beside, in memory of this process alone.
  *
- * Concurrency: an element is one word, exchanged whole. The reference that was in it goes back through
- * host->object_put, which keeps the object until all runs that may have seen its id have ended. Ids mean
- * something in one engine only, so they never lie in a pin file: nobody else can write them, and a map that
- * is opened from a pin is empty.
+ * Concurrency: writers exchange both words of an element under a lock, runs read one of them. The reference that
+ * was in it goes back through host->object_put, which keeps the object until all runs that may have seen it have
+ * ended. Ids mean something in one engine only, so they never lie in a pin file: nobody else can write them, and a
+ * map that is opened from a pin is empty.
  */
 #include "map/fd_array.h"
 
@@ -28,10 +28,22 @@ int fd_array_create(struct map *m, u32 extra_flags)
 	return map_meta_create(m, (u64)s->max_entries * sizeof(u32));
 }
 
+static int create(struct map *m)
+{
+	int err = fd_array_create(m, 0);
+
+	return err ? err : map_objects_create(m);
+}
+
 static bool put(struct map *m, u32 i, u32 id)
 {
-	u32 old = atomic_exchange(element(m, i), id);
+	u32 old;
 
+	plain_lock_take(&m->objects_lock);
+	old = atomic_exchange(element(m, i), id);
+	if (map_objects(m))
+		atomic_store_explicit(&map_objects(m)[i], id ? m->host->object_at(m->host->ud, m, id) : NULL, memory_order_release);
+	plain_lock_drop(&m->objects_lock);
 	if (old)
 		m->host->object_put(m->host->ud, m, old);
 	return old != 0;
@@ -93,21 +105,21 @@ int fd_array_remove(struct map *m, const struct hold *h, const void *key)
 	return put(m, i, 0) ? 0 : -ENOENT;
 }
 
-static int prog_array_create(struct map *m)
+static void *object(const struct map *m, u32 index)
 {
-	return fd_array_create(m, 0);
+	return index < m->spec.max_entries ? atomic_load_explicit(&map_objects(m)[index], memory_order_acquire) : NULL;
 }
 
-static u32 prog_array_entry(struct map *m, const struct hold *h, u32 index)
+static void *prog_array_entry(struct map *m, const struct hold *h, u32 index)
 {
 	(void)h;
-	return fd_array_id(m, index);
+	return object(m, index);
 }
 
 /* Programs may refer to each other in a circle through an array of programs; clients' descriptors and pins
  * are what keeps its contents alive. */
 const struct map_ops prog_array_ops = {
-    .create = prog_array_create,
+    .create = create,
     .destroy = fd_array_clear,
     .release = fd_array_clear,
     .entry = prog_array_entry,
@@ -121,15 +133,14 @@ const struct map_ops prog_array_ops = {
 
 static int array_of_maps_create(struct map *m)
 {
-	int err = fd_array_create(m, 0);
+	int err = create(m);
 
 	return err ? err : map_outer_check(m);
 }
 
 static void *array_of_maps_lookup(struct map *m, const struct hold *h, const void *key)
 {
-	u32 id = fd_array_id(m, LOAD_AS(u32, key));
-	const struct map *inner = id ? m->host->object_at(m->host->ud, m, id) : NULL;
+	const struct map *inner = object(m, LOAD_AS(u32, key));
 
 	(void)h;
 	return inner ? inner->meta.base : NULL;

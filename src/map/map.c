@@ -82,6 +82,7 @@ void map_close(struct map *m)
 		m->ops->destroy(m);
 	mem_free(m->mem, m->priv, m->priv_size);
 	m->priv = NULL;
+	region_destroy(&m->objects);
 	region_destroy(&m->client);
 	region_destroy(&m->meta);
 	if (m->pin_fd > 0)
@@ -114,6 +115,11 @@ int map_meta_create(struct map *m, u64 size)
 	};
 	m->bytes += m->meta.size;
 	return 0;
+}
+
+int map_objects_create(struct map *m)
+{
+	return region_create(m->window, &m->objects, REGION_PRIVATE, "objects", (u64)m->spec.max_entries * sizeof(void *), m);
 }
 
 int map_client_create(struct map *m, u64 size)

@@ -157,6 +157,8 @@ struct map {
 	void *(*lookup_sized)(struct map *m, const struct hold *h, const void *key);
 	u8 *values; /* array kinds: element 0 (of CPU 0); compiled code reads it */
 	u64 cpu_stride; /* per-CPU arrays: bytes from one CPU's values to the next one's */
+	struct region objects; /* arrays of programs and of maps: what each element is, see map_objects() */
+	plain_lock objects_lock; /* while an element changes */
 	void *priv; /* the family's own private state, sized by the family */
 	u32 kernel_type; /* KIND_KERNEL_TYPE: id of the value's type in the kernel's BTF, set before map_create() */
 	u32 elem_size; /* value_size rounded up to 8 */
@@ -168,6 +170,12 @@ struct map {
 static inline u64 map_handle(const struct map *m)
 {
 	return (u64)(uintptr_t)m->meta.base;
+}
+
+/* Per element a struct prog or struct map, NULL where there is none: valid for the time of a run. Compiled code reads it. NULL: of other kinds. */
+static inline void *_Atomic *map_objects(const struct map *m)
+{
+	return (void *_Atomic *)(void *)m->objects.base;
 }
 
 #define map_has(m, slot) ((m)->ops->slot != NULL)
@@ -249,6 +257,7 @@ static inline struct map_header *map_head(const struct map *m)
 }
 int map_meta_create(struct map *m, u64 size); /* header included; filled from m->spec */
 int map_client_create(struct map *m, u64 size);
+int map_objects_create(struct map *m); /* for spec.max_entries of them */
 void *map_priv(struct map *m, size_t size);
 /* Do values hold objects? Then no other process has the map: bytes that somebody else writes would become addresses. */
 static inline bool map_holds(const struct map *m)

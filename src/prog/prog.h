@@ -40,6 +40,8 @@ enum prog_reach {
 	PROG_REACHES
 };
 
+struct run;
+
 /* What LD_IMM64 puts into the register, per slot; 0 for all other slots. Values of maps, map handles, functions. */
 struct prog {
 	struct arena arena;
@@ -104,6 +106,9 @@ struct prog {
 
 	/* Compiled form; NULL: interpreted. entry: code of every function, called with the run and R1 to R5. */
 	const struct prog_code *code;
+	/* Where compiled tail calls go on, and how much of a context they bring; UINT32_MAX: there is more to it than that. */
+	u64 (*tail_entry)(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e);
+	u32 tail_reach;
 	const struct prog_code *elsewhere; /* the same for other processes, see hook/inside.c; NULL: not made */
 	bool here_only; /* that cannot be made */
 	const char *interpreted_for; /* why there is none; NULL: there is */
@@ -132,7 +137,6 @@ static inline const struct prog_btf *prog_btf_named(const struct prog *p, bool b
 	return NULL;
 }
 
-struct run;
 struct code_func { /* of one function */
 	u32 start; /* in the region; where the next one starts, too, if it was copied to wherever it was called: then it has no code */
 	u32 fp, up; /* from the stack pointer while it calls: to r10, to its return address */

@@ -291,12 +291,10 @@ static int call_kfunc(struct vm *vm, const struct prog *prog, const struct insn 
 struct prog *vm_tail_call(struct run *r, struct map *map, u32 index)
 {
 	struct prog *next;
-	u32 id;
 
 	if (r->tail_calls >= RUN_TAIL_CALLS)
 		return NULL;
-	id = map->ops->entry(map, r->hold, index);
-	next = id ? r->host->prog_at(r->host->ud, id) : NULL;
+	next = map->ops->entry(map, r->hold, index);
 	if (!next || !vm_suits(r, next))
 		return NULL;
 	r->tail_calls++;

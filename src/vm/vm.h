@@ -93,7 +93,6 @@ struct run_host {
 	int (*user_regs)(void *ud, struct run *r, struct run_regs *out);
 	u32 (*cgroups)(void *ud, struct run *r, u64 *ids, u32 most); /* that it is in now, root first, its own last; 0: as task() says */
 	int (*send_signal)(void *ud, struct run *r, int sig, bool thread);
-	struct prog *(*prog_at)(void *ud, u32 id); /* for tail calls; valid for the time of the run */
 	helper_fn *const *bodies; /* indexed by helper id */
 	u32 n_bodies;
 	helper_fn *(*own_body)(void *ud, struct run *r, const struct helper_proto *proto); /* an embedder's helper; may be NULL */

@@ -419,3 +419,91 @@ SEC("xdp") int probe_after_tail(struct xdp_md *ctx)
 	err = bpf_probe_read_kernel(&y, sizeof(y), v);
 	return (int)(a * 100 + err * 10) ^ (int)y;
 }
+
+/* ---- maps in maps ---- */
+
+struct inner {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4);
+	__type(key, u32);
+	__type(value, struct locked);
+} inner_a SEC(".maps"), inner_b SEC(".maps");
+struct inner_hash {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4);
+	__type(key, u32);
+	__type(value, u64);
+} inner_hash SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 3);
+	__type(key, u32);
+	__array(values, struct inner);
+} outer_array SEC(".maps") = {.values = {[0] = &inner_a, [2] = &inner_b}};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
+	__uint(max_entries, 3);
+	__type(key, u32);
+	__array(values, struct inner);
+} outer_hash SEC(".maps") = {.values = {[1] = &inner_b}};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2);
+	__type(key, u32);
+	__array(values, struct inner_hash);
+} outer_of_hashes SEC(".maps") = {.values = {[1] = &inner_hash}};
+
+static __attribute__((always_inline)) u32 count_in(void *map, u32 key)
+{
+	struct locked *v = map ? bpf_map_lookup_elem(map, &key) : NULL;
+
+	if (!v)
+		return 1000;
+	v->count += key + 1;
+	return v->count;
+}
+
+/* Elements that are there and that are not, in maps that are there and that are not. */
+SEC("xdp") int inner_of_array(struct xdp_md *ctx)
+{
+	u32 sum = 0;
+
+	for (u32 i = 0; i < 5; i++) {
+		u32 key = i;
+
+		sum = sum * 3 + count_in(bpf_map_lookup_elem(&outer_array, &key), i + (ctx->rx_queue_index & 7));
+	}
+	return (int)sum;
+}
+
+SEC("xdp") int inner_of_either(struct xdp_md *ctx)
+{
+	u32 sum = 0;
+
+	for (u32 i = 0; i < 12; i++) {
+		u32 key = i % 3;
+		void *m = i & 4 ? bpf_map_lookup_elem(&outer_hash, &key) : bpf_map_lookup_elem(&outer_array, &key);
+
+		sum = sum * 3 + count_in(m, i);
+	}
+	return (int)sum;
+}
+
+SEC("xdp") int inner_hashes(struct xdp_md *ctx)
+{
+	u32 sum = 0;
+
+	for (u32 i = 0; i < 6; i++) {
+		u32 key = i & 1, at = i;
+		u64 value = i;
+		void *m = bpf_map_lookup_elem(&outer_of_hashes, &key);
+
+		if (m) {
+			u64 *v = bpf_map_lookup_elem(m, &at);
+
+			sum += v ? (u32)*v * 7 : 100;
+			bpf_map_update_elem(m, &key, &value, BPF_ANY);
+		}
+	}
+	return (int)sum;
+}

@@ -33,6 +33,19 @@ static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 	return 0;
 }
 
+/* Their values are the engine's objects, or go when they are read. */
+static bool no_values(unsigned type)
+{
+	switch (type) {
+	case BPF_MAP_TYPE_RINGBUF:
+	case BPF_MAP_TYPE_PROG_ARRAY:
+	case BPF_MAP_TYPE_ARRAY_OF_MAPS:
+	case BPF_MAP_TYPE_HASH_OF_MAPS:
+	case BPF_MAP_TYPE_QUEUE: return true;
+	default: return false;
+	}
+}
+
 static void fill(struct bpf_object *obj)
 {
 	struct bpf_map *m;
@@ -43,7 +56,7 @@ static void fill(struct bpf_object *obj)
 		unsigned char value[65536];
 		size_t size;
 
-		if (type == BPF_MAP_TYPE_RINGBUF || type == BPF_MAP_TYPE_PROG_ARRAY || type == BPF_MAP_TYPE_QUEUE || strstr(bpf_map__name(m), ".rodata") || bpf_map__value_size(m) > sizeof(value))
+		if (no_values(type) || strstr(bpf_map__name(m), ".rodata") || bpf_map__value_size(m) > sizeof(value))
 			continue;
 		for (unsigned i = 0; i < bpf_map__max_entries(m) && i < 512; i++) {
 			unsigned long long key[8] = {i, 1, 2, 3, 4};
@@ -73,7 +86,7 @@ static void dump(struct bpf_object *obj, struct record *r)
 		unsigned type = bpf_map__type(m);
 		unsigned char value[65536];
 
-		if (type == BPF_MAP_TYPE_RINGBUF || type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_PROG_ARRAY || type == BPF_MAP_TYPE_QUEUE || bpf_map__value_size(m) > sizeof(value))
+		if (no_values(type) || type == BPF_MAP_TYPE_PERCPU_ARRAY || bpf_map__value_size(m) > sizeof(value))
 			continue;
 		for (unsigned i = 0; i < bpf_map__max_entries(m) && i < 6000; i++) {
 			unsigned long long key[8] = {i, 1, 2, 3, 4};
