@@ -66,6 +66,7 @@ struct verb {
 	const void *defaults; /* args before parsing; NULL: all zero */
 	const char *operands; /* "OBJ", "[VERB]", "PATH..."; "" or NULL: none */
 	unsigned min_operands, max_operands;
+	int usage_status; /* of wrong use; 0: STATUS_USAGE */
 	bool stops_at_operand; /* options end with the first operand: the rest is a command of somebody else's */
 	const char *about; /* a paragraph */
 	const struct example *examples; /* ended by {NULL, NULL} */
@@ -100,7 +101,7 @@ int verb_manual(FILE *out, const struct verb_row *row, FILE *page); /* page with
 /* "skep run: firewall.o: ..." on stderr; returns STATUS_FAILED. Say what is wrong, where, and what to do next. */
 int cli_error(const struct cli *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 int cli_warning(const struct cli *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/* the same, then how to get help; returns STATUS_USAGE */
+/* the same, then how to get help; returns the verb's status for it */
 int cli_usage(const struct cli *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void *cli_alloc(size_t size); /* zeroed; ends the command when there is no memory */
 void *cli_resize(void *p, size_t size);

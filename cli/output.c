@@ -43,7 +43,7 @@ int cli_usage(const struct cli *c, const char *fmt, ...)
 	complain(c, "", fmt, ap);
 	va_end(ap);
 	fprintf(stderr, "`skep help %s` tells how to use it.\n", c->name);
-	return STATUS_USAGE;
+	return c->verb && c->verb->usage_status ? c->verb->usage_status : STATUS_USAGE;
 }
 
 static _Noreturn void out_of_memory(void)

@@ -42,7 +42,7 @@ static int run_session(struct session *ss, void *ud)
 	pid_t pid;
 
 	if (session_door(ss, sh->door, &how.door) || session_open(ss)) {
-		session_report(ss, REPORT_FAILED, 125);
+		session_report(ss, REPORT_FAILED, STATUS_SKEP_FAILED);
 		return 1;
 	}
 	ss->follows = true;
@@ -52,7 +52,7 @@ static int run_session(struct session *ss, void *ud)
 		session_report(ss, REPORT_NO_EXEC, exec_error);
 	} else if (pid < 0) {
 		fprintf(stderr, "%s: cannot start '%s': %s\n", ss->name, sh->argv[0], strerror(-pid));
-		session_report(ss, REPORT_FAILED, 125);
+		session_report(ss, REPORT_FAILED, STATUS_SKEP_FAILED);
 	} else {
 		session_started(ss);
 		if (how.door == SPAWN_NOTIFY)
@@ -89,6 +89,7 @@ const struct verb verb_shell = {
 	.operands = "[CMD [ARG...]]",
 	.max_operands = UINT32_MAX,
 	.stops_at_operand = true,
+	.usage_status = STATUS_SKEP_FAILED, /* others are the command's */
 	.about = "Runs a shell, or CMD, whose whole process tree has skep as its bpf(2): programs inside load, attach and read eBPF as root does on a "
 		 "kernel, and nothing of it needs a privilege. Jobs, signals, the terminal and the exit status are those of a plain command.",
 	.examples = shell_examples,

@@ -18,8 +18,6 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { STATUS_SKEP_FAILED = 125 };
-
 struct trace_args {
 	const char *output, *no_follow;
 	bool drop;
@@ -178,12 +176,18 @@ static int client_failed(struct session *ss, const char *name, bool ended)
 
 static void client_started(struct session *ss, pid_t pid)
 {
+	const struct trace *t = ss->ud;
 	int err = ss->tree.answers ? tree_seize(&ss->tree, pid, SEIZE_SILENT) : 0;
 
 	ss->client = pid;
 	ss->super.client_group = getpgid(pid);
 	if (err)
 		super_say(&ss->super, "the client cannot be traced: %s; `skep doctor` says what this host allows", strerror(-err));
+	if (t->args->pid) { /* it is what jobs, stops and signals are about */
+		ss->hold_report = true;
+		ss->main_pid = pid;
+		session_report(ss, REPORT_STARTED, pid);
+	}
 }
 
 static int start_client(struct session *ss, struct trace *t)
@@ -299,7 +303,8 @@ static bool over(struct session *ss)
 static int watch_process(struct session *ss, struct trace *t)
 {
 	pid_t pid = (pid_t)t->args->pid;
-	int err;
+	int err, status;
+	bool ended;
 
 	breaks_needs(&ss->tree);
 	ss->tree.wait_for_rings = !t->args->drop;
@@ -312,8 +317,10 @@ static int watch_process(struct session *ss, struct trace *t)
 	}
 	session_started(ss);
 	session_wait_until(ss, over, 0);
+	ended = !ss->client;
 	end_client(ss);
-	return WIFEXITED(ss->client_status) ? WEXITSTATUS(ss->client_status) : 0;
+	status = ss->client_status;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : ended ? 128 + WTERMSIG(status) : 0;
 }
 
 static int run_session(struct session *ss, void *ud)
@@ -381,6 +388,7 @@ const struct verb verb_trace = {
 	.min_operands = 1,
 	.max_operands = UINT32_MAX,
 	.stops_at_operand = true,
+	.usage_status = STATUS_SKEP_FAILED, /* others are the command's */
 	.about = "Starts CLIENT, an unmodified tool of eBPF, waits until it has attached its programs, and runs CMD for it to watch; when CMD ends, CLIENT is "
 		 "given time to read what is left and ended as by Ctrl-C. The exit status is CMD's. No privilege is needed.",
 	.examples = trace_examples,

@@ -11,8 +11,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { STATUS_SKEP_FAILED = 125, STATUS_NO_PERMISSION = 126, STATUS_NOT_FOUND = 127 };
-
 /* ---- ending a tree ---- */
 
 /* Until none is left: a process may fork while others are being killed. Another thread may wait for them, as a tracer has to. */

@@ -150,7 +150,6 @@ static void list_shells(const char *dir)
 
 int join_run(const char *name, const char *id, const char *const *argv)
 {
-	enum { STATUS_SKEP_FAILED = 125, STATUS_NO_PERMISSION = 126, STATUS_NOT_FOUND = 127 };
 	struct super s;
 	struct sockaddr_un to;
 	struct probe yama;

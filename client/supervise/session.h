@@ -18,6 +18,9 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+/* Exit statuses as env(1) has them. */
+enum { STATUS_SKEP_FAILED = 125, STATUS_NO_PERMISSION = 126, STATUS_NOT_FOUND = 127 };
+
 /* From the supervisor to the front, one per packet. */
 enum report_kind {
 	REPORT_STARTED, /* value: pid of the command */

@@ -203,6 +203,7 @@ u32 domain_cpus(const struct domain *d);
 u32 possible_cpus(void); /* from /sys/devices/system/cpu/possible; at least 1 */
 
 int hold_take(struct domain *d, struct hold *h); /* waits for a free slot; 0, or -EAGAIN after a long while; -EBUSY: in domain_stop() */
+int hold_take_at(struct domain *d, struct hold *h, u32 index); /* the same; this slot where it is free */
 void hold_drop(struct hold *h);
 void hold_pass(struct hold *h); /* between two runs of a batch: what the last one saw may be reused */
 

@@ -466,6 +466,21 @@ int hold_take(struct domain *d, struct hold *h)
 	return wait_for_slot(d, h, me, home);
 }
 
+int hold_take_at(struct domain *d, struct hold *h, u32 index)
+{
+	u64 me = self_identity(d);
+
+	if (index < d->count && index != home_of(d, me) && !holds_own(d, me)) {
+		atomic_fetch_add(&d->table->displaced, 1); /* as in take_any() */
+		if (try_slot(d, index, me)) {
+			fill(d, h, index, false);
+			return 0;
+		}
+		atomic_fetch_sub(&d->table->displaced, 1);
+	}
+	return hold_take(d, h);
+}
+
 void hold_drop(struct hold *h)
 {
 	struct domain *d = h->domain;

@@ -344,23 +344,30 @@ u64 task_clock_next(struct skep *k)
 struct due {
 	struct event_prog prog;
 	u64 period;
-	s32 cpu, pid;
+	s32 pid;
 };
 
-/* Those that are due, once each: what was missed is missed. */
-static u32 take_due(struct skep *k, u64 now, struct due *out, u32 room)
+/* Those that sample a processor now. */
+static u32 take_due(struct skep *k, u64 now, u32 cpu, struct due *out, u32 room)
 {
 	u32 n = 0;
 
 	plain_lock_take(&k->hooks->lock);
-	for (struct perf_event *e = k->hooks->clocks; e && n < room; e = e->next) {
-		if (!e->enabled || !e->at || e->due > now)
-			continue;
-		out[n++] = (struct due){{e->at->prog->body, e->at->cookie, 0}, e->period, e->cpu, e->pid};
-		e->due += e->period * ((now - e->due) / e->period + 1);
-	}
+	for (const struct perf_event *e = k->hooks->clocks; e && n < room; e = e->next)
+		if (e->enabled && e->at && e->due <= now && (e->cpu < 0 || e->pid > 0 || (u32)e->cpu == cpu))
+			out[n++] = (struct due){{e->at->prog->body, e->at->cookie, 0}, e->period, e->pid};
 	plain_lock_drop(&k->hooks->lock);
 	return n;
+}
+
+/* What was missed is missed. */
+static void go_on_from(struct skep *k, u64 now)
+{
+	plain_lock_take(&k->hooks->lock);
+	for (struct perf_event *e = k->hooks->clocks; e; e = e->next)
+		if (e->enabled && e->at && e->due <= now)
+			e->due += e->period * ((now - e->due) / e->period + 1);
+	plain_lock_drop(&k->hooks->lock);
 }
 
 static void run_clock(struct skep *k, const struct due *d, struct task *t, struct hold *h)
@@ -377,27 +384,25 @@ static void run_clock(struct skep *k, const struct due *d, struct task *t, struc
 	event_run(k, &d->prog, h, t, &ctx, sizeof(ctx));
 }
 
+/* Each processor's samples on its own slot, so that programs see its number. */
 void task_clock_run(struct skep *k, u64 now, struct task *const *running, u32 n)
 {
 	struct due due[SITE_PROGS];
 	struct hold h;
-	u32 n_due;
 
-	if (hold_take(k->domain, &h)) {
-		atomic_fetch_add(&k->hooks->lost, 1);
-		return;
-	}
-	n_due = take_due(k, now, due, ARRAY_SIZE(due));
-	for (u32 i = 0; i < n_due; i++) {
-		u32 cpu = (u32)due[i].cpu;
+	for (u32 cpu = 0; cpu < n; cpu++) {
+		u32 n_due;
 
-		if (due[i].cpu >= 0 && due[i].pid <= 0)
-			run_clock(k, &due[i], cpu < n ? running[cpu] : NULL, &h);
-		else
-			for (u32 t = 0; t < n; t++)
-				run_clock(k, &due[i], running[t], &h);
+		if (hold_take_at(k->domain, &h, cpu)) {
+			atomic_fetch_add(&k->hooks->lost, 1);
+			continue;
+		}
+		n_due = take_due(k, now, cpu, due, ARRAY_SIZE(due));
+		for (u32 i = 0; i < n_due; i++)
+			run_clock(k, &due[i], running[cpu], &h);
+		hold_drop(&h);
 	}
-	hold_drop(&h);
+	go_on_from(k, now);
 }
 
 /* ---- probes ---- */

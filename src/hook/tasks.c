@@ -250,8 +250,12 @@ static int user_regs(void *ud, struct run *r, struct run_regs *out)
 {
 	const struct task_door *door = door_of(ud);
 	struct task_regs regs;
-	int err = door && door->regs ? door->regs(door->ud, ((const struct task *)r->current)->info.tid, &regs) : -EFAULT;
+	int err = 0;
 
+	if (r->prog->type == BPF_PROG_TYPE_KPROBE) /* behind a breakpoint the task's own are one byte further */
+		memcpy(&regs, r->ctx.bytes, sizeof(regs));
+	else
+		err = door && door->regs ? door->regs(door->ud, ((const struct task *)r->current)->info.tid, &regs) : -EFAULT;
 	if (!err)
 		*out = (struct run_regs){.ip = regs.ip, .sp = regs.sp, .bp = regs.bp};
 	return err;

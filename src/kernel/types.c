@@ -58,4 +58,51 @@ enum landlock_rule_type {
 	LANDLOCK_RULE_NET_PORT,
 };
 
+/* What pointers among the arguments of system calls lead to, as the kernel's interface has it: programs and scripts read it where the task has it. */
+#include <asm/poll.h>
+#include <asm/stat.h>
+#include <asm/statfs.h>
+#include <linux/eventpoll.h>
+#include <linux/in.h>
+#include <linux/in6.h>
+#include <linux/openat2.h>
+#include <linux/perf_event.h>
+#include <linux/resource.h>
+#include <linux/sched/types.h>
+#include <linux/sem.h>
+#include <linux/stat.h>
+#include <linux/sysinfo.h>
+#include <linux/time_types.h>
+#include <linux/times.h>
+#include <linux/timex.h>
+#include <linux/uio.h>
+#include <linux/un.h>
+#include <linux/utime.h>
+#include <linux/utsname.h>
+
+struct sockaddr {
+	unsigned short sa_family;
+	char sa_data[14];
+};
+struct user_msghdr { /* programs' struct msghdr */
+	void *msg_name;
+	int msg_namelen;
+	struct iovec *msg_iov;
+	__kernel_size_t msg_iovlen;
+	void *msg_control;
+	__kernel_size_t msg_controllen;
+	unsigned int msg_flags;
+};
+struct mmsghdr {
+	struct user_msghdr msg_hdr;
+	unsigned int msg_len;
+};
+struct linux_dirent64 {
+	u64 d_ino;
+	s64 d_off;
+	unsigned short d_reclen;
+	unsigned char d_type;
+	char d_name[];
+};
+
 #include "kernel/kfuncs.h"

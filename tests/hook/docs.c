@@ -83,12 +83,21 @@ static void one_struct(struct text *t, const struct btf *b, u32 id)
 static void types(struct text *t)
 {
 	static const char *const roots[] = {"task_struct", "linux_binprm", "kernel_siginfo", "k_sigaction", "pt_regs"};
+	static const char *const arguments[] = {"sockaddr", "sockaddr_in", "sockaddr_in6", "sockaddr_un", "user_msghdr", "mmsghdr", "iovec", "pollfd", "epoll_event", "stat", "statx", "statfs",
+						"open_how", "linux_dirent64", "rlimit", "rusage", "sysinfo", "new_utsname", "tms", "utimbuf", "sembuf", "sched_attr", "perf_event_attr",
+						"__kernel_timespec", "__kernel_itimerspec", "__kernel_old_timeval", "__kernel_old_itimerval", "__kernel_timex"};
+	u32 n = 0;
 	const struct btf *b = kernel_btf(k);
 
 	text_add(t, "| struct | fields |\n| --- | --- |\n");
 	memset(seen, 0, sizeof(seen));
 	for (u32 i = 0; b && i < ARRAY_SIZE(roots); i++)
 		one_struct(t, b, (u32)btf_find(b, roots[i], BTF_KIND_STRUCT));
+	text_add(t, "\nBesides, as Linux has them, what pointers among the arguments of system calls lead to:");
+	for (u32 i = 0; b && i < ARRAY_SIZE(arguments); i++)
+		if (btf_find(b, arguments[i], BTF_KIND_STRUCT) > 0)
+			text_addf(t, "%s `%s`", n++ ? "," : "", arguments[i]);
+	text_add(t, ".\n");
 }
 
 static void write_all(struct text *t)
