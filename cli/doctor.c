@@ -106,16 +106,19 @@ static const struct kind {
 	const char *name, *about;
 	bool (*can)(const struct finding *f);
 	bool traces; /* by ptrace stops, whatever clients get */
+	const char *by; /* in a way of its own; NULL: a door */
 } kinds[] = {
-	{"clients", "programs that call bpf(2)", has_door, false},
-	{"watched commands", "tasks whose calls, execs, exits and signals are events", has_trace, true},
-	{"running processes", "the same for processes that were there before", has_attach, true},
+	{"clients", "programs that call bpf(2)", has_door, false, NULL},
+	{"watched commands", "tasks whose calls, execs, exits and signals are events", has_trace, true, NULL},
+	{"running processes", "the same for processes that were there before", has_attach, true, NULL},
+	{"counting probes", "programs at functions, of arrays and global data alone", has_trace, true, "inside the process"},
+	{"other probes", "those with hash or per-CPU maps, rings, strings or stacks: some 10 us each", has_trace, true, "breakpoints"},
 };
 
 /* NULL: none */
 static const char *way_of(const struct finding *f, const struct kind *k)
 {
-	return !k->can(f) ? NULL : f->inside ? "the shell around" : k->traces ? door_name(DOOR_PTRACE) : door_name(f->door);
+	return !k->can(f) ? NULL : k->by ? k->by : f->inside ? "the shell around" : k->traces ? door_name(DOOR_PTRACE) : door_name(f->door);
 }
 
 /* ---- which tools work ---- */

@@ -7,7 +7,10 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/magic.h>
+#include <limits.h>
 #include <linux/stat.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -87,6 +90,57 @@ static int open_text(const struct place *p)
 	return reader;
 }
 
+/* ---- trace_pipe: what programs print goes through a pipe that lasts as long as it has readers ---- */
+
+static bool is_trace_pipe(const struct place *p)
+{
+	const char *name = strrchr(p->asked, '/');
+
+	return p->kind == PLACE_TEXT && name && !strcmp(name, "/trace_pipe");
+}
+
+static int open_trace(struct super *s, int flags)
+{
+	int ends[2] = {-1, -1}, fd = -1;
+	char path[40];
+
+	pthread_mutex_lock(&s->lock);
+	if (!s->trace && !pipe2(ends, O_CLOEXEC | O_NONBLOCK))
+		s->trace = ends[1];
+	if (s->trace) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", s->trace);
+		fd = open(path, O_RDONLY | O_CLOEXEC | (flags & O_NONBLOCK));
+	}
+	fd = fd < 0 ? -errno : fd;
+	pthread_mutex_unlock(&s->lock);
+	if (ends[0] >= 0)
+		close(ends[0]);
+	return fd;
+}
+
+bool trace_tick(struct super *s)
+{
+	struct pollfd p = {.events = POLLOUT};
+	char text[PIPE_BUF]; /* goes into a pipe as a whole */
+	size_t n = 1;
+	bool lasts;
+
+	pthread_mutex_lock(&s->lock);
+	p.fd = s->trace;
+	while (s->trace && n && poll(&p, 1, 0) > 0 && p.revents == POLLOUT) {
+		n = skep_trace_read(s->k, text, sizeof(text));
+		if (n)
+			(void)!write(s->trace, text, n);
+	}
+	if (s->trace && p.revents & POLLERR) { /* nobody reads any more */
+		close(s->trace);
+		s->trace = 0;
+	}
+	lasts = s->trace != 0;
+	pthread_mutex_unlock(&s->lock);
+	return lasts;
+}
+
 static int open_place(struct super *s, const struct place *p, int flags, mode_t mode)
 {
 	char folder[PATH_MAX];
@@ -94,7 +148,10 @@ static int open_place(struct super *s, const struct place *p, int flags, mode_t 
 
 	switch (p->kind) {
 	case PLACE_NONE: return p->error;
-	case PLACE_TEXT: return flags & O_DIRECTORY ? -ENOTDIR : (flags & O_ACCMODE) != O_RDONLY ? -EACCES : open_text(p);
+	case PLACE_TEXT:
+		if (flags & O_DIRECTORY || (flags & O_ACCMODE) != O_RDONLY)
+			return flags & O_DIRECTORY ? -ENOTDIR : -EACCES;
+		return is_trace_pipe(p) ? open_trace(s, flags) : open_text(p);
 	case PLACE_FOLDER:
 		if ((flags & O_ACCMODE) != O_RDONLY)
 			return -EISDIR;

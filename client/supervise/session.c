@@ -28,13 +28,13 @@ static void *keep(void *arg)
 	struct pollfd p = {.fd = tasks_closed_fd(ss->super.k), .events = POLLIN};
 
 	for (;;) {
-		bool rings = rings_waiting(&ss->super);
+		bool rings = rings_waiting(&ss->super), trace = trace_tick(&ss->super);
 
 		/* a signal that came just before the wait began was for nothing */
 		if (atomic_load(&ss->tree.changed) || atomic_load(&ss->tree.finished))
 			pthread_kill(ss->tree.thread, SIGUSR1);
 
-		if (poll(&p, 1, rings ? RINGS_MS : IDLE_MS) > 0)
+		if (poll(&p, 1, rings || trace ? RINGS_MS : IDLE_MS) > 0)
 			objects_drain(ss->super.k);
 		tasks_closed(ss->super.k);
 		if (rings)

@@ -56,6 +56,7 @@ struct super {
 	const char *no_follow; /* names of programs that are not traced, nor what they start: "gdb,strace"; NULL: none */
 	pid_t client_group; /* processes of this group are clients in any case; 0: none */
 	_Atomic u64 calls; /* answered */
+	int trace; /* files.c: where what programs print is written to; 0: nobody reads it. Under lock */
 	struct guess guesses[64];
 	struct fd_folder fd_folders[32]; /* by id */
 };
@@ -225,6 +226,9 @@ void place_close(struct super *s, struct place *p);
 int place_folder(struct super *s, const struct place *p, char *path, size_t size); /* PLACE_FOLDER: where it is a real one */
 int own_fd_path(struct call *c, const char *path, const char *name); /* the N of "/proc/self/NAME/N", or -1 */
 void places_close(struct super *s);
+
+/* ---- files.c ---- */
+bool trace_tick(struct super *s); /* passes on what programs have printed; is there a reader? */
 
 /* ---- identity.c ---- */
 bool is_client(struct super *s, pid_t tid);

@@ -85,15 +85,15 @@ static int tracefs_file(const char *path, struct text *t)
 	if (events)
 		return event_file(events, t);
 	if (!*path) {
-		text_add(t, "available_events\navailable_filter_functions\nevents/\nuprobe_events\n");
+		text_add(t, "available_events\navailable_filter_functions\nevents/\ntrace_pipe\nuprobe_events\n");
 		return -EISDIR;
 	}
 	if (!strcmp(path, "available_events")) {
 		each_event(t, NULL, NULL);
 		return 0;
 	}
-	/* functions of the kernel that could be probed, probes that were made by writing here: there are none */
-	return strcmp(path, "available_filter_functions") && strcmp(path, "uprobe_events") ? -ENOENT : 0;
+	/* functions of the kernel that could be probed, probes that were made by writing here: there are none; the pipe is whoever's who opens it */
+	return strcmp(path, "available_filter_functions") && strcmp(path, "uprobe_events") && strcmp(path, "trace_pipe") ? -ENOENT : 0;
 }
 
 /* ---- sources of perf events ---- */
