@@ -12,6 +12,7 @@
  *     lookups [unchecked]  a client that looks up one key again and again; writes nanoseconds per call to $NS
  *     timed CMD...         runs CMD and writes the nanoseconds it took to $NS
  *     stops NR CMD...      runs CMD, which stops at call NR (a filter under ptrace) and goes on; NR -1: at each call, before and behind it
+ *     asks NR CMD...       the same, and asks at each stop which call it is
  *     listens NR CMD...    runs CMD, whose calls of NR are answered with 0 (a notification)
  */
 #include "base/base.h"
@@ -57,6 +58,7 @@ static const struct scenario {
 } scenarios[] = {
 	{"find", "ms", "find", FIND, false},
 	{"find, bare stops", "ms", "find", "$SELF stops 262 " FIND, false},
+	{"find, stops that ask which call", "ms", "find", "$SELF asks 262 " FIND, false},
 	{"find, empty program", "ms", "find", "$SKEP trace -o $TOP/out $SELF client -- " FIND, false},
 	{"find, strace", "ms", "strace", "strace -f -e openat -o $TOP/out " FIND, false},
 	{"find, strace with a filter", "ms", "strace", "strace -f --seccomp-bpf -e openat -o $TOP/out " FIND, false},
@@ -82,6 +84,7 @@ static const struct ratio {
 	double bar; /* at most; 0: reported */
 } ratios[] = {
 	{"find: empty program by bare stops", "find, empty program", "find, bare stops", NULL, 1.10},
+	{"find: the same by stops that ask which call", "find, empty program", "find, stops that ask which call", NULL, 0},
 	{"find: what opensnoop adds by what strace adds", "find, opensnoop", "find, strace", "find", 0.5},
 	{"find: the same, strace with a filter", "find, opensnoop", "find, strace with a filter", "find", 0},
 	{"lookup by notification, us", "lookup by notification", NULL, NULL, 6},
@@ -230,8 +233,9 @@ static int filter(int nr, u32 action, u32 flags)
 	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
 }
 
-static int role_stops(char **argv)
+static int stops(char **argv, bool asks)
 {
+	struct __ptrace_syscall_info info;
 	int options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL;
 	int nr = atoi(argv[0]), go[2], status, last = 1;
 	pid_t pid, who;
@@ -250,12 +254,24 @@ static int role_stops(char **argv)
 	while ((who = waitpid(-1, &status, __WALL)) > 0) {
 		int sig = WIFSTOPPED(status) && !(status >> 16) && WSTOPSIG(status) != (SIGTRAP | 0x80) ? WSTOPSIG(status) : 0;
 
+		if (asks && WIFSTOPPED(status))
+			ptrace(PTRACE_GET_SYSCALL_INFO, who, sizeof(info), &info);
 		if (WIFSTOPPED(status))
 			ptrace(nr < 0 ? PTRACE_SYSCALL : PTRACE_CONT, who, 0, sig);
 		else if (who == pid)
 			last = status_of(status);
 	}
 	return last;
+}
+
+static int role_stops(char **argv)
+{
+	return stops(argv, false);
+}
+
+static int role_asks(char **argv)
+{
+	return stops(argv, true);
 }
 
 /* The child shares descriptors until it runs its command. */
@@ -299,7 +315,7 @@ static const struct {
 	int (*run)(char **argv);
 	int operands;
 } roles[] = {
-	{"client", role_client, 0}, {"lookups", role_lookups, 0}, {"timed", role_timed, 1}, {"stops", role_stops, 2}, {"listens", role_listens, 2},
+	{"client", role_client, 0}, {"lookups", role_lookups, 0}, {"timed", role_timed, 1}, {"stops", role_stops, 2}, {"asks", role_asks, 2}, {"listens", role_listens, 2},
 };
 
 /* ---- rounds ---- */
