@@ -131,7 +131,7 @@ static int back_edge_add(struct verifier *v, struct state *old, const struct sta
 	struct scc_visit *visit = visit_find(v, old, true);
 	struct state *s = state_new(v);
 
-	if (!visit || !s || state_copy(v, s, cur))
+	if (!visit || !s || path_copy(v, s, cur)) /* what is marked lies in the checkpoints on its way */
 		return reject(v, REJECT_MEMORY, "out of memory");
 	s->insn = v->insn;
 	s->equal = old;

@@ -167,7 +167,8 @@ struct state *state_new(struct verifier *v)
 void state_free(struct verifier *v, struct state *s)
 {
 	for (u32 i = 0; i < s->n_frames; i++)
-		frame_free(v, s->frame[i]);
+		if (s->frame[i])
+			frame_free(v, s->frame[i]);
 	s->n_frames = 0;
 	s->next = v->free_states;
 	v->free_states = s;
@@ -211,14 +212,13 @@ int hist_reserve(struct verifier *v, struct state *s, u32 n)
 	return 0;
 }
 
-/* to is new. */
-int state_copy(struct verifier *v, struct state *to, const struct state *from)
+int path_copy(struct verifier *v, struct state *to, const struct state *from)
 {
 	struct ref *refs;
 	struct history *hist;
 	u32 cap_refs, cap_hist;
 
-	if (chunks_reserve(v, 2 * chunks_in(from)) || refs_reserve(v, to, from->n_refs) || hist_reserve(v, to, from->n_hist))
+	if (refs_reserve(v, to, from->n_refs) || hist_reserve(v, to, from->n_hist))
 		return -ENOMEM;
 	refs = to->refs;
 	cap_refs = to->cap_refs;
@@ -233,6 +233,14 @@ int state_copy(struct verifier *v, struct state *to, const struct state *from)
 		memcpy(to->refs, from->refs, from->n_refs * sizeof(*to->refs));
 	if (from->n_hist)
 		memcpy(to->hist, from->hist, from->n_hist * sizeof(*to->hist));
+	memset(to->frame, 0, sizeof(to->frame));
+	return 0;
+}
+
+int state_copy(struct verifier *v, struct state *to, const struct state *from)
+{
+	if (chunks_reserve(v, 2 * chunks_in(from)) || path_copy(v, to, from))
+		return -ENOMEM;
 	for (to->n_frames = 0; to->n_frames < from->n_frames; to->n_frames++) {
 		to->frame[to->n_frames] = frame_copy(v, from->frame[to->n_frames]);
 		if (!to->frame[to->n_frames])

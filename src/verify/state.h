@@ -453,7 +453,8 @@ void each_reg(struct verifier *v, struct state *s, reg_visit *fn, void *ud);
 struct state *state_new(struct verifier *v); /* NULL: out of memory */
 struct frame *frame_new(struct verifier *v);
 void state_free(struct verifier *v, struct state *s);
-int state_copy(struct verifier *v, struct state *to, const struct state *from);
+int state_copy(struct verifier *v, struct state *to, const struct state *from); /* to is new */
+int path_copy(struct verifier *v, struct state *to, const struct state *from); /* how it came there, and no frames */
 int state_resume(struct verifier *v, struct state *s); /* the current state is s from now on, and the old one gone */
 int stack_grow(struct verifier *v, struct frame *f, u32 slots);
 struct stack_slot *stack_edit(struct verifier *v, struct frame *f, u32 slot); /* of the current state, or of one that was just pushed */
