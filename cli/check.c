@@ -444,14 +444,23 @@ static void json_known(struct json *j, const char *key, bool known, s64 n)
 		json_text(j, key, NULL);
 }
 
+static void json_either(struct json *j, const char *key, bool known, s64 n, const char *words)
+{
+	if (known)
+		json_signed(j, key, n);
+	else
+		json_text(j, key, words[0] ? words : NULL);
+}
+
 /* Why, as data: what was missing, and where the program lost it. */
 static void json_reason(struct json *j, const struct skep_verdict *v, bool refused)
 {
 	json_known(j, "reg", refused && v->reg >= 0, v->reg);
-	json_known(j, "needed", refused && v->measured, v->needed);
-	json_known(j, "proved", refused && v->measured, v->proved);
+	json_either(j, "needed", refused && v->measured, v->needed, refused ? v->needs : "");
+	json_either(j, "proved", refused && v->measured, v->proved, refused ? v->holds : "");
 	json_known(j, "lost_at", refused && v->lost_at != UINT32_MAX, v->lost_at);
 	json_known(j, "lost_line", refused && v->lost_line, v->lost_line);
+	json_bool(j, "lost_at_entry", refused && v->lost_at_entry);
 	json_array(j, "path");
 	for (u32 i = 0; refused && i < v->n_path; i++) {
 		json_array(j, NULL);
@@ -481,6 +490,7 @@ static void json_row(struct json *j, const struct row *r)
 	json_reason(j, v, refused);
 	json_unsigned(j, "insns", r->check.insns);
 	json_unsigned(j, "processed", v->processed);
+	json_unsigned(j, "given_up", r->check.safe.given_up);
 	json_unsigned(j, "states", v->states);
 	json_unsigned(j, "time_us", v->time_us);
 	json_unsigned(j, "peak_bytes", v->peak_bytes);

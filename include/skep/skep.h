@@ -144,11 +144,14 @@ struct skep_verdict {
 	int64_t needed, proved; /* what the rule asks for and what is known: a bound of the register's number, or bytes of the packet or object */
 	uint32_t lost_at; /* the instruction at which that was lost, as far as it can be said; UINT32_MAX: not known */
 	uint32_t lost_line; /* its line in the source; 0: unknown */
+	int lost_at_entry; /* no instruction of the path lost it: so since the program, or the function, began */
+	char needs[96], holds[96]; /* what the rule asks for and what there was, in words; "": numbers say it, or the instruction is wrong in itself */
 	uint32_t n_path; /* the latest jumps, calls and returns on the way to the refusal, in order */
 	struct {
 		uint32_t from, to; /* instructions */
 	} path[64];
 	uint64_t processed; /* instructions that were walked, on all paths */
+	uint64_t given_up; /* of further walks, which decided nothing (docs/verifier.md: joins) */
 	uint64_t states; /* states that were kept, in all */
 	uint64_t peak_bytes; /* of memory */
 	uint64_t time_us; /* from the call until this result was known */

@@ -19,6 +19,9 @@ static void fill(struct load *l, struct skep_verdict *to, const struct verify_re
 		to->needed = r->why.needed;
 		to->proved = r->why.proved;
 		to->lost_at = r->why.lost_at;
+		to->lost_at_entry = r->why.lost_at_entry;
+		snprintf(to->needs, sizeof(to->needs), "%s", r->why.needs);
+		snprintf(to->holds, sizeof(to->holds), "%s", r->why.holds);
 		to->lost_line = source_line(l->p, to->lost_at, NULL, 0);
 		to->n_path = r->why.n_path;
 		for (u32 i = 0; i < to->n_path; i++) {
@@ -27,6 +30,7 @@ static void fill(struct load *l, struct skep_verdict *to, const struct verify_re
 		}
 	}
 	to->processed = r->stats.insns_processed;
+	to->given_up = r->stats.insns_given_up;
 	to->states = r->stats.total_states;
 	to->peak_bytes = r->stats.memory_peak;
 	to->time_us = (os_clock_ns(1 /* CLOCK_MONOTONIC */) - started) / 1000;

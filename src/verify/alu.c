@@ -430,8 +430,10 @@ static int check_operand(struct verifier *v, const struct insn *in)
 
 	if (in->imm_src && divides && in->imm == 0)
 		return reject(v, REJECT_DIVISION, "div by zero");
-	if (in->imm_src && shifts && (u64)in->imm >= in->width)
-		return reject(v, REJECT_SHIFT, "invalid shift %lld", (long long)in->imm);
+	if (in->imm_src && shifts && (u64)in->imm >= in->width) {
+		reject(v, REJECT_SHIFT, "invalid shift %lld", (long long)in->imm);
+		return reject_measured(v, in->width - 1, in->imm);
+	}
 	return 0;
 }
 

@@ -582,7 +582,8 @@ static int map_compatible(struct verifier *v, const struct call *c)
 		return 0;
 	if (map_allows(c->map->spec.kind, use))
 		log_add(v, "cannot update sockmap in this context\n");
-	return reject(v, REJECT_MAP_MISMATCH, "cannot pass map_type %u into func %s#%u", c->map->spec.kind, c->name, c->helper->id);
+	reject(v, REJECT_MAP_MISMATCH, "cannot pass map_type %u into func %s#%u", c->map->spec.kind, c->name, c->helper->id);
+	return reject_holds(v, (u32)MAX(i, 0) + 1, c->map->info->name);
 }
 
 /* The entry of the function that was hit is known to kprobes and to programs behind a trampoline. */

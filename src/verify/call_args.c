@@ -78,7 +78,7 @@ static int wrong_type(struct verifier *v, u32 regno, const u32 *types)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i ? ", " : "", reg_type_name(v, types[i]));
 	reject(v, REJECT_ARG_TYPE, "%s", text);
 	reject_reg(v, regno);
-	return v->why->err;
+	return reject_needs(v, strstr(text, "expected=") + sizeof("expected=") - 1);
 }
 
 static int object_type(struct verifier *v, u32 regno, const struct reg *r, const struct btf *btf, u32 id, bool strict)
@@ -88,7 +88,7 @@ static int object_type(struct verifier *v, u32 regno, const struct reg *r, const
 	reject(v, REJECT_ARG_BTF_TYPE, "R%u is of type %s but %s is expected", regno, btf_name_of(r->btf, btf_type(r->btf, r->btf_id)),
 	       btf_name_of(btf, btf_type(btf, id)));
 	reject_reg(v, regno);
-	return v->why->err;
+	return reject_needs(v, btf_name_of(btf, btf_type(btf, id)));
 }
 
 /* A pointer to a kernel object, or to one of the program's own. */

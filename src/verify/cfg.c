@@ -234,6 +234,8 @@ static bool in_callback(const struct chain *c, u32 sub)
 	return cb;
 }
 
+enum { TAIL_CALL_BYTES = 256 };
+
 static int chain_enter(struct chain *c, u32 sub, bool own_stacks)
 {
 	struct verifier *v = c->v;
@@ -243,18 +245,21 @@ static int chain_enter(struct chain *c, u32 sub, bool own_stacks)
 	v->insn = v->prog->subprogs[sub].start;
 	if (info->has_ld_abs && in_callback(c, sub))
 		return reject(v, REJECT_LD_ABS_CALLBACK, "cannot use BPF_LD_[ABS|IND] within callback");
-	if (sub && info->has_tail_call && c->depth >= 256)
-		return reject(v, REJECT_TAIL_CALL_STACK,
-			      "tail_calls are not allowed when call stack of previous frames is %u bytes. Too large", c->depth);
+	if (sub && info->has_tail_call && c->depth >= TAIL_CALL_BYTES) {
+		reject(v, REJECT_TAIL_CALL_STACK, "tail_calls are not allowed when call stack of previous frames is %u bytes. Too large", c->depth);
+		return reject_measured(v, TAIL_CALL_BYTES - 1, c->depth);
+	}
 	if (own_stacks && bytes >= 64) {
-		if (bytes > STACK_BYTES)
-			return reject(v, REJECT_STACK_DEPTH, "stack size of subprog %u is %u. Too large", sub, bytes);
-		return 0;
+		if (bytes <= STACK_BYTES)
+			return 0;
+		reject(v, REJECT_STACK_DEPTH, "stack size of subprog %u is %u. Too large", sub, bytes);
+		return reject_measured(v, STACK_BYTES, bytes);
 	}
 	c->depth += bytes;
-	if (c->depth > STACK_BYTES)
-		return reject(v, REJECT_STACK_DEPTH, "combined stack size of %u calls is %u. Too large", c->frame + 1, c->depth);
-	return 0;
+	if (c->depth <= STACK_BYTES)
+		return 0;
+	reject(v, REJECT_STACK_DEPTH, "combined stack size of %u calls is %u. Too large", c->frame + 1, c->depth);
+	return reject_measured(v, STACK_BYTES, c->depth);
 }
 
 /* The function that the instruction brings into the chain; -1: none, -2: an error was reported. */
@@ -315,8 +320,10 @@ static int chain_check(struct verifier *v, u32 sub, bool own_stacks)
 		if (callee >= 0) {
 			c.at[c.frame] = at + 1;
 			c.sub[c.frame++] = sub;
-			if (c.frame >= FRAMES)
-				return reject(v, REJECT_CALL_DEPTH, "the call stack of %u frames is too deep !", c.frame);
+			if (c.frame >= FRAMES) {
+				reject(v, REJECT_CALL_DEPTH, "the call stack of %u frames is too deep !", c.frame);
+				return reject_measured(v, FRAMES - 1, c.frame);
+			}
 			sub = (u32)callee;
 			at = v->prog->subprogs[sub].start;
 			tail_calls |= v->subs[sub].has_tail_call;

@@ -111,8 +111,11 @@ int dynptr_overwritten(struct verifier *v, struct frame *f, u32 slot)
 		return 0;
 	if (!stack_at(f, slot)->reg.dynptr.first)
 		slot++;
-	if (kind_is_counted(stack_at(f, slot)->reg.dynptr.kind))
-		return reject(v, REJECT_DYNPTR_OVERWRITTEN, "cannot overwrite referenced dynptr");
+	if (kind_is_counted(stack_at(f, slot)->reg.dynptr.kind)) {
+		reject(v, REJECT_DYNPTR_OVERWRITTEN, "cannot overwrite referenced dynptr");
+		reject_slot(v, f->number, slot);
+		return v->why->err;
+	}
 	id = stack_at(f, slot)->reg.id;
 	clear_slots(v, f->number, slot);
 	each_matching(v, is_slice_of, id);

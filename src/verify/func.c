@@ -26,6 +26,7 @@ static struct frame *frame_push(struct verifier *v, struct state *s, u32 callsit
 
 	if (s->n_frames >= FRAMES) {
 		reject_err(v, REJECT_CALL_DEPTH, E2BIG, "the call stack of %u frames is too deep", s->n_frames + 1);
+		reject_measured(v, FRAMES, s->n_frames + 1);
 		return NULL;
 	}
 	f = frame_new(v);
@@ -201,8 +202,10 @@ int async_push(struct verifier *v, u32 insn, u32 prev_insn, u32 subprog, bool sl
 		return reject(v, REJECT_MEMORY, "out of memory");
 	*p = (struct pending){.st = s, .insn = insn, .prev_insn = prev_insn, .log_pos = text_length(v->log), .next = v->pending};
 	v->pending = p;
-	if (++v->n_pending > v->max_jumps)
-		return reject_err(v, REJECT_TOO_MANY_JUMPS, E2BIG, "The sequence of %u jumps is too complex for async cb.", v->n_pending);
+	if (++v->n_pending > v->max_jumps) {
+		reject_err(v, REJECT_TOO_MANY_JUMPS, E2BIG, "The sequence of %u jumps is too complex for async cb.", v->n_pending);
+		return reject_measured(v, (s64)v->max_jumps, v->n_pending);
+	}
 	s->branches = 1;
 	s->in_sleepable = sleepable;
 	s->first_insn = insn;

@@ -5,7 +5,7 @@
  * When a path comes back to the head of a loop whose turns are bounded, the current state is made to hold every turn: what each turn changes by a
  * constant gets the range that the bound allows, what changes otherwise is joined and widened. The walk goes on from there; a path that arrives at the
  * head again and is covered by such a state needs no further walk. A state that knows less is always sound; what it costs is precision, so that a
- * rejection below a joined state proves nothing: the function is walked again, without joins in that loop.
+ * rejection below a joined state proves nothing: the function is walked again, without joins in that loop (walks.c).
  *
  * Rules:
  *  1. A join never proves that a loop ends. States are joined only where the loop, and every loop around it in its function and in the callers, has a
@@ -14,199 +14,14 @@
  *     where that arrival began, and the paths that were walked ended by it (join_covers()). Nor would a cycle through an outer loop be seen otherwise.
  *  3. Every bound that a joined state holds is precise, also on the path that led to it; its scalars share no ids.
  *  4. The bound holds for the joined state as well, so that whatever it covers ends.
- *  5. Short walks join nothing: they go and log as Linux does.
+ *  5. An arrival makes at most JOINS_MOST joined states; after that its turns are walked one by one.
  */
 #include "verify/loop.h"
 #include "verify/prune.h"
 
 __extension__ typedef __int128 wide;
 
-enum { WALK_FIRST = 1024, ATTEMPTS = 4, WIDENINGS = 3, JOINS_MOST = 12 };
-
-struct join_snapshot {
-	struct insn_aux *aux;
-	struct subprog_info *subs;
-	struct verify_stats stats;
-	size_t log_len;
-	u64 insns_processed, prev_insns_processed;
-	u32 jumps_processed, prev_jumps_processed, ids;
-	bool seen_exception, seen_direct_write;
-};
-
-/* ---- the walk again ---- */
-
-static void save(struct verifier *v, struct join_snapshot *s)
-{
-	memcpy(s->aux, v->aux, v->n * sizeof(*v->aux));
-	memcpy(s->subs, v->subs, v->prog->n_subprogs * sizeof(*v->subs));
-	s->stats = v->result->stats;
-	s->log_len = text_length(v->log);
-	s->insns_processed = v->insns_processed;
-	s->prev_insns_processed = v->prev_insns_processed;
-	s->jumps_processed = v->jumps_processed;
-	s->prev_jumps_processed = v->prev_jumps_processed;
-	s->ids = v->ids;
-	s->seen_exception = v->seen_exception;
-	s->seen_direct_write = v->seen_direct_write;
-}
-
-static void forget_arrivals(struct verifier *v)
-{
-	for (u32 i = 1; i < v->n_loops; i++) {
-		v->loops[i].unproven = v->loops[i].joined = false;
-		v->loops[i].trips = 0;
-	}
-}
-
-/* Loops that were found stay. */
-static void restore(struct verifier *v, const struct join_snapshot *s)
-{
-	for (u32 i = 0; i < v->n; i++) {
-		u32 loop = v->aux[i].loop;
-
-		v->aux[i] = s->aux[i];
-		v->aux[i].loop = loop;
-	}
-	for (u32 i = 0; i < v->prog->n_subprogs; i++) {
-		bool no_joins = v->subs[i].no_joins;
-		u64 indirect = v->subs[i].indirect_slots;
-
-		v->subs[i] = s->subs[i];
-		v->subs[i].no_joins = no_joins;
-		v->subs[i].indirect_slots = indirect;
-	}
-	v->result->stats = s->stats;
-	text_back(v->log, s->log_len);
-	v->insns_processed = s->insns_processed;
-	v->prev_insns_processed = s->prev_insns_processed;
-	v->jumps_processed = s->jumps_processed;
-	v->prev_jumps_processed = s->prev_jumps_processed;
-	v->ids = s->ids;
-	v->seen_exception = s->seen_exception;
-	v->seen_direct_write = s->seen_direct_write;
-	*v->why = (struct rejection){0};
-	forget_arrivals(v);
-}
-
-static bool any_back_edge(const struct verifier *v)
-{
-	for (u32 i = 0; i < v->n; i++)
-		if (v->aux[i].scc)
-			return true;
-	return false;
-}
-
-int join_open(struct verifier *v)
-{
-	struct join_snapshot *s = v->before_walk;
-
-	v->join_after = UINT64_MAX;
-	v->joining = false;
-	v->join_attempts = 0;
-	if (!v->joins || !v->priv || !v->allow_ptr_leaks || !v->allow_uninit_stack || v->opts->switches & VERIFY_NO_PRUNE || !any_back_edge(v))
-		return 0;
-	if (!s) {
-		s = v->before_walk = arena_alloc(&v->arena, sizeof(*s));
-		if (!s)
-			return reject(v, REJECT_MEMORY, "out of memory");
-		s->aux = arena_array(&v->arena, v->n, sizeof(*s->aux));
-		s->subs = arena_array(&v->arena, v->prog->n_subprogs, sizeof(*s->subs));
-		if (!s->aux || !s->subs)
-			return reject(v, REJECT_MEMORY, "out of memory");
-	}
-	save(v, s);
-	forget_arrivals(v);
-	v->join_after = v->insns_processed + (v->test_state_freq ? 0 : WALK_FIRST);
-	return 0;
-}
-
-bool join_due(struct verifier *v)
-{
-	v->join_after = UINT64_MAX;
-	if (!v->loops && loops_find(v))
-		return false;
-	for (u32 i = 1; i < v->n_loops; i++)
-		if (v->loops[i].n_tests)
-			v->joining = true;
-	return v->joining;
-}
-
-void join_blame(struct verifier *v, int err)
-{
-	if (!err || err == JOIN_RETRY || !v->joining || v->why->code == REJECT_MEMORY || v->why->code == REJECT_TOO_LARGE)
-		return;
-	for (const struct state *s = v->cur; s; s = s->parent)
-		if (s->joined) {
-			v->join_lost = v->aux[s->insn].loop;
-			return;
-		}
-}
-
-/* Is a number what bounds it, and not the budget of the function or the elements of an iterator? */
-static bool counted(const struct verifier *v, const struct loop *l)
-{
-	return op_table[v->insns[l->test].op].class == OPS_JMP;
-}
-
-/* Turns of loops in one another multiply; the whole of it must stay bounded. */
-static u32 loop_too_long(const struct verifier *v)
-{
-	for (u32 i = 1; i < v->n_loops; i++) {
-		u64 all = 1;
-
-		for (u32 k = i; v->loops[i].joined && k; k = v->loops[k].outer)
-			if (counted(v, &v->loops[k]))
-				all = all * MAX(v->loops[k].trips, 1u) > TRIPS_MOST ? TRIPS_UNKNOWN / TRIPS_MOST : all * MAX(v->loops[k].trips, 1u);
-		if (all > TRIPS_MOST)
-			return i;
-	}
-	return 0;
-}
-
-static void tell_bounds(struct verifier *v)
-{
-	struct verify_stats *stats = &v->result->stats;
-
-	for (u32 i = 1; i < v->n_loops; i++) {
-		const struct loop *l = &v->loops[i];
-
-		if (!l->joined)
-			continue;
-		if (v->log_level & 2 && l->trips == TRIPS_FINITE)
-			log_add(v, "loop at %u: as many turns as the iterator has elements, by the call at %u\n", l->head, l->test);
-		else if (v->log_level & 2)
-			log_add(v, "loop at %u: at most %llu turns, by the %s at %u\n", l->head, (unsigned long long)l->trips,
-				v->insns[l->test].op == OP_CALL ? "call" : "jump", l->test);
-		if (stats->n_bounds < VERIFY_BOUNDS)
-			stats->bounds[stats->n_bounds++] = (struct verify_bound){l->head, l->test, l->trips};
-	}
-}
-
-bool join_again(struct verifier *v, int *err)
-{
-	bool first = *err == JOIN_RETRY && !v->join_lost;
-
-	if (!v->joining)
-		return false;
-	if (!*err && !v->join_lost)
-		v->join_lost = loop_too_long(v);
-	if (!*err && !v->join_lost) {
-		tell_bounds(v);
-		return false;
-	}
-	if (!first && !v->join_lost)
-		return false;
-	if (v->join_restudy && loops_find(v))
-		return false;
-	if (v->join_lost && !v->join_restudy)
-		v->loops[v->join_lost].disabled = true;
-	v->join_lost = 0;
-	v->join_restudy = false;
-	restore(v, v->before_walk);
-	if (!first && ++v->join_attempts >= ATTEMPTS)
-		v->joining = false;
-	return true;
-}
+enum { WIDENINGS = 3, JOINS_MOST = 12 };
 
 /* ---- bounds ---- */
 

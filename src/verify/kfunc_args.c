@@ -531,7 +531,9 @@ int kfunc_args(struct verifier *v, struct call *c)
 			reject_reg(v, p.regno);
 		i += skip;
 	}
-	if (!err && flag_is_set(c, KF_RELEASE) && !c->release_reg)
-		return reject(v, REJECT_REF_MISSING, "release kernel function %s expects refcounted PTR_TO_BTF_ID", c->name);
+	if (!err && flag_is_set(c, KF_RELEASE) && !c->release_reg) {
+		err = reject(v, REJECT_REF_MISSING, "release kernel function %s expects refcounted PTR_TO_BTF_ID", c->name);
+		reject_reg(v, 1);
+	}
 	return err;
 }

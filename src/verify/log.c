@@ -193,6 +193,56 @@ void log_state(struct verifier *v, const struct state *s, u32 frame, bool all)
 		v->scratched_regs = 0, v->scratched_slots = 0;
 }
 
+/* What is logged until log_put_back() goes to t. */
+struct put_aside {
+	struct text t, *log;
+	u32 level;
+};
+
+static void log_put_aside(struct verifier *v, struct put_aside *p)
+{
+	p->log = v->log;
+	p->level = v->log_level;
+	text_open(&p->t, v->prog->mem);
+	v->log = &p->t;
+	v->log_level = 1;
+}
+
+static void log_put_back(struct verifier *v, struct put_aside *p, char *out, size_t size)
+{
+	const char *said = text_str(&p->t);
+
+	snprintf(out, size, "%s", said[0] == ' ' ? said + 1 : said);
+	text_close(&p->t);
+	v->log = p->log;
+	v->log_level = p->level;
+}
+
+void log_reg_words(struct verifier *v, const struct frame *f, const struct reg *r, char *out, size_t size)
+{
+	struct put_aside p;
+
+	log_put_aside(v, &p);
+	if (r->type == R_NONE)
+		log_add(v, "nothing that may be read");
+	else
+		log_reg(v, f, r, false);
+	log_put_back(v, &p, out, size);
+}
+
+void log_slot_words(struct verifier *v, const struct state *s, u32 frame, u32 slot, char *out, size_t size)
+{
+	const struct frame *f = s->frame[frame];
+	struct put_aside p;
+
+	log_put_aside(v, &p);
+	if (slot < f->n_slots)
+		log_slot(v, s, f, slot > 0 && stack_at(f, slot)->kind[0] == S_DYNPTR && !stack_at(f, slot)->reg.dynptr.first ? slot - 1 : slot);
+	if (!p.t.len)
+		log_add(v, "fp%d=????????", -(s32)(slot + 1) * SLOT_BYTES);
+	log_put_back(v, &p, out, size);
+}
+
 void log_source(struct verifier *v, u32 insn)
 {
 	const struct bpf_line_info *lines = v->prog->line_info;

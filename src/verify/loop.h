@@ -70,7 +70,10 @@ static inline bool loop_has(const struct loop *l, u32 insn)
 	return i < l->size && l->members[i / 64] >> i % 64 & 1;
 }
 
+/* ---- loop.c ---- */
 int loops_find(struct verifier *v); /* v->loops, aux.loop */
+
+/* ---- trips.c ---- */
 /* What a place holds, plus delta; false: no number. */
 bool loop_place(const struct frame *f, u32 place, u32 width, s64 delta, struct scalar *out);
 /* Most turns that the loop makes when it is entered with that frame; TRIPS_UNKNOWN: no proof. *by: the test that says so. */

@@ -211,8 +211,12 @@ int mem_region(struct verifier *v, u32 regno, u64 size, u32 use, bool zero_size,
 	case R_BTF: return btf_pointer_access(v, r, regno, r->off, (u32)size, MEM_READ, -1);
 	case R_CTX:
 		if (v->kind->ctx->flags & CTX_TYPE_FLAT) {
-			if (size == 0)
-				return zero_size ? 0 : reject_err(v, REJECT_SIZE_ZERO, EACCES, "R%u invalid zero-sized read", regno);
+			if (size == 0) {
+				if (zero_size)
+					return 0;
+				reject_err(v, REJECT_SIZE_ZERO, EACCES, "R%u invalid zero-sized read", regno);
+				return reject_measured(v, 1, 0);
+			}
 			return mem_access(v, v->insn, regno, (s32)size - 1, 1, use & MEM_WRITE ? MEM_WRITE : MEM_READ, -1, false, false);
 		}
 		return region_refused(v, r, regno, size, zero_size);

@@ -150,8 +150,10 @@ int access_sock(struct verifier *v, struct access *a)
 
 	if (access_writes(a))
 		return reject(v, REJECT_READ_ONLY, "R%u cannot write into %s", a->regno, reg_type_name(v, a->ptr->type));
-	if (a->ptr->v.smin < 0)
-		return reject(v, REJECT_NEGATIVE_OFFSET, "R%u min value is negative, either use unsigned index or do a if (index >=0) check.", a->regno);
+	if (a->ptr->v.smin < 0) {
+		reject(v, REJECT_NEGATIVE_OFFSET, "R%u min value is negative, either use unsigned index or do a if (index >=0) check.", a->regno);
+		return reject_measured(v, 0, a->ptr->v.smin);
+	}
 	if (!t || !ctx_access(t, 0, a->off, a->size, false, v->priv))
 		return reject(v, REJECT_CTX_ACCESS, "R%u invalid %s access off=%d size=%u", a->regno, reg_type_name(v, a->ptr->type), a->off, a->size);
 	access_unknown(v, a);

@@ -120,6 +120,12 @@ static int write_plain(struct verifier *v, struct frame *f, s32 off, u32 size, s
 	return 0;
 }
 
+static int reject_of_slot(struct verifier *v, const struct frame *f, u32 slot, int err)
+{
+	reject_slot(v, f->number, slot);
+	return err;
+}
+
 static int write_fixed(struct verifier *v, struct frame *f, s32 off, u32 size, s32 value_reg, const struct insn *in)
 {
 	u32 slot = slot_of(off);
@@ -129,7 +135,7 @@ static int write_fixed(struct verifier *v, struct frame *f, s32 off, u32 size, s
 	int err;
 
 	if (!v->allow_ptr_leaks && stack_is_spill(was) && was->reg.type != R_SCALAR && size != SLOT_BYTES)
-		return reject(v, REJECT_SPILL_CORRUPTED, "attempt to corrupt spilled pointer on stack");
+		return reject_of_slot(v, f, slot, reject(v, REJECT_SPILL_CORRUPTED, "attempt to corrupt spilled pointer on stack"));
 	err = destroy_special(v, f, slot);
 	if (err)
 		return err;
@@ -150,8 +156,11 @@ static int write_fixed(struct verifier *v, struct frame *f, s32 off, u32 size, s
 		reg_set_const(&value, (u64)in->imm);
 		spill(v, f, slot, &value, size);
 	} else if (r && pointer_spillable(r->type)) {
-		if (size != SLOT_BYTES)
-			return reject(v, REJECT_SPILL_SIZE, "invalid size of register spill");
+		if (size != SLOT_BYTES) {
+			reject(v, REJECT_SPILL_SIZE, "invalid size of register spill");
+			reject_at(v, value_reg, SLOT_BYTES, size);
+			return v->why->err;
+		}
 		if (f != cur_frame(v->cur) && r->type == R_STACK)
 			return reject(v, REJECT_STACK_ESCAPES, "cannot spill pointers to stack into stack frame of the caller");
 		spill(v, f, slot, r, size);
@@ -180,8 +189,9 @@ static int write_variable(struct verifier *v, struct frame *f, const struct reg 
 
 		scratch_slot(v, slot_of(i));
 		if (!v->allow_ptr_leaks && kind != S_MISC && kind != S_ZERO)
-			return reject_err(v, REJECT_SPILL_CORRUPTED, EINVAL, "spilled ptr in range of var-offset stack write; insn %u, ptr off: %d",
-					  v->insn, i);
+			return reject_of_slot(v, f, slot_of(i),
+					      reject_err(v, REJECT_SPILL_CORRUPTED, EINVAL,
+							 "spilled ptr in range of var-offset stack write; insn %u, ptr off: %d", v->insn, i));
 		if (zero && kind == S_SPILL && stack_is_scalar(s) && reg_is_null(&s->reg)) {
 			zero_used = true;
 			continue;
@@ -191,8 +201,9 @@ static int write_variable(struct verifier *v, struct frame *f, const struct reg 
 		kept_zero = zero && kind == S_ZERO;
 		zero_used |= kept_zero;
 		if (kind == S_NONE && !v->allow_uninit_stack)
-			return reject_err(v, REJECT_STACK_UNINITIALISED, EINVAL,
-					  "uninit stack in range of var-offset write prohibited for !root; insn %u, off: %d", v->insn, i);
+			return reject_of_slot(v, f, slot_of(i),
+					      reject_err(v, REJECT_STACK_UNINITIALISED, EINVAL,
+							 "uninit stack in range of var-offset write prohibited for !root; insn %u, off: %d", v->insn, i));
 		set_byte(v, f, i, kept_zero ? S_ZERO : S_MISC);
 	}
 	return zero_used && value_reg >= 0 ? mark_precise(v, (u32)value_reg) : 0;
@@ -404,7 +415,7 @@ static int raw_area(struct verifier *v, u32 regno, struct frame *f, s32 min, s32
 {
 	for (s32 i = min; i < max; i++)
 		if (slot_of(i) < f->n_slots && byte_kind(f, i) == S_DYNPTR)
-			return reject(v, REJECT_DYNPTR_RAW, "potential write to dynptr at off=%d disallowed", i);
+			return reject_of_slot(v, f, slot_of(i), reject(v, REJECT_DYNPTR_RAW, "potential write to dynptr at off=%d disallowed", i));
 	v->raw_regno = regno;
 	v->raw_size = (u32)size;
 	return 0;
@@ -432,8 +443,11 @@ int stack_range(struct verifier *v, u32 regno, struct reg *ptr, s32 off, u64 siz
 	s32 min, max;
 	int err;
 
-	if (size == 0 && !zero_size)
-		return reject(v, REJECT_SIZE_ZERO, "invalid zero-sized read");
+	if (size == 0 && !zero_size) {
+		reject(v, REJECT_SIZE_ZERO, "invalid zero-sized read");
+		reject_at(v, (s32)regno, 1, 0);
+		return v->why->err;
+	}
 	err = stack_bounds(v, regno, ptr, off, (s64)size, use);
 	if (err)
 		return err;

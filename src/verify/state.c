@@ -280,6 +280,7 @@ struct state *push_branch(struct verifier *v, u32 insn, u32 prev_insn, bool spec
 	v->pending = p;
 	if (++v->n_pending > v->max_jumps) {
 		reject(v, REJECT_TOO_MANY_JUMPS, "The sequence of %u jumps is too complex.", v->n_pending);
+		reject_measured(v, (s64)v->max_jumps, v->n_pending);
 		return NULL;
 	}
 	return s;

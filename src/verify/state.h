@@ -361,8 +361,16 @@ struct verifier {
 	struct map *arena_of; /* the program's arena map */
 	/* loops: loop.c, join.c */
 	struct loop *loops; /* by number, 0 is none */
-	u32 n_loops, cap_loops, entries, join_attempts;
-	u64 join_after; /* instructions to walk before loops are looked for */
+	u32 n_loops, cap_loops, entries;
+	u64 join_after; /* instructions to walk before the other way has its turn */
+	struct walks { /* through the function: walks.c */
+		u32 n, attempts; /* all of them; those with joins that lost a proof */
+		u64 budget, spent; /* of the way that has its turn, and what earlier walks took of it */
+		bool may_join; /* some loop is bounded */
+		bool over; /* the budget */
+		bool last;
+	} walks;
+	u64 insns_given_up, walks_given_up;
 	bool safe; /* what is proved is skep's own result, not what Linux would say */
 	bool joining; /* this walk joins states */
 	bool join_restudy; /* a slot turned out to be written through a pointer: what turns do is looked at again */
@@ -423,6 +431,10 @@ int reject_err(struct verifier *v, enum reject_code code, int err, const char *f
 void reject_reg(struct verifier *v, u32 reg);
 void reject_at(struct verifier *v, s32 reg, s64 needed, s64 proved);
 void reject_slot(struct verifier *v, u32 frame, u32 slot);
+int reject_measured(struct verifier *v, s64 needed, s64 proved); /* numbers alone */
+int reject_needs(struct verifier *v, const char *needs); /* words that say more than the row's */
+int reject_holds(struct verifier *v, u32 reg, const char *holds); /* a register that was given up since */
+void reject_complete(struct verifier *v); /* once the walk has failed: what the rule left unsaid */
 void log_add(struct verifier *v, const char *fmt, ...) PRINTF_LIKE(2, 3); /* to the log at level 1 and above */
 int bug(struct verifier *v, const char *what); /* skep is wrong: -EFAULT, "verifier bug: ..." */
 
@@ -563,12 +575,14 @@ void prune_forget(struct verifier *v); /* all checkpoints, between functions tha
 /* ---- endless.c ---- */
 bool walk_is_endless(struct verifier *v); /* for certain; otherwise looks again later */
 
-/* ---- join.c ---- */
+/* ---- walks.c ---- */
 enum { JOIN_RETRY = -EAGAIN }; /* no verdict: the function is walked again, see join_again() */
 int join_open(struct verifier *v); /* before a function is walked */
-bool join_due(struct verifier *v); /* the walk became long: again, with joins */
+int join_due(struct verifier *v); /* the walk became long: JOIN_RETRY if the other way has its turn, or 0 */
 void join_blame(struct verifier *v, int err); /* the walk failed: below a joined state? */
 bool join_again(struct verifier *v, int *err); /* whether the function is walked again; what the walk left is undone then */
+
+/* ---- join.c ---- */
 bool join_heads(const struct verifier *v, u32 insn); /* a loop begins there */
 int join_enter(struct verifier *v, u32 insn, bool *enters); /* at a loop's head: does the path come from outside? Then its turns are bounded */
 bool join_inside(const struct verifier *v, const struct state *s); /* the innermost loop around has joined states: it ends */
@@ -602,5 +616,8 @@ void log_insn(struct verifier *v, u32 insn); /* with what the instruction before
 void log_source(struct verifier *v, u32 insn); /* "; source @ file:line", when it is another than before */
 void log_insn_text(struct verifier *v, u32 insn); /* "(b7) r0 = 0" and a newline */
 void log_stats(struct verifier *v);
+/* What a register or a slot holds, as the log says it. */
+void log_reg_words(struct verifier *v, const struct frame *f, const struct reg *r, char *out, size_t size);
+void log_slot_words(struct verifier *v, const struct state *s, u32 frame, u32 slot, char *out, size_t size);
 
 #endif

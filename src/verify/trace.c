@@ -14,6 +14,7 @@ enum { STEPS_MOST = 1 << 16, SIDE_STEPS = 1 << 10, SIDE_TRIPS = 256 };
 struct way {
 	const struct state *s;
 	u32 n_hist, steps;
+	bool *began; /* it was followed to where the path began */
 	s64 at, next; /* the instruction to look at, and the one walked after it */
 };
 
@@ -38,8 +39,10 @@ static bool way_back(struct way *w)
 	while (w->at < 0) {
 		const struct state *parent = w->s->parent;
 
-		if (!parent || parent->joined || parent->last_insn == UINT32_MAX)
+		if (!parent || parent->joined || parent->last_insn == UINT32_MAX) {
+			*w->began |= !parent || !parent->joined;
 			return false;
+		}
 		w->s = parent;
 		w->n_hist = parent->n_hist;
 		w->at = parent->last_insn;
@@ -47,9 +50,9 @@ static bool way_back(struct way *w)
 	return ++w->steps < STEPS_MOST;
 }
 
-static struct trace trace_open(struct verifier *v)
+static struct trace trace_open(struct verifier *v, bool *began)
 {
-	struct trace t = {.v = v, .way = {.s = v->cur, .n_hist = v->cur->n_hist, .at = v->insn, .next = -1}, .depth = v->cur->n_frames - 1};
+	struct trace t = {.v = v, .way = {v->cur, v->cur->n_hist, 0, began, v->insn, -1}, .depth = v->cur->n_frames - 1};
 
 	t.frame = t.depth;
 	return t;
@@ -353,12 +356,16 @@ static u32 lost(struct trace t, enum reject_lost how, const struct rejection *wh
 void trace_rejection(struct verifier *v)
 {
 	struct rejection *why = v->why;
+	bool began = false;
 	struct trace t;
 
 	if (!v->cur || !v->cur->n_frames || why->insn != v->insn)
 		return;
-	t = trace_open(v);
+	reject_complete(v);
+	t = trace_open(v, &began);
 	note_path(t, why);
+	began = false;
 	if (why->lost_at == UINT32_MAX)
 		why->lost_at = lost(t, reject_lost(why->code), why);
+	why->lost_at_entry = began && why->lost_at == UINT32_MAX;
 }

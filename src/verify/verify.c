@@ -256,6 +256,8 @@ static void tell_stats(struct verifier *v, u64 started)
 	struct verify_stats *s = &v->result->stats;
 
 	s->insns_processed = v->insns_processed;
+	s->insns_given_up = v->insns_given_up;
+	s->walks_given_up = v->walks_given_up;
 	s->memory_peak = v->arena.used;
 	s->time_ns = os_clock_ns(CLOCK_MONOTONIC) - started;
 	for (u32 i = 0; v->subs && i < v->prog->n_subprogs && i < ARRAY_SIZE(s->stack_depth); i++)

@@ -45,9 +45,19 @@ struct verify_options {
 
 enum reject_code {
 	REJECT_NONE,
-#define REJECT(name, err, lost, doc) REJECT_##name,
+#define REJECT(name, err, about, lost, needs, doc) REJECT_##name,
 #include "verify/errors.def"
 	REJECT_CODES
+};
+
+/* What every refusal by a rule carries beside the code and the instruction. */
+enum reject_about {
+	ABOUT_INSN, /* nothing: the instruction, or the program, is wrong in itself */
+	ABOUT_REG, /* the register; in words, what was needed and what it held */
+	ABOUT_BOUND, /* the register, and numbers: what was needed and what is proved */
+	ABOUT_NUMBER, /* numbers: a limit and what exceeds it */
+	ABOUT_SLOT, /* the stack slot; in words, what was needed and what it held */
+	ABOUT_HELD, /* in words, what must be held, or must not, and what was */
 };
 
 /* How the instruction is found at which the fact was lost that a rule asks for (trace.c). */
@@ -62,17 +72,19 @@ enum reject_lost {
 };
 
 /* A rejection as data: text is made from errors.def. */
-enum { REJECT_PATH = 64 };
+enum { REJECT_PATH = 64, REJECT_WORDS = 96 };
 struct rejection {
 	u32 code; /* enum reject_code; 0: none */
 	int err; /* -EINVAL, -EACCES, ... */
 	u32 insn; /* index of the slot; UINT32_MAX: the program as a whole */
 	s32 reg; /* register concerned, or -1 */
 	bool measured; /* there are numbers: */
+	char needs[REJECT_WORDS], holds[REJECT_WORDS]; /* what the rule asks for and what there was, in words; "": none */
 	s64 needed, proved; /* what the rule asks for and what is known: a bound of the register's number, bytes of the packet or object, or an alignment */
 	bool has_slot; /* the stack slot concerned: */
 	u32 frame, slot;
 	u32 lost_at; /* instruction at which the fact was lost; UINT32_MAX: not known */
+	bool lost_at_entry; /* it never held on the path: so since the program, or the function, began */
 	u32 n_path; /* the latest jumps, calls and returns of the path, in order */
 	struct reject_step {
 		u32 from, to; /* instructions */
@@ -82,6 +94,7 @@ struct rejection {
 
 enum { VERIFY_BOUNDS = 32 };
 struct verify_stats {
+	u64 insns_given_up, walks_given_up; /* before the walks that decided */
 	u64 insns_processed, total_states, peak_states, max_states_per_insn, mark_read, time_ns, memory_peak;
 	u32 stack_depth[256];
 	/* loops whose turns were joined, and the proof of each that it ends */
@@ -105,5 +118,6 @@ struct verify_result {
 int verify_program(struct prog *p, const struct verify_options *opts, struct text *log, struct verify_result *result);
 const char *reject_name(u32 code); /* "STACK_UNINITIALISED": stable */
 enum reject_lost reject_lost(u32 code);
+enum reject_about reject_about(u32 code);
 
 #endif

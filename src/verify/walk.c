@@ -120,7 +120,8 @@ int note_pointer_kind(struct verifier *v, u32 type, bool trust_may_differ)
 		*seen |= type & R_UNTRUSTED; /* where one path's pointer may be bad, the load must be a guarded one */
 		return 0;
 	}
-	return reject(v, REJECT_POINTER_MIXED, "same insn cannot be used with different pointers");
+	reject(v, REJECT_POINTER_MIXED, "same insn cannot be used with different pointers");
+	return reject_needs(v, reg_type_name(v, *seen));
 }
 
 static int walk_load(struct verifier *v, const struct insn *in, bool strict)
@@ -335,11 +336,14 @@ static int arrive(struct verifier *v, bool fresh)
 	if (++v->insns_processed > v->look_after) {
 		if (v->insns_processed > v->max_insns || walk_is_endless(v)) {
 			reject_err(v, REJECT_TOO_LARGE, E2BIG, "BPF program is too large. Processed %llu insn", (unsigned long long)v->insns_processed);
-			return v->why->err;
+			return reject_measured(v, (s64)v->max_insns, (s64)v->insns_processed);
 		}
 	}
-	if (v->insns_processed > v->join_after && join_due(v))
-		return JOIN_RETRY;
+	if (v->insns_processed > v->join_after) {
+		err = join_due(v);
+		if (err)
+			return err;
+	}
 	v->cur->last_insn = v->prev_insn;
 	v->cur_hist = 0;
 	if (aux->prune_point) {

@@ -7,7 +7,9 @@
 
 #include "engine/engine.h"
 
-enum { VALUE = 1024, LOG = 1 << 16, SMALL = 400 /* instructions processed: what VERIFY_NO_PRUNE can do */ };
+#include "complete.h"
+
+enum { VALUE = 1024, LOG = 1 << 16, SMALL = 400 /* instructions processed: what VERIFY_NO_PRUNE can do */, LIMIT = 4000000 };
 
 #define PROLOGUE                                                                                                                                     \
 	"r1 = 0\n*(u32 *)(r10 - 4) = r1\nr2 = r10\nr2 += -4\nr1 = map[fd:%d]\ncall bpf_map_lookup_elem#1\nif r0 == 0 goto out\nr6 = r0\n"
@@ -113,6 +115,37 @@ static const struct loop_case cases[] = {
 	{"the lower half of a pointer is 0", "if w6 != 0 goto out\nr1 = *(u8 *)(r6 + 5000)\n", false, true, 0, SMALL},
 };
 
+/* ---- loops in one another ---- */
+
+enum { NEST_MOST = 3500 /* instructions processed and given up, for each level */ };
+
+struct nest {
+	const char *name, *begin, *end; /* of the loop at level %d, whose iterator lies at %d */
+	const char *body;
+	int deepest;
+	bool linux_accepts;
+};
+
+static const struct nest nested[] = {
+	{"bpf_for", AT("%2$d") "r2 = 0\nr3 = 10\ncall kernel-function#kfunc:bpf_iter_num_new\nl%1$d:\n" NEXT("%2$d") "if r0 == 0 goto d%1$d\nr1 = *(u32 *)(r0 + 0)\nif r1 s> 9 goto d%1$d\n",
+	 "goto l%1$d\nd%1$d:\n" DONE("%2$d"), "r7 += 1\ncall bpf_get_prandom_u32#7\nif r0 & 1 goto odd\nr8 += 2\nodd: r9 ^= r7\nr9 += r8\n", 8, true},
+	{"bpf_iter_num", NEW("%2$d") "l%1$d:\n" NEXT("%2$d") "if r0 == 0 goto d%1$d\n", "goto l%1$d\nd%1$d:\n" DONE("%2$d"),
+	 "r7 += 1\nr7 &= 511\nr1 = r6\nr1 += r7\nr2 = *(u8 *)(r1 + 0)\nr8 += r2\n*(u8 *)(r1 + 0) = r8\n", 4, false},
+	{"may_goto", "l%1$d: may_goto d%1$d\n", "goto l%1$d\nd%1$d:\n", "r7 += 1\ncall bpf_get_prandom_u32#7\nif r0 & 1 goto odd\nr8 += 2\nodd: r9 ^= r7\n", 8, true},
+};
+
+static void nest_text(char *out, size_t size, const struct nest *t, int depth)
+{
+	size_t n = (size_t)snprintf(out, size, "r7 = 0\nr8 = 0\nr9 = 0\n");
+
+	for (int i = 0; i < depth; i++)
+		n += (size_t)snprintf(out + n, size - n, t->begin, i, -16 * (i + 1));
+	n += (size_t)snprintf(out + n, size - n, "%s", t->body);
+	for (int i = depth; i-- > 0;)
+		n += (size_t)snprintf(out + n, size - n, t->end, i, -16 * (i + 1));
+	snprintf(out + n, size - n, "*(u64 *)(r6 + 1000) = r9\n");
+}
+
 static struct skep *open_engine(uint32_t off)
 {
 	struct skep *k = NULL;
@@ -194,10 +227,41 @@ TEST(verdicts)
 		if (!check.decided || !check.safe.error != c->accept || !check.as_linux.error != c->linux_accepts)
 			test_fail(__FILE__, __LINE__, "%s: safe %d (%s), as Linux %d (%s)", c->name, check.safe.error, check.safe.message,
 				  check.as_linux.error, check.as_linux.message);
+		if (check.as_linux.error && reject_lacks(&check.as_linux, false))
+			test_fail(__FILE__, __LINE__, "%s: the refusal lacks %s", c->name, reject_lacks(&check.as_linux, false));
+		if (check.safe.error && reject_lacks(&check.safe, true))
+			test_fail(__FILE__, __LINE__, "%s: skep's own refusal lacks %s", c->name, reject_lacks(&check.safe, true));
+		if (check.safe.given_up > 2 * LIMIT)
+			test_fail(__FILE__, __LINE__, "%s: %llu instructions walked for nothing", c->name, (unsigned long long)check.safe.given_up);
 		if (check.safe.processed > c->processed)
 			test_fail(__FILE__, __LINE__, "%s: %llu instructions, expected at most %u", c->name, (unsigned long long)check.safe.processed,
 				  c->processed);
 	}
+	skep_close(k);
+}
+
+/* What a level adds is a few times the level before at most, and the whole is bounded: no turn of an outer loop is paid for with all those of the inner ones. */
+TEST(nests)
+{
+	struct skep *k = open_engine(0);
+	static char text[8192];
+
+	for (size_t i = 0; i < sizeof(nested) / sizeof(nested[0]); i++)
+		for (int depth = 1; depth <= nested[i].deepest; depth++) {
+			struct loop_case c = {.name = nested[i].name, .text = text};
+			struct skep_check check;
+			uint64_t cost;
+
+			nest_text(text, sizeof(text), &nested[i], depth);
+			check = check_case(k, &c, NULL);
+			cost = check.safe.processed + check.safe.given_up;
+			if (!check.decided || check.safe.error || !check.as_linux.error != nested[i].linux_accepts)
+				test_fail(__FILE__, __LINE__, "%s, %d deep: safe %d (%s), as Linux %d (%s)", c.name, depth, check.safe.error, check.safe.message,
+					  check.as_linux.error, check.as_linux.message);
+			if (cost > (uint64_t)NEST_MOST * (unsigned)depth)
+				test_fail(__FILE__, __LINE__, "%s, %d deep: %llu instructions, as Linux %llu", c.name, depth, (unsigned long long)cost,
+					  (unsigned long long)check.as_linux.processed);
+		}
 	skep_close(k);
 }
 
@@ -271,6 +335,7 @@ TEST(memory_is_bounded)
 int main(void)
 {
 	RUN(verdicts);
+	RUN(nests);
 	RUN(bounds);
 	RUN(switches);
 	RUN(memory_is_bounded);

@@ -36,6 +36,7 @@
 
 #include "../btf/build.h"
 #include "../kernel.h"
+#include "complete.h"
 #include "../host.h"
 
 #include "skep/skep.h"
@@ -502,11 +503,15 @@ static void why_of(const struct skep_verdict *v, char why[4][24])
 
 static void check_why(const struct test_case *t, const struct skep_verdict *v)
 {
+	const char *lacks = reject_lacks(v, false);
 	char why[4][24];
 
 	why_of(v, why);
+	if (lacks)
+		test_fail(__FILE__, __LINE__, "%s: the refusal %s lacks %s", t->name, v->code, lacks);
 	if (show) {
-		printf("# %s: why %s %s %s %s, path", t->name, why[0], why[1], why[2], why[3]);
+		printf("# %s: why %s %s %s %s, needs \"%s\", holds \"%s\"%s, path", t->name, why[0], why[1], why[2], why[3], v->needs, v->holds,
+		       v->lost_at_entry ? ", so from the entry on" : "");
 		for (u32 i = 0; i < v->n_path; i++)
 			printf(" %u>%u", v->path[i].from, v->path[i].to);
 		printf("\n");

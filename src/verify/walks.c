@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The walks through one function. The first goes turn by turn, as Linux does. When it becomes long, joins of states at the heads of loops may be cheaper,
+ * or dearer: in loops within loops every widening of the outer one is a new arrival at the inner one, while iterators and may_goto converge without
+ * joins. Which it is shows only by walking, so both ways take turns, each with a larger budget than the one before: what is spent is a small multiple of
+ * what the better way needs.
+ *
+ * Rules:
+ *  1. A walk that is given up leaves nothing but what was found out about loops: restore().
+ *  2. A rejection by a walk that joined nothing is the verdict. One below a joined state proves nothing: the walk is made again without joins in that loop.
+ *  3. The last walk joins nothing and has all of the limit, so that joins never refuse what is accepted without them.
+ *  4. It ends: budgets grow by GROWTH up to the limit, walks that lost a proof share theirs with the next one and are ATTEMPTS at most. WALKS_MOST bounds
+ *     all of them, and is checked.
+ */
+#include "verify/loop.h"
+
+enum { WALK_FIRST = 1024, GROWTH = 4, ATTEMPTS = 4, WALKS_MOST = 20 };
+
+struct join_snapshot {
+	struct insn_aux *aux;
+	struct subprog_info *subs;
+	struct verify_stats stats;
+	size_t log_len;
+	u64 insns_processed, prev_insns_processed;
+	u32 jumps_processed, prev_jumps_processed, ids;
+	bool seen_exception, seen_direct_write;
+};
+
+/* ---- the walk again ---- */
+
+static void save(struct verifier *v, struct join_snapshot *s)
+{
+	memcpy(s->aux, v->aux, v->n * sizeof(*v->aux));
+	memcpy(s->subs, v->subs, v->prog->n_subprogs * sizeof(*v->subs));
+	s->stats = v->result->stats;
+	s->log_len = text_length(v->log);
+	s->insns_processed = v->insns_processed;
+	s->prev_insns_processed = v->prev_insns_processed;
+	s->jumps_processed = v->jumps_processed;
+	s->prev_jumps_processed = v->prev_jumps_processed;
+	s->ids = v->ids;
+	s->seen_exception = v->seen_exception;
+	s->seen_direct_write = v->seen_direct_write;
+}
+
+static void forget_arrivals(struct verifier *v)
+{
+	for (u32 i = 1; i < v->n_loops; i++) {
+		v->loops[i].unproven = v->loops[i].joined = false;
+		v->loops[i].trips = 0;
+	}
+}
+
+/* Loops that were found stay. */
+static void restore(struct verifier *v, const struct join_snapshot *s)
+{
+	for (u32 i = 0; i < v->n; i++) {
+		u32 loop = v->aux[i].loop;
+
+		v->aux[i] = s->aux[i];
+		v->aux[i].loop = loop;
+	}
+	for (u32 i = 0; i < v->prog->n_subprogs; i++) {
+		bool no_joins = v->subs[i].no_joins;
+		u64 indirect = v->subs[i].indirect_slots;
+
+		v->subs[i] = s->subs[i];
+		v->subs[i].no_joins = no_joins;
+		v->subs[i].indirect_slots = indirect;
+	}
+	v->result->stats = s->stats;
+	text_back(v->log, s->log_len);
+	v->insns_processed = s->insns_processed;
+	v->prev_insns_processed = s->prev_insns_processed;
+	v->jumps_processed = s->jumps_processed;
+	v->prev_jumps_processed = s->prev_jumps_processed;
+	v->ids = s->ids;
+	v->seen_exception = s->seen_exception;
+	v->seen_direct_write = s->seen_direct_write;
+	*v->why = (struct rejection){0};
+	forget_arrivals(v);
+}
+
+static bool any_back_edge(const struct verifier *v)
+{
+	for (u32 i = 0; i < v->n; i++)
+		if (v->aux[i].scc)
+			return true;
+	return false;
+}
+
+/* ---- budgets ---- */
+
+static u64 walked_now(const struct verifier *v)
+{
+	return v->insns_processed - v->before_walk->insns_processed;
+}
+
+static void budget_begin(struct verifier *v)
+{
+	u64 left = v->walks.budget > v->walks.spent ? v->walks.budget - v->walks.spent : 0;
+
+	if (v->walks.last || (!v->joining && v->walks.budget > v->max_insns / GROWTH))
+		v->join_after = UINT64_MAX;
+	else
+		v->join_after = v->before_walk->insns_processed + MAX(left, (u64)WALK_FIRST);
+}
+
+static bool any_to_join(const struct verifier *v)
+{
+	for (u32 i = 1; i < v->n_loops; i++)
+		if (v->loops[i].n_tests && !v->loops[i].disabled)
+			return true;
+	return false;
+}
+
+static void take_turns(struct verifier *v)
+{
+	v->joining = !v->joining && any_to_join(v);
+	v->walks.last |= !v->joining && !any_to_join(v);
+	v->walks.budget = MAX(v->walks.budget, (u64)WALK_FIRST) * GROWTH;
+	v->walks.spent = 0;
+}
+
+/* Iterators and may_goto converge turn by turn as well, if not at once where loops of them lie in one another. */
+static u64 first_budget(const struct verifier *v)
+{
+	u64 deepest = 1;
+
+	for (u32 i = 1; i < v->n_loops; i++) {
+		u64 depth = 0;
+
+		for (u32 k = i; k; k = v->loops[k].outer) {
+			bool number = !v->loops[k].n_tests;
+
+			for (u32 t = 0; t < v->loops[k].n_tests; t++)
+				number |= v->loops[k].tests[t].kind == TEST_NUMBER;
+			depth += !number;
+		}
+		deepest = MAX(deepest, depth);
+	}
+	return WALK_FIRST * (2 * deepest - 1);
+}
+
+int join_open(struct verifier *v)
+{
+	struct join_snapshot *s = v->before_walk;
+
+	v->join_after = UINT64_MAX;
+	v->joining = false;
+	v->join_lost = 0;
+	v->join_restudy = false;
+	v->walks = (struct walks){.budget = v->test_state_freq ? 0 : WALK_FIRST, .n = 1};
+	if (!v->joins || !v->priv || !v->allow_ptr_leaks || !v->allow_uninit_stack || v->opts->switches & VERIFY_NO_PRUNE || !any_back_edge(v))
+		return 0;
+	if (!s) {
+		s = v->before_walk = arena_alloc(&v->arena, sizeof(*s));
+		if (!s)
+			return reject(v, REJECT_MEMORY, "out of memory");
+		s->aux = arena_array(&v->arena, v->n, sizeof(*s->aux));
+		s->subs = arena_array(&v->arena, v->prog->n_subprogs, sizeof(*s->subs));
+		if (!s->aux || !s->subs)
+			return reject(v, REJECT_MEMORY, "out of memory");
+	}
+	save(v, s);
+	forget_arrivals(v);
+	v->join_after = v->insns_processed + v->walks.budget;
+	return 0;
+}
+
+int join_due(struct verifier *v)
+{
+	v->join_after = UINT64_MAX;
+	if (!v->walks.may_join) {
+		if (!v->loops && loops_find(v))
+			return v->why->err;
+		v->walks.may_join = any_to_join(v);
+		if (!v->walks.may_join)
+			return 0;
+		if (v->walks.budget)
+			v->walks.budget = first_budget(v);
+		if (walked_now(v) <= v->walks.budget) {
+			v->join_after = v->before_walk->insns_processed + v->walks.budget;
+			return 0;
+		}
+	}
+	v->walks.over = true;
+	return JOIN_RETRY;
+}
+
+void join_blame(struct verifier *v, int err)
+{
+	if (!err || err == JOIN_RETRY || !v->joining || v->why->code == REJECT_MEMORY || v->why->code == REJECT_TOO_LARGE ||
+	    v->why->code == REJECT_TOO_MANY_JUMPS)
+		return;
+	for (const struct state *s = v->cur; s; s = s->parent)
+		if (s->joined) {
+			v->join_lost = v->aux[s->insn].loop;
+			return;
+		}
+}
+
+/* Is a number what bounds it, and not the budget of the function or the elements of an iterator? */
+static bool counted(const struct verifier *v, const struct loop *l)
+{
+	return op_table[v->insns[l->test].op].class == OPS_JMP;
+}
+
+/* Turns of loops in one another multiply; the whole of it must stay bounded. */
+static u32 loop_too_long(const struct verifier *v)
+{
+	for (u32 i = 1; i < v->n_loops; i++) {
+		u64 all = 1;
+
+		for (u32 k = i; v->loops[i].joined && k; k = v->loops[k].outer)
+			if (counted(v, &v->loops[k]))
+				all = all * MAX(v->loops[k].trips, 1u) > TRIPS_MOST ? TRIPS_UNKNOWN / TRIPS_MOST : all * MAX(v->loops[k].trips, 1u);
+		if (all > TRIPS_MOST)
+			return i;
+	}
+	return 0;
+}
+
+static void tell_bounds(struct verifier *v)
+{
+	struct verify_stats *stats = &v->result->stats;
+
+	for (u32 i = 1; i < v->n_loops; i++) {
+		const struct loop *l = &v->loops[i];
+
+		if (!l->joined)
+			continue;
+		if (v->log_level & 2 && l->trips == TRIPS_FINITE)
+			log_add(v, "loop at %u: as many turns as the iterator has elements, by the call at %u\n", l->head, l->test);
+		else if (v->log_level & 2)
+			log_add(v, "loop at %u: at most %llu turns, by the %s at %u\n", l->head, (unsigned long long)l->trips,
+				v->insns[l->test].op == OP_CALL ? "call" : "jump", l->test);
+		if (stats->n_bounds < VERIFY_BOUNDS)
+			stats->bounds[stats->n_bounds++] = (struct verify_bound){l->head, l->test, l->trips};
+	}
+}
+
+/* The walk met a limit, not a fault of the program, and another one may not. */
+static bool gave_up(const struct verifier *v, int err)
+{
+	bool limit = err && (v->why->code == REJECT_TOO_LARGE || v->why->code == REJECT_TOO_MANY_JUMPS || v->arena.full);
+
+	if (!limit || v->walks.last || !v->walks.may_join)
+		return false;
+	return v->joining || v->why->code != REJECT_TOO_LARGE;
+}
+
+bool join_again(struct verifier *v, int *err)
+{
+	bool turns = *err == JOIN_RETRY ? v->walks.over : gave_up(v, *err), lost, too_large = turns && (v->why->code == REJECT_TOO_LARGE || v->arena.full);
+
+	v->walks.over = false;
+	if (v->joining && !*err && !v->join_lost)
+		v->join_lost = loop_too_long(v);
+	lost = v->joining && v->join_lost;
+	if (!turns && !lost) {
+		if (v->joining && !*err)
+			tell_bounds(v);
+		return false;
+	}
+	if (++v->walks.n > WALKS_MOST || (v->join_restudy && loops_find(v))) {
+		*err = v->why->code == REJECT_MEMORY ? v->why->err : bug(v, "the walks through a function do not come to an end");
+		return false;
+	}
+	if (lost && !v->join_restudy)
+		v->loops[v->join_lost].disabled = true;
+	v->join_lost = 0;
+	v->join_restudy = false;
+	v->walks.spent += walked_now(v);
+	v->insns_given_up += walked_now(v);
+	v->walks_given_up++;
+	restore(v, v->before_walk);
+	v->arena.full = false;
+	if (turns)
+		take_turns(v);
+	v->walks.last |= too_large || (!turns && ++v->walks.attempts >= ATTEMPTS);
+	v->joining &= !v->walks.last;
+	budget_begin(v);
+	return true;
+}
