@@ -23,6 +23,7 @@ struct seen_load {
 	bool plain; /* in: PROG_LOAD alone, which has skep's own verdict only */
 	uint32_t mutants, first_mutant; /* in: how many mutants (mutate.h) of what is accepted are loaded too, and the first one's seed */
 	void (*mutant)(uint32_t seed, int result, int safe, const char *message); /* in: who is told of each; message: as above */
+	void (*run)(int prog_fd); /* in: what is done with one that was accepted, while runs are watched */
 	char *mutant_log; /* in: of LOG_BYTES, where the last mutant's log goes; NULL: nowhere */
 	uint32_t insn_cnt;
 	uint64_t ns; /* of the last try */

@@ -25,6 +25,11 @@ static int load_mutant(union bpf_attr *attr, uint32_t size, int *safe, char mess
 	int fd = skep_prog_check(engine, attr, size, &check);
 
 	*safe = check.decided ? check.safe.error : fd < 0 ? fd : 0;
+	if (fd >= 0 && watched) {
+		watch_program(watched, fd);
+		seen.run(fd);
+		watch_forget(watched); /* it ends here, and the next one may lie where it lay */
+	}
 	if (fd >= 0)
 		close(fd);
 	memcpy(message, check.as_linux.message, 256);

@@ -214,13 +214,12 @@ static void test_run(const struct spec_mode *m, struct bpf_object *obj, const st
 }
 
 /* On whatever takes it on its way: nothing, a TCP segment in IPv4 in Ethernet, noise, a header alone. What it answers does not matter. */
-static void run_on_inputs(struct bpf_object *obj, const struct bpf_program *p)
+static void run_on_inputs(int fd)
 {
 	static const uint8_t segment[] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0, 0, 50, 0, 0, 0x40, 0, 64, 6, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1,
 					  0x1f, 0x90, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x60, 2, 0xff, 0xff, 0, 0, 0, 0, 2, 4, 5, 0xb4};
 	uint32_t noise = 12345;
 
-	fill_maps(obj);
 	for (unsigned i = 0; i < 4; i++) {
 		uint8_t in[DATA_BYTES] = {0}, out[DATA_BYTES * 4];
 		LIBBPF_OPTS(bpf_test_run_opts, packet, .data_in = in, .data_size_in = i == 3 ? 14 : sizeof(in), .data_out = out, .data_size_out = sizeof(out),
@@ -234,8 +233,8 @@ static void run_on_inputs(struct bpf_object *obj, const struct bpf_program *p)
 			noise = noise * 1664525 + 1013904223;
 			in[k] = (uint8_t)(noise >> 24);
 		}
-		if (bpf_prog_test_run_opts(bpf_program__fd(p), &packet) && bpf_prog_test_run_opts(bpf_program__fd(p), &arguments))
-			bpf_prog_test_run_opts(bpf_program__fd(p), &bare);
+		if (bpf_prog_test_run_opts(fd, &packet) && bpf_prog_test_run_opts(fd, &arguments))
+			bpf_prog_test_run_opts(fd, &bare);
 	}
 }
 
@@ -383,8 +382,10 @@ static void try_program(const char *name, const struct spec *s, int mode, bool l
 		const char *violation;
 		uint64_t steps, cut;
 
-		if (seen.calls && !seen.result && !err)
-			run_on_inputs(obj, p);
+		if (seen.calls && !seen.result && !err) {
+			fill_maps(obj);
+			run_on_inputs(bpf_program__fd(p));
+		}
 		violation = backend_violation(&steps, &cut);
 		if (steps)
 			printf("sound\t%s\t%s\t%llu\t%s\t%llu\n", name, mode ? "unpriv" : "priv", (unsigned long long)steps,
@@ -402,7 +403,7 @@ static void try_repeatedly(const char *name, const struct spec *s, int mode)
 	uint64_t us = UINT64_MAX;
 
 	current = name;
-	seen = (struct seen_load){.plain = opt.plain, .mutants = opt.mutants, .first_mutant = opt.first_mutant, .mutant = say_mutant, .mutant_log = mutant_log};
+	seen = (struct seen_load){.plain = opt.plain, .mutants = opt.mutants, .first_mutant = opt.first_mutant, .mutant = say_mutant, .run = run_on_inputs, .mutant_log = mutant_log};
 	printf("begin\t%s\t%s\n", name, mode ? "unpriv" : "priv");
 	fflush(stdout);
 	for (unsigned i = 0; i < opt.repeat; i++)
