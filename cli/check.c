@@ -274,6 +274,7 @@ static void check_object(struct checker *ch, const char *path)
 	struct bpf_object *obj;
 	struct bpf_program *p;
 	unsigned mended = 0, n = 0;
+	const char *refused;
 	char why[256] = "";
 	int err = read_file(path, &image);
 
@@ -281,8 +282,9 @@ static void check_object(struct checker *ch, const char *path)
 		unreadable(ch, path, strerror(-err));
 		return;
 	}
-	if (form_refused(image.at, image.n)) {
-		unreadable(ch, path, form_refused(image.at, image.n));
+	refused = form_refused(image.at, image.n, why);
+	if (refused) {
+		unreadable(ch, path, refused);
 		bytes_free(&image);
 		return;
 	}

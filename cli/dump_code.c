@@ -509,13 +509,13 @@ static int one_program(struct coded *d, const char *input, const struct bytes *i
 
 static int programs(struct coded *d, const char *input, const struct bytes *in)
 {
-	struct bpf_object *obj = loader_open(input, in);
+	char text[FORM_WHY];
+	const char *why = form_refused(in->at, in->n, text);
+	struct bpf_object *obj = why ? NULL : loader_open(input, in);
 	int status = STATUS_DONE, n = 0;
 	struct bpf_program *p;
 
 	if (!obj) {
-		const char *why = form_refused(in->at, in->n);
-
 		said[strcspn(said, "\n")] = 0;
 		why = why ? why : form_hint(said);
 		return cli_error(d->c, "%s: %s", input, why ? why : said[0] ? said : "no BPF object");

@@ -383,8 +383,8 @@ int dump_read_elf(struct arena *arena, const void *bytes, size_t size, struct du
 	snprintf(why, 160, "out of memory");
 	if (!copy)
 		return -ENOMEM;
-	if (form_refused(bytes, size))
-		return bad(&r, -EINVAL, "%s", form_refused(bytes, size));
+	if (form_header_refused(bytes, size))
+		return bad(&r, -EINVAL, "%s", form_header_refused(bytes, size));
 	memcpy(copy, bytes, size);
 	if (elf_version(EV_CURRENT) == EV_NONE)
 		return bad(&r, -EINVAL, "libelf is too old");

@@ -75,7 +75,7 @@ static bool image_open(struct image *im)
 {
 	const Elf64_Ehdr *h = header(im);
 
-	if (form_refused(im->obj->at, im->obj->n) || h->e_shentsize != sizeof(Elf64_Shdr) || !aligned(h->e_shoff) ||
+	if (form_header_refused(im->obj->at, im->obj->n) || h->e_shentsize != sizeof(Elf64_Shdr) || !aligned(h->e_shoff) ||
 		!inside(im, h->e_shoff, (u64)h->e_shnum * sizeof(Elf64_Shdr)) || h->e_shstrndx >= h->e_shnum)
 		return false;
 	im->n = h->e_shnum;

@@ -141,7 +141,7 @@ static int open_object(struct target *t, const char *path)
 
 	if (err)
 		return cli_error(t->c, "%s: %s", path, strerror(-err)), STATUS_USAGE;
-	why = form_refused(t->image.at, t->image.n);
+	why = form_refused(t->image.at, t->image.n, text);
 	if (why)
 		return cli_error(t->c, "%s: %s", path, why), STATUS_USAGE;
 	t->obj = loader_open(path, &t->image);

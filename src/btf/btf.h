@@ -41,6 +41,7 @@ struct btf {
 	const struct btf *base; /* NULL: none */
 	bool kernel; /* of a kernel or a module */
 	u32 first_tag; /* the first DECL_TAG; 0: none */
+	u32 damaged; /* when a file or bytes could not be opened: the type that is wrong; 0: not a type is */
 	struct btf_index *_Atomic index[BTF_KIND_MAX + 1]; /* by kind */
 	_Atomic u32 asked[BTF_KIND_MAX + 1]; /* questions about each kind, roughly */
 	struct btf_metas *metas; /* structs with special fields, of a BTF that was loaded */

@@ -150,8 +150,10 @@ static int index_types(struct btf *b, const u8 *at, const u8 *end)
 		const struct btf_type *t = (const struct btf_type *)(const void *)at;
 		s64 tail = (size_t)(end - at) < sizeof(*t) ? -1 : btf_tail_bytes(t);
 
-		if (tail < 0 || end - at - (s64)sizeof(*t) < tail || !string_ok(b, t->name_off))
+		if (tail < 0 || end - at - (s64)sizeof(*t) < tail || !string_ok(b, t->name_off)) {
+			b->damaged = b->first_id + b->n_types;
 			return -EINVAL;
+		}
 		if (b->n_types == b->types_cap && vec_grow(b->mem, (void **)&b->types, &b->types_cap, sizeof(*b->types)))
 			return -ENOMEM;
 		if (BTF_INFO_KIND(t->info) == BTF_KIND_DECL_TAG && !b->first_tag)
@@ -223,7 +225,10 @@ static int check(struct btf *b)
 
 	err = err ? err : index_types(b, types, types + h->type_len);
 	for (u32 i = b->base ? 0 : 1; !err && i < b->n_types; i++)
-		err = refs_ok(b, i) ? 0 : -EINVAL;
+		if (!refs_ok(b, i)) {
+			b->damaged = b->first_id + i;
+			err = -EINVAL;
+		}
 	return err;
 }
 
