@@ -495,6 +495,7 @@ static int one_program(struct coded *d, const char *input, const struct bytes *i
 	}
 	bpf_object__for_each_program(p, obj) bpf_program__set_autoload(p, p == d->libbpf);
 	loader_prepare(obj);
+	bpf_program__set_log_level(d->libbpf, 4 /* statistics */); /* libbpf would load what is refused once more, for a log that nobody reads */
 	if (bpf_object__load(obj) || obj_by_fd(d->k, bpf_program__fd(d->libbpf), OBJ_PROG, 0, &o)) {
 		said[strcspn(said, "\n")] = 0;
 		status = cli_error(d->c, "%s: program %s does not load, skep check says more: %s", input, name, said);
