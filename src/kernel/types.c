@@ -8,6 +8,40 @@
 
 #include <linux/bpf.h> /* contexts, and the enumerations that programs ask for what there is */
 
+/* What is in packets: programs that include a vmlinux.h reach it by relocations, too. */
+#include <linux/icmpv6.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+
+struct vlan_hdr {
+	__be16 h_vlan_TCI, h_vlan_encapsulated_proto;
+};
+
+/* <linux/icmp.h> and <linux/if_arp.h> bring the C library's sockets along. */
+struct icmphdr {
+	__u8 type, code;
+	__sum16 checksum;
+	union {
+		struct {
+			__be16 id, sequence;
+		} echo;
+		__be32 gateway;
+		struct {
+			__be16 __unused, mtu;
+		} frag;
+		__u8 reserved[4];
+	} un;
+};
+
+struct arphdr {
+	__be16 ar_hrd, ar_pro;
+	unsigned char ar_hln, ar_pln;
+	__be16 ar_op;
+};
+
 #define FIELDS(...)
 #define PARAMS(...)	 __VA_ARGS__
 #define PARAM(type)	 , type
