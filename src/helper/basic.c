@@ -110,12 +110,20 @@ static bool read_any(struct run *r, u64 from, void *to, u64 size)
 
 typedef bool reader(struct run *r, u64 from, void *to, u64 size);
 
+/* Linux does not even try those of user space and those that are none. */
+static u64 refused_address(u64 from, reader *read)
+{
+	bool none = (u64)((s64)(from << 16) >> 16) != from, user = from < 1ull << 47;
+
+	return RESULT((read == read_kernel && user) || (read != read_user && none) ? -ERANGE : -EFAULT);
+}
+
 static u64 probe(struct run *r, u64 to, u64 size, u64 from, reader *read)
 {
 	if (size == 0 || read(r, from, PTR(to), size))
 		return 0;
 	memset(PTR(to), 0, size);
-	return RESULT(-EFAULT);
+	return refused_address(from, read);
 }
 
 /* Piece by piece: a string may end just before an address that cannot be read. Of a task a page at a time, since asking for it costs. */
@@ -133,7 +141,7 @@ static u64 probe_string(struct run *r, u64 to, u64 size, u64 from, reader *read)
 
 		if (!read(r, from + n, out + n, piece)) {
 			memset(out, 0, size);
-			return RESULT(-EFAULT);
+			return refused_address(from, read);
 		}
 		end = strnlen(out + n, piece);
 		n += end;
@@ -148,7 +156,7 @@ static u64 probe_string(struct run *r, u64 to, u64 size, u64 from, reader *read)
 
 static u64 probe_string_any(struct run *r, u64 to, u64 size, u64 from)
 {
-	return probe_string(r, to, size, from, vm_readable(r, from, 1) || !r->current ? read_kernel : read_user);
+	return probe_string(r, to, size, from, vm_readable(r, from, 1) ? read_kernel : r->current ? read_user : read_any);
 }
 
 #define PROBE_HELPER(name, call)                                                                                 \

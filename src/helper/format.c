@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bpf_snprintf, bpf_trace_printk, bpf_trace_vprintk: the conversions that Linux gives programs (bpf-helpers(7)): d i u x X with
- * l and ll, c, s (ks, us), p (px, pK, ps, pS, pB), pi4 pI4 pi6 pI6, %% and widths. Arguments are 64-bit words; a string's
- * address may be bad, and then the call fails.
+ * l and ll, c, s (ks, us), p (px, pK, ps, pS, pB), pi4 pI4 pi6 pI6, %%, flags and widths. Arguments are 64-bit words; what lies at a
+ * bad address is an empty string, or zeros.
  */
 #include "helper/body.h"
 
@@ -23,9 +23,18 @@ struct input {
 
 static void put(struct output *o, const char *s, size_t n)
 {
-	for (size_t i = 0; i < n; i++, o->len++)
-		if (o->len + 1 < o->room)
-			o->at[o->len] = s[i];
+	if (o->len + 1 < o->room)
+		memcpy(o->at + o->len, s, MIN(n, o->room - 1 - o->len));
+	o->len += n;
+}
+
+static void pad(struct output *o, char c, s64 n)
+{
+	if (n <= 0)
+		return;
+	if (o->len + 1 < o->room)
+		memset(o->at + o->len, c, MIN((u64)n, o->room - 1 - o->len));
+	o->len += (u64)n;
 }
 
 static char next(const struct input *in)
@@ -49,136 +58,209 @@ static int argument(struct input *in, u64 *v)
 	return 0;
 }
 
-static int string(struct input *in, struct output *o, int width)
+struct shape {
+	bool zero, left, plus, space;
+	s64 width; /* -1: none was given */
+};
+
+static void put_text(struct output *o, const char *text, size_t n, const struct shape *f)
 {
-	char text[512];
+	if (!f->left)
+		pad(o, ' ', f->width - (s64)n);
+	put(o, text, n);
+	if (f->left)
+		pad(o, ' ', f->width - (s64)n);
+}
+
+/* What Linux makes beforehand of what a pointer leads to: counted only where there is room left. */
+static void put_made(struct output *o, const char *text, size_t n)
+{
+	if (o->len < o->room)
+		put(o, text, n);
+}
+
+static void put_number(struct output *o, const char *digits, size_t n, char sign, const struct shape *f)
+{
+	s64 rest = f->width - (s64)n - (sign != 0);
+
+	if (!f->left && !f->zero)
+		pad(o, ' ', rest);
+	if (sign)
+		put(o, &sign, 1);
+	if (!f->left && f->zero)
+		pad(o, '0', rest);
+	put(o, digits, n);
+	if (f->left)
+		pad(o, ' ', rest);
+}
+
+enum { STRING_MOST = 512 };
+
+/* A string at a bad address is an empty one. */
+static int string(struct input *in, char text[STRING_MOST], size_t *length)
+{
 	size_t n = 0;
 	u64 addr;
 
 	if (argument(in, &addr))
 		return -EINVAL;
-	for (; n < sizeof(text) && vm_readable(in->run, addr + n, 1); n++) {
+	for (; n < STRING_MOST - 1; n++) {
+		if (!vm_readable(in->run, addr + n, 1)) {
+			n = 0;
+			break;
+		}
 		text[n] = *(const char *)PTR(addr + n);
 		if (!text[n])
 			break;
 	}
-	if (n < sizeof(text) && !vm_readable(in->run, addr + n, 1))
-		return -EFAULT;
-	for (int pad = width - (int)n; pad > 0; pad--)
-		put(o, " ", 1);
-	put(o, text, n);
+	*length = n;
 	return 0;
 }
 
 static int address(struct input *in, struct output *o, bool compact, bool v6)
 {
 	char text[64];
-	const u8 *p;
+	u8 p[16] = {0};
 	size_t n = 0;
 	u64 addr;
 
 	if (argument(in, &addr))
 		return -EINVAL;
-	if (!vm_readable(in->run, addr, v6 ? 16 : 4))
-		return -EFAULT;
-	p = PTR(addr);
+	if (vm_readable(in->run, addr, v6 ? 16 : 4))
+		memcpy(p, PTR(addr), v6 ? 16 : 4);
 	if (!v6)
 		n = (size_t)snprintf(text, sizeof(text), compact ? "%u.%u.%u.%u" : "%03u.%03u.%03u.%03u", p[0], p[1], p[2], p[3]);
 	else
 		for (u32 i = 0; i < 16; i += 2)
 			n += (size_t)snprintf(text + n, sizeof(text) - n, compact && i ? ":%02x%02x" : "%02x%02x", p[i], p[i + 1]);
-	put(o, text, n);
+	put_made(o, text, n);
 	return 0;
 }
 
-static int pointer(struct input *in, struct output *o, int width)
+static bool alphanumeric(char c)
 {
-	char text[32], kind = next(in);
-	u64 v;
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/* The value itself; symbols of a kernel there are none. */
+static int pointer_value(struct input *in, struct output *o, char kind, const struct shape *f)
+{
+	char text[32];
 	int n;
+	u64 v;
 
-	if (kind == 'i' || kind == 'I') {
-		char digit = in->at + 1 < in->len ? in->fmt[in->at + 1] : 0;
-
-		if (digit != '4' && digit != '6')
-			return -EINVAL;
-		in->at += 2;
-		return address(in, o, kind == 'I', digit == '6');
-	}
-	if ((kind == 'k' || kind == 'u') && in->at + 1 < in->len && in->fmt[in->at + 1] == 's') {
-		in->at += 2;
-		return string(in, o, width);
-	}
-	if (kind == 'x' || kind == 'K' || kind == 's' || kind == 'S' || kind == 'B')
-		in->at++; /* no symbols of a kernel: the address itself */
-	else if ((kind >= 'a' && kind <= 'z') || (kind >= 'A' && kind <= 'Z') || (kind >= '0' && kind <= '9'))
-		return -EINVAL;
 	if (argument(in, &v))
 		return -EINVAL;
-	n = snprintf(text, sizeof(text), kind == 'S' || kind == 's' || kind == 'B' ? "0x%llx" : "%016llx", (unsigned long long)v);
-	put(o, text, (size_t)n);
+	if (kind == 's' || kind == 'S' || kind == 'B') {
+		n = snprintf(text, sizeof(text), "0x%llx", (unsigned long long)v);
+		if (kind == 'B')
+			put_made(o, text, (size_t)n);
+		else
+			put_text(o, text, (size_t)n, f);
+		return 0;
+	}
+	n = snprintf(text, sizeof(text), f->width < 0 ? "%016llx" : "%llx", (unsigned long long)v);
+	put_number(o, text, (size_t)n, 0, f);
 	return 0;
 }
 
-static int integer(struct input *in, struct output *o, u32 longs, int width, bool zero, bool left)
+static int pointer(struct input *in, struct output *o, const struct shape *f)
 {
-	char text[96], kind = next(in);
+	char kind = next(in), after = in->at + 1 < in->len ? in->fmt[in->at + 1] : 0, text[STRING_MOST];
+	size_t n;
+	int err;
+
+	if ((kind == 'i' || kind == 'I') && (after == '4' || after == '6')) {
+		err = address(in, o, kind == 'I', after == '6');
+	} else if ((kind == 'k' || kind == 'u') && after == 's') {
+		err = string(in, text, &n);
+		if (!err)
+			put_made(o, text, n);
+	} else if (kind == 'x' || kind == 'K' || kind == 's' || kind == 'S' || kind == 'B' || !alphanumeric(kind)) {
+		err = pointer_value(in, o, kind, f);
+	} else {
+		return -EINVAL;
+	}
+	while (alphanumeric(next(in))) /* all of them belong to it */
+		in->at++;
+	return err;
+}
+
+static int integer(struct input *in, struct output *o, u32 longs, const struct shape *f)
+{
+	char text[32], kind = next(in), sign = 0;
+	bool is_signed = kind == 'd' || kind == 'i';
 	u64 v;
 	int n;
 
 	in->at++;
 	if (argument(in, &v))
 		return -EINVAL;
+	if (kind == 'c') {
+		text[0] = (char)v;
+		put_text(o, text, 1, f);
+		return 0;
+	}
 	if (!longs)
-		v = kind == 'd' || kind == 'i' ? (u64)(s64)(s32)v : (u32)v;
-	width = MIN(width, 80);
-	width = left ? -width : width;
+		v = is_signed ? (u64)(s64)(s32)v : (u32)v;
+	if (is_signed) {
+		sign = (s64)v < 0 ? '-' : f->plus ? '+' : f->space ? ' ' : 0;
+		v = (s64)v < 0 ? -v : v;
+	}
 	switch (kind) {
 	case 'd':
-	case 'i': n = snprintf(text, sizeof(text), zero ? "%0*lld" : "%*lld", width, (long long)v); break;
-	case 'u': n = snprintf(text, sizeof(text), zero ? "%0*llu" : "%*llu", width, (unsigned long long)v); break;
-	case 'x': n = snprintf(text, sizeof(text), zero ? "%0*llx" : "%*llx", width, (unsigned long long)v); break;
-	case 'X': n = snprintf(text, sizeof(text), zero ? "%0*llX" : "%*llX", width, (unsigned long long)v); break;
-	case 'c':
-		text[0] = (char)v;
-		n = 1;
-		break;
+	case 'i':
+	case 'u': n = snprintf(text, sizeof(text), "%llu", (unsigned long long)v); break;
+	case 'x': n = snprintf(text, sizeof(text), "%llx", (unsigned long long)v); break;
+	case 'X': n = snprintf(text, sizeof(text), "%llX", (unsigned long long)v); break;
 	default: return -EINVAL;
 	}
-	put(o, text, (size_t)n);
+	put_number(o, text, (size_t)n, sign, f);
 	return 0;
+}
+
+static bool take_flag(struct input *in, struct shape *f)
+{
+	bool *flag = next(in) == '0' ? &f->zero : next(in) == '-' ? &f->left : next(in) == '+' ? &f->plus : next(in) == ' ' ? &f->space : NULL;
+
+	if (flag) {
+		*flag = true;
+		in->at++;
+	}
+	return flag != NULL;
 }
 
 static int conversion(struct input *in, struct output *o)
 {
-	bool zero = false, left = false;
-	int width = 0;
+	enum { WIDTH_MOST = (1 << 23) - 1 };
+	struct shape f = {.width = -1};
+	char text[STRING_MOST];
 	u32 longs = 0;
+	size_t n;
 
 	if (take(in, '%')) {
 		put(o, "%", 1);
 		return 0;
 	}
-	for (;;) {
-		if (take(in, '0'))
-			zero = true;
-		else if (take(in, '-'))
-			left = true;
-		else if (!take(in, '+') && !take(in, ' '))
-			break;
-	}
+	while (take_flag(in, &f))
+		;
 	for (char c; (c = next(in)) >= '0' && c <= '9'; in->at++)
-		width = MIN(width * 10 + (c - '0'), 1000);
+		f.width = MIN(MAX(f.width, 0) * 10 + (c - '0'), WIDTH_MOST);
 	if (take(in, 'p'))
-		return pointer(in, o, width);
-	if (take(in, 's'))
-		return string(in, o, width);
+		return pointer(in, o, &f);
+	if (take(in, 's')) {
+		int err = string(in, text, &n);
+
+		if (!err)
+			put_text(o, text, n, &f);
+		return err;
+	}
 	while (longs < 2 && take(in, 'l'))
 		longs++;
-	return integer(in, o, longs, width, zero, left);
+	return integer(in, o, longs, &f);
 }
 
-/* The length that all of it needs, or -EINVAL for a bad format, -EFAULT for a bad address. */
+/* The length that all of it needs, or -EINVAL for a bad format. */
 static s64 format(struct input *in, struct output *o)
 {
 	if (in->len == 0 || in->fmt[in->len - 1] != 0)
@@ -213,8 +295,6 @@ u64 helper_snprintf(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 		return RESULT(-EINVAL);
 	in.len = strlen(in.fmt) + 1;
 	n = format(&in, &o);
-	if (n >= 0 && in.used != in.n_args)
-		return RESULT(-EINVAL);
 	return n < 0 ? (u64)n : (u64)n + 1;
 }
 

@@ -347,7 +347,7 @@ static void tasks_as_objects(void)
 	CHECK_EQ(s.v[3], 1000);
 	CHECK_EQ(s.v[4], 201); /* its leader is no task of the engine's */
 	CHECK_EQ(s.v[5], 1);
-	CHECK_EQ(s.v[6], -EFAULT);
+	CHECK_EQ(s.v[6], -ERANGE);
 	CHECK_STR(s.text[0], "make");
 	task_event_enter(k, shell_task, SYS_getuid, (u64[6]){0});
 	s = look(SEEN_TASK);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Objects that programs allocate: lists, trees, counts of references, kptrs, per-CPU objects; sets of CPUs, bits, strings. Each program says in its name what it returns. */
+/* Objects that programs allocate: lists, trees, counts of references, kptrs, per-CPU objects; sets of CPUs, bits, strings, formats. Each program says in its name what it returns. */
 #include <linux/bpf.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -961,4 +961,41 @@ SEC("tc") int cast_read(struct __sk_buff *ctx)
 	sum = sum * 10 + e->type + e->pid;
 	e = bpf_rdonly_cast((void *)8, bpf_core_type_id_kernel(struct trace_entry));
 	return sum * 10 + e->pid;
+}
+
+#define FORMAT(size, text, ...)                                                                                                   \
+	({                                                                                                                         \
+		static const char format[] = text;                                                                                 \
+		u64 args[] = {__VA_ARGS__};                                                                                        \
+                                                                                                                                   \
+		for (u32 i = 0; i < sizeof(out); i++)                                                                              \
+			out[i] = 0x55;                                                                                             \
+		sum = sum * 31 + (u32)bpf_snprintf(out, size, format, args, sizeof(args));                                         \
+		for (u32 i = 0; i < sizeof(out); i++)                                                                              \
+			sum = sum * 31 + out[i];                                                                                   \
+	})
+
+/* Flags and widths, what lies at bad addresses, what follows a pointer's letters, and what is counted of what does not fit. */
+SEC("tc") int format_all(struct __sk_buff *ctx)
+{
+	u8 out[48], ip[16] = {192, 0, 2, 7, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+	char text[8] = "abc";
+	u32 sum = 0;
+
+	FORMAT(48, "%+d|% d|%+5d|%-6d|%06d|", 7, 8, 9, 10, (u64)-11);
+	FORMAT(48, "%+u|%+x|%-+4i|%0+6i", 7, 0xab, (u64)-3, 12);
+	FORMAT(48, "%90d", 1);
+	FORMAT(48, "%-90d", 1);
+	FORMAT(48, "%4c|%-4c|%04c", 'a', 'b', 'c');
+	FORMAT(48, "%6s|%-6s|%s", (u64)text, (u64)text, (u64)text);
+	FORMAT(48, "<%s> <%4s> <%d>", 0, 1, 5);
+	FORMAT(48, "%pI4 %pi4 %pI4", (u64)ip, (u64)ip, 0);
+	FORMAT(48, "%pI4h %pI6c", (u64)ip, (u64)ip);
+	FORMAT(0, "%d %pI4", 5, (u64)ip);
+	FORMAT(3, "%pI4 %pI4", (u64)ip, (u64)ip);
+	FORMAT(2, "%s %d", (u64)text, 123456);
+	FORMAT(48, "%6px|%-6px|%px", 0x12, 0x34, 0x56);
+	FORMAT(48, "%%", 1, 2, 3);
+	FORMAT(48, "%llX %lld", ~0ull, ~0ull);
+	return (int)sum;
 }

@@ -86,6 +86,7 @@ static const struct {
 	{"string_all", 459060143},
 	{"string_long", 708070528},
 	{"cast_read", 344550},
+	{"format_all", 2430655550},
 };
 
 static void all(const char *setting)
