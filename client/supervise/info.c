@@ -27,6 +27,7 @@ static const struct nested arrays[] = {
 	RECORDS(line_info, nr_line_info, line_info_rec_size),
 	RECORDS(jited_line_info, nr_jited_line_info, jited_line_info_rec_size),
 	PROG(prog_tags, nr_prog_tags, BPF_TAG_SIZE),
+	{OBJ_MAP, 88, 96, 1, 0, 0}, /* the hash of its contents */
 	{OBJ_BTF, offsetof(struct bpf_btf_info, btf), offsetof(struct bpf_btf_info, btf_size), 1, 0, 0},
 	{OBJ_BTF, offsetof(struct bpf_btf_info, name), offsetof(struct bpf_btf_info, name_len), 1, 0, 0},
 	/* what a link is attached to; offsets that are not in all versions of the header */
@@ -42,6 +43,13 @@ static bool lies_in(const struct copy *info, const struct nested *n)
 {
 	return n->pointer + sizeof(u64) <= info->size && n->count + sizeof(u32) <= info->size &&
 	       (n->each || n->record + sizeof(u32) <= info->size);
+}
+
+/* Half of an address of the client's must not become one of ours. */
+static void drop_pointer(struct copy *info, const struct nested *n)
+{
+	if (n->pointer < info->size)
+		memset(info->local + n->pointer, 0, MIN(sizeof(u64), info->size - n->pointer));
 }
 
 int transport_info(struct transport *t)
@@ -61,8 +69,12 @@ int transport_info(struct transport *t)
 		u64 remote, each, count;
 		struct copy *c;
 
-		if (n->type != t->object->type || (n->link && n->link != link_type(t->object)) || !lies_in(info, n))
+		if (n->type != t->object->type || (n->link && n->link != link_type(t->object)))
 			continue;
+		if (!lies_in(info, n)) {
+			drop_pointer(info, n);
+			continue;
+		}
 		remote = LOAD_AS(u64, info->local + n->pointer);
 		count = LOAD_AS(u32, info->local + n->count);
 		each = n->each ? n->each : LOAD_AS(u32, info->local + n->record);

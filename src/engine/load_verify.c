@@ -118,5 +118,6 @@ int load_verify(struct load *l)
 		return err;
 	}
 	memcpy(l->p->reach, result.reach, sizeof(l->p->reach));
+	l->p->verified_insns = (u32)result.stats.insns_processed;
 	return note_lacking(l, &result);
 }

@@ -387,9 +387,10 @@ struct link_info {
 			};
 		} perf;
 		struct multi_info multi;
-		u64 room[7];
+		u64 room[6];
 	};
 };
+_Static_assert(sizeof(struct link_info) == 64, "Linux's layout");
 
 static int give_name(u64 to, u32 *len, const char *name)
 {
@@ -459,10 +460,7 @@ int link_info(struct obj *o, struct attr_info *a)
 		i.raw.cookie = l->at->cookie;
 		err = give_name(i.raw.name, &i.raw.name_len, site_name((u32)l->at->site, name));
 	}
-	if (err && err != -ENOSPC)
-		return err;
-	info_write(a, &i, sizeof(i));
-	return err;
+	return err ? err : info_write(a, &i, sizeof(i));
 }
 
 /* The object behind a descriptor of some process. */

@@ -118,11 +118,11 @@ const struct subprog *subprog_at(const struct prog *p, u32 insn)
 	return &p->subprogs[low];
 }
 
-/* SHA-1 over the instructions with the descriptors of maps left out (Linux 4.10 to 6.17). */
+/* SHA-256 over the instructions with the descriptors of maps left out, as of Linux 6.18; those before it took SHA-1. */
 int prog_tag(const struct raw_insn *raw, const struct insn *insns, u32 n, const struct mem *mem, u8 tag[8])
 {
 	struct raw_insn *copy = mem_copy(mem, raw, n * sizeof(*raw));
-	u8 digest[20];
+	u8 digest[32];
 
 	if (!copy)
 		return -ENOMEM;
@@ -130,7 +130,7 @@ int prog_tag(const struct raw_insn *raw, const struct insn *insns, u32 n, const 
 		if (insns[i].op == OP_LD_IMM64 && insns[i].pseudo != PSEUDO_CONST && insns[i].pseudo != PSEUDO_FUNC &&
 		    insns[i].pseudo != PSEUDO_BTF_ID)
 			copy[i].imm = copy[i + 1].imm = 0;
-	sha1_digest(copy, n * sizeof(*raw), digest);
+	sha256_digest(copy, n * sizeof(*raw), digest);
 	memcpy(tag, digest, 8);
 	mem_free(mem, copy, n * sizeof(*raw));
 	return 0;

@@ -54,6 +54,7 @@ struct prog {
 	bool casts; /* makes pointers to kernel types of other addresses: loads through them reach all that the program may read */
 	u8 tag[8];
 	u64 loaded_ns; /* CLOCK_BOOTTIME */
+	u32 verified_insns; /* that the verifier walked, on all paths */
 	u32 loaded_by; /* user id */
 
 	const struct raw_insn *raw; /* as loaded; descriptors in pseudo loads replaced by ids in what INFO returns */

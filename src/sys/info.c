@@ -43,19 +43,49 @@ static void give_array(u64 to, u32 *n, const void *from, u32 have, u32 each)
 	*n = have;
 }
 
+/* Linux 6.18's struct bpf_map_info. */
+struct map_told {
+	u32 type, id, key_size, value_size, max_entries, map_flags;
+	char name[16];
+	u32 ifindex, btf_vmlinux_value_type_id;
+	u64 netns_dev, netns_ino;
+	u32 btf_id, btf_key_type_id, btf_value_type_id, btf_vmlinux_id;
+	u64 map_extra, hash;
+	u32 hash_size, pad;
+};
+_Static_assert(sizeof(struct map_told) == 104, "Linux's layout");
+
+/* SHA-256 of all elements of an array, where the caller wants it. */
+static int give_hash(const struct map *m, const struct map_told *in)
+{
+	u8 digest[32];
+
+	if (!in->hash)
+		return in->hash_size ? -EINVAL : 0;
+	if (m->spec.kind != MAP_KIND_ARRAY || in->hash_size != sizeof(digest))
+		return -EINVAL;
+	if (!m->frozen)
+		return -EPERM;
+	sha256_digest(m->values, (size_t)m->elem_size * m->spec.max_entries, digest);
+	memcpy(PTR(in->hash), digest, sizeof(digest));
+	return 0;
+}
+
 static int map_info(struct obj *o, struct attr_info *a)
 {
 	const struct map *m = obj_map(o);
 	const struct map_obj *mo = o->body;
-	struct bpf_map_info info;
-	int err = info_read(a, &info, sizeof(info));
+	struct map_told in, info;
+	int err = info_read(a, &in, sizeof(in));
 
+	if (!err)
+		err = give_hash(m, &in);
 	if (err)
 		return err;
-	info = (struct bpf_map_info){
+	info = (struct map_told){
 		.type = m->spec.kind, .id = o->id, .key_size = m->spec.key_size, .value_size = m->spec.value_size,
 		.max_entries = m->spec.max_entries, .map_flags = m->spec.flags, .map_extra = m->spec.extra,
-		.btf_id = mo->btf ? mo->btf->id : 0,
+		.btf_id = mo->btf ? mo->btf->id : 0, .btf_vmlinux_value_type_id = m->kernel_type, .hash = in.hash, .hash_size = in.hash_size,
 	};
 	if (mo->btf) {
 		info.btf_key_type_id = m->spec.btf_key_type_id;
@@ -116,6 +146,41 @@ static u32 *map_ids(struct skep *k, const struct prog *p, u32 *n, u32 *room)
 	return ids;
 }
 
+/* Where the code of each function is and how long, and the tag of each. */
+static int give_functions(struct skep *k, const struct prog *p, struct bpf_prog_info *info)
+{
+	u32 n = p->n_subprogs, compiled = p->code ? n : 0;
+	struct function {
+		u64 address;
+		u32 bytes;
+		u8 tag[BPF_TAG_SIZE];
+	};
+	struct function *f = mem_array(&k->mem, n + 1, sizeof(*f));
+	int err = f ? 0 : -ENOMEM;
+
+	for (u32 i = 0; i < n && !err; i++) {
+		u32 start = p->subprogs[i].start, end = i + 1 < n ? p->subprogs[i + 1].start : p->n;
+
+		err = n == 1 ? 0 : prog_tag(p->raw + start, p->insns + start, end - start, &k->mem, f[i].tag);
+		if (n == 1)
+			memcpy(f[i].tag, p->tag, sizeof(f[i].tag));
+		f[i].address = compiled ? (u64)(uintptr_t)p->code->region.base + p->code->func[i].start : 0;
+		f[i].bytes = compiled ? prog_code_size(p, i) : 0;
+	}
+	for (u32 i = 0; i < n && !err; i++) {
+		if (i < compiled && i < info->nr_jited_ksyms && info->jited_ksyms)
+			STORE_AS(u64, (u8 *)PTR(info->jited_ksyms) + i * sizeof(u64), f[i].address);
+		if (i < compiled && i < info->nr_jited_func_lens && info->jited_func_lens)
+			STORE_AS(u32, (u8 *)PTR(info->jited_func_lens) + i * sizeof(u32), f[i].bytes);
+		if (i < info->nr_prog_tags && info->prog_tags)
+			memcpy((u8 *)PTR(info->prog_tags) + i * BPF_TAG_SIZE, f[i].tag, BPF_TAG_SIZE);
+	}
+	mem_free(&k->mem, f, (n + 1) * sizeof(*f));
+	info->nr_jited_ksyms = info->nr_jited_func_lens = compiled;
+	info->nr_prog_tags = n;
+	return err;
+}
+
 static int prog_info(struct skep *k, struct obj *o, struct attr_info *a)
 {
 	struct bpf_prog_info info, in;
@@ -133,11 +198,14 @@ static int prog_info(struct skep *k, struct obj *o, struct attr_info *a)
 		return -ENOMEM;
 	info = (struct bpf_prog_info){
 		.type = p->type, .id = o->id, .load_time = p->loaded_ns, .created_by_uid = p->loaded_by, .gpl_compatible = p->gpl_compatible, .btf_id = p->btf_id,
-		.run_time_ns = atomic_load(&p->run_ns), .run_cnt = atomic_load(&p->run_count), .verified_insns = 0,
+		.run_time_ns = atomic_load(&p->run_ns), .run_cnt = atomic_load(&p->run_count), .verified_insns = p->verified_insns,
 		.xlated_prog_insns = in.xlated_prog_insns, .xlated_prog_len = in.xlated_prog_len, .map_ids = in.map_ids,
 		.nr_map_ids = in.nr_map_ids, .func_info = in.func_info, .nr_func_info = in.nr_func_info,
 		.line_info = in.line_info, .nr_line_info = in.nr_line_info,
 		.jited_prog_insns = in.jited_prog_insns, .jited_prog_len = in.jited_prog_len,
+		.jited_ksyms = in.jited_ksyms, .nr_jited_ksyms = in.nr_jited_ksyms, .jited_func_lens = in.jited_func_lens,
+		.nr_jited_func_lens = in.nr_jited_func_lens, .prog_tags = in.prog_tags, .nr_prog_tags = in.nr_prog_tags,
+		.jited_line_info = in.jited_line_info, .jited_line_info_rec_size = sizeof(u64),
 		.func_info_rec_size = sizeof(struct bpf_func_info), .line_info_rec_size = sizeof(struct bpf_line_info),
 	};
 	memcpy(info.name, p->name, sizeof(info.name));
@@ -148,7 +216,8 @@ static int prog_info(struct skep *k, struct obj *o, struct attr_info *a)
 	give_array(info.func_info, &info.nr_func_info, p->func_info, p->n_func_info, sizeof(struct bpf_func_info));
 	give_array(info.line_info, &info.nr_line_info, p->line_info, p->n_line_info, sizeof(struct bpf_line_info));
 	mem_free(&k->mem, ids, room * sizeof(*ids));
-	return info_write(a, &info, sizeof(info));
+	err = give_functions(k, p, &info);
+	return err ? err : info_write(a, &info, sizeof(info));
 }
 
 static int btf_info(struct obj *o, struct attr_info *a)
