@@ -123,7 +123,7 @@ struct skep_prog {
 	/** Encoded instructions, eight bytes each (RFC 9669), and how many. */
 	uint32_t n_insns;
 	const void *insns;
-	const char *name; /* at most 15 characters of [A-Za-z0-9_.]; may be NULL */
+	const char *name; /* at most 15 letters, digits, _ and .; may be NULL */
 	const char *license; /* "GPL", ...; NULL: none */
 	uint32_t flags; /* BPF_F_SLEEPABLE, ... */
 };
@@ -213,7 +213,7 @@ struct skep_run {
 	size_t ctx_size;
 	/** Not 0: R2 holds ctx_size. */
 	int pass_size;
-	uint32_t n_memory; /* at most 8 */
+	uint32_t n_memory; /* at most 8: -EINVAL */
 	const struct skep_memory *memory;
 	/** Optional: another thread sets it to end the run, which then faults. */
 	const _Bool *stop;
@@ -250,7 +250,7 @@ struct skep_code {
 	uint32_t compile_us; /* time that compilation took */
 	char reason[96]; /* why the interpreter runs it */
 };
-/** -EBADF: not a program of the engine. */
+/** -EBADF: no descriptor; -EINVAL: not a program of the engine. */
 SKEP_API int skep_prog_code(struct skep *k, int prog_fd, struct skep_code *code);
 
 /** Reads what bpf_trace_printk() printed: bytes copied, 0 when there is none. Lines as in Linux's trace_pipe. */

@@ -82,7 +82,7 @@ int skep_run(struct skep *k, int prog_fd, struct skep_run *in)
 	u64 result = 0;
 	int err = options_copy(&s, sizeof(s), in);
 
-	if (err || !in)
+	if (err || !in || s.n_memory > RUN_SPANS || (s.n_memory && !s.memory))
 		return -EINVAL;
 	if (plain_lock_mine(&k->lock))
 		return -EBUSY; /* a signal handler, in the middle of another call */
@@ -94,7 +94,7 @@ int skep_run(struct skep *k, int prog_fd, struct skep_run *in)
 	r.stop = (const _Atomic bool *)s.stop;
 	r.ctx = (struct run_ctx){.type = p->kind->ctx, .bytes = s.ctx, .size = (u32)s.ctx_size, .has_second = s.pass_size,
 				 .second = s.ctx_size};
-	for (u32 i = 0; i < s.n_memory && i < RUN_SPANS; i++)
+	for (u32 i = 0; i < s.n_memory; i++)
 		r.spans[r.n_spans++] = (struct run_span){(u64)(uintptr_t)s.memory[i].at, s.memory[i].size, s.memory[i].writable, "memory"};
 	err = runs_by_context(k, p, &s);
 	err = err ? err : brings_enough(k, &r);
@@ -325,7 +325,7 @@ int skep_prog_load(struct skep *k, const struct skep_prog *in, char *log, size_t
 	a.license = (u64)(uintptr_t)(s.license ? s.license : "");
 	a.prog_flags = s.flags;
 	if (s.name)
-		snprintf(a.prog_name, sizeof(a.prog_name), "%s", s.name);
+		memcpy(a.prog_name, s.name, strnlen(s.name, sizeof(a.prog_name))); /* one without its end is refused */
 	if (log && log_size) {
 		log[0] = 0;
 		a.log_level = 1;

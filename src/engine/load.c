@@ -9,6 +9,7 @@
 #include "jit/jit.h"
 #include "verify/verify.h"
 
+#include <net/if.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -159,10 +160,9 @@ static int take_name(struct load *l)
 
 	for (u32 i = 0; i < sizeof(l->p->name) && name[i]; i++) {
 		char c = name[i];
-		bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
 
-		if (!word || i == sizeof(l->p->name) - 1)
-			return load_refuse(l, -EINVAL, "the program's name is too long, or has other characters than A-Z, a-z, 0-9, _ and .");
+		if (!obj_name_char((u8)c) || i == sizeof(l->p->name) - 1)
+			return load_refuse(l, -EINVAL, "the program's name is too long, or has other characters than letters, digits, _ and .");
 		l->p->name[i] = c;
 	}
 	return 0;
@@ -175,6 +175,7 @@ static int take_identity(struct load *l)
 		       BPF_F_XDP_HAS_FRAGS | UAPI_F_XDP_DEV_BOUND_ONLY | UAPI_F_TEST_REG_INVARIANTS | UAPI_F_TOKEN_FD };
 	enum { MOST_SIGNATURE = 4 << 20, KEYRING_PLATFORM = 2 /* the last of the system's */ };
 	const struct attr_prog_load *a = l->attr;
+	char device[IF_NAMESIZE];
 	struct prog *p = l->p;
 	int err;
 
@@ -197,8 +198,8 @@ static int take_identity(struct load *l)
 		err = take_license(l);
 	if (err)
 		return err;
-	if (a->prog_ifindex || a->prog_flags & UAPI_F_XDP_DEV_BOUND_ONLY)
-		return load_refuse(l, p->kind && p->kind->flags & PT_NET_ADMIN ? -EOPNOTSUPP : -EINVAL,
+	if (a->prog_ifindex)
+		return load_refuse(l, p->kind && p->kind->flags & PT_NET_ADMIN && if_indextoname(a->prog_ifindex, device) ? -EOPNOTSUPP : -EINVAL,
 			      "programs on network devices are not supported by skep %s", skep_version());
 	if (!p->kind)
 		return load_refuse(l, -EINVAL, "program type %u is not one of Linux 6.18; skep feature lists what is", a->prog_type);

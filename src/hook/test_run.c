@@ -83,11 +83,13 @@ static int xdp_test_run(struct skep *k, struct prog *p, struct attr_test_run *a,
 	u8 *frame;
 	int err;
 
-	if (a->flags & BPF_F_TEST_XDP_LIVE_FRAMES) {
+	if (a->flags & ~(u32)BPF_F_TEST_XDP_LIVE_FRAMES)
+		return -EINVAL;
+	if (a->flags) {
 		log_line(k, "PROG_TEST_RUN: live frames need network devices, which skep %s does not have", skep_version());
 		return -EOPNOTSUPP;
 	}
-	if (a->flags || a->batch_size)
+	if (a->batch_size)
 		return -EINVAL;
 	err = ctx_in(a, &md, sizeof(md));
 	if (err)
@@ -246,8 +248,7 @@ int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 	u8 *ctx;
 	int err;
 
-	if (a->data_in || a->data_out || a->ctx_out || a->data_size_in || a->data_size_out || a->ctx_size_out || a->duration ||
-	    a->repeat || a->batch_size)
+	if (a->data_in || a->data_out || a->ctx_out || a->duration || a->repeat || a->batch_size)
 		return -EINVAL;
 	if (a->ctx_size_in > most || run_context_short(k, p, a->ctx_size_in) || (a->ctx_size_in && !a->ctx_in))
 		return -EINVAL;

@@ -52,14 +52,12 @@ static void *array_lookup(struct map *m, const struct hold *h, const void *key)
 
 static int array_index(const struct map *m, const void *key, u64 flags, u32 *i)
 {
-	int err = map_check_update_flags(m, flags);
-
 	*i = LOAD_AS(u32, key);
-	if (err)
-		return err;
+	if ((flags & ~(u64)BPF_F_LOCK) > BPF_EXIST)
+		return -EINVAL;
 	if (*i >= m->spec.max_entries)
 		return -E2BIG;
-	return (flags & ~(u64)BPF_F_LOCK) == BPF_NOEXIST ? -EEXIST : 0;
+	return flags & BPF_NOEXIST ? -EEXIST : map_check_update_flags(m, flags);
 }
 
 static int array_update(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)

@@ -39,7 +39,7 @@ int hash_table_create(struct map *m, bool percpu, bool lru, bool of_maps)
 	t->value_bytes = m->elem_size * (percpu ? n_slots : 1);
 	stride = (u64)t->value_at + (u64)m->elem_size * (percpu ? n_slots : 1);
 	nodes = (u64)m->spec.max_entries + (u64)n_slots * HASH_SPARE;
-	if (buckets > 1u << 30 || nodes >= HASH_END / 2 || stride > INT32_MAX)
+	if (buckets > UINT32_MAX / 16 /* Linux has 16 bytes for each */ || nodes >= HASH_END / 2 || stride > INT32_MAX)
 		return -E2BIG;
 	t->n_nodes = (u32)nodes;
 	t->stride = (u32)stride;

@@ -500,8 +500,11 @@ static int hash_get(struct map *m, const struct hold *h, const void *key, void *
 			return -ENOENT;
 		if (flags & BPF_F_LOCK) {
 			u8 *from = hash_value(hash_of(m), n);
+			int err = map_copy_locked(m, h, value, from, from);
 
-			return map_copy_locked(m, h, value, from, from);
+			if (!err)
+				map_clear_special(m, value);
+			return err;
 		}
 		uses = atomic_load_explicit(&n->uses, memory_order_acquire);
 		copy_out(m, value, n);
@@ -718,6 +721,27 @@ static int hash_of_maps_remove(struct map *m, const struct hold *h, const void *
 	return err;
 }
 
+/* Maps that were taken out: their ids are read in memory of our own before the references go back. */
+static int hash_of_maps_batch(struct map *m, const struct hold *h, u32 *cursor, void *keys, void *values, u32 *count, u64 flags, bool take_them)
+{
+	u32 room = at_most(*count, m->spec.max_entries), *ids;
+	int err;
+
+	if (!take_them)
+		return hash_batch(m, h, cursor, keys, values, count, flags, false);
+	ids = mem_array(m->mem, room, sizeof(*ids));
+	if (!ids)
+		return -ENOMEM;
+	*count = room;
+	err = hash_batch(m, h, cursor, keys, ids, count, flags, true);
+	if (*count)
+		memcpy(values, ids, *count * sizeof(*ids));
+	for (u32 i = 0; i < *count; i++)
+		m->host->object_put(m->host->ud, m, ids[i]);
+	mem_free(m->mem, ids, room * sizeof(*ids));
+	return err;
+}
+
 static long put_inner(void *ud, void *key, void *value)
 {
 	struct map *m = ud;
@@ -741,5 +765,6 @@ const struct map_ops hash_of_maps_ops = {
 	.remove = hash_of_maps_remove,
 	.get = hash_get,
 	.next_key = hash_next_key,
-	.traits = KIND_FD_VALUES | KIND_OUTER | KIND_BATCH_GET_SET | KIND_BATCH_DELETE,
+	.batch = hash_of_maps_batch,
+	.traits = KIND_FD_VALUES | KIND_OUTER | KIND_BATCH_ALL,
 };

@@ -73,6 +73,7 @@ int map_create(struct map *m, const struct map_spec *spec)
 	err = m->ops->create(m);
 	if (err)
 		map_close(m);
+	m->spec.flags &= ~(u32)RDWR; /* of the descriptor alone */
 	return err;
 }
 

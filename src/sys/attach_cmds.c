@@ -150,8 +150,8 @@ int sys_prog_detach(struct sys_call *c)
 	case POINT_LIRC: err = a->attach_flags || a->relative || a->expected_revision ? -EINVAL : 0; break;
 	default: return -EINVAL;
 	}
-	if (!err && point != POINT_NETNS)
-		err = target_check(c->k, point, a->target);
+	if (!err)
+		err = point != POINT_NETNS ? target_check(c->k, point, a->target) : a->target ? -EINVAL : 0; /* it is always the caller's */
 	return err ? err : sys_no_hook(c);
 }
 

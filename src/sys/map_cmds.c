@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <net/if.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -42,7 +43,7 @@ static int host_get(void *ud, struct map *m, u32 fd, u32 *id)
 	int err = obj_by_fd(ud, (int)fd, element_type(m), 0, &o);
 
 	if (err)
-		return err;
+		return err == -EINVAL && element_type(m) == OBJ_PERF ? -EBADF : err;
 	if (element_type(m) == OBJ_PROG && !map_takes_program(ud, m, o->body)) {
 		obj_put(o);
 		return -EINVAL;
@@ -85,8 +86,7 @@ static bool name_ok(const char *name, u32 size)
 	u32 n = 0;
 
 	for (; n < size && name[n]; n++)
-		if (!((name[n] >= 'a' && name[n] <= 'z') || (name[n] >= 'A' && name[n] <= 'Z') || (name[n] >= '0' && name[n] <= '9') ||
-		      name[n] == '_' || name[n] == '.'))
+		if (!obj_name_char((u8)name[n]))
 			return false;
 	return n < size;
 }
@@ -152,7 +152,7 @@ int sys_map_create(struct sys_call *c)
 {
 	const struct attr_map_create *a = c->attr;
 	struct obj *btf = NULL, *inner = NULL, *o;
-	struct map_spec spec = {a->map_type, a->key_size, a->value_size, a->max_entries, a->map_flags & ~(u32)(BPF_F_RDONLY | BPF_F_WRONLY),
+	struct map_spec spec = {a->map_type, a->key_size, a->value_size, a->max_entries, a->map_flags,
 				a->map_extra, {0}, a->btf_key_type_id, a->btf_value_type_id};
 	const struct map_kind_info *info = map_kind(a->map_type);
 	int err, fd;
@@ -166,10 +166,6 @@ int sys_map_create(struct sys_call *c)
 		return token_refused(c->k, c->name, a->map_token_fd);
 	if (a->btf_vmlinux_value_type_id && (!info || !(info->ops->traits & KIND_KERNEL_TYPE) || a->btf_key_type_id || a->btf_value_type_id))
 		return -EINVAL;
-	if (a->map_ifindex) {
-		log_line(c->k, "MAP_CREATE: maps on network devices are not supported by skep %s", skep_version());
-		return -EOPNOTSUPP;
-	}
 	if ((a->btf_key_type_id && !a->btf_value_type_id) || !name_ok(a->map_name, sizeof(a->map_name)))
 		return -EINVAL;
 	if (!info) {
@@ -180,6 +176,12 @@ int sys_map_create(struct sys_call *c)
 		return -EINVAL;
 	if ((a->map_flags & (BPF_F_RDONLY | BPF_F_WRONLY)) == (BPF_F_RDONLY | BPF_F_WRONLY))
 		return -EINVAL;
+	if (a->map_ifindex) {
+		char device[IF_NAMESIZE];
+
+		log_line(c->k, "MAP_CREATE: maps on network devices are not supported by skep %s", skep_version());
+		return (a->map_type == BPF_MAP_TYPE_ARRAY || a->map_type == BPF_MAP_TYPE_HASH) && if_indextoname(a->map_ifindex, device) ? -EOPNOTSUPP : -EINVAL;
+	}
 	if (atomic_load(&c->k->unprivileged) && info->ops->traits & (KIND_PRIVILEGED | KIND_NET_ADMIN))
 		return -EPERM;
 	if (info->ops->traits & KIND_KERNEL_TYPE && a->btf_vmlinux_value_type_id && !skep_kernel_btf(c->k)) {
@@ -256,14 +258,32 @@ static int key_of(const struct map *m, u64 key, void **out)
 	return key ? 0 : -EFAULT;
 }
 
+/* Linux finds only at the end that there is no place for what it has: room of that size stands in for it until then. */
+static int room_open(const struct element *e, u64 to, u64 bytes, void **room)
+{
+	*room = to ? PTR(to) : mem_alloc(e->mem, MAX(bytes, 1));
+	return *room ? 0 : -ENOMEM;
+}
+
+static int room_close(const struct element *e, u64 to, u64 bytes, void *room, int err)
+{
+	if (to)
+		return err;
+	mem_free(e->mem, room, MAX(bytes, 1));
+	return err ? err : -EFAULT;
+}
+
 static int element_lookup(struct element *e, const struct attr_map_elem *a)
 {
-	void *key;
+	u64 bytes = map_value_bytes(e->map);
+	void *key, *value;
 	int err = a->flags & ~(u64)BPF_F_LOCK ? -EINVAL : key_of(e->map, a->key, &key);
 
-	if (!err && !a->value)
+	if (!err && !a->value && e->map->ops->traits & KIND_VALUE_IN)
 		err = -EFAULT;
-	return err ? err : map_get(e->map, &e->hold, key, PTR(a->value), a->flags);
+	if (!err)
+		err = room_open(e, a->value, bytes, &value);
+	return err ? err : room_close(e, a->value, bytes, value, map_get(e->map, &e->hold, key, value, a->flags));
 }
 
 static int element_update(struct element *e, const struct attr_map_elem *a)
@@ -286,7 +306,11 @@ static int element_delete(struct element *e, const struct attr_map_elem *a)
 
 static int element_next_key(struct element *e, const struct attr_map_elem *a)
 {
-	return a->value ? map_next_key(e->map, &e->hold, PTR(a->key), PTR(a->value)) : -EFAULT;
+	u64 bytes = e->map->spec.key_size;
+	void *next;
+	int err = room_open(e, a->value, bytes, &next);
+
+	return err ? err : room_close(e, a->value, bytes, next, map_next_key(e->map, &e->hold, PTR(a->key), next));
 }
 
 static int element_run(struct sys_call *c, int need, int (*run)(struct element *e, const struct attr_map_elem *a))
@@ -349,17 +373,12 @@ int sys_map_take(struct sys_call *c)
 	if (err)
 		return err;
 	err = e.map->frozen ? -EPERM : key_of(e.map, a->key, &key);
-	/* As Linux finds only at the end that there is no place for the value: then the element is gone. */
+	/* Without a place for the value the element is gone all the same. */
 	bytes = map_value_bytes(e.map);
-	value = !err && !a->value ? mem_alloc(e.mem, bytes) : PTR(a->value);
-	if (!err && !value)
-		err = -ENOMEM;
 	if (!err)
-		err = map_take(e.map, &e.hold, key, value, a->flags);
-	if (!a->value) {
-		mem_free(e.mem, value, bytes);
-		err = err ? err : -EFAULT;
-	}
+		err = room_open(&e, a->value, bytes, &value);
+	if (!err)
+		err = room_close(&e, a->value, bytes, value, map_take(e.map, &e.hold, key, value, a->flags));
 	return element_close(&e, err);
 }
 
@@ -443,8 +462,10 @@ static int read_by_key(struct batch *b, u32 want)
 		memcpy(keys + b->done * size, key, size);
 		b->done++;
 	}
-	if (previous == last)
+	if (b->done && b->a->out_batch)
 		memcpy(PTR(b->a->out_batch), last, size);
+	else if (b->done)
+		err = -EFAULT;
 	mem_free(b->e.mem, key, size * 2);
 	return err;
 }
@@ -475,10 +496,10 @@ static int read_batch(struct sys_call *c, u32 trait, int need, bool take)
 	want = b.a->count;
 	if (!want)
 		return batch_close(&b, 0);
-	if (!b.a->out_batch || (!b.e.map->ops->batch && (!b.a->keys || !b.a->values)))
-		return batch_close(&b, -EFAULT);
 	if (!b.e.map->ops->batch)
-		return batch_close(&b, read_by_key(&b, want));
+		return batch_close(&b, b.a->keys && b.a->values ? read_by_key(&b, want) : -EFAULT);
+	if (!b.a->out_batch)
+		return batch_close(&b, -EFAULT);
 	if (b.a->in_batch)
 		memcpy(&cursor, PTR(b.a->in_batch), sizeof(cursor));
 	if (!b.a->keys || !b.a->values)

@@ -39,6 +39,12 @@ static bool is_int_member(const struct btf *b, const struct btf_type *s, u32 i, 
 	       !BTF_INT_OFFSET(*(const u32 *)(t + 1));
 }
 
+/* Kinds that know what to do without one. */
+static bool key_may_lack(u32 kind)
+{
+	return kind == MAP_KIND_ARRAY || kind == MAP_KIND_PERCPU_ARRAY || kind == MAP_KIND_LPM_TRIE || kind == MAP_KIND_BLOOM_FILTER || kind == MAP_KIND_ARENA;
+}
+
 static int check_key(const struct btf *b, const struct map *m)
 {
 	const struct map_spec *s = &m->spec;
@@ -94,6 +100,8 @@ int map_check_types(struct skep *k, struct map_obj *mo)
 	if (m->spec.btf_key_type_id && btf_size(b, m->spec.btf_key_type_id) != (s64)m->spec.key_size)
 		return -EINVAL;
 	if (btf_size(b, m->spec.btf_value_type_id) != (s64)m->spec.value_size)
+		return -EINVAL;
+	if (!m->spec.btf_key_type_id && !none && !key_may_lack(m->spec.kind))
 		return -EINVAL;
 	err = map_find_record(k, b, m);
 	err = err ? err : check_fields(k, b, m);

@@ -122,12 +122,12 @@ int sys_obj_pin(struct sys_call *c)
 
 	if (a->file_flags & ~(u32)UAPI_F_PATH_FD || (!(a->file_flags & UAPI_F_PATH_FD) && a->path_fd))
 		return -EINVAL;
-	if (!a->pathname)
-		return -EFAULT;
 	err = obj_by_fd(c->k, (int)a->bpf_fd, 0, 0, &o);
 	if (err)
 		return -EINVAL;
-	if (o->type == OBJ_MAP) {
+	if (!a->pathname) {
+		err = -EFAULT;
+	} else if (o->type == OBJ_MAP) {
 		err = pin_map(c->k, o, dir_of(a), path_of(a));
 	} else {
 		err = o->type == OBJ_BTF ? -EINVAL : place_check(dir_of(a), path_of(a));

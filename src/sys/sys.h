@@ -73,6 +73,14 @@ struct own_helper {
 	void *ud;
 };
 
+/* May a name of a map or program have it? Linux's letters are those of Latin-1. */
+static inline bool obj_name_char(u8 c)
+{
+	u8 lower = c | 0x20;
+
+	return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || (c >= 0xc0 && c != 0xd7 && c != 0xf7);
+}
+
 struct skep {
 	struct mem mem;
 	struct skep_options options;

@@ -615,6 +615,7 @@ TEST(batch_commands_are_those_of_the_kernel)
 		{BPF_MAP_LOOKUP_BATCH, KIND_BATCH_GET},
 		{BPF_MAP_UPDATE_BATCH, KIND_BATCH_SET},
 		{BPF_MAP_DELETE_BATCH, KIND_BATCH_DELETE},
+		{BPF_MAP_LOOKUP_AND_DELETE_BATCH, KIND_BATCH_TAKE},
 	};
 	const struct map_kind_info *kinds;
 	u32 n;
