@@ -970,7 +970,7 @@ SEC("tc") int cast_read(struct __sk_buff *ctx)
                                                                                                                                    \
 		for (u32 i = 0; i < sizeof(out); i++)                                                                              \
 			out[i] = 0x55;                                                                                             \
-		sum = sum * 31 + (u32)bpf_snprintf(out, size, format, args, sizeof(args));                                         \
+		sum = sum * 31 + (u32)bpf_snprintf((char *)out, size, format, args, sizeof(args));		\
 		for (u32 i = 0; i < sizeof(out); i++)                                                                              \
 			sum = sum * 31 + out[i];                                                                                   \
 	})
