@@ -482,7 +482,6 @@ static int collect(enum libbpf_print_level level, const char *fmt, va_list ap)
 static int one_program(struct coded *d, const char *input, const struct bytes *in, const char *name)
 {
 	struct bpf_object *obj;
-	struct bpf_program *p;
 	struct obj *o = NULL;
 	int status = STATUS_DONE;
 
@@ -493,7 +492,7 @@ static int one_program(struct coded *d, const char *input, const struct bytes *i
 		bpf_object__close(obj);
 		return cli_error(d->c, "%s: %s", input, said);
 	}
-	bpf_object__for_each_program(p, obj) bpf_program__set_autoload(p, p == d->libbpf);
+	loader_only(obj, in, d->libbpf);
 	loader_prepare(obj);
 	bpf_program__set_log_level(d->libbpf, 4 /* statistics */); /* libbpf would load what is refused once more, for a log that nobody reads */
 	if (bpf_object__load(obj) || obj_by_fd(d->k, bpf_program__fd(d->libbpf), OBJ_PROG, 0, &o)) {

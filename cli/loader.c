@@ -3,6 +3,9 @@
 
 #include "abi/abi.h"
 
+#include <gelf.h>
+#include <libelf.h>
+
 struct bpf_object *loader_open(const char *path, const struct bytes *image)
 {
 	const char *base = strrchr(path, '/');
@@ -12,6 +15,57 @@ struct bpf_object *loader_open(const char *path, const struct bytes *image)
 	snprintf(name, sizeof(name), "%s", strcmp(path, "-") ? base ? base + 1 : path : "stdin");
 	name[strcspn(name, ".")] = 0;
 	return bpf_object__open_mem(image->at, image->n, &opts);
+}
+
+static bool names_function(Elf *elf, const GElf_Shdr *relocs, Elf_Data *data, const char *function)
+{
+	Elf_Scn *symtab = elf_getscn(elf, relocs->sh_link);
+	Elf_Data *symbols = symtab ? elf_getdata(symtab, NULL) : NULL;
+	GElf_Shdr h;
+	GElf_Rel rel;
+	GElf_Sym sym;
+
+	for (int i = 0; symbols && gelf_getshdr(symtab, &h) && gelf_getrel(data, i, &rel); i++) {
+		const char *name = gelf_getsym(symbols, (int)GELF_R_SYM(rel.r_info), &sym) ? elf_strptr(elf, h.sh_link, sym.st_name) : NULL;
+
+		if (name && GELF_ST_TYPE(sym.st_info) == STT_FUNC && !strcmp(name, function))
+			return true;
+	}
+	return false;
+}
+
+/* Does a definition of a map name the function? */
+static bool in_maps(Elf *elf, const char *function)
+{
+	Elf_Scn *scn = NULL, *target;
+	GElf_Shdr h, of;
+	size_t names;
+
+	if (!elf || elf_getshdrstrndx(elf, &names))
+		return false;
+	while ((scn = elf_nextscn(elf, scn))) {
+		const char *name;
+		Elf_Data *data;
+
+		if (!gelf_getshdr(scn, &h) || h.sh_type != SHT_REL)
+			continue;
+		target = elf_getscn(elf, h.sh_info);
+		name = target && gelf_getshdr(target, &of) ? elf_strptr(elf, names, of.sh_name) : NULL;
+		data = name && !strcmp(name, ".maps") ? elf_getdata(scn, NULL) : NULL;
+		if (data && names_function(elf, &h, data, function))
+			return true;
+	}
+	return false;
+}
+
+void loader_only(struct bpf_object *obj, const struct bytes *image, const struct bpf_program *prog)
+{
+	Elf *elf = elf_version(EV_CURRENT) == EV_NONE ? NULL : elf_memory((char *)image->at, image->n);
+	struct bpf_program *p;
+
+	bpf_object__for_each_program(p, obj)
+		bpf_program__set_autoload(p, p == prog || in_maps(elf, bpf_program__name(p)));
+	elf_end(elf);
 }
 
 void loader_prepare(struct bpf_object *obj)

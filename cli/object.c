@@ -79,14 +79,6 @@ static struct bpf_program *choose(struct target *t)
 	return NULL;
 }
 
-/* Other programs of the object are not loaded: they may need what this build lacks. */
-static void load_only(struct target *t)
-{
-	struct bpf_program *p;
-
-	bpf_object__for_each_program(p, t->obj) bpf_program__set_autoload(p, p == t->prog);
-}
-
 static int engine_open(struct target *t)
 {
 	struct skep_options opts = {.size = sizeof(opts), .log = engine_log, .unverified = t->args->insns != NULL,
@@ -175,7 +167,7 @@ int target_open(struct target *t, const char *path)
 		return STATUS_USAGE;
 	t->name = bpf_program__name(t->prog);
 	t->type = bpf_program__type(t->prog);
-	load_only(t);
+	loader_only(t->obj, &t->image, t->prog);
 	maps_note_types(t);
 	if (bpf_object__load(t->obj)) {
 		err = errno;
