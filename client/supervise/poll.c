@@ -169,7 +169,7 @@ struct answer serve_epoll_ctl(struct call *c)
 {
 	struct obj *o = remote_object(c->s, c->tid, (int)c->args[2], 0);
 	struct epoll_event event = {0};
-	int ring, epoll, err = 0;
+	int ring, epoll = -1, err = 0;
 
 	if (!o)
 		return answer_continue();

@@ -280,10 +280,12 @@ static bool frame_covers(struct verifier *v, const struct state *old, const stru
 static bool differs_again(struct verifier *v, const struct state *old, const struct state *cur, enum exactness how)
 {
 	u32 f = v->aux[cur->insn].differs >> 8, place = v->aux[cur->insn].differs & 0xff;
-	bool compared = f < old->n_frames && (place < REGS ? v->aux[frame_insn(old, f)].live_in >> place & 1 :
-							     slots_compared(v, old, f, how) >> (place - REGS) & 1);
+	u64 compared;
 
-	return compared && !place_covers(v, old, cur, f, place, how);
+	if (f >= old->n_frames)
+		return false;
+	compared = place < REGS ? (u64)v->aux[frame_insn(old, f)].live_in >> place : slots_compared(v, old, f, how) >> (place - REGS);
+	return compared & 1 && !place_covers(v, old, cur, f, place, how);
 }
 
 /* ---- states ---- */
