@@ -237,7 +237,7 @@ void log_slot_words(struct verifier *v, const struct state *s, u32 frame, u32 sl
 
 	log_put_aside(v, &p);
 	if (slot < f->n_slots)
-		log_slot(v, s, f, slot > 0 && stack_at(f, slot)->kind[0] == S_DYNPTR && !stack_at(f, slot)->reg.dynptr.first ? slot - 1 : slot);
+		log_slot(v, s, f, slot > 0 && stack_at(f, slot)->kind[0] == S_DYNPTR && stack_at(f, slot)->reg.dynptr.first ? slot - 1 : slot);
 	if (!p.t.len)
 		log_add(v, "fp%d=????????", -(s32)(slot + 1) * SLOT_BYTES);
 	log_put_back(v, &p, out, size);
