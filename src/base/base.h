@@ -293,7 +293,7 @@ int os_memfd(const char *name, size_t size, unsigned seals);
 bool os_maps_writable(s32 pid, int fd, const void *except, size_t size);
 void os_yield(void);
 
-/* ---- sha256.c: program tags, as Linux computes them ---- */
+/* ---- sha256.c: program tags and contents of maps, as Linux computes them ---- */
 void sha256_digest(const void *data, size_t size, u8 out[32]);
 
 #endif

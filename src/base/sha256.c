@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SHA-256 (FIPS 180-4), for program tags: Linux takes the first eight bytes of the digest. */
+/* SHA-256 (FIPS 180-4): of program tags Linux takes the first eight bytes, of the contents of maps all. */
 #include "base/base.h"
 
 static u32 rotate(u32 x, u32 n)

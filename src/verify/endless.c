@@ -78,7 +78,7 @@ static u32 jumps_out(const struct verifier *v, const struct loop *l, u32 *at)
 
 bool walk_is_endless(struct verifier *v)
 {
-	u64 rest = v->max_insns - v->insns_processed;
+	u64 rest = v->max_insns - v->walked.insns;
 	u32 inner = v->loops ? v->aux[v->insn].loop : 0;
 	bool at_head = inner && v->loops[inner].head == v->insn;
 
@@ -93,6 +93,6 @@ bool walk_is_endless(struct verifier *v)
 				return true;
 	}
 	if (at_head || !inner)
-		v->look_after = MIN(v->max_insns, v->insns_processed + LOOK_AGAIN);
+		v->look_after = MIN(v->max_insns, v->walked.insns + LOOK_AGAIN);
 	return false;
 }

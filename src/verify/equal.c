@@ -15,7 +15,7 @@ enum { SEVERAL = 0xffff };
 void ids_forget(struct verifier *v)
 {
 	v->n_ids_map = 0;
-	v->id_gen = v->ids;
+	v->id_gen = v->walked.ids;
 }
 
 static bool ids_match(struct verifier *v, u32 old, u32 cur)

@@ -177,7 +177,7 @@ static int kfunc_effects(struct verifier *v, struct call *c, u32 *next)
 		v->aux[v->insn].local_meta = btf_meta(c->obj_btf, c->obj_id);
 		return 0;
 	case KROLE_THROW:
-		v->seen_exception = true;
+		v->walked.exception = true;
 		return v->exception_callback ? 0 : result_ok(v, 1, "R1");
 	default:
 		return 0;
@@ -214,7 +214,7 @@ static int result_slice(struct verifier *v, struct call *c, struct reg *r0)
 	if (writes) {
 		if (!(v->prog->kind->flags & PT_PACKET_WRITE))
 			return reject(v, REJECT_DYNPTR_WRITE, "the prog does not allow writes to packet data");
-		v->seen_direct_write = true;
+		v->walked.direct_write = true;
 	}
 	reg_set_pointer(r0, R_MEM | (packet ? (u32)R_SLICE : 0u) | (writes ? 0u : (u32)R_RDONLY));
 	r0->mem_size = (u32)c->constant;

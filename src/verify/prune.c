@@ -262,8 +262,8 @@ static int checkpoint_add(struct verifier *v, u32 insn)
 	stats->total_states++;
 	v->live_states++;
 	stats->peak_states = MAX(stats->peak_states, v->live_states);
-	v->prev_jumps_processed = v->jumps_processed;
-	v->prev_insns_processed = v->insns_processed;
+	v->walked.prev_jumps = v->walked.jumps;
+	v->walked.prev_insns = v->walked.insns;
 	if (state_copy(v, s, cur))
 		return reject(v, REJECT_MEMORY, "out of memory");
 	cur->n_hist = 0; /* the segment's history is the checkpoint's */
@@ -306,8 +306,8 @@ int prune_visit(struct verifier *v, u32 insn, bool *pruned)
 	struct insn_aux *aux = &v->aux[insn];
 	struct state *cur = v->cur, **link = &aux->states, *old;
 	bool force = v->test_state_freq || aux->force_checkpoint || cur->n_hist > HISTORY_MOST * apart;
-	u32 jumps = v->jumps_processed - v->prev_jumps_processed, seen = 0;
-	u64 walked = v->insns_processed - v->prev_insns_processed;
+	u32 jumps = v->walked.jumps - v->walked.prev_jumps, seen = 0;
+	u64 walked = v->walked.insns - v->walked.prev_insns;
 	bool add = force || (jumps >= 2 && walked >= 8), enters = false, made = false;
 	struct state *entry = NULL;
 

@@ -6,7 +6,7 @@
 
 u32 new_id(struct verifier *v)
 {
-	return ++v->ids;
+	return ++v->walked.ids;
 }
 
 void reg_set_none(struct reg *r)

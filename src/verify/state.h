@@ -331,9 +331,12 @@ struct verifier {
 	u32 insn, prev_insn;
 	struct pending *pending;
 	u32 n_pending;
-	u32 ids; /* last id given */
-	u64 insns_processed, prev_insns_processed, live_states;
-	u32 jumps_processed, prev_jumps_processed;
+	struct walked { /* what walks count and see; a walk that is given up takes its part back */
+		u64 insns, prev_insns;
+		u32 jumps, prev_jumps, ids; /* ids: the last one given */
+		bool exception, direct_write;
+	} walked;
+	u64 live_states;
 	bool test_state_freq;
 	u32 raw_regno, raw_size; /* MEM_RAW, see mem_raw_commit(); size 0: none */
 	u32 cur_hist; /* index + 1 of the entry of the instruction being walked; 0: none yet */
@@ -341,7 +344,6 @@ struct verifier {
 	u16 *way_back; /* precise.c: per instruction, the registers that the way back stops for */
 	struct subprog_info *subs;
 	u32 exception_callback; /* subprog, 0: none */
-	bool seen_exception, seen_direct_write;
 	u32 subprog; /* that is verified now: 0 or a global one */
 	/* free lists */
 	struct state *free_states;

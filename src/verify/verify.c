@@ -255,7 +255,7 @@ static void tell_stats(struct verifier *v, u64 started)
 {
 	struct verify_stats *s = &v->result->stats;
 
-	s->insns_processed = v->insns_processed;
+	s->insns_processed = v->walked.insns;
 	s->insns_given_up = v->insns_given_up;
 	s->walks_given_up = v->walks_given_up;
 	s->memory_peak = v->arena.used;

@@ -219,7 +219,7 @@ static int walk_call(struct verifier *v, const struct insn *in, u32 *next)
 {
 	int err;
 
-	v->jumps_processed++;
+	v->walked.jumps++;
 	switch ((enum call_kind)in->pseudo) {
 	case CALL_SUBPROG: err = walk_subprog_call(v, in, next); break;
 	case CALL_KFUNC: err = walk_kfunc(v, in, next); break;
@@ -237,7 +237,7 @@ static int walk_insn(struct verifier *v, const struct insn *in, u32 *next, bool 
 	case OPS_JMP: {
 		int err;
 
-		v->jumps_processed++;
+		v->walked.jumps++;
 		err = walk_jump(v, in, next);
 		if (!err && v->log_level & 3)
 			log_changes(v, v->insn);
@@ -262,14 +262,14 @@ static int walk_insn(struct verifier *v, const struct insn *in, u32 *next, bool 
 	case OP_LD_ABS:
 	case OP_LD_IND: return walk_ld_packet(v, in, next);
 	case OP_JA:
-		v->jumps_processed++;
+		v->walked.jumps++;
 		*next = (u32)in->target;
 		return 0;
 	case OP_MAY_GOTO: {
 		u32 at = v->insn;
 		int err;
 
-		v->jumps_processed++;
+		v->walked.jumps++;
 		err = walk_may_goto(v, in);
 		*next = v->insn;
 		v->insn = at;
@@ -284,7 +284,7 @@ static int walk_insn(struct verifier *v, const struct insn *in, u32 *next, bool 
 		}
 		return err;
 	}
-	case OP_EXIT: v->jumps_processed++; return walk_return(v, next, done);
+	case OP_EXIT: v->walked.jumps++; return walk_return(v, next, done);
 	default: return bug(v, "an instruction that decoding does not give");
 	}
 }
@@ -333,13 +333,13 @@ static int arrive(struct verifier *v, bool fresh)
 	bool pruned = false;
 	int err;
 
-	if (++v->insns_processed > v->look_after) {
-		if (v->insns_processed > v->max_insns || walk_is_endless(v)) {
-			reject_err(v, REJECT_TOO_LARGE, E2BIG, "BPF program is too large. Processed %llu insn", (unsigned long long)v->insns_processed);
-			return reject_measured(v, (s64)v->max_insns, (s64)v->insns_processed);
+	if (++v->walked.insns > v->look_after) {
+		if (v->walked.insns > v->max_insns || walk_is_endless(v)) {
+			reject_err(v, REJECT_TOO_LARGE, E2BIG, "BPF program is too large. Processed %llu insn", (unsigned long long)v->walked.insns);
+			return reject_measured(v, (s64)v->max_insns, (s64)v->walked.insns);
 		}
 	}
-	if (v->insns_processed > v->join_after) {
+	if (v->walked.insns > v->join_after) {
 		err = join_due(v);
 		if (err)
 			return err;

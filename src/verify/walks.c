@@ -21,9 +21,7 @@ struct join_snapshot {
 	struct subprog_info *subs;
 	struct verify_stats stats;
 	size_t log_len;
-	u64 insns_processed, prev_insns_processed;
-	u32 jumps_processed, prev_jumps_processed, ids;
-	bool seen_exception, seen_direct_write;
+	struct walked walked;
 };
 
 /* ---- the walk again ---- */
@@ -34,13 +32,7 @@ static void save(struct verifier *v, struct join_snapshot *s)
 	memcpy(s->subs, v->subs, v->prog->n_subprogs * sizeof(*v->subs));
 	s->stats = v->result->stats;
 	s->log_len = text_length(v->log);
-	s->insns_processed = v->insns_processed;
-	s->prev_insns_processed = v->prev_insns_processed;
-	s->jumps_processed = v->jumps_processed;
-	s->prev_jumps_processed = v->prev_jumps_processed;
-	s->ids = v->ids;
-	s->seen_exception = v->seen_exception;
-	s->seen_direct_write = v->seen_direct_write;
+	s->walked = v->walked;
 }
 
 static void forget_arrivals(struct verifier *v)
@@ -70,13 +62,7 @@ static void restore(struct verifier *v, const struct join_snapshot *s)
 	}
 	v->result->stats = s->stats;
 	text_back(v->log, s->log_len);
-	v->insns_processed = s->insns_processed;
-	v->prev_insns_processed = s->prev_insns_processed;
-	v->jumps_processed = s->jumps_processed;
-	v->prev_jumps_processed = s->prev_jumps_processed;
-	v->ids = s->ids;
-	v->seen_exception = s->seen_exception;
-	v->seen_direct_write = s->seen_direct_write;
+	v->walked = s->walked;
 	*v->why = (struct rejection){0};
 	forget_arrivals(v);
 }
@@ -93,7 +79,7 @@ static bool any_back_edge(const struct verifier *v)
 
 static u64 walked_now(const struct verifier *v)
 {
-	return v->insns_processed - v->before_walk->insns_processed;
+	return v->walked.insns - v->before_walk->walked.insns;
 }
 
 static void budget_begin(struct verifier *v)
@@ -103,7 +89,7 @@ static void budget_begin(struct verifier *v)
 	if (v->walks.last || (!v->joining && v->walks.budget > v->max_insns / GROWTH))
 		v->join_after = UINT64_MAX;
 	else
-		v->join_after = v->before_walk->insns_processed + MAX(left, (u64)WALK_FIRST);
+		v->join_after = v->before_walk->walked.insns + MAX(left, (u64)WALK_FIRST);
 }
 
 static bool any_to_join(const struct verifier *v)
@@ -164,7 +150,7 @@ int join_open(struct verifier *v)
 	}
 	save(v, s);
 	forget_arrivals(v);
-	v->join_after = v->insns_processed + v->walks.budget;
+	v->join_after = v->walked.insns + v->walks.budget;
 	return 0;
 }
 
@@ -180,7 +166,7 @@ int join_due(struct verifier *v)
 		if (v->walks.budget)
 			v->walks.budget = first_budget(v);
 		if (walked_now(v) <= v->walks.budget) {
-			v->join_after = v->before_walk->insns_processed + v->walks.budget;
+			v->join_after = v->before_walk->walked.insns + v->walks.budget;
 			return 0;
 		}
 	}
