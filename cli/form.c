@@ -31,6 +31,8 @@ const char *form_header_refused(const void *bytes, size_t n)
 		return little ? "the object has the other byte order: compile with -target bpfel" : "the object has the other byte order: compile with -target bpfeb";
 	if ((h->e_machine && h->e_machine != FORM_MACHINE_BPF) || h->e_ident[EI_CLASS] != ELFCLASS64)
 		return "this is an ELF file for another machine, not for BPF: compile with clang -target bpf";
+	if (h->e_shoff > n || (size_t)h->e_shnum * h->e_shentsize > n - h->e_shoff)
+		return "the ELF object ends before its table of sections does: it was cut short, make or copy it again";
 	return NULL;
 }
 
