@@ -474,8 +474,7 @@ static void emit_keeping_call(struct emit *e, const struct mach_ins *i)
 	}
 	x64_parallel(e, v, c->n_args);
 	e->pushed = 0;
-	x64_movi(e->m, RAX, (u64)(uintptr_t)c->fn, true);
-	x64_rr(e->m, 0xff, false, 2, RAX, false);
+	x64_call(e, c->fn);
 	for (u32 r = 16; r-- > 0;)
 		if (kept >> r & 1)
 			push(e->m, r, 0x58);
@@ -504,27 +503,11 @@ static void emit_call(struct emit *e, const struct mach_ins *i)
 		mach_site(e->m, e->m->size, c->subprog);
 		x64_u32(e->m, 0);
 	} else {
-		x64_movi(e->m, RAX, (u64)(uintptr_t)c->fn, true);
-		x64_rr(e->m, 0xff, false, 2, RAX, false);
+		x64_call(e, c->fn);
 	}
 	if (e->m->options->poison)
 		poison(e);
 	x64_finish(e, i->dst, RAX);
-}
-
-/* lea t, [rip + table] */
-static void emit_table(struct emit *e, const struct mach_ins *i)
-{
-	struct mach *m = e->m;
-	u32 t = result_reg(e, i->dst);
-
-	x64_byte(m, 0x48 | (t >> 3) << 2);
-	x64_byte(m, 0x8d);
-	x64_byte(m, 0x05 | (t & 7) << 3);
-	e->table[e->n_tables].at = m->size;
-	e->table[e->n_tables++].numbers = (const struct ir_table *)(uintptr_t)i->imm;
-	x64_u32(m, 0);
-	x64_finish(e, i->dst, t);
 }
 
 /* Neither register that this uses holds a parameter. */
@@ -669,7 +652,10 @@ static void emit_one(struct emit *e, const struct mach_ins *i)
 		if (e->alias[i->to[0]] != e->next)
 			jump(e, 16, e->alias[i->to[0]]);
 		break;
-	case M_TABLE: emit_table(e, i); break;
+	case M_TABLE:
+		x64_table(e, i, t);
+		x64_finish(e, i->dst, t);
+		break;
 	case M_RETURN: emit_return(e, i); break;
 	case M_TAIL: emit_tail(e, i); break;
 	}
@@ -695,23 +681,6 @@ static bool fix(struct emit *e)
 	return true;
 }
 
-static void emit_tables(struct emit *e)
-{
-	struct mach *m = e->m;
-
-	for (u32 k = 0; k < e->n_tables && !m->failed; k++) {
-		const struct ir_table *t = e->table[k].numbers;
-		s32 d;
-
-		while (m->size % t->width)
-			x64_byte(m, 0xcc);
-		d = (s32)(m->size - e->table[k].at - 4);
-		memcpy(m->code + e->table[k].at, &d, 4);
-		for (u32 i = 0; i < t->n * t->width; i++)
-			x64_byte(m, t->bytes[i]);
-	}
-}
-
 /* guess: where blocks were in the round before; jumps to near ones are short. */
 static bool round_of(struct emit *e, u32 from)
 {
@@ -719,7 +688,8 @@ static bool round_of(struct emit *e, u32 from)
 
 	m->size = from;
 	m->n_lines = e->lines;
-	e->n_fixups = e->n_tables = 0;
+	e->n_fixups = 0;
+	x64_numbers_begin(e);
 	mach_line(m, m->ir->prog->subprogs[m->ir->subprog].start);
 	prologue(e);
 	for (e->block = 0; e->block < m->n_blocks && !m->failed; e->block++) {
@@ -742,7 +712,7 @@ static bool round_of(struct emit *e, u32 from)
 		}
 	}
 	mach_line(m, UINT32_MAX); /* tables, and what fills up to the next function */
-	emit_tables(e);
+	x64_numbers_end(e);
 	return !m->failed && fix(e);
 }
 
@@ -786,21 +756,18 @@ static void find_small_loops(struct emit *e)
 int x64_emit(struct mach *m)
 {
 	struct emit e = {.m = m, .lines = m->n_lines};
-	u32 *guess = arena_array(m->arena, m->n_blocks + 1, sizeof(u32)), from, sites = m->n_sites, tables = 0;
+	u32 *guess = arena_array(m->arena, m->n_blocks + 1, sizeof(u32)), from, sites = m->n_sites;
 
 	while (m->size % 16 && !m->failed)
 		x64_byte(m, 0xcc);
 	m->start = from = m->size;
 
 	e.start = arena_array(m->arena, m->n_blocks + 1, sizeof(u32));
-	for (u32 i = 0; i < m->n_ins; i++)
-		tables += m->ins[i].op == M_TABLE;
-	e.table = arena_array(m->arena, tables + 1, sizeof(*e.table));
 	e.alias = arena_array(m->arena, m->n_blocks + 1, sizeof(u32));
 	e.early = arena_array(m->arena, m->n_blocks + 1, sizeof(*e.early));
 	e.small = arena_array(m->arena, m->n_blocks + 1, sizeof(u32));
 	e.length = arena_array(m->arena, m->n_blocks + 1, sizeof(u32));
-	if (!guess || !e.start || !e.table || !e.alias || !e.early || !e.small || !e.length)
+	if (!x64_numbers(&e) || !guess || !e.start || !e.alias || !e.early || !e.small || !e.length)
 		return -ENOMEM;
 	x64_aliases(&e);
 	if (!round_of(&e, from))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The state of emission, shared by emit.c and moves.c. */
+/* The state of emission, shared by emit.c, numbers.c and moves.c. */
 #ifndef SKEP_JIT_X64_EMIT_H
 #define SKEP_JIT_X64_EMIT_H
 
@@ -32,6 +32,12 @@ struct emit {
 		const struct ir_table *numbers;
 	} *table;
 	u32 n_tables;
+	struct {
+		const void *fn;
+		u32 calls;
+		u32 last; /* the displacement of the latest one, which holds where the one before it is; 0: none */
+	} callee[16]; /* functions outside that are called, most of them */
+	u32 n_callees;
 	u32 lines; /* of functions before */
 };
 
@@ -54,6 +60,13 @@ static inline bool in_slot(const struct emit *e, u32 v)
 /* aliases.c */
 void x64_aliases(struct emit *e); /* e->alias, e->early */
 const struct mach_ins *x64_early_moves(struct emit *e, const struct mach_ins *branch);
+
+/* numbers.c: what lies behind the code and is found from it: tables of numbers, addresses of functions that are called often */
+bool x64_numbers(struct emit *e); /* false: out of memory */
+void x64_numbers_begin(struct emit *e); /* of a round */
+void x64_numbers_end(struct emit *e);
+void x64_table(struct emit *e, const struct mach_ins *i, u32 reg); /* its address */
+void x64_call(struct emit *e, const void *fn);
 
 /* moves.c: values in registers, and several moves at once */
 struct x64_mem x64_slot(const struct emit *e, u32 v);
