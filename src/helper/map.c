@@ -47,6 +47,14 @@ u64 helper_map_lookup_percpu_elem(struct run *r, u64 a, u64 b, u64 c, u64 d, u64
 	return ADDRESS(MAP(a)->ops->lookup_cpu(MAP(a), r->hold, PTR(b), (u32)c));
 }
 
+/* ---- where packets go ---- */
+
+u64 helper_redirect_map(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)d, (void)e;
+	return MAP(a)->ops->redirect(MAP(a), r->hold, b, c);
+}
+
 /* ---- rings ---- */
 
 u64 helper_ringbuf_output(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)

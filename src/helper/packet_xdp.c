@@ -83,40 +83,28 @@ u64 helper_xdp_store_bytes(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 	return RESULT(err);
 }
 
-/* ---- redirection: recorded in the packet, carried out by whoever ran the program ---- */
+/* ---- redirection: checked and told by the result; an engine carries no packet on, so where to is not kept ---- */
 
 u64 helper_redirect(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
 	bool xdp = r->prog->kind->runs == RUN_XDP;
-	struct packet *p = r->ctx.packet;
 
-	(void)c, (void)d, (void)e;
+	(void)a, (void)c, (void)d, (void)e;
 	if (b & ~(u64)(xdp ? 0 : BPF_F_INGRESS))
 		return xdp ? XDP_ABORTED : TC_ACT_SHOT;
-	p->redirect_ifindex = (u32)a;
-	p->redirect_flags = b;
 	return xdp ? XDP_REDIRECT : TC_ACT_REDIRECT;
-}
-
-static u64 redirect_plain(struct run *r, u64 ifindex, bool valid)
-{
-	if (!valid)
-		return TC_ACT_SHOT;
-	r->ctx.packet->redirect_ifindex = (u32)ifindex;
-	r->ctx.packet->redirect_flags = 0;
-	return TC_ACT_REDIRECT;
 }
 
 u64 helper_redirect_neigh(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
-	(void)b, (void)e;
-	return redirect_plain(r, a, !((u32)c && (u32)c < sizeof(struct bpf_redir_neigh)) && !d);
+	(void)r, (void)a, (void)b, (void)e;
+	return ((u32)c && (u32)c < sizeof(struct bpf_redir_neigh)) || d ? TC_ACT_SHOT : TC_ACT_REDIRECT;
 }
 
 u64 helper_redirect_peer(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
-	(void)c, (void)d, (void)e;
-	return redirect_plain(r, a, !b);
+	(void)r, (void)a, (void)c, (void)d, (void)e;
+	return b ? TC_ACT_SHOT : TC_ACT_REDIRECT;
 }
 
 u64 helper_clone_redirect(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)

@@ -162,6 +162,15 @@ void hash_free_values(struct map *m, const struct hold *h, struct hash_node *n);
 void hash_table_destroy(struct map *m);
 int hash_table_create(struct map *m, bool percpu, bool lru, bool of_maps);
 
+/* ---- hash_ops.c: for kinds whose elements lie in a hash ---- */
+int hash_create(struct map *m);
+void *hash_lookup(struct map *m, const struct hold *h, const void *key);
+int hash_get(struct map *m, const struct hold *h, const void *key, void *value, u64 flags);
+int hash_set(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags);
+int hash_remove(struct map *m, const struct hold *h, const void *key);
+int hash_next_key(struct map *m, const struct hold *h, const void *key, void *next);
+bool hash_in_value(struct map *m, const void *addr, u64 size);
+
 /* hash.c: what does not happen on every operation */
 int hash_begin_slow(struct map *m, const struct hold *h, struct hash_slot *s);
 void hash_prepare_slow(struct map *m, const struct hold *h, struct hash_slot *s);

@@ -75,7 +75,7 @@ static struct hash_node *find(const struct map *m, const void *key)
 
 /* ---- lookup, program side ---- */
 
-static void *hash_lookup(struct map *m, const struct hold *h, const void *key)
+void *hash_lookup(struct map *m, const struct hold *h, const void *key)
 {
 	struct hash_node *n = find(m, key);
 
@@ -160,7 +160,7 @@ LOOKUP_OF(16)
 	((m)->spec.key_size == 4 ? kind##_lookup_4 : (m)->spec.key_size == 8 ? kind##_lookup_8 :             \
 	 (m)->spec.key_size == 16 ? kind##_lookup_16 : NULL)
 
-static int hash_create(struct map *m)
+int hash_create(struct map *m)
 {
 	m->lookup_sized = PICK(m, hash);
 	return create(m, false, false, false);
@@ -426,7 +426,7 @@ static int hash_update(struct map *m, const struct hold *h, const void *key, con
 	}
 }
 
-static int hash_set(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
+int hash_set(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
 {
 	return update(m, h, key, value, flags, SYSCALL_SIDE, NULL);
 }
@@ -478,7 +478,7 @@ static int take(struct map *m, const struct hold *h, const void *key, void *valu
 	return err;
 }
 
-static int hash_remove(struct map *m, const struct hold *h, const void *key)
+int hash_remove(struct map *m, const struct hold *h, const void *key)
 {
 	return take(m, h, key, NULL, NULL, 0);
 }
@@ -490,7 +490,7 @@ static int hash_take(struct map *m, const struct hold *h, const void *key, void 
 
 /* ---- bpf(2) reads ---- */
 
-static int hash_get(struct map *m, const struct hold *h, const void *key, void *value, u64 flags)
+int hash_get(struct map *m, const struct hold *h, const void *key, void *value, u64 flags)
 {
 	for (u32 tries = 0;; tries++) {
 		struct hash_node *n = find(m, key);
@@ -527,7 +527,7 @@ static struct hash_node *first_from(const struct hash *t, u32 bucket)
 	return NULL;
 }
 
-static int hash_next_key(struct map *m, const struct hold *h, const void *key, void *next)
+int hash_next_key(struct map *m, const struct hold *h, const void *key, void *next)
 {
 	struct hash *t = hash_of(m);
 	struct hash_node *n = key ? find(m, key) : NULL;
@@ -642,7 +642,7 @@ static int hash_batch(struct map *m, const struct hold *h, u32 *cursor, void *ke
 	return err ? err : bucket > t->mask ? -ENOENT : 0;
 }
 
-static bool hash_in_value(struct map *m, const void *addr, u64 size)
+bool hash_in_value(struct map *m, const void *addr, u64 size)
 {
 	struct hash *t = hash_of(m);
 	u64 off = (u64)((const u8 *)addr - t->nodes), in;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Maps whose elements are things outside of bpf(2): network devices, CPUs, sockets, control groups. They are
+ * Maps whose elements are things outside of bpf(2): sockets, control groups, inodes, tasks. They are
  * created with Linux's checks, so that programs which use them can be verified, and are always empty: an
  * engine has no such things to put in. Reading, deleting and walking answer as Linux does for an empty map;
  * an update ends with what Linux says about an object that does not exist, and a socket that does exist is
@@ -35,12 +35,6 @@ static void *no_value(struct map *m, const struct hold *h, const void *key)
 	return NULL;
 }
 
-static int no_element(struct map *m, const struct hold *h, const void *key, void *value, u64 flags)
-{
-	(void)m, (void)h, (void)key, (void)value, (void)flags;
-	return -ENOENT;
-}
-
 static int no_key(struct map *m, const struct hold *h, const void *key)
 {
 	(void)m, (void)h, (void)key;
@@ -67,100 +61,6 @@ static int refuse_socket(const struct map *m, const void *value)
 	return -EOPNOTSUPP;
 }
 
-/* ---- DEVMAP, DEVMAP_HASH: an interface, and perhaps a program to run there ---- */
-
-static int dev_create(struct map *m)
-{
-	const struct map_spec *s = &m->spec;
-	u32 flags = COMMON_FLAGS | (m->adopting ? BPF_F_RDONLY_PROG : 0);
-
-	if (s->max_entries == 0 || s->key_size != 4 || (s->value_size != 4 && s->value_size != 8) || s->flags & ~flags)
-		return -EINVAL;
-	if (s->kind == MAP_KIND_DEVMAP_HASH && s->max_entries > 1u << 31)
-		return -EINVAL;
-	m->spec.flags |= BPF_F_RDONLY_PROG; /* a program that looks an element up may only read it */
-	return map_meta_create(m, 0);
-}
-
-static int dev_set(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
-{
-	bool program = m->spec.value_size == 8 && (s32)LOAD_AS(u32, (const u8 *)value + 4) > 0;
-
-	(void)h;
-	if (flags > BPF_EXIST)
-		return -EINVAL;
-	if (beyond(m, key))
-		return -E2BIG;
-	if (flags == BPF_NOEXIST)
-		return -EEXIST;
-	/* Interface 0 empties the element; there is no other one. */
-	return LOAD_AS(u32, value) || program ? -EINVAL : 0;
-}
-
-static int dev_hash_set(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
-{
-	(void)m, (void)h, (void)key, (void)value, (void)flags;
-	return -EINVAL;
-}
-
-const struct map_ops dev_map_ops = {
-	.create = dev_create,
-	.lookup = no_value,
-	.remove = index_remove,
-	.get = no_element,
-	.set = dev_set,
-	.next_key = map_index_next_key,
-	.traits = KIND_PROGRAMS | KIND_INNER | KIND_NO_TYPES | KIND_NET_ADMIN,
-};
-
-const struct map_ops dev_hash_ops = {
-	.create = dev_create,
-	.lookup = no_value,
-	.remove = no_key,
-	.get = no_element,
-	.set = dev_hash_set,
-	.next_key = no_next_key,
-	.traits = KIND_INNER | KIND_NO_TYPES | KIND_NET_ADMIN,
-};
-
-/* ---- CPUMAP: the size of a CPU's queue, and perhaps a program to run there ---- */
-
-static int cpu_create(struct map *m)
-{
-	enum { MOST_CPUS = 8192 }; /* Linux: as many as it was built for */
-	const struct map_spec *s = &m->spec;
-
-	if (s->max_entries == 0 || s->key_size != 4 || (s->value_size != 4 && s->value_size != 8) ||
-	    s->flags & ~(u32)BPF_F_NUMA_NODE)
-		return -EINVAL;
-	if (s->max_entries > MOST_CPUS)
-		return -E2BIG;
-	return map_meta_create(m, 0);
-}
-
-static int cpu_set(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
-{
-	enum { MOST_QUEUED = 16384 };
-
-	(void)h;
-	if (flags > BPF_EXIST)
-		return -EINVAL;
-	if (beyond(m, key))
-		return -E2BIG;
-	if (flags == BPF_NOEXIST)
-		return -EEXIST;
-	return LOAD_AS(u32, value) > MOST_QUEUED ? -EOVERFLOW : -ENODEV;
-}
-
-const struct map_ops cpu_map_ops = {
-	.create = cpu_create,
-	.remove = index_remove,
-	.get = no_element,
-	.set = cpu_set,
-	.next_key = map_index_next_key,
-	.traits = KIND_PROGRAMS | KIND_INNER | KIND_NO_TYPES | KIND_PRIVILEGED,
-};
-
 /* ---- XSKMAP: AF_XDP sockets ---- */
 
 static int xsk_create(struct map *m)
@@ -186,10 +86,18 @@ static int xsk_set(struct map *m, const struct hold *h, const void *key, const v
 	return beyond(m, key) ? -E2BIG : refuse_socket(m, value);
 }
 
+/* There is never a socket: the packet's fate is the action in the flags. */
+static u32 xsk_way(struct map *m, const struct hold *h, u64 key, u64 flags)
+{
+	(void)m, (void)h, (void)key;
+	return flags > XDP_TX ? XDP_ABORTED : (u32)flags;
+}
+
 const struct map_ops xsk_map_ops = {
 	.create = xsk_create,
 	.lookup = no_value,
 	.remove = index_remove,
+	.redirect = xsk_way,
 	.get = xsk_get,
 	.set = xsk_set,
 	.next_key = map_index_next_key,

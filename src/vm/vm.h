@@ -15,16 +15,13 @@
 struct run;
 typedef u64 helper_fn(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e);
 
-/* A packet buffer: head <= meta <= data <= tail <= end. Room before data is headroom. Redirection and the like are
- * results, read by whoever ran the program. */
+/* A packet buffer: head <= meta <= data <= tail <= end. Room before data is headroom. */
 struct packet {
 	u8 *head, *meta, *data, *tail, *end;
 	bool read_only; /* direct access may not write */
 	bool encapsulated; /* bpf_skb_adjust_room() put a header in front of another */
 	u32 ifindex, rx_queue, protocol; /* protocol in network order, as __sk_buff has it */
 	u8 *mac, *network; /* where the link-layer and the network header begin */
-	u32 redirect_ifindex;
-	u64 redirect_flags;
 };
 
 struct run_ctx {

@@ -418,6 +418,12 @@ static void make_value(const struct pair *p, u8 *ours, u8 *theirs)
 	}
 	for (u64 i = 0; i < size; i++)
 		ours[i] = (u8)below(p->m.spec.kind == MAP_KIND_BLOOM_FILTER ? 3 : 256);
+	if (map_has(&p->m, redirect) && below(20)) { /* of the interfaces every host has the first; queues have an upper bound */
+		u32 number = p->m.spec.kind == MAP_KIND_CPUMAP ? PICK(0, 1, 192, 16384, 16385) : PICK(0, 1, 1, 0x7fffffff), program = PICK(0, 0xffffffffu);
+
+		memcpy(ours, &number, sizeof(number));
+		memcpy(ours + sizeof(program), &program, size - sizeof(number));
+	}
 	memcpy(theirs, ours, size);
 }
 
@@ -436,7 +442,7 @@ static bool same_value(const struct pair *p, const u8 *ours, const u8 *theirs)
 static bool unordered(u32 kind)
 {
 	return kind == MAP_KIND_HASH || kind == MAP_KIND_LRU_HASH || kind == MAP_KIND_PERCPU_HASH || kind == MAP_KIND_LRU_PERCPU_HASH ||
-	       kind == MAP_KIND_HASH_OF_MAPS;
+	       kind == MAP_KIND_HASH_OF_MAPS || kind == MAP_KIND_DEVMAP_HASH;
 }
 
 /* A stored value is there for certain; otherwise a Bloom filter may err, and both do so independently. */

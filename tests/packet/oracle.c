@@ -100,6 +100,17 @@ static void compare(const char *name, int value, int mine, int kernel, const str
 		test_fail(__FILE__, __LINE__, "%s %d, %u bytes: context differs at %d: %02x, Linux %02x", name, value, in->size, at, a.ctx[at], b.ctx[at]);
 }
 
+static struct pair {
+	int mine, kernel;
+} map; /* what map[fd:0] in a program's text is */
+
+static void name_map(struct raw_insn *raw, uint32_t n, int fd)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (raw[i].code == (BPF_LD | BPF_IMM | BPF_DW) && raw[i].regs >> 4 == BPF_PSEUDO_MAP_FD)
+			raw[i].imm = fd;
+}
+
 /* The same bytes on both sides. False: this kernel refuses the program, or it cannot be made. */
 static bool load_both(uint32_t type, const char *name, const char *text, int *mine, int *kernel)
 {
@@ -114,8 +125,10 @@ static bool load_both(uint32_t type, const char *name, const char *text, int *mi
 	if (asm_parse(&arena, text, (uint32_t)strlen(text), &raw, &n, &err)) {
 		test_fail(__FILE__, __LINE__, "%s: %u:%u: %s", name, err.line, err.column, err.text);
 	} else {
+		name_map(raw, n, map.kernel);
 		*kernel = kernel_load(type, raw, n, log, sizeof(log));
 		refused += *kernel < 0;
+		name_map(raw, n, map.mine);
 		if (*kernel >= 0)
 			*mine = skep_prog_load(engine, &(struct skep_prog){.size = sizeof(struct skep_prog), .type = type, .insns = raw, .n_insns = n, .license = "GPL"},
 					       log, sizeof(log));
@@ -234,6 +247,57 @@ TEST(xdp_programs_end_as_on_linux)
 		on_packets(BPF_PROG_TYPE_XDP, &xdp_programs[i], sizeof(struct xdp_md));
 	CHECK(compared > 1000);
 	CHECK_EQ(refused, 0);
+}
+
+#define REDIRECT_FLAGS {0, 1, 2, 3, 4, 8, 10, 16, 24, 27, 32, -1, END}
+
+/* map[fd:0] has an element 0 and a hole 1. */
+static const struct program redirect_programs[] = {
+	{"bpf_redirect_map", "r1 = map[fd:0]\nr2 = 0\nr3 = %d\ncall 51\nexit", REDIRECT_FLAGS},
+	{"bpf_redirect_map, hole", "r1 = map[fd:0]\nr2 = 1\nr3 = %d\ncall 51\nexit", REDIRECT_FLAGS},
+	{"bpf_redirect_map, key", "r1 = map[fd:0]\nr2 = %d\nr3 = 2\ncall 51\nexit", {0, 1, 2, 3, 4, 5, 100, -1, END}},
+	{"bpf_redirect_map, wide key", "r1 = map[fd:0]\nr2 = 1\nr2 <<= 32\nr3 = %d\ncall 51\nexit", REDIRECT_FLAGS},
+	{"lookup", "*(u32 *)(r10 -4) = %d\nr2 = r10\nr2 += -4\nr1 = map[fd:0]\ncall 1\nif r0 == 0 goto out\nr0 = *(u32 *)(r0 +0)\nout: exit", {0, 1, 4, -1, END}},
+};
+
+static int map_with_target(bpf_fn *bpf, uint32_t type, uint32_t value_size)
+{
+	uint32_t key = 0, value[2] = {1, 0}; /* the interface lo, or a queue */
+	union bpf_attr a;
+	int fd;
+
+	memset(&a, 0, sizeof(a));
+	a.map_type = type;
+	a.key_size = sizeof(key);
+	a.value_size = value_size;
+	a.max_entries = 4;
+	fd = bpf(BPF_MAP_CREATE, &a, sizeof(a));
+	memset(&a, 0, sizeof(a));
+	a.map_fd = (uint32_t)fd;
+	a.key = ADDRESS(&key);
+	a.value = ADDRESS(value);
+	if (type != BPF_MAP_TYPE_XSKMAP) /* stays empty */
+		CHECK_EQ(bpf(BPF_MAP_UPDATE_ELEM, &a, sizeof(a)), 0);
+	return fd;
+}
+
+TEST(packets_go_where_maps_say_as_on_linux)
+{
+	static const uint32_t kinds[] = {BPF_MAP_TYPE_DEVMAP, BPF_MAP_TYPE_DEVMAP_HASH, BPF_MAP_TYPE_CPUMAP, BPF_MAP_TYPE_XSKMAP};
+
+	if (!kernel_loads(BPF_PROG_TYPE_XDP))
+		SKIP(KERNEL_MISSING);
+	compared = refused = 0;
+	for (uint32_t k = 0; k < ARRAY_SIZE(kinds); k++)
+		for (uint32_t value_size = 4; value_size <= (kinds[k] == BPF_MAP_TYPE_XSKMAP ? 4 : 8); value_size += 4) {
+			map = (struct pair){map_with_target(engine_bpf, kinds[k], value_size), map_with_target(kernel_bpf, kinds[k], value_size)};
+			for (uint32_t i = 0; i < ARRAY_SIZE(redirect_programs); i++)
+				on_packets(BPF_PROG_TYPE_XDP, &redirect_programs[i], sizeof(struct xdp_md));
+			close(map.mine);
+			close(map.kernel);
+		}
+	CHECK(compared > 5000);
+	CHECK_EQ(refused, 2 * 4); /* a program cannot look CPUs up */
 }
 
 /* ---- tc and socket filter ---- */
@@ -456,6 +520,7 @@ int main(void)
 	}
 	make_packets();
 	RUN(xdp_programs_end_as_on_linux);
+	RUN(packets_go_where_maps_say_as_on_linux);
 	RUN(tc_programs_end_as_on_linux);
 	RUN(tc_actions_end_as_on_linux);
 	RUN(socket_filters_end_as_on_linux);
