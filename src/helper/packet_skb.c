@@ -5,6 +5,7 @@
 #include <net/ethernet.h>
 
 enum { NOT_SUPPORTED = 524 /* ENOTSUPP */, VLAN_BYTES = 4, ETHERTYPE_LEAST = 1536 /* below: a length */, LLC_FRAME = 4 /* ETH_P_802_2 */, MOST_BYTES = 65536 + ETH_HLEN };
+enum { SKB_CLOCK_REALTIME, SKB_CLOCK_TAI = 2 }; /* BPF_SKB_CLOCK_* of Linux 6.11 */
 
 static struct __sk_buff *skb_of(struct run *r)
 {
@@ -295,6 +296,31 @@ u64 helper_skb_adjust_room(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 	return RESULT(err);
 }
 
+/* The header's own bytes are the program's to write. */
+u64 helper_skb_change_proto(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	struct __sk_buff *skb = skb_of(r);
+	u64 keep = (u64)(r->ctx.packet->network - r->ctx.packet->mac);
+	u16 to = (u16)b;
+	s64 err;
+
+	(void)a, (void)d, (void)e;
+	if (c)
+		return RESULT(-EINVAL);
+	if (is_ipv4(skb) && to == __builtin_bswap16(ETHERTYPE_IPV6))
+		err = grow(r, keep, IPV6_BYTES - IPV4_BYTES, 0);
+	else if (is_ipv6(skb) && to == __builtin_bswap16(ETHERTYPE_IP))
+		err = shrink(r, keep, IPV6_BYTES - IPV4_BYTES, 0);
+	else
+		return RESULT(-NOT_SUPPORTED);
+	if (!err) {
+		skb->protocol = to;
+		skb->hash = 0;
+		sync_length(r);
+	}
+	return RESULT(err);
+}
+
 /* ---- explicit congestion notification (RFC 3168): 0 when the sender knows nothing of it ---- */
 
 /* Behind all VLAN tags, in host order. */
@@ -404,4 +430,28 @@ u64 helper_csum_level(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 	case BPF_CSUM_LEVEL_RESET: return 0;
 	default: return RESULT(-EINVAL);
 	}
+}
+
+/* ---- what else a packet carries ---- */
+
+u64 helper_skb_set_tstamp(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	struct __sk_buff *skb = skb_of(r);
+	u32 clock = (u32)c;
+
+	(void)a, (void)d, (void)e;
+	if (!is_ipv4(skb) && !is_ipv6(skb))
+		return RESULT(-EOPNOTSUPP);
+	if (clock > SKB_CLOCK_TAI || (clock != SKB_CLOCK_REALTIME && !b))
+		return RESULT(-EINVAL);
+	skb->tstamp = b;
+	skb->tstamp_type = (u8)clock;
+	return 0;
+}
+
+/* A packet that a test run makes has come by no route. */
+u64 helper_get_route_realm(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)r, (void)a, (void)b, (void)c, (void)d, (void)e;
+	return 0;
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Helpers on an xdp_md, and redirection for XDP and tc. Bounds and errors as Linux 6.18 gives them. */
+/* Helpers on an xdp_md. Bounds and errors as Linux 6.18 gives them. */
 #include "helper/body.h"
 
-#include <linux/pkt_cls.h>
 #include <net/ethernet.h>
 
 enum { FRAME_HEADER = 40 /* Linux keeps its struct xdp_frame at the start of the headroom */, MOST_META = 252 };
@@ -81,36 +80,4 @@ u64 helper_xdp_store_bytes(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 	if (!err)
 		memmove(r->ctx.packet->data + (u32)b, PTR(c), (u32)d);
 	return RESULT(err);
-}
-
-/* ---- redirection: checked and told by the result; an engine carries no packet on, so where to is not kept ---- */
-
-u64 helper_redirect(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
-{
-	bool xdp = r->prog->kind->runs == RUN_XDP;
-
-	(void)a, (void)c, (void)d, (void)e;
-	if (b & ~(u64)(xdp ? 0 : BPF_F_INGRESS))
-		return xdp ? XDP_ABORTED : TC_ACT_SHOT;
-	return xdp ? XDP_REDIRECT : TC_ACT_REDIRECT;
-}
-
-u64 helper_redirect_neigh(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
-{
-	(void)r, (void)a, (void)b, (void)e;
-	return ((u32)c && (u32)c < sizeof(struct bpf_redir_neigh)) || d ? TC_ACT_SHOT : TC_ACT_REDIRECT;
-}
-
-u64 helper_redirect_peer(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
-{
-	(void)r, (void)a, (void)c, (void)d, (void)e;
-	return b ? TC_ACT_SHOT : TC_ACT_REDIRECT;
-}
-
-u64 helper_clone_redirect(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
-{
-	(void)a, (void)d, (void)e;
-	if (c & ~(u64)BPF_F_INGRESS || !r->host->output_packet)
-		return RESULT(-EINVAL); /* as Linux says of an interface that does not exist */
-	return RESULT(r->host->output_packet(r->host->ud, r, r->ctx.packet, (u32)b, c));
 }

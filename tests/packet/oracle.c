@@ -213,7 +213,19 @@ static void on_packets(uint32_t type, const struct program *p, uint32_t ctx_room
 #define LOADED "r2 = *(u32 *)(r6 +0)\nr3 = *(u32 *)(r6 +4)\nr4 = r2\nr4 += 14\nif r4 > r3 goto out\n"
 #define DELTAS {0, 1, 4, 8, 46, 47, 64, -1, -4, -8, -64, -215, -216, -217, -257, END}
 
+#define CHECK_MTU(length, device, more, flags)                                                                                                           \
+	"*(u64 *)(r10 -8) = " length "\nr2 = " device "\nr3 = r10\nr3 += -8\nr4 = " more "\nr5 = " flags                                             \
+	"\ncall 163\nif r0 s< 0 goto out\nr1 = *(u32 *)(r10 -8)\nr1 <<= 4\nr0 += r1\nout: exit"
+#define MTU_PROGRAMS                                                                                                                                     \
+	{"bpf_check_mtu, device", CHECK_MTU("0", "%d", "0", "0"), {0, 1, 0x7fffffff, -1, END}},                                                          \
+	{"bpf_check_mtu, length", CHECK_MTU("%d", "0", "0", "0"), {1, 1500, 65535, 65536, 65537, 0x7fffffff, -1, END}},                                  \
+	{"bpf_check_mtu, change", CHECK_MTU("0", "0", "%d", "0"), {1, -1, 64000, 65490, 65536, 65537, -65536, 0x7fffffff, END}},                         \
+	{"bpf_check_mtu, both", CHECK_MTU("65000", "1", "%d", "0"), {536, 537, -1, 0x7fffffff, END}},                                                    \
+	{"bpf_check_mtu, flags", CHECK_MTU("0", "0", "0", "%d"), {1, 2, 3, -1, END}},                                                                    \
+	{"bpf_check_mtu, flags and more", CHECK_MTU("0", "0", "%d", "1"), {0, 1, -1, END}}
+
 static const struct program xdp_programs[] = {
+	MTU_PROGRAMS,
 	{"verdict", "r0 = %d\nexit", {0, 1, 2, 3, 4, 5, 77, -1, END}},
 	{"bpf_xdp_adjust_head", "r2 = %d\ncall 44\nexit", DELTAS},
 	{"bpf_xdp_adjust_tail", "r2 = %d\ncall 65\nexit", DELTAS},
@@ -303,6 +315,16 @@ TEST(packets_go_where_maps_say_as_on_linux)
 /* ---- tc and socket filter ---- */
 
 static const struct program skb_programs[] = {
+	MTU_PROGRAMS,
+	{"bpf_skb_change_proto", "r2 = %d\nr3 = 0\ncall 31\nexit", {0, 8, 0xdd86, 0x0008, 0x10008, -1, END}},
+	{"bpf_skb_change_proto, flags", "r2 = 0xdd86\nr3 = %d\ncall 31\nexit", {1, -1, END}},
+	{"bpf_skb_change_proto, fields", "r6 = r1\nr2 = 0xdd86\nr3 = 0\ncall 31\nr0 = *(u32 *)(r6 +%d)\nexit", {0, 16, 68, END}},
+	{"bpf_skb_change_proto, there and back", "r6 = r1\nr2 = 0xdd86\nr3 = 0\ncall 31\nr1 = r6\nr2 = 8\nr3 = %d\ncall 31\nexit", {0, END}},
+	{"bpf_skb_change_proto, after a tag", "r6 = r1\nr2 = 0x81\nr3 = 0x123\ncall 18\nr1 = r6\nr2 = %d\nr3 = 0\ncall 31\nexit", {8, 0xdd86, END}},
+	{"bpf_skb_set_tstamp", "r6 = r1\nr2 = 5\nr3 = %d\ncall 192\nexit", {0, 1, 2, 3, -1, END}},
+	{"bpf_skb_set_tstamp, no time", "r6 = r1\nr2 = 0\nr3 = %d\ncall 192\nexit", {0, 1, 2, 3, END}},
+	{"bpf_skb_set_tstamp, field", "r6 = r1\nr2 = 5\nr3 = %d\ncall 192\nr0 = *(u64 *)(r6 +152)\nr1 = *(u8 *)(r6 +180)\nr1 <<= 4\nr0 += r1\nexit", {0, 1, 2, END}},
+	{"bpf_get_route_realm", "call 24\nr0 += %d\nexit", {1, END}},
 	{"verdict", "r0 = %d\nexit", {0, 1, 2, 7, -1, 65536, END}},
 	{"field", "r0 = *(u32 *)(r1 +%d)\nexit", {0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, END}},
 	{"field", "r0 = *(u32 *)(r1 +%d)\nexit", {60, 64, 68, 72, 84, 160, 164, 176, END}},

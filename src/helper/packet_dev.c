@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Helpers of XDP and tc that name network interfaces: those of the host. Errors as Linux 6.18 gives them. */
+#include "helper/body.h"
+
+#include <linux/pkt_cls.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* ---- redirection: checked and told by the result; an engine carries no packet on, so where to is not kept ---- */
+
+u64 helper_redirect(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	bool xdp = r->prog->kind->runs == RUN_XDP;
+
+	(void)a, (void)c, (void)d, (void)e;
+	if (b & ~(u64)(xdp ? 0 : BPF_F_INGRESS))
+		return xdp ? XDP_ABORTED : TC_ACT_SHOT;
+	return xdp ? XDP_REDIRECT : TC_ACT_REDIRECT;
+}
+
+u64 helper_redirect_neigh(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)r, (void)a, (void)b, (void)e;
+	return ((u32)c && (u32)c < sizeof(struct bpf_redir_neigh)) || d ? TC_ACT_SHOT : TC_ACT_REDIRECT;
+}
+
+u64 helper_redirect_peer(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)r, (void)a, (void)c, (void)d, (void)e;
+	return b ? TC_ACT_SHOT : TC_ACT_REDIRECT;
+}
+
+u64 helper_clone_redirect(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	(void)a, (void)d, (void)e;
+	if (c & ~(u64)BPF_F_INGRESS || !r->host->output_packet)
+		return RESULT(-EINVAL); /* as Linux says of an interface that does not exist */
+	return RESULT(r->host->output_packet(r->host->ud, r, r->ctx.packet, (u32)b, c));
+}
+
+/* ---- sizes ---- */
+
+enum { LOOPBACK = 1, LOOPBACK_MTU = 65536 /* where Linux, too, runs test programs */ };
+
+static s64 mtu_of(u32 ifindex)
+{
+	struct ifreq request = {0};
+	int sock, err;
+
+	if (ifindex <= LOOPBACK)
+		return LOOPBACK_MTU;
+	if (!if_indextoname(ifindex, request.ifr_name))
+		return -ENODEV;
+	sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (sock < 0)
+		return -errno;
+	err = ioctl(sock, SIOCGIFMTU, &request) ? -errno : 0;
+	close(sock);
+	return err ? err : request.ifr_mtu;
+}
+
+/* *mtu_len: the size of the network packet if not 0; becomes the interface's MTU. */
+u64 helper_check_mtu(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	bool xdp = r->prog->kind->runs == RUN_XDP, fits, cut;
+	const struct packet *p = r->ctx.packet;
+	u32 *mtu_len = PTR(c), size = *mtu_len ? *mtu_len + ETH_HLEN : (u32)(p->tail - p->data);
+	s64 mtu;
+
+	(void)a;
+	if (e & ~(u64)(xdp ? 0 : BPF_MTU_CHK_SEGS) || (e && ((s32)d || *mtu_len)))
+		return RESULT(-EINVAL);
+	mtu = mtu_of((u32)b ? (u32)b : p->ifindex);
+	if (mtu < 0)
+		return RESULT(mtu);
+	fits = (s32)(size + (u32)d) <= mtu + ETH_HLEN;
+	cut = !xdp && ((const struct __sk_buff *)(const void *)r->ctx.bytes)->gso_size;
+	if (!fits && cut && e)
+		return RESULT(-EINVAL); /* nobody knows where the transport header is, which every piece has */
+	*mtu_len = (u32)mtu;
+	return fits || cut ? BPF_MTU_CHK_RET_SUCCESS : BPF_MTU_CHK_RET_FRAG_NEEDED;
+}
