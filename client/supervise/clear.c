@@ -76,18 +76,23 @@ bool jump_alone(const struct space *s, const struct brk *b, u32 covered)
 
 enum whereabouts { OUTSIDE, AMONG, RUNS };
 
+bool stack_names(pid_t tid, u64 sp, u64 from, u64 to, bool signal)
+{
+	enum { MOST = 1 << 20, USER_CS = 0x33 /* two words behind the address, in struct sigcontext */ };
+	u64 *stack = malloc(MOST);
+	s64 n = stack ? remote_read(tid, sp & ~7ull, stack, MOST) : 0;
+	bool found = !stack;
+
+	for (s64 i = 0; i < n / 8 && !found; i++)
+		found = stack[i] >= from && stack[i] < to && (!signal || (i + 2 < n / 8 && (u16)stack[i + 2] == USER_CS));
+	free(stack);
+	return found;
+}
+
 /* Where a signal has interrupted it before counts, too: that lies on its stack. */
 static enum whereabouts among(const struct traced *q, u64 ip, u64 sp, u64 at)
 {
-	enum { MOST = 1 << 20 };
-	u64 *stack = malloc(MOST);
-	s64 n = stack ? remote_read(q->tid, sp & ~7ull, stack, MOST) : 0;
-	bool found = !stack || goes_into(ip, at);
-
-	for (s64 i = 0; i < n / 8 && !found; i++)
-		found = goes_into(stack[i], at);
-	free(stack);
-	return found ? AMONG : OUTSIDE;
+	return goes_into(ip, at) || stack_names(q->tid, sp, at + 1, at + BRK_JUMP, false) ? AMONG : OUTSIDE;
 }
 
 static enum whereabouts stopped_at(const struct traced *q, u64 at, bool trapped)

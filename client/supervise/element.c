@@ -151,6 +151,8 @@ bool serve_element(struct call *c, struct answer *out)
 		atomic_fetch_add(&c->s->calls, 1);
 		client_seen(c->s, c->tid);
 		*out = answer_value(run(c, o, &p));
+		if (c->args[0] == BPF_MAP_LOOKUP_ELEM && !out->value)
+			inplace_found(c, o);
 	}
 	obj_put(o);
 	return plain;

@@ -46,8 +46,7 @@ u64 inside_points(const struct tree *t, const struct space *s, const struct brk 
 	return all;
 }
 
-/* System calls that a filter of the program's own would see are not made for it. */
-static bool is_filtered(const struct tree *t, const struct traced *p)
+bool is_filtered(const struct tree *t, const struct traced *p)
 {
 	u64 own = 0, mode = 0, filters = 0;
 	bool ours = p->filtered || (!t->answers && !p->unserved);

@@ -129,7 +129,7 @@ static void reply_later(struct listener *l, u64 id, struct ring_wait *wait)
 static void serve_one(struct turn *turn, const struct seccomp_notif *n)
 {
 	struct listener *l = turn->l;
-	struct call c = {.s = l->s, .door = &notify_door, .ticket = turn, .tid = (pid_t)n->pid, .nr = n->data.nr};
+	struct call c = {.s = l->s, .door = &notify_door, .ticket = turn, .tid = (pid_t)n->pid, .nr = n->data.nr, .ip = n->data.instruction_pointer};
 	struct answer a;
 
 	for (u32 i = 0; i < 6; i++)

@@ -98,6 +98,7 @@ bool proc_stat(pid_t tid, struct proc_stat *out)
 		case 3: out->state = *at; break;
 		case 4: out->parent = atoi(at); break;
 		case 20: out->threads = atoi(at); break;
+		case 28: out->stack = strtoull(at, NULL, 10); break;
 		case 39: out->cpu = atoi(at); break;
 		}
 	}

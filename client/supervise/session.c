@@ -440,6 +440,7 @@ static void needs_changed(struct session *ss)
 
 	atomic_store(&ss->tree.changed, false);
 	breaks_needs(&ss->tree);
+	inplace_switch(&ss->tree, ss->follows && tree_wanted(&ss->tree));
 	if (ss->follows)
 		follow(ss);
 	breaks_update(&ss->tree);
@@ -475,6 +476,7 @@ static int step(struct session *ss, int flags)
 
 	if (atomic_load(&ss->tree.changed))
 		needs_changed(ss);
+	inplace_seize(&ss->tree);
 	if (atomic_exchange(&ss->tick, false))
 		tree_sample(&ss->tree, os_clock_ns(CLOCK_MONOTONIC));
 	if (atomic_load(&ss->tree.finished))

@@ -69,9 +69,13 @@ void inside_left(struct tree *t, const struct traced *p); /* it ends, or gets an
 struct inside_space *inside_copy(const struct inside_space *from);
 void inside_free(struct inside_space *in);
 
+bool is_filtered(const struct tree *t, const struct traced *p); /* by a filter of the program's own, which would see calls that are made for it */
+
 /* ---- clear.c: rules 1 and 2; at: of a jump that covers so many bytes of instructions ---- */
 bool jump_entered(const struct space *s, pid_t tid, u64 low, u64 high, u64 at, u32 covered); /* low, high: of the mapping that holds it */
 bool jump_alone(const struct space *s, const struct brk *b, u32 covered); /* no other breakpoint is among them */
+/* Is there an address of [from, to) on a stack that ends at sp? signal: such that a signal's handler returns there. */
+bool stack_names(pid_t tid, u64 sp, u64 from, u64 to, bool signal);
 bool jump_clear(struct tree *t, struct traced *p, u64 at); /* no thread is; those that run are stopped for it, unless that takes long */
 
 /* ---- inject.c ---- */

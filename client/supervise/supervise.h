@@ -33,6 +33,19 @@ struct guess {
 	_Atomic u64 key, value, sizes; /* sizes: of the key, and of the value in the upper half */
 };
 
+/* A client that is to answer lookups itself; there is one at a time: inplace.c */
+struct inplace_want {
+	_Atomic u32 state;
+	pid_t tid;
+	u64 ip;
+	struct obj *object;
+	_Atomic u64 found[64]; /* by task and map: which they are, and how often it found something there */
+	bool served; /* by thread */
+	pthread_t thread;
+	_Atomic u32 *on; /* shared with those that do */
+	int on_fd;
+};
+
 /* /proc/TID/fd, held open: what its entries mean is then asked with one short look. remote.c */
 struct fd_folder {
 	pthread_mutex_t lock;
@@ -58,6 +71,7 @@ struct super {
 	_Atomic u64 calls; /* answered */
 	int trace; /* files.c: where what programs print is written to; 0: nobody reads it. Under lock */
 	struct guess guesses[64];
+	struct inplace_want inplace;
 	struct fd_folder fd_folders[32]; /* by id */
 };
 
@@ -115,6 +129,7 @@ struct call {
 	pid_t tid;
 	int nr;
 	u64 args[6];
+	u64 ip; /* behind its instruction; 0: not known */
 };
 
 typedef struct answer call_fn(struct call *c);
@@ -183,6 +198,7 @@ struct proc_stat {
 	char comm[16], state;
 	pid_t parent; /* 0: none */
 	int threads, cpu; /* the processor that it ran on last; -1: not told */
+	u64 stack; /* of the process: where its arguments begin; 0: not told */
 };
 bool proc_stat(pid_t tid, struct proc_stat *out);
 struct proc_map {
@@ -200,6 +216,9 @@ bool proc_call(pid_t tid, int *nr); /* that it sleeps in; -1: it runs, or would 
 
 /* ---- element.c ---- */
 bool serve_element(struct call *c, struct answer *out); /* a bpf(2) call about an element of a plain map; false: another one, which serve_bpf() is for */
+
+/* ---- inplace.c ---- */
+void inplace_found(struct call *c, struct obj *o); /* the call has looked something up in this map */
 
 /* ---- places.c ---- */
 

@@ -28,6 +28,7 @@ struct traced {
 	pid_t born_of; /* the process that is to tell of it */
 	bool exiting;
 	bool leave; /* to be let go at its next stop */
+	bool inplace; /* it gets something there first: inplace.c */
 	bool in_call, wants_exit; /* the call under way; is its result wanted? */
 	int nr;
 	u64 args[6];
@@ -58,6 +59,12 @@ void traced_resume(struct tree *t, struct traced *p, int sig);
 void traced_name(struct tree *t, struct traced *p); /* its facts, and the engine's task */
 void task_facts(struct tree *t, pid_t tid, struct task_info *out);
 bool tree_wants_calls(const struct tree *t);
+
+/* ---- inplace.c: lookups that clients answer themselves ---- */
+void inplace_seize(struct tree *t); /* who wants to */
+void inplace_stopped(struct tree *t, struct traced *p); /* p->inplace, and it has stopped for it */
+void inplace_drop(struct tree *t, struct traced *p); /* it does not get it */
+void inplace_switch(struct tree *t, bool off); /* their calls are to be seen */
 
 /* ---- ptrace.c: calls answered in stops ---- */
 void door_enter(struct tree *t, struct traced *p);

@@ -53,6 +53,8 @@ void traced_remove(struct tree *t, struct traced *p)
 		*at = p->chain;
 		t->n--;
 	}
+	if (p->inplace)
+		inplace_drop(t, p);
 	breaks_left(t, p);
 	if (p->task)
 		task_remove(t->s->k, p->task);
@@ -486,6 +488,8 @@ bool tree_status(struct tree *t, pid_t tid, int status, int *group_stop)
 			ptrace(PTRACE_LISTEN, tid, 0, 0);
 			return true;
 		}
+		if (p->inplace)
+			inplace_stopped(t, p);
 		break;
 	case PTRACE_EVENT_SECCOMP: call_stop(t, p); break;
 	case PTRACE_EVENT_FORK: forked(t, p, false, false); break;

@@ -36,6 +36,7 @@ struct tree {
 	_Atomic u64 asked, followed; /* how often they changed; up to where tasks are followed for them */
 	_Atomic bool clocks; /* programs run on clock events */
 	bool answers; /* the calls of calls.def are answered here */
+	bool unplaced; /* clients answer nothing themselves: what they call is to be seen */
 	bool wait_for_rings; /* tasks wait while a reader lags behind, so that nothing is lost */
 	struct cgroups cgroups;
 	u64 pid_ns_dev, pid_ns_ino, mnt_ns_ino;

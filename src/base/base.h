@@ -267,6 +267,39 @@ u64 hash_long(const struct hash_key *k, const void *key, u32 size);
 
 u64 hash_any(const struct hash_key *k, const void *key, u32 size); /* of any size: in pieces where hash_bytes() ends */
 
+/* The same without a call. */
+static inline u64 hash_words(const struct hash_key *k, const void *key, u32 size)
+{
+	const u64 *secret = k->word + 8;
+	const u8 *p = key;
+	u128 sum = 0;
+	u64 lo, hi;
+
+	for (; size >= 16; size -= 16, p += 16, secret += 2)
+		sum += (u128)(LOAD_AS(u64, p) + secret[0]) * (LOAD_AS(u64, p + 8) + secret[1]);
+	if (size) {
+		u64 last[2] = {0}, *to = last;
+
+		if (size >= 8) {
+			*to++ = LOAD_AS(u64, p);
+			size -= 8;
+			p += 8;
+		}
+		for (u32 at = 0; size; at += 8, size--)
+			*to |= (u64)*p++ << at;
+		sum += (u128)(last[0] + secret[0]) * (last[1] + secret[1]);
+	}
+	lo = (u64)sum;
+	hi = (u64)(sum >> 64);
+	return (u64)(((u128)k->word[0] * lo + (u128)k->word[4] * hi + k->word[2]) >> 64) + k->word[1] * lo +
+	       k->word[5] * hi + k->word[3];
+}
+
+static inline u64 hash_word(const struct hash_key *k, u64 x)
+{
+	return k->word[1] * x + (u64)(((u128)k->word[0] * x + k->word[2]) >> 64) + k->word[3];
+}
+
 /* size <= HASH_MAX_KEY. All 64 bits are usable. */
 static inline u64 hash_bytes(const struct hash_key *k, const void *key, u32 size)
 {
@@ -280,7 +313,7 @@ static inline u64 hash_bytes(const struct hash_key *k, const void *key, u32 size
 		return hash_long(k, key, size);
 	else
 		memcpy(&x, key, size);
-	return k->word[1] * x + (u64)(((u128)k->word[0] * x + k->word[2]) >> 64) + k->word[3];
+	return hash_word(k, x);
 }
 
 /* ---- os.c: the few system services that the library needs ---- */

@@ -28,29 +28,7 @@ void hash_key_init(struct hash_key *k, u64 seed)
 
 u64 hash_long(const struct hash_key *k, const void *key, u32 size)
 {
-	const u64 *secret = k->word + 8;
-	const u8 *p = key;
-	u128 sum = 0;
-	u64 lo, hi;
-
-	for (; size >= 16; size -= 16, p += 16, secret += 2)
-		sum += (u128)(LOAD_AS(u64, p) + secret[0]) * (LOAD_AS(u64, p + 8) + secret[1]);
-	if (size) {
-		u64 last[2] = {0}, *to = last;
-
-		if (size >= 8) {
-			*to++ = LOAD_AS(u64, p);
-			size -= 8;
-			p += 8;
-		}
-		for (u32 at = 0; size; at += 8, size--)
-			*to |= (u64)*p++ << at;
-		sum += (u128)(last[0] + secret[0]) * (last[1] + secret[1]);
-	}
-	lo = (u64)sum;
-	hi = (u64)(sum >> 64);
-	return (u64)(((u128)k->word[0] * lo + (u128)k->word[4] * hi + k->word[2]) >> 64) + k->word[1] * lo +
-	       k->word[5] * hi + k->word[3];
+	return hash_words(k, key, size);
 }
 
 /* Each piece goes through the hash together with the hash of those before it. */

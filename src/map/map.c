@@ -77,8 +77,16 @@ int map_create(struct map *m, const struct map_spec *spec)
 	return err;
 }
 
+void map_leave(struct map *m)
+{
+	if (m->meta.base)
+		atomic_store(&map_head(m)->left, 1);
+}
+
 void map_close(struct map *m)
 {
+	if (m->pin_fd <= 0)
+		map_leave(m);
 	if (m->ops && m->ops->destroy && m->meta.base)
 		m->ops->destroy(m);
 	mem_free(m->mem, m->priv, m->priv_size);
@@ -502,6 +510,7 @@ int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size)
 		goto out;
 	}
 	domain_stop(m->domain);
+	map_leave(m);
 	err = move_region(&m->meta, fd, m->client.size);
 	if (!err && m->client.base) {
 		err = move_region(&m->client, fd, 0);
@@ -513,6 +522,8 @@ int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size)
 		if (err)
 			move_back(&m->meta, fd, m->client.size);
 	}
+	if (!err)
+		atomic_store(&map_head(m)->left, 0); /* in the file */
 	domain_go(m->domain);
 out:
 	if (err)

@@ -108,7 +108,8 @@ struct map_header {
 	u64 seed; /* of the hash */
 	u64 frozen;
 	u64 domain; /* whose run slots the users of this file share */
-	u32 slots, reserved; /* run slots that per-CPU parts are made for */
+	u32 slots; /* run slots that per-CPU parts are made for */
+	_Atomic u32 left; /* nobody but the engine is to look here any more: map_leave() */
 	struct map_spec inner; /* map-in-map: what its elements are like */
 	struct map_inner_fields inner_fields;
 	u8 family[80]; /* the family's own counters */
@@ -230,6 +231,7 @@ int map_adopt(struct map *m, int fd, void **btf, u32 *btf_size);
 int map_freeze(struct map *m);
 int map_client_fd(const struct map *m); /* what clients map m->client from, at offset 0; -1: nothing */
 void map_close(struct map *m); /* regions and private state; not the struct itself */
+void map_leave(struct map *m); /* other processes that read its memory ask the engine from now on */
 
 /* map.c: the element commands of bpf(2), with Linux's checks in Linux's order once descriptor and access mode are known,
  * and the errno of what a kind does not do. key is NULL for kinds without keys. */

@@ -385,8 +385,11 @@ int obj_fd(struct obj *o, u32 open_flags)
 		o->shared = o->seen = true;
 	}
 	if (fd >= 0) {
-		if (mode != O_RDWR)
+		if (mode != O_RDWR) {
 			o->limited = true;
+			if (o->type == OBJ_MAP)
+				map_leave(obj_map(o));
+		}
 		if (!o->counted) {
 			o->counted = true;
 			obj_get(o);
