@@ -67,6 +67,9 @@ struct checker {
 	struct skep *k;
 	char *log; /* LOG_BYTES, when a log is wanted */
 	VEC(struct row) rows;
+	const struct bytes *image; /* of the object */
+	char missing[160]; /* kernel functions that it calls and the kernel has not */
+	const struct bpf_object *obj;
 	const struct bpf_program *program; /* whose load is a check */
 	struct row *row;
 	int result; /* what PROG_LOAD gave for it: libbpf tries again to get a log */
@@ -112,12 +115,17 @@ static void mend_name(union bpf_attr *attr)
 static int check_load(void *ud, struct skep *k, int cmd, union bpf_attr *attr, unsigned int size)
 {
 	struct checker *ch = ud;
+	char why[320];
 
 	if (cmd != BPF_PROG_LOAD || !ch->program ||
 		(const void *)(uintptr_t)attr->insns != bpf_program__insns(ch->program))
 		return skep_bpf(k, cmd, attr, size);
 	if (ch->row->reached)
 		return ch->result;
+	if (!ch->row->why && loader_fill(k, ch->image, ch->obj, bpf_program__name(ch->program), attr, why, sizeof(why)))
+		ch->row->why = copy(why);
+	if (ch->row->why)
+		return -ENOENT;
 	ch->row->reached = true;
 	ch->row->check.size = sizeof(ch->row->check);
 	mend_name(attr);
@@ -172,6 +180,7 @@ static void check_program(struct checker *ch, const char *path, const struct byt
 	struct bpf_object *obj = loader_open(path, image);
 	struct bpf_program *p, *other;
 	const char *why;
+	char missing[256];
 
 	said[0] = 0;
 	p = obj ? bpf_object__find_program_by_name(obj, name) : NULL;
@@ -195,10 +204,12 @@ static void check_program(struct checker *ch, const char *path, const struct byt
 		bpf_program__set_log_buf(p, ch->log, LOG_BYTES);
 		bpf_program__set_log_level(p, (u32)ch->args->log);
 	}
+	ch->image = image;
+	ch->obj = obj;
 	ch->program = p;
 	ch->row = row;
 	skep_set_unprivileged(ch->k, ch->args->unprivileged);
-	if (bpf_object__load(obj) && !row->reached) {
+	if (bpf_object__load(obj) && !row->reached && !row->why) {
 		char text[160];
 
 		libbpf_strerror(errno, text, sizeof(text));
@@ -208,6 +219,11 @@ static void check_program(struct checker *ch, const char *path, const struct byt
 	if (row->reached && !row->check.decided && !row->check.as_linux.error) {
 		row->reached = false;
 		row->why = copy("it was not verified: this build only checks its structure");
+	}
+	if (row->reached && ch->missing[0] && !strcmp(row->check.as_linux.code, "KFUNC_UNKNOWN") && strstr(row->check.as_linux.message, "not eliminated")) {
+		row->reached = false;
+		snprintf(missing, sizeof(missing), "it calls a kernel function that the kernel does not have: %s", ch->missing);
+		row->why = copy(missing);
 	}
 	skep_set_unprivileged(ch->k, 0);
 	ch->program = NULL;
@@ -288,6 +304,8 @@ static void check_object(struct checker *ch, const char *path)
 		bytes_free(&image);
 		return;
 	}
+	structs_hide(&image);
+	externs_weaken(ch->k, &image, ch->missing, sizeof(ch->missing));
 	if (object_mend(&image, &mended, why, sizeof(why))) {
 		unreadable(ch, path, why);
 		bytes_free(&image);
@@ -333,7 +351,7 @@ static const char *word(const struct row *r, const struct skep_verdict *v)
 
 static const char *message(const struct skep_verdict *v)
 {
-	return v->message[0] ? v->message : strerror(-v->error);
+	return v->message[0] ? v->message : v->error == -ENOTSUPP ? "not supported" : strerror(-v->error);
 }
 
 static void print_reason(struct table *t, const struct row *r)

@@ -2,6 +2,8 @@
 #include "cli/loader.h"
 
 #include "abi/abi.h"
+#include "btf/btf.h"
+#include "sys/sys.h"
 
 #include <gelf.h>
 #include <libelf.h>
@@ -82,4 +84,39 @@ void loader_prepare(struct bpf_object *obj)
 		if (!bpf_map__value_size(map) && bpf_map__type(map) == BPF_MAP_TYPE_STACK_TRACE)
 			bpf_map__set_value_size(map, sizeof(u64));
 	}
+}
+
+/* ---- structs of functions ---- */
+
+static s32 member_index(const struct btf *kernel, u32 id, const char *name)
+{
+	const struct btf_type *t = btf_type(kernel, id);
+
+	for (u32 i = 0; i < btf_vlen_of(t); i++)
+		if (!strcmp(btf_string(kernel, btf_members_of(t)[i].name_off), name))
+			return (s32)i;
+	return -ENOENT;
+}
+
+int loader_fill(struct skep *k, const struct bytes *image, const struct bpf_object *obj, const char *program, union bpf_attr *attr, char *why, size_t why_size)
+{
+	const struct btf *kernel = kernel_btf(k);
+	struct struct_member m;
+	s32 id, index;
+
+	if (attr->prog_type != BPF_PROG_TYPE_STRUCT_OPS || attr->attach_btf_id)
+		return 0;
+	if (!structs_member(image, obj, program, &m)) {
+		snprintf(why, why_size, "no variable in .struct_ops names it");
+		return -ENOENT;
+	}
+	id = kernel ? btf_find(kernel, m.type, BTF_KIND_STRUCT) : -ENOENT;
+	index = id > 0 ? member_index(kernel, (u32)id, m.name) : -ENOENT;
+	if (index < 0) {
+		snprintf(why, why_size, id > 0 ? "the kernel's struct %s has no member %s" : "the kernel has no struct %s", m.type, m.name);
+		return -ENOENT;
+	}
+	attr->attach_btf_id = (u32)id;
+	attr->expected_attach_type = (u32)index;
+	return 0;
 }

@@ -12,4 +12,20 @@ struct bpf_object *loader_open(const char *path, const struct bytes *image); /* 
 void loader_only(struct bpf_object *obj, const struct bytes *image, const struct bpf_program *prog);
 void loader_prepare(struct bpf_object *obj); /* sizes of maps that a loader sets at run time are the smallest there are; pins are other loaders' */
 
+struct skep;
+union bpf_attr;
+/* What a program of a struct of functions implements, put into the attributes of its load. 0: done, or a program of another type; -ENOENT: why */
+int loader_fill(struct skep *k, const struct bytes *image, const struct bpf_object *obj, const char *program, union bpf_attr *attr, char *why, size_t why_size);
+
+/* externs.c: kernel functions that the object calls and the engine's kernel has not become weak. How many, and their names as far as there is room */
+u32 externs_weaken(struct skep *k, struct bytes *image, char *names, size_t size);
+
+/* structs.c: structs of functions (sched_ext_ops, tcp_congestion_ops, ...) in an object. libbpf would fill in only those that it knows the section of and
+ * the kernel the type, and refuse all of the object otherwise: they are hidden from it. */
+struct struct_member {
+	char type[128], name[128]; /* of the struct, of the member */
+};
+void structs_hide(struct bytes *image);
+bool structs_member(const struct bytes *image, const struct bpf_object *obj, const char *program, struct struct_member *m);
+
 #endif

@@ -70,8 +70,7 @@ static bool aligned(u64 offset)
 	return offset % 8 == 0;
 }
 
-/* What is not such a file is libbpf's to complain about. */
-static bool image_open(struct image *im)
+bool image_open(struct image *im)
 {
 	const Elf64_Ehdr *h = header(im);
 
@@ -241,19 +240,13 @@ static void make_global(struct image *im)
 		}
 }
 
-/* Another name of the same length, in the table of names and in BTF, whose lines of source name sections. */
-static void respell(struct image *im, u32 i, const char *name)
+void image_respell_types(struct image *im, const char *old, const char *name)
 {
 	u32 types = image_find(im, ".BTF");
 	size_t size = strlen(name) + 1;
-	char old[256];
 	u8 *at, *end;
 
-	if (size > sizeof(old))
-		return;
-	memcpy(old, image_section_name(im, i), size);
-	memcpy(image_bytes(im, header(im)->e_shstrndx) + image_section(im, i)->sh_name, name, size);
-	if (!types || !image_section(im, types)->sh_size)
+	if (!types || !image_section(im, types)->sh_size || strlen(old) + 1 != size)
 		return;
 	at = image_bytes(im, types);
 	end = at + image_section(im, types)->sh_size;
@@ -262,6 +255,19 @@ static void respell(struct image *im, u32 i, const char *name)
 			memcpy(at, name, size);
 		at++;
 	}
+}
+
+/* Another name of the same length, in the table of names and in BTF, whose lines of source name sections. */
+static void respell(struct image *im, u32 i, const char *name)
+{
+	size_t size = strlen(name) + 1;
+	char old[256];
+
+	if (size > sizeof(old))
+		return;
+	memcpy(old, image_section_name(im, i), size);
+	memcpy(image_bytes(im, header(im)->e_shstrndx) + image_section(im, i)->sh_name, name, size);
+	image_respell_types(im, old, name);
 }
 
 /* libbpf looks for the program that is replaced, which is not here, even if told another type. */

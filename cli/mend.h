@@ -26,7 +26,7 @@ int object_mend(struct bytes *obj, unsigned *mended, char *why, size_t why_size)
 struct btf;
 const char *section_by_context(const struct btf *btf, const char *func);
 
-/* ---- between mend.c and mend_maps.c: an ELF file in memory, all of whose section headers, names and bounds were checked ---- */
+/* ---- between mend.c, mend_maps.c, structs.c and externs.c: an ELF file in memory, all of whose section headers, names and bounds were checked ---- */
 struct image {
 	struct bytes *obj;
 	u32 n; /* sections */
@@ -35,6 +35,7 @@ struct image {
 	char *why;
 	size_t why_size;
 };
+bool image_open(struct image *im); /* obj is set; false: it is no such file, which is libbpf's to complain about */
 Elf64_Shdr *image_section(const struct image *im, u32 i); /* valid until the image grows */
 const char *image_section_name(const struct image *im, u32 i);
 u32 image_find(const struct image *im, const char *name); /* 0: none */
@@ -43,6 +44,7 @@ Elf64_Sym *image_symbols(const struct image *im, u32 *n);
 const char *image_symbol_name(const struct image *im, const Elf64_Sym *s);
 int image_replace(struct image *im, u32 i, const void *data, size_t size); /* a section's bytes; NULL allowed for none */
 int image_rename(struct image *im, u32 i, const char *name);
+void image_respell_types(struct image *im, const char *old, const char *name); /* in BTF, which names sections: another name of the same length */
 int image_add(struct image *im, const char *name, const void *data, size_t size);
 
 int mend_maps(struct image *im); /* mend_maps.c */

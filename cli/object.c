@@ -136,6 +136,7 @@ static int open_object(struct target *t, const char *path)
 	why = form_refused(t->image.at, t->image.n, text);
 	if (why)
 		return cli_error(t->c, "%s: %s", path, why), STATUS_USAGE;
+	structs_hide(&t->image);
 	t->obj = loader_open(path, &t->image);
 	if (t->obj)
 		return STATUS_DONE;
@@ -143,6 +144,21 @@ static int open_object(struct target *t, const char *path)
 	repeat_said(0);
 	libbpf_strerror(err, text, sizeof(text));
 	return cli_error(t->c, "%s: cannot be opened as a BPF object: %s", path, form_hint(said) ? form_hint(said) : text), STATUS_USAGE;
+}
+
+/* libbpf does not know what a program of a struct of functions implements. */
+static int load_member(void *ud, struct skep *k, int cmd, union bpf_attr *attr, unsigned int size)
+{
+	struct target *t = ud;
+	char why[320];
+
+	if (cmd == BPF_PROG_LOAD && (const void *)(uintptr_t)attr->insns == bpf_program__insns(t->prog) &&
+		loader_fill(k, &t->image, t->obj, t->name, attr, why, sizeof(why))) {
+		keep(why, strlen(why));
+		keep("\n", 1);
+		return -ENOENT;
+	}
+	return skep_bpf(k, cmd, attr, size);
 }
 
 int target_open(struct target *t, const char *path)
@@ -169,8 +185,10 @@ int target_open(struct target *t, const char *path)
 	t->type = bpf_program__type(t->prog);
 	loader_only(t->obj, &t->image, t->prog);
 	maps_note_types(t);
-	if (bpf_object__load(t->obj)) {
-		err = errno;
+	skep_bpf_hook(load_member, t);
+	err = bpf_object__load(t->obj) ? errno : 0;
+	skep_bpf_hook(NULL, NULL);
+	if (err) {
 		repeat_said(0);
 		if (said && strstr(said, "failed to resolve CO-RE relocation"))
 			snprintf(why, sizeof(why), "it is relocated against types of a kernel that skep does not have");

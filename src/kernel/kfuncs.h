@@ -113,6 +113,10 @@ int bpf_iter_bits_new(struct bpf_iter_bits *it, const u64 *unsafe_ptr__ign, u32 
 int *bpf_iter_bits_next(struct bpf_iter_bits *it) GIVES_ZERO
 void bpf_iter_bits_destroy(struct bpf_iter_bits *it) GIVES_NOTHING
 
+/* Maps may have fields for references to what programs of this engine cannot count: empty ones. Their types ask for what releases one. */
+void bpf_task_release_dtor(void *p) GIVES_NOTHING
+void bpf_cgroup_release_dtor(void *cgrp) GIVES_NOTHING
+
 void *bpf_rdonly_cast(const void *obj__ign, u32 btf_id__k) GIVES_ZERO
 
 struct bpf_cpumask *bpf_cpumask_create(void) GIVES_ZERO

@@ -59,6 +59,54 @@ SEC("other") int unknown(void *ctx)
 }
 #endif
 
+#ifdef PART_STRUCTS
+struct tcp_congestion_ops___mine {
+	u32 (*undo_cwnd)(void *sk);
+	u32 (*ssthresh)(void *sk);
+	u32 (*not_there)(void *sk);
+	char name[16];
+};
+struct not_there_ops {
+	u32 (*ssthresh)(void *sk);
+};
+u32 not_there(void) __attribute__((section(".ksyms")));
+
+SEC("struct_ops") u32 of_known(u64 *ctx)
+{
+	(void)ctx;
+	return 2;
+}
+SEC("struct_ops") u32 calls_nothing(u64 *ctx)
+{
+	(void)ctx;
+	return not_there();
+}
+SEC("struct_ops") u32 of_member(u64 *ctx)
+{
+	(void)ctx;
+	return 2;
+}
+SEC("struct_ops") u32 of_struct(u64 *ctx)
+{
+	(void)ctx;
+	return 2;
+}
+SEC("struct_ops") u32 of_none(u64 *ctx)
+{
+	(void)ctx;
+	return 2;
+}
+SEC("xdp") int beside(struct xdp_md *ctx)
+{
+	(void)ctx;
+	return 2;
+}
+
+SEC(".struct_ops.link") struct tcp_congestion_ops___mine first = {.ssthresh = (void *)of_known, .undo_cwnd = (void *)calls_nothing, .name = "first"};
+SEC("?.struct_ops") struct tcp_congestion_ops___mine second = {.not_there = (void *)of_member, .name = "second"};
+SEC(".struct_ops") struct not_there_ops third = {.ssthresh = (void *)of_struct};
+#endif
+
 #ifdef PART_TEXT
 int alone(struct xdp_md *ctx)
 {

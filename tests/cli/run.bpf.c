@@ -115,3 +115,26 @@ SEC("xdp") int outside(struct xdp_md *ctx)
 }
 
 char LICENSE[] SEC("license") = "GPL";
+
+/* What the engine has no type of, and a counted reference that its programs cannot take, are nothing to programs that do without. */
+struct other_ops {
+	int (*func)(void);
+};
+
+SEC("struct_ops") int of_other_ops(unsigned long long *ctx)
+{
+	return ctx ? 0 : 1;
+}
+
+SEC(".struct_ops") struct other_ops others = {.func = (void *)of_other_ops};
+
+struct task_struct;
+struct held {
+	struct task_struct __attribute__((btf_type_tag("kptr"))) *task;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, unsigned int);
+	__type(value, struct held);
+} tasks SEC(".maps");
