@@ -143,12 +143,16 @@ TEST(kernel_functions_are_complete)
 	if (!vmlinux.n_types)
 		SKIP("no BTF of the running kernel");
 	for (u32 id = 1; id < btf_type_count(&vmlinux); id++) {
-		const struct btf_type *t = btf_type(&vmlinux, id);
-		const char *name = btf_name_of(&vmlinux, t);
+		const struct btf_type *tag = btf_type(&vmlinux, id), *t;
+		const char *name;
 		bool hook = false;
 
-		if (btf_kind_of(t) != BTF_KIND_FUNC || btf_tag_next(&vmlinux, id, -1, "bpf_kfunc", 0) < 0)
+		if (btf_kind_of(tag) != BTF_KIND_DECL_TAG || strcmp(btf_name_of(&vmlinux, tag), "bpf_kfunc"))
 			continue;
+		t = btf_type(&vmlinux, tag->type);
+		if (btf_kind_of(t) != BTF_KIND_FUNC)
+			continue;
+		name = btf_name_of(&vmlinux, t);
 		for (u32 i = 0; i < ARRAY_SIZE(hooks_only); i++)
 			hook |= !strcmp(name, hooks_only[i]);
 		seen++;

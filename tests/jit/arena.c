@@ -277,11 +277,11 @@ TEST(what_was_checked_is_what_is_used)
 
 int main(void)
 {
-	RUN(programs_on_the_engine);
-	RUN(clients_of_the_engine);
-	RUN(programs_on_the_kernel);
-	RUN(clients_of_the_kernel);
-	RUN(the_first_mapping_decides);
+	RUN_ONE_THREAD(programs_on_the_engine);
+	RUN_ONE_THREAD(clients_of_the_engine);
+	RUN_ONE_THREAD(programs_on_the_kernel);
+	RUN_ONE_THREAD(clients_of_the_kernel);
+	RUN_ONE_THREAD(the_first_mapping_decides);
 	RUN(what_was_checked_is_what_is_used);
 	return test_end();
 }

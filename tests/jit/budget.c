@@ -235,9 +235,9 @@ TEST(code_without_loops_and_code_without_a_budget_has_nothing_added)
 
 int main(void)
 {
-	RUN(budgets_end_runs_where_they_are_used_up);
+	RUN_ONE_THREAD(budgets_end_runs_where_they_are_used_up);
 	RUN(another_thread_ends_runs);
-	RUN(the_next_run_starts_anew);
-	RUN(code_without_loops_and_code_without_a_budget_has_nothing_added);
+	RUN_ONE_THREAD(the_next_run_starts_anew);
+	RUN_ONE_THREAD(code_without_loops_and_code_without_a_budget_has_nothing_added);
 	return test_end();
 }

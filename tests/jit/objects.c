@@ -319,9 +319,9 @@ int main(int argc, char **argv)
 	object = argv[argc - 1];
 	libbpf_set_print(quiet);
 	RUN(clients_bytes);
-	RUN(programs_in_every_setting);
-	RUN(nothing_stays);
-	RUN(ended_early);
+	RUN_ONE_THREAD(programs_in_every_setting);
+	RUN_ONE_THREAD(nothing_stays);
+	RUN_ONE_THREAD(ended_early);
 	RUN(many_threads);
 	return test_end();
 }

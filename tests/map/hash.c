@@ -284,6 +284,7 @@ static void *look_and_stop(void *ud)
 
 TEST(a_stopped_reader_stops_no_writer)
 {
+	enum { WAITS = 4 /* for the reader, each of a second */, UPDATES = (HASH_LIMBOS + WAITS) * HASH_BATCH };
 	_Atomic bool stop = false;
 	struct worker reader = {0};
 	u32 key = 1, errors = 0;
@@ -292,11 +293,6 @@ TEST(a_stopped_reader_stops_no_writer)
 	struct hold h;
 
 	REQUIRE(fixture_create(&f, &m, BPF_MAP_TYPE_HASH, 4, sizeof(struct value), 4, 0) == 0);
-#ifdef SKEP_HOSTILE
-	enum { UPDATES = 40 }; /* tiny batches: each wait for the reader is of a second */
-#else
-	enum { UPDATES = 1000 };
-#endif
 	for (u32 i = 0; i < UPDATES; i++) {
 		struct value v = uniform(i + 1);
 

@@ -350,7 +350,7 @@ TEST(killed_writers_lose_no_finished_update)
 
 int main(void)
 {
-	RUN(tries_of_all_sizes_find_the_longest_prefix);
+	RUN_ONE_THREAD(tries_of_all_sizes_find_the_longest_prefix);
 	RUN(readers_meet_no_torn_value_and_no_gap_under_writers);
 	RUN(killed_writers_lose_no_finished_update);
 	return test_end();
