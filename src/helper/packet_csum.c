@@ -31,8 +31,8 @@ u64 helper_csum_diff(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 		return RESULT(-EINVAL);
 	if (to)
 		sum = partial(PTR(c), to, sum);
-	if (from)
-		sum = add(sum, ~partial(PTR(a), from, 0));
+	if (from) /* alone, Linux takes it from the other side: of two forms of zero it gives the other one */
+		sum = to ? add(sum, ~partial(PTR(a), from, 0)) : ~partial(PTR(a), from, ~sum);
 	return fold(sum);
 }
 

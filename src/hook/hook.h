@@ -20,6 +20,7 @@ struct stage {
 	u8 *buffer;
 	u32 size; /* of the buffer */
 	struct packet packet;
+	struct tunnel tunnel;
 	union {
 		struct xdp_md xdp;
 		struct __sk_buff skb;

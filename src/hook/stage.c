@@ -56,6 +56,8 @@ void stage_put(struct stage *s, const void *frame, u32 size, u32 meta)
 		s->ctx.xdp = (struct xdp_md){.ingress_ifindex = LOOPBACK};
 		return;
 	}
+	p->tunnel = &s->tunnel;
+	s->tunnel.set = false;
 	p->data = p->meta = s->has_link_header ? start : start + ETH_HLEN;
 	s->ctx.skb = (struct __sk_buff){
 		.len = (u32)(p->tail - p->data), .pkt_type = packet_type(start), .protocol = ethertype(start), .ifindex = LOOPBACK,

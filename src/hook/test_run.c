@@ -224,6 +224,8 @@ int packet_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 	if ((a->ctx_size_in && !a->ctx_in) || (!a->ctx_size_in && a->ctx_in) || (a->ctx_size_out && !a->ctx_out) ||
 	    (!a->ctx_size_out && a->ctx_out))
 		return -EINVAL;
+	if (p->kind->runs == RUN_XDP && (p->attach_type == BPF_XDP_DEVMAP || p->attach_type == BPF_XDP_CPUMAP))
+		return -EINVAL; /* these run behind a redirection */
 	if (a->data_size_in < ETH_HLEN || a->data_size_in > STAGE_MOST)
 		return -EINVAL;
 	if (!a->data_in)

@@ -15,6 +15,14 @@
 struct run;
 typedef u64 helper_fn(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e);
 
+/* What bpf_skb_set_tunnel_key() and bpf_skb_set_tunnel_opt() have said of the tunnel that a packet is to take. */
+struct tunnel {
+	bool set, has_options;
+	u8 n_options, options[255];
+	u64 flags; /* BPF_F_* */
+	struct bpf_tunnel_key key;
+};
+
 /* A packet buffer: head <= meta <= data <= tail <= end. Room before data is headroom. */
 struct packet {
 	u8 *head, *meta, *data, *tail, *end;
@@ -22,6 +30,7 @@ struct packet {
 	bool encapsulated; /* bpf_skb_adjust_room() put a header in front of another */
 	u32 ifindex, rx_queue, protocol; /* protocol in network order, as __sk_buff has it */
 	u8 *mac, *network; /* where the link-layer and the network header begin */
+	struct tunnel *tunnel; /* NULL: XDP */
 };
 
 struct run_ctx {

@@ -246,6 +246,11 @@ static const struct program xdp_programs[] = {
 	{"rewrite", "r6 = r1\nr0 = 1\n" LOADED "*(u8 *)(r2 +%d) = 171\nr0 = *(u16 *)(r2 +12)\nout: exit", {0, 5, 13, END}},
 	{"swap of addresses", "r6 = r1\nr0 = 1\n" LOADED
 	 "r5 = *(u32 *)(r2 +0)\nr7 = *(u32 *)(r2 +6)\n*(u32 *)(r2 +0) = r7\n*(u32 *)(r2 +6) = r5\nr0 = 3\nout: exit", {END}},
+	{"bpf_csum_diff, from alone", "*(u64 *)(r10 -8) = %d\nr1 = r10\nr1 += -8\nr2 = 4\nr3 = 0\nr4 = 0\nr5 = 0\ncall 28\nexit", {0, 1, -1, 0x1234567, END}},
+	{"bpf_csum_diff, from alone, sum", "*(u64 *)(r10 -8) = 0\nr1 = r10\nr1 += -8\nr2 = 4\nr3 = 0\nr4 = 0\nr5 = %d\ncall 28\nexit", {0, 1, -1, 0x1234567, END}},
+	{"bpf_csum_diff, to alone", "*(u64 *)(r10 -8) = %d\nr1 = 0\nr2 = 0\nr3 = r10\nr3 += -8\nr4 = 4\nr5 = 0\ncall 28\nexit", {0, 1, -1, 0x1234567, END}},
+	{"bpf_csum_diff, the same", "*(u64 *)(r10 -8) = 0\nr1 = r10\nr1 += -8\nr2 = 4\nr3 = r1\nr4 = 4\nr5 = %d\ncall 28\nexit", {0, 1, -1, 0x1234567, END}},
+	{"bpf_csum_diff, nothing", "r1 = 0\nr2 = 0\nr3 = 0\nr4 = 0\nr5 = %d\ncall 28\nexit", {0, 1, -1, 0x1234567, END}},
 	{"bpf_csum_diff", "*(u64 *)(r10 -8) = 0x1234567\n*(u64 *)(r10 -16) = 0x7fedcba\nr1 = r10\nr1 += -8\nr2 = 8\nr3 = r10\nr3 += -16\nr4 = 8\nr5 = %d\n"
 	 "call 28\nexit", {0, 1, 0xffff, -1, END}},
 };
@@ -314,7 +319,37 @@ TEST(packets_go_where_maps_say_as_on_linux)
 
 /* ---- tc and socket filter ---- */
 
+/* A struct bpf_tunnel_key at fp-48 is set, what is read again goes to fp-96: the word at fp-96 + AT is the verdict. */
+#define SET_KEY(id, label, size, flags)                                                                                                                  \
+	"r6 = r1\n*(u64 *)(r10 -48) = " id "\n*(u64 *)(r10 -40) = 0x2233\n*(u64 *)(r10 -32) = 0x44556677\n*(u32 *)(r10 -28) = 0x4001\n"                  \
+	"*(u32 *)(r10 -24) = " label "\n*(u32 *)(r10 -20) = 0x8899\n*(u64 *)(r10 -16) = 0x1234567\n*(u64 *)(r10 -8) = 0x55667788\n"                          \
+	"r2 = r10\nr2 += -48\nr3 = " size "\nr4 = " flags "\ncall 21\n"
+#define GET_KEY(size, flags)                                                                                                                             \
+	"r1 = r6\nr2 = r10\nr2 += -96\nr3 = " size "\nr4 = " flags                                                                                   \
+	"\n*(u64 *)(r2 +0) = 7\n*(u64 *)(r2 +8) = 7\n*(u64 *)(r2 +16) = 7\n*(u64 *)(r2 +24) = 7\n*(u64 *)(r2 +32) = 7\n*(u32 *)(r2 +40) = 7\ncall 20\n"
+#define KEY_WORDS {-96, -92, -88, -84, -80, -76, -72, -68, -64, -60, -56, END}
+
 static const struct program skb_programs[] = {
+	{"bpf_skb_set_tunnel_key, flags", SET_KEY("5", "0", "44", "%d") "exit", {0, 1, 2, 4, 8, 16, 31, 32, -1, END}},
+	{"bpf_skb_set_tunnel_key, size", SET_KEY("5", "0", "%d", "0") "exit", {1, 4, 8, 20, 22, 24, 28, 32, 43, 44, 45, 48, END}},
+	{"bpf_skb_set_tunnel_key, label", SET_KEY("5", "1", "44", "%d") "exit", {0, 1, END}},
+	{"bpf_skb_get_tunnel_key, none", "r6 = r1\n" GET_KEY("44", "%d") "exit", {0, 1, 16, 32, END}},
+	{"bpf_skb_get_tunnel_key, size", SET_KEY("5", "0", "44", "0") GET_KEY("%d", "0") "exit", {1, 4, 8, 20, 22, 24, 28, 32, 43, 44, END}},
+	{"bpf_skb_get_tunnel_key, size, IPv6", SET_KEY("5", "0", "44", "1") GET_KEY("%d", "1") "exit", {8, 24, 28, 44, END}},
+	{"bpf_skb_get_tunnel_key, flags", SET_KEY("5", "0", "44", "0") GET_KEY("44", "%d") "exit", {0, 1, 2, 16, 17, 32, END}},
+	{"bpf_skb_get_tunnel_key, word", SET_KEY("5", "0", "44", "0") GET_KEY("44", "0") "r0 = *(u32 *)(r10 %d)\nexit", KEY_WORDS},
+	{"bpf_skb_get_tunnel_key, flags word", SET_KEY("5", "0", "44", "6") GET_KEY("44", "16") "r0 = *(u32 *)(r10 %d)\nexit", KEY_WORDS},
+	{"bpf_skb_get_tunnel_key, flags word of another", SET_KEY("5", "0", "44", "24") GET_KEY("44", "16") "r0 = *(u32 *)(r10 %d)\nexit", KEY_WORDS},
+	{"bpf_skb_get_tunnel_key, word, IPv6", SET_KEY("5", "0x7fffffff", "44", "1") GET_KEY("44", "1") "r0 = *(u32 *)(r10 %d)\nexit", KEY_WORDS},
+	{"bpf_skb_get_tunnel_key, word after an error", SET_KEY("5", "0", "44", "0") GET_KEY("44", "1") "r0 = *(u32 *)(r10 %d)\nexit", KEY_WORDS},
+	{"bpf_skb_get_tunnel_key, old word", SET_KEY("5", "0", "28", "0") GET_KEY("28", "0") "r0 = *(u32 *)(r10 %d)\nexit", KEY_WORDS},
+	{"bpf_skb_set_tunnel_opt", SET_KEY("5", "0", "44", "0") "r1 = r6\nr2 = r10\nr2 += -48\nr3 = %d\ncall 30\nexit", {1, 2, 4, 12, 48, END}},
+	{"bpf_skb_set_tunnel_opt, no key", "*(u64 *)(r10 -8) = 1\nr2 = r10\nr2 += -8\nr3 = %d\ncall 30\nexit", {4, 8, END}},
+	{"bpf_skb_get_tunnel_opt, none", SET_KEY("5", "0", "44", "0") "r1 = r6\nr2 = r10\nr2 += -48\nr3 = %d\ncall 29\nexit", {4, 8, END}},
+	{"bpf_skb_get_tunnel_opt", SET_KEY("5", "0", "44", "0") "r1 = r6\nr2 = r10\nr2 += -48\nr3 = 12\ncall 30\nr1 = r6\nr2 = r10\nr2 += -48\nr3 = %d\ncall 29\n"
+	 "r1 = *(u32 *)(r10 -16)\nr1 <<= 4\nr0 += r1\nexit", {4, 8, 12, 16, 44, END}},
+	{"tunnel options, flags word", SET_KEY("5", "0", "44", "0") "r1 = r6\nr2 = r10\nr2 += -48\nr3 = 12\ncall 30\n" GET_KEY("44", "16") "r0 = *(u32 *)(r10 %d)\nexit",
+	 KEY_WORDS},
 	MTU_PROGRAMS,
 	{"bpf_skb_change_proto", "r2 = %d\nr3 = 0\ncall 31\nexit", {0, 8, 0xdd86, 0x0008, 0x10008, -1, END}},
 	{"bpf_skb_change_proto, flags", "r2 = 0xdd86\nr3 = %d\ncall 31\nexit", {1, -1, END}},

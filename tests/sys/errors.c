@@ -20,7 +20,7 @@
 
 struct side {
 	struct skep *k; /* NULL: the kernel */
-	int hash, array, queue, ring, progs, rdonly, wronly, frozen, xdp, filter, raw, sys, raw_reads, sys_reads, writable, egress, kprobe, cls, verdict, link, btf, file;
+	int hash, array, queue, ring, progs, rdonly, wronly, frozen, xdp, behind, filter, raw, sys, raw_reads, sys_reads, writable, egress, kprobe, cls, verdict, link, btf, file;
 };
 
 #define INSN(op, dst, src, offset, number) {.code = op, .dst_reg = dst, .src_reg = src, .off = offset, .imm = number}
@@ -98,7 +98,7 @@ static int map(const struct side *s, uint32_t type, uint32_t key_size, uint32_t 
 	return bpf(s, BPF_MAP_CREATE, a);
 }
 
-static int prog(const struct side *s, uint32_t type, struct bpf_insn *code, uint32_t n, uint32_t flags)
+static int prog(const struct side *s, uint32_t type, struct bpf_insn *code, uint32_t n, uint32_t flags, uint32_t attach)
 {
 	struct wide w;
 	union bpf_attr *a = &w.attr;
@@ -109,7 +109,7 @@ static int prog(const struct side *s, uint32_t type, struct bpf_insn *code, uint
 	a->insn_cnt = n;
 	a->license = ADDRESS("GPL");
 	a->prog_flags = flags;
-	a->expected_attach_type = type == BPF_PROG_TYPE_CGROUP_SKB ? BPF_CGROUP_INET_EGRESS : 0;
+	a->expected_attach_type = attach;
 	return bpf(s, BPF_PROG_LOAD, a);
 }
 
@@ -126,17 +126,18 @@ static bool set_up(struct side *s)
 	s->rdonly = map(s, BPF_MAP_TYPE_ARRAY, 4, 8, 2, BPF_F_RDONLY);
 	s->wronly = map(s, BPF_MAP_TYPE_ARRAY, 4, 8, 2, BPF_F_WRONLY);
 	s->frozen = map(s, BPF_MAP_TYPE_ARRAY, 4, 8, 2, 0);
-	s->xdp = prog(s, BPF_PROG_TYPE_XDP, two, 2, 0);
-	s->filter = prog(s, BPF_PROG_TYPE_SOCKET_FILTER, zero, 2, 0);
-	s->raw = prog(s, BPF_PROG_TYPE_RAW_TRACEPOINT, zero, 2, 0);
-	s->sys = prog(s, BPF_PROG_TYPE_SYSCALL, zero, 2, BPF_F_SLEEPABLE);
-	s->raw_reads = prog(s, BPF_PROG_TYPE_RAW_TRACEPOINT, reads_arg, 3, 0);
-	s->sys_reads = prog(s, BPF_PROG_TYPE_SYSCALL, reads_far, 3, BPF_F_SLEEPABLE);
-	s->writable = prog(s, BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE, zero, 2, 0);
-	s->kprobe = prog(s, BPF_PROG_TYPE_KPROBE, zero, 2, 0);
-	s->cls = prog(s, BPF_PROG_TYPE_SCHED_CLS, zero, 2, 0);
-	s->verdict = prog(s, BPF_PROG_TYPE_SK_SKB, zero, 2, 0);
-	s->egress = prog(s, BPF_PROG_TYPE_CGROUP_SKB, zero, 2, 0);
+	s->xdp = prog(s, BPF_PROG_TYPE_XDP, two, 2, 0, 0);
+	s->behind = prog(s, BPF_PROG_TYPE_XDP, two, 2, 0, BPF_XDP_CPUMAP);
+	s->filter = prog(s, BPF_PROG_TYPE_SOCKET_FILTER, zero, 2, 0, 0);
+	s->raw = prog(s, BPF_PROG_TYPE_RAW_TRACEPOINT, zero, 2, 0, 0);
+	s->sys = prog(s, BPF_PROG_TYPE_SYSCALL, zero, 2, BPF_F_SLEEPABLE, 0);
+	s->raw_reads = prog(s, BPF_PROG_TYPE_RAW_TRACEPOINT, reads_arg, 3, 0, 0);
+	s->sys_reads = prog(s, BPF_PROG_TYPE_SYSCALL, reads_far, 3, BPF_F_SLEEPABLE, 0);
+	s->writable = prog(s, BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE, zero, 2, 0, 0);
+	s->kprobe = prog(s, BPF_PROG_TYPE_KPROBE, zero, 2, 0, 0);
+	s->cls = prog(s, BPF_PROG_TYPE_SCHED_CLS, zero, 2, 0, 0);
+	s->verdict = prog(s, BPF_PROG_TYPE_SK_SKB, zero, 2, 0, 0);
+	s->egress = prog(s, BPF_PROG_TYPE_CGROUP_SKB, zero, 2, 0, BPF_CGROUP_INET_EGRESS);
 	s->file = open("/dev/null", O_RDWR | O_CLOEXEC);
 	memset(&w, 0, sizeof(w));
 	a->btf = ADDRESS(&types);
@@ -149,7 +150,7 @@ static bool set_up(struct side *s)
 	memset(&w, 0, sizeof(w));
 	a->map_fd = (uint32_t)s->frozen;
 	return s->hash >= 0 && s->array >= 0 && s->queue >= 0 && s->ring >= 0 && s->progs >= 0 && s->rdonly >= 0 && s->wronly >= 0 &&
-	       s->xdp >= 0 && s->filter >= 0 && s->raw >= 0 && s->sys >= 0 && s->raw_reads >= 0 && s->sys_reads >= 0 && s->writable >= 0 &&
+	       s->xdp >= 0 && s->behind >= 0 && s->filter >= 0 && s->raw >= 0 && s->sys >= 0 && s->raw_reads >= 0 && s->sys_reads >= 0 && s->writable >= 0 &&
 	       s->kprobe >= 0 && s->egress >= 0 && s->cls >= 0 && s->verdict >= 0 && s->link >= 0 && s->btf >= 0 && !bpf(s, BPF_MAP_FREEZE, a);
 }
 

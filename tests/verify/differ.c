@@ -306,6 +306,23 @@ static bool returns_address(const struct generated *g)
 	return false;
 }
 
+/* Does its result come from bytes of the stack that it did not write? With all of them zero from the start there is then no difference. */
+static bool reads_chance(const struct generated *g)
+{
+	static struct generated filled;
+	const u32 words = 512 / 8;
+
+	filled = *g;
+	if (g->n + words > GENERATED_MAX)
+		return false;
+	memmove(filled.insns + words, g->insns, g->n * sizeof(*g->insns));
+	memmove(filled.map + words, g->map, g->n * sizeof(*g->map));
+	for (filled.n = 0; filled.n < words;)
+		generated_add(&filled, BPF_ST | BPF_MEM | BPF_DW, BPF_REG_10, 0, -8 * (int)(filled.n + 1), 0);
+	filled.n = words + g->n;
+	return compare(&filled) == SAME && ours.run == 0 && theirs.run == 0;
+}
+
 /* ---- printing: every line is a comment of TAP ---- */
 
 static void print_program(const struct generated *g)
@@ -407,7 +424,7 @@ TEST(verdicts_are_those_of_the_running_kernel)
 		if (d == STRICT && only_unreached(&g)) {
 			unreached++;
 			d = SAME;
-		} else if (d == RESULT && returns_address(&g)) {
+		} else if (d == RESULT && (returns_address(&g) || reads_chance(&g))) {
 			d = SAME;
 		}
 		found[d]++;
