@@ -34,8 +34,9 @@ enum mach_op {
 	M_STOREI,
 	M_ATOMIC, /* aux: enum op; c: expected */
 	M_CALL, /* call */
-	M_SELECT, /* cc of a, b or imm: c, else d */
+	M_SELECT, /* cc of a, b or imm: c, else d, or disp without d; without c: all bits or none, sign: the other way round */
 	M_SETCC, /* cc of a, b or imm: 1, else 0; sign: the other way round */
+	M_COUNT, /* c, and 1 more if cc of a, b or imm; scale: 32 or 64 bits of it */
 	M_BRANCH, /* cc of a, b or imm: to[0], else to[1]; dst: a - imm */
 	M_JUMP, /* to[0] */
 	M_RETURN,
@@ -46,7 +47,7 @@ enum { MACH_FRAME = UINT32_MAX /* base of addresses in the frame; disp counts fr
 
 struct mach_ins {
 	u8 op, width, aux, cc; /* cc: enum op of the comparison */
-	u8 scale; /* 1, 2, 4, 8 */
+	u8 scale; /* 1, 2, 4, 8; SELECT without c, COUNT: bits of the result */
 	bool sign, has_imm, nonzero; /* nonzero: the divisor is known not to be 0 */
 	u32 dst, a, b, c, d;
 	u32 base, index;

@@ -22,6 +22,7 @@ struct alloc {
 	struct range *ranges;
 	u32 n_ranges, cap_ranges;
 	u32 words;
+	bool eager; /* a value that can share a register with another one takes it for both; where registers are plenty */
 	float frequency[16];
 };
 
@@ -502,6 +503,8 @@ static bool share_later(struct alloc *a, u32 v, u32 with, u32 allowed)
 
 		if (reg < 32 && allowed >> reg & 1 && fits(a, v, reg) && fits(a, with, reg)) {
 			take(a, v, reg);
+			if (a->eager)
+				take(a, with, reg);
 			return true;
 		}
 	}
@@ -575,7 +578,8 @@ static bool place_all(struct alloc *a, u32 allowed)
 		o[0] = o[--n];
 		if (n)
 			sift(o, 0, n);
-		place(a, v, allowed);
+		if (m->value[v].reg < 0)
+			place(a, v, allowed);
 	}
 	return true;
 }
@@ -609,10 +613,12 @@ int regalloc(struct mach *m)
 	join_phis(&a);
 	if (m->failed)
 		return -ENOMEM;
+	a.eager = true;
 	if (m->options->registers) /* a test leaves fewer */
 		allowed &= m->options->registers;
 	else if (!place_all(&a, allowed))
 		return -ENOMEM;
+	a.eager = false;
 	if ((m->spilled || m->options->registers) && !place_all(&a, allowed & ~m->target->scratch))
 		return -ENOMEM;
 	if (m->options->registers)

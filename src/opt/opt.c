@@ -53,6 +53,7 @@ static int one(struct ir *f, u32 without, bool check, struct text *dump, const c
 		{OPT_simplify, opt_simplify},
 		{OPT_gvn, opt_gvn},
 		{OPT_licm, opt_licm},
+		{OPT_gather, opt_gather},
 		{OPT_polls, opt_polls},
 	};
 	int err = 0;

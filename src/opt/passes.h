@@ -24,7 +24,6 @@ u64 opt_bits_of(struct ir *f, const u64 *may, u32 v, u32 block);
 /* simplify.c */
 void opt_simplify(struct ir *f);
 u32 *opt_uses(struct ir *f, u32 room); /* per node: how often it is an operand */
-enum op opt_negated(enum op cmp);
 /* gvn.c */
 void opt_gvn(struct ir *f);
 void opt_dead(struct ir *f); /* removes what has no effect and no use */
@@ -34,8 +33,9 @@ void opt_promote(struct ir *f);
 void opt_straighten(struct ir *f);
 void opt_thread(struct ir *f);
 void opt_convert(struct ir *f);
-/* switch.c, merge.c, copy.c, licm.c */
+/* switch.c, merge.c, copy.c, gather.c, licm.c */
 void opt_switch(struct ir *f);
+void opt_gather(struct ir *f);
 void opt_merge(struct ir *f);
 s64 opt_place(const struct ir *f, const struct ir_node *n, u32 *base); /* merge.c: an access's place is *base plus this */
 void opt_copy(struct ir *f);

@@ -23,6 +23,19 @@ u32 simplify_new(struct simplify *s, u32 before, enum ir_op op, u32 width, u32 x
 	return v;
 }
 
+/* A selection before that node, as that one. */
+static u32 simplify_select(struct simplify *s, u32 before, const struct ir_node *as)
+{
+	u32 v = ir_node(s->f, IR_SELECT, as->width);
+
+	if (!v || v >= s->room)
+		return 0;
+	s->f->node[v] = (struct ir_node){.op = IR_SELECT, .width = as->width, .aux = as->aux, .n = 4, .arg = {as->arg[0], as->arg[1], as->arg[2], as->arg[3]}, .pc = as->pc};
+	ir_insert(s->f, before, v);
+	s->may[v] = opt_bits_of(s->f, s->may, v, as->block);
+	return v;
+}
+
 u32 simplify_const(struct simplify *s, u64 x)
 {
 	u32 v = ir_const(s->f, x);
@@ -236,6 +249,35 @@ static u32 rotate_low(struct simplify *s, u32 v, u32 x)
 
 /* ---- logic and sums ---- */
 
+/* (c ? all bits : 0) & x: c ? x : 0 */
+static u32 and_chosen(struct simplify *s, u32 v)
+{
+	struct ir_node *n = &s->f->node[v];
+
+	for (u32 k = 0; k < 2; k++) {
+		const struct ir_node in = s->f->node[n->arg[k]];
+		u32 x = n->arg[!k], zero;
+		u64 yes, no, may = s->may[x];
+
+		if (in.op != IR_SELECT || !constant(s, in.arg[2], &yes) || !constant(s, in.arg[3], &no) || may > mask_of(n->width) ||
+		    ((may & ~yes || may & no) && (may & ~no || may & yes)))
+			continue;
+		zero = simplify_const(s, 0);
+		n = &s->f->node[v];
+		n->op = IR_SELECT;
+		n->width = in.width;
+		n->aux = in.aux;
+		n->n = 4;
+		n->arg[0] = in.arg[0];
+		n->arg[1] = in.arg[1];
+		n->arg[2] = may & ~yes ? zero : x;
+		n->arg[3] = may & ~yes ? x : zero;
+		s->changed = true;
+		return v;
+	}
+	return 0;
+}
+
 static u32 and(struct simplify *s, u32 v)
 {
 	const struct ir_node n = s->f->node[v];
@@ -244,7 +286,7 @@ static u32 and(struct simplify *s, u32 v)
 	if (n.arg[0] == n.arg[1])
 		return as_width(s, v, n.width, n.arg[0]);
 	if (!constant(s, n.arg[1], &c))
-		return 0;
+		return and_chosen(s, v);
 	c &= mask;
 	if (!(s->may[n.arg[0]] & c))
 		return simplify_const(s, 0);
@@ -525,6 +567,30 @@ static u32 branch(struct simplify *s, u32 v)
 	return 0;
 }
 
+/* c ? x + 1 : x is x + (c ? 1 : 0), where the machine adds a flag: "below" and its relatives */
+static u32 counting(struct simplify *s, u32 v)
+{
+	struct ir_node n = s->f->node[v];
+	bool unsigned_order = !(op_table[n.aux].flags & OPF_SIGNED) && n.aux != OP_JSET && n.aux != OP_JEQ && n.aux != OP_JNE;
+	u64 c;
+
+	if (unsigned_order ? constant(s, n.arg[1], &c) && n.aux != OP_JLT && n.aux != OP_JGE
+			   : (n.aux != OP_JEQ && n.aux != OP_JNE) || !constant(s, n.arg[1], &c) || c)
+		return 0;
+	for (u32 k = 2; k < 4; k++) {
+		u32 more = n.arg[k], x = n.arg[5 - k], one, width = s->f->node[more].width;
+
+		if (s->f->node[more].op != OP_ADD || s->uses[more] != 1 || s->f->node[more].arg[0] != x || !constant(s, s->f->node[more].arg[1], &c) || c != 1 ||
+		    s->may[x] > mask_of(width))
+			continue;
+		n.arg[k] = simplify_const(s, 1);
+		n.arg[5 - k] = simplify_const(s, 0);
+		one = simplify_select(s, v, &n);
+		return one ? set_binary(s, v, OP_ADD, width, x, one) : 0;
+	}
+	return 0;
+}
+
 static u32 selection(struct simplify *s, u32 v)
 {
 	int known;
@@ -533,7 +599,7 @@ static u32 selection(struct simplify *s, u32 v)
 	known = outcome(s, &s->f->node[v]);
 	if (s->f->node[v].arg[2] == s->f->node[v].arg[3])
 		known = 1;
-	return known < 0 ? 0 : s->f->node[v].arg[known ? 2 : 3];
+	return known < 0 ? counting(s, v) : s->f->node[v].arg[known ? 2 : 3];
 }
 
 static u32 phi(struct simplify *s, u32 v)

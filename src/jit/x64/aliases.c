@@ -35,7 +35,7 @@ static bool is_taken(const struct mach *m, u32 reg, u32 time)
  * A loop's way back that only moves values into registers, after a branch that else leaves the loop: the moves can stand before the jump if nothing that
  * they overwrite is needed outside, so that the way back is one jump.
  */
-static bool moves_early(const struct mach *m, u32 back, u32 out)
+static bool moves_early(struct mach *m, u32 back, u32 out)
 {
 	const struct mach_block *b = &m->block[back];
 	const struct mach_ins *moves = &m->ins[b->first];
@@ -43,9 +43,11 @@ static bool moves_early(const struct mach *m, u32 back, u32 out)
 	if (b->depth <= m->block[out].depth || m->ir->block[b->ir].n_pred != 1 || b->end - b->first != 2 || moves[0].op != M_MOVES || moves[1].op != M_JUMP)
 		return false;
 	for (u32 k = 0; k < moves->n; k++) {
-		s8 reg = m->value[m->list[moves->list + 2 * k]].reg;
+		u32 dst = m->list[moves->list + 2 * k], src = m->list[moves->list + 2 * k + 1];
+		s8 reg = m->value[dst].reg;
+		bool stays = mach_root(m, dst) == mach_root(m, src);
 
-		if (reg < 0 || is_taken(m, (u32)reg, 2 * m->block[out].first))
+		if (!stays && (reg < 0 || is_taken(m, (u32)reg, 2 * m->block[out].first)))
 			return false;
 	}
 	return true;
@@ -53,7 +55,7 @@ static bool moves_early(const struct mach *m, u32 back, u32 out)
 
 static void find_early(struct emit *e)
 {
-	const struct mach *m = e->m;
+	struct mach *m = e->m;
 
 	for (u32 b = 0; b < m->n_blocks; b++) {
 		const struct mach_ins *last = &m->ins[m->block[b].end - 1];
@@ -97,11 +99,12 @@ static bool writes(const struct emit *e, const struct mach_ins *moves, u32 v)
 const struct mach_ins *x64_early_moves(struct emit *e, const struct mach_ins *branch)
 {
 	const struct mach_ins *moves = NULL;
+	u32 cc;
 
 	for (u32 k = 0; k < 2; k++)
 		if (e->early[branch->to[k]])
 			moves = &e->m->ins[e->m->block[branch->to[k]].first];
-	if (!moves || branch->dst || writes(e, moves, branch->a) || writes(e, moves, branch->b))
+	if (!moves || branch->dst || x64_known(e, branch, &cc) || writes(e, moves, branch->a) || writes(e, moves, branch->b))
 		return moves;
 	x64_moves(e, moves);
 	return NULL;

@@ -9,20 +9,6 @@
 
 enum { LINE = 64 };
 
-static u32 result_reg(const struct emit *e, u32 v)
-{
-	return v && reg_of(e, v) >= 0 ? (u32)reg_of(e, v) : R10;
-}
-
-/* op reg, v */
-static void with_operand(struct emit *e, u32 opcode, bool wide, u32 reg, u32 v, u32 scratch)
-{
-	if (in_slot(e, v))
-		x64_rm(e->m, opcode, wide, reg, x64_slot(e, v), 0, false, 0);
-	else
-		x64_rr(e->m, opcode, wide, reg, x64_in_reg(e, v, scratch), false);
-}
-
 static struct x64_mem address(struct emit *e, const struct mach_ins *i)
 {
 	struct x64_mem a = {.index = NO_REG, .scale = i->scale, .disp = i->disp};
@@ -58,20 +44,23 @@ static void emit_alu(struct emit *e, const struct mach_ins *i)
 	u32 t = result_reg(e, i->dst), opcode = (u32)i->aux << 3 | 3;
 	bool same_b = i->b && reg_of(e, i->b) >= 0 && (u32)reg_of(e, i->b) == t;
 
+	e->flags = i;
 	if (i->has_imm) {
 		if (i->aux == ALU_ADD && reg_of(e, i->a) >= 0 && (u32)reg_of(e, i->a) != t) {
+			e->flags = NULL;
 			x64_rm(m, 0x8d, wide, t, (struct x64_mem){(u8)reg_of(e, i->a), NO_REG, 1, (s32)i->imm}, 0, false, 0);
 		} else {
 			x64_into(e, t, i->a, wide);
 			x64_alui(m, i->aux, wide, t, (s32)i->imm);
 		}
 	} else if (same_b && commutes && !(reg_of(e, i->a) >= 0 && (u32)reg_of(e, i->a) == t)) {
-		with_operand(e, opcode, wide, t, i->a, R11);
+		x64_with(e, opcode, wide, t, i->a, R11);
 	} else if (i->aux == ALU_ADD && reg_of(e, i->a) >= 0 && reg_of(e, i->b) >= 0 && (u32)reg_of(e, i->a) != t) {
+		e->flags = NULL;
 		x64_rm(m, 0x8d, wide, t, (struct x64_mem){(u8)reg_of(e, i->a), (u8)reg_of(e, i->b), 1, 0}, 0, false, 0);
 	} else {
 		x64_into(e, t, i->a, wide);
-		with_operand(e, opcode, wide, t, i->b, R11);
+		x64_with(e, opcode, wide, t, i->b, R11);
 	}
 	x64_finish(e, i->dst, t);
 }
@@ -85,16 +74,16 @@ static void emit_mul(struct emit *e, const struct mach_ins *i)
 	if (i->has_imm) {
 		bool small = i->imm == (s8)i->imm;
 
-		with_operand(e, small ? 0x6b : 0x69, wide, t, i->a, R11);
+		x64_with(e, small ? 0x6b : 0x69, wide, t, i->a, R11);
 		if (small)
 			x64_byte(m, (u8)i->imm);
 		else
 			x64_u32(m, (u32)i->imm);
 	} else if (reg_of(e, i->b) >= 0 && (u32)reg_of(e, i->b) == t) {
-		with_operand(e, 0x0faf, wide, t, i->a, R11);
+		x64_with(e, 0x0faf, wide, t, i->a, R11);
 	} else {
 		x64_into(e, t, i->a, wide);
-		with_operand(e, 0x0faf, wide, t, i->b, R11);
+		x64_with(e, 0x0faf, wide, t, i->b, R11);
 	}
 	x64_finish(e, i->dst, t);
 }
@@ -301,40 +290,6 @@ static void emit_atomic(struct emit *e, const struct mach_ins *i)
 
 /* ---- control ---- */
 
-static u32 condition(enum op cmp)
-{
-	switch (cmp) {
-	case OP_JEQ: return CC_E;
-	case OP_JGT: return CC_A;
-	case OP_JGE: return CC_AE;
-	case OP_JLT: return CC_B;
-	case OP_JLE: return CC_BE;
-	case OP_JSGT: return CC_G;
-	case OP_JSGE: return CC_GE;
-	case OP_JSLT: return CC_L;
-	case OP_JSLE: return CC_LE;
-	default: return CC_NE; /* JNE, JSET */
-	}
-}
-
-static void emit_compare(struct emit *e, const struct mach_ins *i)
-{
-	struct mach *m = e->m;
-	bool wide = i->width == 64, test = i->cc == OP_JSET;
-	u32 a = x64_in_reg(e, i->a, R10);
-
-	if (!i->has_imm) {
-		with_operand(e, test ? 0x85 : 0x3b, wide, a, i->b, R11);
-	} else if (test) {
-		x64_rr(m, 0xf7, wide, 0, a, false);
-		x64_u32(m, (u32)i->imm);
-	} else if (i->imm == 0) {
-		x64_rr(m, 0x85, wide, a, a, false);
-	} else {
-		x64_alui(m, ALU_CMP, wide, a, (s32)i->imm);
-	}
-}
-
 /* cc 16: always */
 static void jump(struct emit *e, u32 cc, u32 to)
 {
@@ -395,13 +350,13 @@ static void emit_take_off(struct emit *e, const struct mach_ins *i)
 static void emit_branch(struct emit *e, const struct mach_ins *i)
 {
 	const struct mach_ins *moves;
-	u32 cc = condition(i->cc), yes = e->alias[i->to[0]], no = e->alias[i->to[1]];
+	u32 cc = x64_condition(i->cc), yes = e->alias[i->to[0]], no = e->alias[i->to[1]];
 
 	moves = x64_early_moves(e, i);
 	if (i->dst)
 		emit_take_off(e, i);
 	else if (yes != no)
-		emit_compare(e, i);
+		cc = x64_compare(e, i);
 	if (moves) {
 		e->keep_flags = true;
 		x64_moves(e, moves);
@@ -421,26 +376,6 @@ static void emit_branch(struct emit *e, const struct mach_ins *i)
 	jump(e, cc, yes);
 	if (no != e->next)
 		jump(e, 16, no);
-}
-
-static void emit_select(struct emit *e, const struct mach_ins *i)
-{
-	u32 t = result_reg(e, i->dst);
-
-	emit_compare(e, i);
-	x64_into(e, t, i->d, true);
-	with_operand(e, 0x0f40 | condition(i->cc), true, t, i->c, R11);
-	x64_finish(e, i->dst, t);
-}
-
-static void emit_setcc(struct emit *e, const struct mach_ins *i)
-{
-	u32 t = result_reg(e, i->dst);
-
-	emit_compare(e, i);
-	x64_rr(e->m, 0x0f90 | (condition(i->cc) ^ i->sign), false, 0, t, true);
-	x64_rr(e->m, 0x0fb6, false, t, t, true);
-	x64_finish(e, i->dst, t);
 }
 
 static void poison(struct emit *e)
@@ -607,8 +542,12 @@ static void emit_one(struct emit *e, const struct mach_ins *i)
 		x64_finish(e, i->dst, t);
 		break;
 	case M_MOVI:
-		if (reg_of(e, i->dst) >= 0)
-			x64_movi(m, t, (u64)i->imm, false);
+		if (reg_of(e, i->dst) >= 0) {
+			bool keep = x64_flags_wanted(e);
+
+			x64_movi(m, t, (u64)i->imm, keep);
+			e->flags = keep || i->imm ? e->flags : NULL;
+		}
 		break;
 	case M_LEA:
 		x64_rm(m, 0x8d, i->width == 64, t, address(e, i), 0, false, 0);
@@ -619,9 +558,11 @@ static void emit_one(struct emit *e, const struct mach_ins *i)
 	case M_NEG:
 		x64_into(e, t, i->a, true);
 		x64_rr(m, 0xf7, i->width == 64, 3, t, false);
+		e->flags = i;
 		x64_finish(e, i->dst, t);
 		break;
 	case M_SHIFT:
+		e->flags = NULL;
 		if (i->aux == SHIFT_ROL && i->imm && reg_of(e, i->a) >= 0 && (u32)reg_of(e, i->a) != t && x64_has_bmi2(m)) { /* rorx */
 			x64_vex(m, 3, 3, 0xf0, i->width == 64, t, 0, (u32)reg_of(e, i->a));
 			x64_byte(m, i->width - (u32)i->imm);
@@ -629,6 +570,7 @@ static void emit_one(struct emit *e, const struct mach_ins *i)
 			break;
 		}
 		x64_into(e, t, i->a, true);
+		e->flags = i->imm && i->aux != SHIFT_ROL ? i : NULL;
 		if (i->imm)
 			x64_shifti(m, i->aux, i->width == 64, t, (u32)i->imm);
 		else if (i->width == 32)
@@ -645,8 +587,9 @@ static void emit_one(struct emit *e, const struct mach_ins *i)
 	case M_STOREI: emit_store(e, i); break;
 	case M_ATOMIC: emit_atomic(e, i); break;
 	case M_CALL: emit_call(e, i); break;
-	case M_SELECT: emit_select(e, i); break;
-	case M_SETCC: emit_setcc(e, i); break;
+	case M_SELECT: x64_choose(e, i); break;
+	case M_SETCC: x64_setcc(e, i); break;
+	case M_COUNT: x64_count(e, i); break;
 	case M_BRANCH: emit_branch(e, i); break;
 	case M_JUMP:
 		if (e->alias[i->to[0]] != e->next)
@@ -705,10 +648,13 @@ static bool round_of(struct emit *e, u32 from)
 		else if (b->header && !b->cold)
 			x64_nops(m, (16 - m->size % 16) % 16);
 		e->start[e->block] = m->size;
+		e->flags = NULL;
 		for (e->i = b->first; e->i < b->end && !m->failed; e->i++) {
 			if (m->ins[e->i].pc)
 				mach_line(m, m->ins[e->i].pc);
 			emit_one(e, &m->ins[e->i]);
+			if (!x64_keeps_flags(m->ins[e->i].op))
+				e->flags = NULL;
 		}
 	}
 	mach_line(m, UINT32_MAX); /* tables, and what fills up to the next function */

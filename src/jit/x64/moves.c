@@ -21,6 +21,14 @@ u32 x64_in_reg(struct emit *e, u32 v, u32 scratch)
 	return scratch;
 }
 
+void x64_with(struct emit *e, u32 opcode, bool wide, u32 reg, u32 v, u32 scratch)
+{
+	if (in_slot(e, v))
+		x64_rm(e->m, opcode, wide, reg, x64_slot(e, v), 0, false, 0);
+	else
+		x64_rr(e->m, opcode, wide, reg, x64_in_reg(e, v, scratch), false);
+}
+
 void x64_finish(struct emit *e, u32 v, u32 reg)
 {
 	if (!v)

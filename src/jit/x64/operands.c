@@ -112,6 +112,12 @@ void x64_operands(const struct mach *m, const struct mach_ins *i, struct mach_op
 		use(o, i->c, true, -1);
 		o->tied = i->d;
 		break;
+	case M_COUNT:
+		use(o, i->a, false, -1);
+		use(o, i->b, false, -1);
+		use(o, i->c, false, -1);
+		o->tied = i->c;
+		break;
 	case M_SETCC:
 	case M_BRANCH:
 		if (i->dst && i->op == M_BRANCH)

@@ -3,36 +3,14 @@
  * SSA to the machine's operations. One pass backwards counts uses and folds address arithmetic into accesses, so that what
  * is left without a use is never emitted; one pass forwards emits. Constants become immediates where they fit.
  */
-#include "jit/x64/x64.h"
+#include "jit/x64/select.h"
 
-struct address {
-	u32 base, index;
-	s32 disp;
-	u8 scale;
-};
-
-struct select {
-	struct mach *m;
-	struct ir *f;
-	u32 *uses;
-	struct address *address; /* per node that has one */
-	u32 *hoisted; /* per CONST node: value that holds it for the whole function */
-	u32 *hoist, n_hoist;
-	u32 anchor[8], anchor_uses[8], n_anchors; /* CONST nodes that addresses near to them count from */
-	u32 depth, pc, first; /* the block's first operation */
-};
-
-static bool is_const(const struct select *s, u32 v, s64 *x)
+bool select_is_const(const struct select *s, u32 v, s64 *x)
 {
 	if (s->f->node[v].op != IR_CONST)
 		return false;
 	*x = s->f->node[v].imm;
 	return true;
-}
-
-static bool fits32(s64 x)
-{
-	return x == (s32)x;
 }
 
 /* ---- addresses ---- */
@@ -41,7 +19,7 @@ static bool add_disp(struct address *a, s64 x)
 {
 	s64 sum = (s64)((u64)(s64)a->disp + (u64)x);
 
-	if (!fits32(sum) || !fits32(sum + 65536) || !fits32(sum - 65536))
+	if (!select_fits32(sum) || !select_fits32(sum + 65536) || !select_fits32(sum - 65536))
 		return false;
 	a->disp = (s32)sum;
 	return true;
@@ -58,7 +36,7 @@ static u32 strip_constant(const struct select *s, u32 v, struct address *a)
 	const struct ir_node *n = &s->f->node[v];
 	s64 x;
 
-	while (n->op == OP_ADD && n->width == 64 && is_const(s, n->arg[1], &x) && add_disp(a, x)) {
+	while (n->op == OP_ADD && n->width == 64 && select_is_const(s, n->arg[1], &x) && add_disp(a, x)) {
 		v = n->arg[0];
 		n = &s->f->node[v];
 	}
@@ -72,7 +50,7 @@ static void set_index(const struct select *s, struct address *a, u32 v)
 
 	a->index = v;
 	a->scale = 1;
-	if (n->op == OP_LSH && n->width == 64 && is_const(s, n->arg[1], &by) && by >= 1 && by <= 3) {
+	if (n->op == OP_LSH && n->width == 64 && select_is_const(s, n->arg[1], &by) && by >= 1 && by <= 3) {
 		a->index = n->arg[0];
 		a->scale = (u8)(1 << by);
 	}
@@ -83,7 +61,7 @@ static bool is_scaled(const struct select *s, u32 v)
 	const struct ir_node *n = &s->f->node[v];
 	s64 by;
 
-	return n->op == OP_LSH && n->width == 64 && is_const(s, n->arg[1], &by) && by >= 1 && by <= 3;
+	return n->op == OP_LSH && n->width == 64 && select_is_const(s, n->arg[1], &by) && by >= 1 && by <= 3;
 }
 
 /* An address that is a constant counts from another one nearby, so that one register serves both. */
@@ -115,7 +93,7 @@ static struct address match(struct select *s, u32 v, s64 disp, bool first)
 	n = &s->f->node[v];
 	a.base = v;
 	if (n->op == OP_ADD && n->width == 64 && (folds(s, v, first) || ir_is_const(s->f, n->arg[1])) && n->arg[0] != n->arg[1] &&
-	    !ir_is_const(s->f, n->arg[0]) && (!ir_is_const(s->f, n->arg[1]) || !fits32(s->f->node[n->arg[1]].imm))) {
+	    !ir_is_const(s->f, n->arg[0]) && (!ir_is_const(s->f, n->arg[1]) || !select_fits32(s->f->node[n->arg[1]].imm))) {
 		u32 x = n->arg[0], y = n->arg[1];
 
 		if (is_scaled(s, x) || s->f->node[y].op == IR_FRAME || ir_is_const(s->f, y)) {
@@ -135,7 +113,7 @@ static struct address match(struct select *s, u32 v, s64 disp, bool first)
 	}
 	if (s->f->node[a.base].op == IR_FRAME)
 		a.base = MACH_FRAME;
-	else if (ir_is_const(s->f, a.base) && !fits32(s->f->node[a.base].imm))
+	else if (ir_is_const(s->f, a.base) && !select_fits32(s->f->node[a.base].imm))
 		use_anchor(s, &a);
 	return a;
 }
@@ -168,6 +146,8 @@ static void prepare(struct select *s, u32 v)
 	if (n->op == IR_LOAD || n->op == IR_LOADS || n->op == IR_STORE || n->op == IR_ATOMIC) {
 		s->address[v] = match(s, n->arg[0], n->imm, false);
 		count_address(s, n->arg[0], &s->address[v]);
+	} else if (n->op == OP_ADD && select_counts(s, v)) {
+		return;
 	} else if (n->op == OP_ADD && n->width == 64) {
 		struct address a = match(s, v, 0, true);
 
@@ -206,7 +186,7 @@ static void count_uses(struct select *s)
 
 /* ---- operands ---- */
 
-static u32 add(struct select *s, enum mach_op op, u32 width)
+u32 select_add(struct select *s, enum mach_op op, u32 width)
 {
 	u32 i = mach_add(s->m, op, width);
 
@@ -232,7 +212,7 @@ static u32 constant(struct select *s, u32 v)
 	u64 x = (u64)s->f->node[v].imm;
 	u32 i, r;
 
-	if ((s->depth || used_often(s, v)) && x != (u32)x && !fits32((s64)x)) {
+	if ((s->depth || used_often(s, v)) && x != (u32)x && !select_fits32((s64)x)) {
 		if (!s->hoisted[v]) {
 			s->hoisted[v] = new_value(s);
 			s->hoist[s->n_hoist++] = v;
@@ -240,25 +220,25 @@ static u32 constant(struct select *s, u32 v)
 		return s->hoisted[v];
 	}
 	r = new_value(s);
-	i = add(s, M_MOVI, 64);
+	i = select_add(s, M_MOVI, 64);
 	s->m->ins[i].dst = r;
 	s->m->ins[i].imm = (s64)x;
 	return r;
 }
 
 /* The value as an operand that needs a register. */
-static u32 operand(struct select *s, u32 v)
+u32 select_operand(struct select *s, u32 v)
 {
 	return s->f->node[v].op == IR_CONST ? constant(s, v) : v;
 }
 
 static bool immediate(const struct select *s, u32 v, u32 width, s64 *x)
 {
-	if (!is_const(s, v, x))
+	if (!select_is_const(s, v, x))
 		return false;
 	if (width == 32)
 		*x = (s32)*x;
-	return fits32(*x);
+	return select_fits32(*x);
 }
 
 static void set_address(struct select *s, u32 i, u32 v)
@@ -266,7 +246,7 @@ static void set_address(struct select *s, u32 i, u32 v)
 	struct address a = s->address[v];
 
 	if (a.base != MACH_FRAME)
-		a.base = operand(s, a.base);
+		a.base = select_operand(s, a.base);
 	(void)i;
 	s->address[v] = a;
 }
@@ -278,7 +258,7 @@ static u32 with_address(struct select *s, enum mach_op op, u32 width, u32 v)
 	u32 i;
 
 	set_address(s, 0, v);
-	i = add(s, op, width);
+	i = select_add(s, op, width);
 	ins = &s->m->ins[i];
 	ins->base = s->address[v].base;
 	ins->index = s->address[v].index;
@@ -305,10 +285,10 @@ static void two(struct select *s, u32 v, enum mach_op op, u32 aux, bool commutes
 		b = t;
 		imm = immediate(s, b, n.width, &x);
 	}
-	a = operand(s, a);
+	a = select_operand(s, a);
 	if (!imm)
-		b = operand(s, b);
-	i = add(s, op, n.width);
+		b = select_operand(s, b);
+	i = select_add(s, op, n.width);
 	s->m->ins[i].dst = v;
 	s->m->ins[i].aux = (u8)aux;
 	s->m->ins[i].a = a;
@@ -328,7 +308,9 @@ static void lea(struct select *s, u32 v)
 
 static void select_ADD(struct select *s, u32 v)
 {
-	if (s->address[v].scale)
+	if (s->count[v])
+		select_count(s, v);
+	else if (s->address[v].scale)
 		lea(s, v);
 	else
 		two(s, v, M_ALU, ALU_ADD, true);
@@ -348,7 +330,7 @@ static void select_XOR(struct select *s, u32 v)
 
 static void one(struct select *s, u32 v, enum mach_op op, u32 width, u32 aux, bool sign)
 {
-	u32 a = operand(s, s->f->node[v].arg[0]), i = add(s, op, width);
+	u32 a = select_operand(s, s->f->node[v].arg[0]), i = select_add(s, op, width);
 	struct mach_ins *ins = &s->m->ins[i];
 
 	ins->dst = v;
@@ -361,7 +343,7 @@ static void select_AND(struct select *s, u32 v)
 {
 	s64 x;
 
-	if (is_const(s, s->f->node[v].arg[1], &x) && (x == 0xff || x == 0xffff || x == 0xffffffff))
+	if (select_is_const(s, s->f->node[v].arg[1], &x) && (x == 0xff || x == 0xffff || x == 0xffffffff))
 		one(s, v, M_EXT, 64, x == 0xff ? 8 : x == 0xffff ? 16 : 32, false);
 	else
 		two(s, v, M_ALU, ALU_AND, true);
@@ -372,8 +354,8 @@ static void select_MUL(struct select *s, u32 v)
 	const struct ir_node n = s->f->node[v];
 	s64 x;
 
-	if (is_const(s, n.arg[1], &x) && (x == 3 || x == 5 || x == 9)) {
-		u32 a = operand(s, n.arg[0]), i = add(s, M_LEA, n.width);
+	if (select_is_const(s, n.arg[1], &x) && (x == 3 || x == 5 || x == 9)) {
+		u32 a = select_operand(s, n.arg[0]), i = select_add(s, M_LEA, n.width);
 		struct mach_ins *ins = &s->m->ins[i];
 
 		ins->dst = v;
@@ -387,7 +369,7 @@ static void select_MUL(struct select *s, u32 v)
 static void divide(struct select *s, u32 v)
 {
 	const struct ir_node n = s->f->node[v];
-	u32 a = operand(s, n.arg[0]), b = operand(s, n.arg[1]), i = add(s, M_DIV, n.width);
+	u32 a = select_operand(s, n.arg[0]), b = select_operand(s, n.arg[1]), i = select_add(s, M_DIV, n.width);
 	struct mach_ins *ins = &s->m->ins[i];
 
 	ins->dst = v;
@@ -403,15 +385,15 @@ static void divide(struct select *s, u32 v)
 static void shift(struct select *s, u32 v, u32 aux)
 {
 	const struct ir_node n = s->f->node[v];
-	u32 a = operand(s, n.arg[0]), b, i;
+	u32 a = select_operand(s, n.arg[0]), b, i;
 	s64 x;
 
-	if (is_const(s, n.arg[1], &x)) {
-		i = add(s, M_SHIFT, n.width);
+	if (select_is_const(s, n.arg[1], &x)) {
+		i = select_add(s, M_SHIFT, n.width);
 		s->m->ins[i].imm = x & (n.width - 1);
 	} else {
-		b = operand(s, n.arg[1]);
-		i = add(s, M_SHIFTV, n.width);
+		b = select_operand(s, n.arg[1]);
+		i = select_add(s, M_SHIFTV, n.width);
 		s->m->ins[i].b = b;
 	}
 	s->m->ins[i].dst = v;
@@ -475,10 +457,10 @@ static void store(struct select *s, u32 v)
 	const struct ir_node n = s->f->node[v];
 	u32 b = 0, i;
 	s64 x;
-	bool imm = is_const(s, n.arg[1], &x) && (n.width < 8 || fits32(x));
+	bool imm = select_is_const(s, n.arg[1], &x) && (n.width < 8 || select_fits32(x));
 
 	if (!imm)
-		b = operand(s, n.arg[1]);
+		b = select_operand(s, n.arg[1]);
 	i = with_address(s, imm ? M_STOREI : M_STORE, n.width, v);
 	if (imm)
 		s->m->ins[i].imm = x;
@@ -489,7 +471,7 @@ static void store(struct select *s, u32 v)
 static void atomic(struct select *s, u32 v)
 {
 	const struct ir_node n = s->f->node[v];
-	u32 b = n.n > 1 ? operand(s, n.arg[1]) : 0, c = n.n > 2 ? operand(s, n.arg[2]) : 0, i;
+	u32 b = n.n > 1 ? select_operand(s, n.arg[1]) : 0, c = n.n > 2 ? select_operand(s, n.arg[2]) : 0, i;
 
 	if (n.aux == OP_LOAD_ACQ || n.aux == OP_STORE_REL) { /* the machine's order is strong enough */
 		i = with_address(s, n.aux == OP_LOAD_ACQ ? M_LOAD : M_STORE, n.width, v);
@@ -507,11 +489,11 @@ static void atomic(struct select *s, u32 v)
 
 /* ---- control ---- */
 
-static void compare(struct select *s, const struct ir_node *n, u32 *a, u32 *b, s64 *x, bool *imm)
+void select_compare(struct select *s, const struct ir_node *n, u32 *a, u32 *b, s64 *x, bool *imm)
 {
 	*imm = immediate(s, n->arg[1], n->width, x);
-	*a = operand(s, n->arg[0]);
-	*b = *imm ? 0 : operand(s, n->arg[1]);
+	*a = select_operand(s, n->arg[0]);
+	*b = *imm ? 0 : select_operand(s, n->arg[1]);
 }
 
 /* The comparison of a number with what was just taken from it: the subtraction itself tells. */
@@ -530,10 +512,10 @@ static void branch(struct select *s, u32 v)
 	s64 x = 0;
 	bool imm;
 
-	compare(s, &n, &a, &b, &x, &imm);
+	select_compare(s, &n, &a, &b, &x, &imm);
 	if (is_taken_off(s, &(struct mach_ins){.a = a, .imm = x, .has_imm = imm}, n.width) && n.aux != OP_JSET)
 		dst = s->m->ins[--s->m->n_ins].dst;
-	i = add(s, M_BRANCH, n.width);
+	i = select_add(s, M_BRANCH, n.width);
 	s->m->ins[i].dst = dst;
 	s->m->ins[i].cc = n.aux;
 	s->m->ins[i].a = a;
@@ -544,49 +526,11 @@ static void branch(struct select *s, u32 v)
 		s->m->ins[i].to[k] = s->m->block_of[s->f->block[n.block].succ[k]];
 }
 
-/* Moves by two flags at once take twice as long as by one: "above" becomes "not below". */
-static u8 one_flag(u32 cc, u32 *a, u32 *b, s64 *x, bool imm)
-{
-	u32 t = *a;
-
-	if ((cc != OP_JGT && cc != OP_JLE) || (imm && (*x == -1 || *x == INT32_MAX)))
-		return (u8)cc;
-	if (imm) {
-		++*x;
-		return cc == OP_JGT ? OP_JGE : OP_JLT;
-	}
-	*a = *b;
-	*b = t;
-	return cc == OP_JGT ? OP_JLT : OP_JGE;
-}
-
-static void select_select(struct select *s, u32 v)
-{
-	struct ir_node n = s->f->node[v];
-	u32 a, b, c, d, i;
-	s64 x = 0, one, zero;
-	bool imm;
-
-	compare(s, &n, &a, &b, &x, &imm);
-	n.aux = one_flag(n.aux, &a, &b, &x, imm);
-	if (is_const(s, n.arg[2], &one) && is_const(s, n.arg[3], &zero) && ((one == 1 && zero == 0) || (one == 0 && zero == 1))) {
-		i = add(s, M_SETCC, n.width);
-		s->m->ins[i] = (struct mach_ins){.op = M_SETCC, .width = n.width, .cc = n.aux, .a = a, .b = b, .imm = x, .has_imm = imm, .dst = v,
-						 .sign = zero == 1, .pc = s->pc};
-		return;
-	}
-	c = operand(s, n.arg[2]);
-	d = operand(s, n.arg[3]);
-	i = add(s, M_SELECT, n.width);
-	s->m->ins[i] = (struct mach_ins){.op = M_SELECT, .width = n.width, .cc = n.aux, .a = a, .b = b, .c = c, .d = d, .imm = x,
-					 .has_imm = imm, .dst = v, .pc = s->pc};
-}
-
 static void call(struct select *s, u32 v)
 {
 	u32 c = (u32)s->f->node[v].imm, i;
 
-	i = add(s, M_CALL, 64);
+	i = select_add(s, M_CALL, 64);
 	s->m->ins[i].list = c;
 	s->m->ins[i].dst = s->uses[v] ? v : 0;
 	s->m->has_calls = true;
@@ -595,8 +539,8 @@ static void call(struct select *s, u32 v)
 static void leave(struct select *s, u32 v)
 {
 	const struct ir_node n = s->f->node[v];
-	u32 a = operand(s, n.arg[0]), b = n.op == IR_TAIL ? operand(s, n.arg[1]) : 0;
-	u32 i = add(s, n.op == IR_TAIL ? M_TAIL : M_RETURN, 64);
+	u32 a = select_operand(s, n.arg[0]), b = n.op == IR_TAIL ? select_operand(s, n.arg[1]) : 0;
+	u32 i = select_add(s, n.op == IR_TAIL ? M_TAIL : M_RETURN, 64);
 
 	s->m->ins[i].a = a;
 	s->m->ins[i].b = b;
@@ -620,7 +564,7 @@ static void moves(struct select *s, u32 b)
 	if (!n)
 		return;
 	list = mach_list(s->m, 2 * n);
-	i = add(s, M_MOVES, 64);
+	i = select_add(s, M_MOVES, 64);
 	if (s->m->failed)
 		return;
 	s->m->ins[i].list = list;
@@ -643,18 +587,18 @@ static void jump(struct select *s, u32 v)
 	u32 b = s->f->node[v].block, i;
 
 	moves(s, b);
-	i = add(s, M_JUMP, 64);
+	i = select_add(s, M_JUMP, 64);
 	s->m->ins[i].to[0] = s->m->block_of[s->f->block[b].succ[0]];
 }
 
 static void table(struct select *s, u32 v)
 {
 	const struct ir_node n = s->f->node[v];
-	u32 a = operand(s, n.arg[0]), t = new_value(s), i = add(s, M_TABLE, 64);
+	u32 a = select_operand(s, n.arg[0]), t = new_value(s), i = select_add(s, M_TABLE, 64);
 
 	s->m->ins[i].dst = t;
 	s->m->ins[i].imm = n.imm;
-	i = add(s, M_LOAD, n.width);
+	i = select_add(s, M_LOAD, n.width);
 	s->m->ins[i].dst = v;
 	s->m->ins[i].base = t;
 	s->m->ins[i].index = a;
@@ -664,7 +608,7 @@ static void table(struct select *s, u32 v)
 static void mulh(struct select *s, u32 v)
 {
 	const struct ir_node n = s->f->node[v];
-	u32 a = operand(s, n.arg[0]), b = operand(s, n.arg[1]), i = add(s, M_MULH, n.width);
+	u32 a = select_operand(s, n.arg[0]), b = select_operand(s, n.arg[1]), i = select_add(s, M_MULH, n.width);
 
 	s->m->ins[i].dst = v;
 	s->m->ins[i].a = a;
@@ -692,7 +636,7 @@ static void node(struct select *s, u32 v)
 	case IR_ROL: shift(s, v, SHIFT_ROL); break;
 	case IR_MULHU:
 	case IR_MULHS: mulh(s, v); break;
-	case IR_SELECT: select_select(s, v); break;
+	case IR_SELECT: select_choose(s, v); break;
 	case IR_LOAD:
 	case IR_LOADS: load(s, v); break;
 	case IR_STORE: store(s, v); break;
@@ -714,7 +658,7 @@ static void entry(struct select *s)
 	for (u32 k = 0; k < 6; k++)
 		n += s->uses[s->f->params[k]] > 0;
 	list = mach_list(s->m, 2 * n);
-	i = add(s, M_ENTRY, 64);
+	i = select_add(s, M_ENTRY, 64);
 	if (s->m->failed)
 		return;
 	s->m->ins[i].list = list;
@@ -753,9 +697,10 @@ int x64_select(struct mach *m)
 
 	s.uses = arena_array(m->arena, f->n_nodes + 1, sizeof(u32));
 	s.address = arena_array(m->arena, f->n_nodes + 1, sizeof(*s.address));
+	s.count = arena_array(m->arena, f->n_nodes + 1, sizeof(u32));
 	s.hoisted = arena_array(m->arena, f->n_nodes + 1, sizeof(u32));
 	s.hoist = arena_array(m->arena, f->n_consts + 1, sizeof(u32));
-	if (!s.uses || !s.address || !s.hoisted || !s.hoist)
+	if (!s.uses || !s.address || !s.count || !s.hoisted || !s.hoist)
 		return -ENOMEM;
 	m->n_values = f->n_nodes;
 	count_uses(&s);
