@@ -79,6 +79,11 @@ void inplace_drop(struct tree *t, struct traced *p)
 	atomic_store(&w->state, WANT_NOTHING);
 }
 
+bool inplace_asked(const struct tree *t)
+{
+	return atomic_load(&t->s->inplace.state) == WANT_ASKED;
+}
+
 void inplace_seize(struct tree *t)
 {
 	struct inplace_want *w = &t->s->inplace;

@@ -148,7 +148,7 @@ static bool holds_more(struct super *s, u64 parts)
 
 bool rings_full(struct super *s)
 {
-	return holds_more(s, 2);
+	return __atomic_load_n(&s->rings, __ATOMIC_RELAXED) && holds_more(s, 2);
 }
 
 bool rings_drained(struct super *s)

@@ -20,6 +20,12 @@
 
 /* ---- threads beside the doors ---- */
 
+/* Is there something to do other than what children did? Its signal may have come while nobody waited. */
+static bool has_to_do(const struct session *ss)
+{
+	return atomic_load(&ss->tree.changed) || atomic_load(&ss->tree.finished) || atomic_load(&ss->tick) || inplace_asked(&ss->tree);
+}
+
 /* Notices descriptors that were closed without a call (a client that was killed), and wakes readers again. */
 static void *keep(void *arg)
 {
@@ -31,7 +37,7 @@ static void *keep(void *arg)
 		bool rings = rings_waiting(&ss->super), trace = trace_tick(&ss->super);
 
 		/* a signal that came just before the wait began was for nothing */
-		if (atomic_load(&ss->tree.changed) || atomic_load(&ss->tree.finished))
+		if (has_to_do(ss))
 			pthread_kill(ss->tree.thread, SIGUSR1);
 
 		if (poll(&p, 1, rings || trace ? RINGS_MS : IDLE_MS) > 0)
@@ -468,6 +474,33 @@ static void child_changed(struct session *ss, pid_t pid, int status)
 		session_report(ss, REPORT_ENDED, status);
 }
 
+/*
+ * A task that was let go on may stop again before a sleeper would be awake: where tasks run on other processors, that takes many times as long as a
+ * stop itself. So who has met stops looks for the next one for a moment before it sleeps; when that was for nothing, it sleeps at once for
+ * a while, twice as often each time (on one processor the task could not run meanwhile). 0: there is something else to do.
+ */
+static pid_t wait_any(struct session *ss, int *status, int flags)
+{
+	enum { MOMENT_NS = 50000, PAUSES = 16, MOST_SKIPS = 1024 };
+	struct spinning *spin = &ss->spinning;
+	u64 end;
+	pid_t pid;
+
+	if (flags & WNOHANG || !ss->tree.n || spin->skip) {
+		spin->skip -= spin->skip > 0;
+		return waitpid(-1, status, WUNTRACED | __WALL | flags);
+	}
+	end = os_clock_ns(CLOCK_MONOTONIC) + MOMENT_NS;
+	do {
+		pid = waitpid(-1, status, WUNTRACED | __WALL | WNOHANG);
+		for (int i = 0; !pid && i < PAUSES; i++)
+			__builtin_ia32_pause();
+	} while (!pid && !has_to_do(ss) && os_clock_ns(CLOCK_MONOTONIC) < end);
+	spin->fails = pid ? 1 : MIN(2 * spin->fails, (u32)MOST_SKIPS);
+	spin->skip = pid ? 0 : spin->fails;
+	return pid || has_to_do(ss) ? pid : waitpid(-1, status, WUNTRACED | __WALL);
+}
+
 /* 1: something was done; 0: nothing to do (with WNOHANG); -1: no child is left */
 static int step(struct session *ss, int flags)
 {
@@ -476,8 +509,9 @@ static int step(struct session *ss, int flags)
 
 	if (atomic_load(&ss->tree.changed))
 		needs_changed(ss);
-	inplace_seize(&ss->tree);
-	if (atomic_exchange(&ss->tick, false))
+	if (inplace_asked(&ss->tree))
+		inplace_seize(&ss->tree);
+	if (atomic_load(&ss->tick) && atomic_exchange(&ss->tick, false))
 		tree_sample(&ss->tree, os_clock_ns(CLOCK_MONOTONIC));
 	if (atomic_load(&ss->tree.finished))
 		door_finished(&ss->tree);
@@ -485,7 +519,7 @@ static int step(struct session *ss, int flags)
 		child_changed(ss, pid, status);
 		return 1;
 	}
-	pid = waitpid(-1, &status, WUNTRACED | __WALL | flags);
+	pid = wait_any(ss, &status, flags);
 	if (pid < 0)
 		return errno == EINTR ? 1 : -1;
 	if (pid)

@@ -46,6 +46,9 @@ struct session {
 	pid_t main_pid; /* the command that the front stands for; 0: not started yet */
 	bool main_ended;
 	_Atomic bool tick; /* a clock is due */
+	struct spinning {
+		u32 fails, skip;
+	} spinning; /* session.c, wait_any() */
 	bool hold_report; /* the end of the main command is not reported yet: main_status holds it */
 	bool main_gone;
 	int main_status;

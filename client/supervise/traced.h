@@ -61,6 +61,7 @@ void task_facts(struct tree *t, pid_t tid, struct task_info *out);
 bool tree_wants_calls(const struct tree *t);
 
 /* ---- inplace.c: lookups that clients answer themselves ---- */
+bool inplace_asked(const struct tree *t); /* does somebody want to? */
 void inplace_seize(struct tree *t); /* who wants to */
 void inplace_stopped(struct tree *t, struct traced *p); /* p->inplace, and it has stopped for it */
 void inplace_drop(struct tree *t, struct traced *p); /* it does not get it */

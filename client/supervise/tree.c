@@ -156,10 +156,13 @@ static bool serve_reader(struct tree *t, bool *ended)
 static void wait_for_reader(struct tree *t)
 {
 	const u64 most_ns = 10000000000;
-	u64 begin = os_clock_ns(CLOCK_MONOTONIC);
 	bool ended = false;
+	u64 begin;
 
-	while (t->wait_for_rings && !ended && rings_full(t->s) && os_clock_ns(CLOCK_MONOTONIC) - begin < most_ns) {
+	if (!t->wait_for_rings || !rings_full(t->s))
+		return;
+	begin = os_clock_ns(CLOCK_MONOTONIC);
+	while (!ended && rings_full(t->s) && os_clock_ns(CLOCK_MONOTONIC) - begin < most_ns) {
 		if (atomic_load(&t->finished))
 			door_finished(t);
 		if (!serve_reader(t, &ended))
