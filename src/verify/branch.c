@@ -134,7 +134,7 @@ static void links_collect(struct verifier *v, u32 id, struct link_set *set)
 
 		for (u32 i = 0; i < REG_FP; i++)
 			if (is_linked(&frame->regs[i], id) && !link_note(set, f, i, true))
-				unlink_scalar(&frame->regs[i]);
+				unlink_scalar(&regs_edit(v, frame)[i]);
 		for (u32 i = 0; i < frame->n_slots; i++) {
 			const struct stack_slot *s = stack_at(frame, i);
 
@@ -180,7 +180,7 @@ void sync_linked(struct verifier *v, struct state *s, const struct reg *known, u
 		const struct reg *r = reg ? &f->regs[index] : &stack_at(f, index)->reg;
 
 		if (r != known && is_linked(r, copy.id & ~ID_DELTA))
-			sync_one(reg ? &f->regs[index] : &stack_edit(v, f, index)->reg, &copy);
+			sync_one(reg ? &regs_edit(v, f)[index] : &stack_edit(v, f, index)->reg, &copy);
 	}
 }
 

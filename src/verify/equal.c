@@ -143,7 +143,7 @@ void lone_ids_drop(struct verifier *v, struct state *s)
 		struct frame *frame = s->frame[at >> 8 & (FRAMES - 1)];
 
 		if (at != SEVERAL)
-			unlink_scalar(place < REGS ? &frame->regs[place] : &stack_edit(v, frame, place - REGS)->reg);
+			unlink_scalar(place < REGS ? &regs_edit(v, frame)[place] : &stack_edit(v, frame, place - REGS)->reg);
 	}
 }
 

@@ -11,7 +11,7 @@
 
 static void frame_open(struct frame *f, u32 number, u32 subprog)
 {
-	memset(f, 0, offsetof(struct frame, chunk));
+	memset(f, 0, offsetof(struct frame, regs));
 	f->number = number;
 	f->subprog = subprog;
 	for (u32 i = 0; i < REGS; i++)
@@ -29,7 +29,7 @@ static struct frame *frame_push(struct verifier *v, struct state *s, u32 callsit
 		reject_measured(v, FRAMES, s->n_frames + 1);
 		return NULL;
 	}
-	f = frame_new(v);
+	f = frame_new(v, s->n_frames);
 	if (!f) {
 		reject(v, REJECT_MEMORY, "out of memory");
 		return NULL;
@@ -367,7 +367,7 @@ static int return_to_caller(struct verifier *v, u32 *next)
 		if (err)
 			return err;
 	} else {
-		caller->regs[0] = callee->regs[0];
+		regs_edit(v, caller)[0] = callee->regs[0];
 	}
 	*next = s->callsite[s->n_frames - 1] + !callback;
 	if (v->log_level & 3) {

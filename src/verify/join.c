@@ -416,8 +416,10 @@ static void join_frame(struct join *j, u32 f)
 	struct frame *cur = j->v->cur->frame[f];
 	const struct sym *steps = f + 1 == j->v->cur->n_frames ? j->loop->step : NULL;
 
+	struct reg *regs = regs_edit(j->v, cur);
+
 	for (u32 i = 0; i < REG_FP; i++)
-		join_reg(j, &entry->regs[i], &before->regs[i], steps ? &steps[i] : NULL, &cur->regs[i]);
+		join_reg(j, &entry->regs[i], &before->regs[i], steps ? &steps[i] : NULL, &regs[i]);
 	for (u32 i = 0; i < cur->n_slots; i++)
 		join_slot(j, slot_at(entry, i), slot_at(before, i), steps && j->loop->proof_slots >> i & 1 ? &steps[REG_FP + i] : NULL,
 			  stack_edit(j->v, cur, i));

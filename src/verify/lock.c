@@ -210,7 +210,8 @@ static void leave_rcu(struct verifier *v)
 
 	for (u32 f = 0; f < s->n_frames; f++) {
 		for (u32 i = 0; i < REG_FP; i++)
-			leave_rcu_reg(&s->frame[f]->regs[i]);
+			if (s->frame[f]->regs[i].type & R_RCU)
+				leave_rcu_reg(&regs_edit(v, s->frame[f])[i]);
 		for (u32 i = 0; i < s->frame[f]->n_slots; i++) {
 			const struct stack_slot *slot = stack_at(s->frame[f], i);
 

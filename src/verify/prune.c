@@ -183,7 +183,7 @@ void loop_widen(struct verifier *v, const struct state *old, struct state *cur)
 
 		for (u32 i = 0; i < REGS; i++)
 			if (widens(v, &a->regs[i], &b->regs[i], reg_precise(v, old, f, i)))
-				reg_forget(v, &b->regs[i]);
+				reg_forget(v, &regs_edit(v, b)[i]);
 		for (u32 i = 0; i < MIN(a->n_slots, b->n_slots); i++) {
 			const struct stack_slot *s = stack_at(a, i), *t = stack_at(b, i);
 

@@ -162,13 +162,24 @@ static void visit_slot(struct verifier *v, struct frame *f, u32 slot, reg_visit 
 		stack_edit(v, f, slot)->reg = r;
 }
 
+static void visit_caller(struct verifier *v, struct frame *f, u32 i, reg_visit *fn, void *ud)
+{
+	struct reg r = f->regs[i];
+
+	fn(v, &r, ud);
+	if (memcmp(&r, &f->regs[i], sizeof(r)))
+		regs_edit(v, f)[i] = r;
+}
+
 void each_reg(struct verifier *v, struct state *s, reg_visit *fn, void *ud)
 {
 	for (u32 f = 0; f < s->n_frames; f++) {
 		struct frame *frame = s->frame[f];
 
 		for (u32 i = 0; i < REG_FP; i++)
-			if (frame->regs[i].type)
+			if (frame->regs[i].type && f + 1 < s->n_frames)
+				visit_caller(v, frame, i, fn, ud);
+			else if (frame->regs[i].type)
 				fn(v, &frame->regs[i], ud);
 		for (u32 i = 0; i < frame->n_slots; i++)
 			if (stack_is_spill(stack_at(frame, i)))

@@ -3,7 +3,7 @@
  * States, frames, references: made, copied, given back. States, frames and chunks of stack go to free lists, so that most copies allocate nothing.
  *
  * A copied frame shares its stack with the old one, in chunks of a few slots; the first to change a slot takes a chunk of its own. So that a change
- * cannot fail, a copy reserves as many chunks as the two states may still take.
+ * cannot fail, a copy reserves as many chunks as the two states may still take. Registers of callers are shared and reserved likewise.
  */
 #include "verify/state.h"
 
@@ -108,13 +108,78 @@ void stack_clear(struct verifier *v, u32 frame, u32 slot)
 
 /* ---- frames ---- */
 
-struct frame *frame_new(struct verifier *v)
+/* As many further ones as can be asked for until a state is copied again. */
+static int files_reserve(struct verifier *v, u32 n)
+{
+	while (v->n_free_files < n) {
+		struct reg_file *file = arena_alloc(&v->arena, sizeof(*file));
+
+		if (!file)
+			return -ENOMEM;
+		file->next = v->free_files;
+		v->free_files = file;
+		v->n_free_files++;
+	}
+	return 0;
+}
+
+static struct reg_file *file_take(struct verifier *v)
+{
+	struct reg_file *file = v->free_files;
+
+	v->free_files = file->next;
+	v->n_free_files--;
+	file->sharers = 0;
+	return file;
+}
+
+static struct reg_file *file_of(const struct frame *f)
+{
+	return (struct reg_file *)(void *)f->regs;
+}
+
+static void file_drop(struct verifier *v, struct reg_file *file)
+{
+	if (file->sharers) {
+		file->sharers--;
+		return;
+	}
+	file->next = v->free_files;
+	v->free_files = file;
+	v->n_free_files++;
+}
+
+struct reg *regs_edit(struct verifier *v, struct frame *f)
+{
+	struct reg_file *file = file_of(f);
+
+	if (file->sharers) {
+		struct reg_file *own = file_take(v);
+
+		memcpy(own->regs, file->regs, sizeof(own->regs));
+		file->sharers--;
+		f->regs = own->regs;
+	}
+	return f->regs;
+}
+
+/* Two states may take the registers of their callers for themselves before others are copied. */
+static struct frame *frame_make(struct verifier *v)
 {
 	struct frame *f = v->free_frames;
 
 	if (!f)
 		return arena_alloc(&v->arena, sizeof(*f));
-	v->free_frames = *(struct frame **)(void *)f->regs;
+	v->free_frames = (struct frame *)(void *)f->regs;
+	return f;
+}
+
+struct frame *frame_new(struct verifier *v, u32 callers)
+{
+	struct frame *f = files_reserve(v, 2 * callers + 1) ? NULL : frame_make(v);
+
+	if (f)
+		f->regs = file_take(v)->regs;
 	return f;
 }
 
@@ -123,18 +188,27 @@ static void frame_free(struct verifier *v, struct frame *f)
 	for (u32 i = 0; i < chunks_of(f); i++)
 		chunk_drop(v, f->chunk[i]);
 	f->n_slots = 0;
-	*(struct frame **)(void *)f->regs = v->free_frames;
+	file_drop(v, file_of(f));
+	f->regs = (struct reg *)(void *)v->free_frames;
 	v->free_frames = f;
 }
 
-static struct frame *frame_copy(struct verifier *v, const struct frame *from)
+/* callers: how many frames are below, whose registers the state shares; the last one's are its own. */
+static struct frame *frame_copy(struct verifier *v, const struct frame *from, u32 callers, bool last)
 {
-	struct frame *to = frame_new(v);
+	struct frame *to = last ? frame_new(v, callers) : frame_make(v);
 	u32 n = chunks_of(from);
 
 	if (!to)
 		return NULL;
-	memcpy(to, from, offsetof(struct frame, chunk) + n * sizeof(from->chunk[0]));
+	memcpy(to, from, offsetof(struct frame, regs));
+	if (last) {
+		memcpy(to->regs, from->regs, sizeof(file_of(from)->regs));
+	} else {
+		to->regs = from->regs;
+		file_of(from)->sharers++;
+	}
+	memcpy(to->chunk, from->chunk, n * sizeof(from->chunk[0]));
 	for (u32 i = 0; i < n; i++)
 		from->chunk[i]->sharers++;
 	return to;
@@ -143,6 +217,8 @@ static struct frame *frame_copy(struct verifier *v, const struct frame *from)
 void frame_pop(struct verifier *v, struct state *s)
 {
 	frame_free(v, s->frame[--s->n_frames]);
+	if (s->n_frames)
+		regs_edit(v, cur_frame(s));
 }
 
 /* ---- states ---- */
@@ -242,7 +318,7 @@ int state_copy(struct verifier *v, struct state *to, const struct state *from)
 	if (chunks_reserve(v, 2 * chunks_in(from)) || path_copy(v, to, from))
 		return -ENOMEM;
 	for (to->n_frames = 0; to->n_frames < from->n_frames; to->n_frames++) {
-		to->frame[to->n_frames] = frame_copy(v, from->frame[to->n_frames]);
+		to->frame[to->n_frames] = frame_copy(v, from->frame[to->n_frames], to->n_frames, to->n_frames + 1 == from->n_frames);
 		if (!to->frame[to->n_frames])
 			return -ENOMEM;
 	}
@@ -252,7 +328,7 @@ int state_copy(struct verifier *v, struct state *to, const struct state *from)
 /* A state that was put away becomes the current one: what it shares may change now. */
 int state_resume(struct verifier *v, struct state *s)
 {
-	if (chunks_reserve(v, chunks_in(s)))
+	if (chunks_reserve(v, chunks_in(s)) || files_reserve(v, s->n_frames))
 		return reject(v, REJECT_MEMORY, "out of memory");
 	state_free(v, v->cur);
 	v->cur = s;

@@ -12,7 +12,7 @@
  *     A function that returns an int returns 0 or what reject() gave; the caller passes it on at once.
  *  4. No helper, kfunc or map kind is named by its id here: tables give attributes.
  *  5. Stack slots are shared between states until one changes them: stack_at() reads, stack_edit() gives a slot that is the frame's own. What was read
- *     before stack_edit() may be the old slot afterwards.
+ *     before stack_edit() may be the old slot afterwards. So are registers of callers: regs_edit(). Those of the current frame are its own.
  *  6. Checkpoints do not change but for their marks, which are masks beside the frames.
  *
  * Ownership: everything lies in the verifier's arena, states, frames and chunks of stack on its free lists.
@@ -156,8 +156,14 @@ struct stack_chunk {
 	struct stack_slot slot[CHUNK_SLOTS];
 };
 
-struct frame {
+/* Registers of a frame. Those of callers are shared between states until one changes them: regs_edit(). */
+struct reg_file {
 	struct reg regs[REGS];
+	u32 sharers; /* further frames that hold it */
+	struct reg_file *next; /* on the free list */
+};
+
+struct frame {
 	u32 number; /* 0 is the entry function */
 	u32 subprog;
 	u32 async_count; /* how many callbacks this path registered to run later */
@@ -167,6 +173,7 @@ struct frame {
 	u32 callback_depth; /* how often it was entered again on this path */
 	u32 refs_on_entry; /* callbacks: of the state; what comes later must be gone at its exit */
 	u32 n_slots; /* stack in use: fp - 8 * n_slots */
+	struct reg *regs; /* of a struct reg_file */
 	struct stack_chunk *chunk[STACK_CHUNKS]; /* those of the slots in use */
 };
 
@@ -348,6 +355,8 @@ struct verifier {
 	/* free lists */
 	struct state *free_states;
 	struct frame *free_frames;
+	struct reg_file *free_files;
+	u32 n_free_files;
 	struct stack_chunk *free_chunks;
 	u32 n_free_chunks;
 	bool opaque_slots; /* some stack slot held a dynptr, an iterator or saved flags */
@@ -459,19 +468,20 @@ int reg_check_read(struct verifier *v, u32 regno); /* initialised? "R%d !read_ok
 int reg_check_write(struct verifier *v, u32 regno); /* "frame pointer is read only" */
 const char *reg_type_name(struct verifier *v, u32 type); /* "map_value_or_null", "trusted_ptr_", ... */
 bool reg_may_be_null(const struct reg *r);
-/* Each register and spilled register of all frames of a state; of a spilled one fn is given a copy, which is written back where it differs. */
+/* Each register and spilled register of all frames of a state; of a spilled one and of callers' fn is given a copy, which is written back where it differs. */
 typedef void reg_visit(struct verifier *v, struct reg *r, void *ud);
 void each_reg(struct verifier *v, struct state *s, reg_visit *fn, void *ud);
 
 /* ---- state.c ---- */
 struct state *state_new(struct verifier *v); /* NULL: out of memory */
-struct frame *frame_new(struct verifier *v);
+struct frame *frame_new(struct verifier *v, u32 callers); /* for a state that has so many other frames */
 void state_free(struct verifier *v, struct state *s);
 int state_copy(struct verifier *v, struct state *to, const struct state *from); /* to is new */
 int path_copy(struct verifier *v, struct state *to, const struct state *from); /* how it came there, and no frames */
 int state_resume(struct verifier *v, struct state *s); /* the current state is s from now on, and the old one gone */
 int stack_grow(struct verifier *v, struct frame *f, u32 slots);
 struct stack_slot *stack_edit(struct verifier *v, struct frame *f, u32 slot); /* of the current state, or of one that was just pushed */
+struct reg *regs_edit(struct verifier *v, struct frame *f); /* of a frame that may be a caller's, of the current state or of one that was just pushed */
 void stack_clear(struct verifier *v, u32 frame, u32 slot); /* of the current state: the slot holds nothing any more */
 void frame_pop(struct verifier *v, struct state *s);
 int hist_reserve(struct verifier *v, struct state *s, u32 n);
