@@ -310,7 +310,7 @@ static int step_back(struct verifier *v, u32 at, s64 next, const struct history 
 
 /* ---- the way back ---- */
 
-void scalars_precise(struct state *s)
+static void scalars_precise(struct state *s)
 {
 	for (u32 f = 0; f < s->n_frames; f++) {
 		const struct frame *frame = s->frame[f];
@@ -320,6 +320,18 @@ void scalars_precise(struct state *s)
 		for (u32 i = 0; i < frame->n_slots; i++)
 			s->precise_slots[f] |= (u64)stack_is_scalar(stack_at(frame, i)) << i;
 	}
+}
+
+bool path_scalars_precise(struct state *s)
+{
+	bool changed = false;
+
+	/* Above one that this was done for, it was done as well. */
+	for (; s && !s->all_precise; s = s->parent) {
+		scalars_precise(s);
+		s->all_precise = changed = true;
+	}
+	return changed;
 }
 
 /* Marks what is wanted in a checkpoint; what it has already, or has as a pointer, is no longer wanted. */
@@ -380,9 +392,7 @@ static void path_precise(struct verifier *v, struct state *start, const struct w
 {
 	if (v->log_level & 2)
 		log_add(v, "mark_precise: frame%d: falling back to forcing all scalars precise\n", w->frame);
-	for (struct state *s = start->parent; s; s = s->parent)
-		scalars_precise(s);
-	*changed = true;
+	*changed |= path_scalars_precise(start->parent);
 }
 
 /* Goes back over instructions that cannot matter, down to one that may, or at which the path may have come from elsewhere. */

@@ -109,8 +109,8 @@ static int back_edges_settle(struct verifier *v, struct scc_visit *visit)
 
 		changed = false;
 		for (struct state *s = visit->back_edges; s; s = s->next) {
-			for (struct state *up = round == BACK_EDGE_ROUNDS ? s->parent : NULL; up; up = up->parent)
-				scalars_precise(up);
+			if (round == BACK_EDGE_ROUNDS)
+				path_scalars_precise(s->parent);
 			err = propagate_precision(v, s->equal, s, &changed);
 			if (err)
 				return err;
@@ -269,7 +269,7 @@ static int checkpoint_add(struct verifier *v, u32 insn)
 	cur->n_hist = 0; /* the segment's history is the checkpoint's */
 	s->insn = insn;
 	s->hits = s->misses = s->entry = s->joins = 0;
-	s->joined = false;
+	s->joined = s->all_precise = false;
 	s->latest = NULL;
 	memset(s->stack_read, 0, sizeof(s->stack_read));
 	if (scc_visit_enter(v, s))

@@ -33,8 +33,9 @@ static u8 misc_kind(const struct verifier *v, u8 kind)
 	return kind == S_ZERO || (v->allow_ptr_leaks && kind == S_NONE) ? kind : S_MISC;
 }
 
-/* A slot whose register is written over: its other bytes are plain. */
-static void scrub(struct verifier *v, struct frame *f, u32 slot)
+/* A slot whose register is written over: its other bytes are plain. Beside a narrow register they may have been zero, which Linux keeps only if it does not
+ * know the place that is written. */
+static void scrub(struct verifier *v, struct frame *f, u32 slot, bool zeros_stay)
 {
 	struct stack_slot *s;
 
@@ -42,7 +43,7 @@ static void scrub(struct verifier *v, struct frame *f, u32 slot)
 		return;
 	s = stack_edit(v, f, slot);
 	for (u32 i = 0; i < SLOT_BYTES; i++)
-		if (s->kind[i] == S_SPILL)
+		if (s->kind[i] == S_SPILL || (s->kind[i] == S_ZERO && !zeros_stay))
 			s->kind[i] = S_MISC;
 }
 
@@ -106,7 +107,7 @@ static int write_plain(struct verifier *v, struct frame *f, s32 off, u32 size, s
 {
 	u32 slot = slot_of(off);
 
-	scrub(v, f, slot);
+	scrub(v, f, slot, false);
 	if (size == SLOT_BYTES)
 		stack_note_write(v->cur, f->number, slot);
 	if (zero && value_reg >= 0) {
@@ -196,7 +197,7 @@ static int write_variable(struct verifier *v, struct frame *f, const struct reg 
 			zero_used = true;
 			continue;
 		}
-		scrub(v, f, slot_of(i));
+		scrub(v, f, slot_of(i), true);
 		kind = byte_kind(f, i);
 		kept_zero = zero && kind == S_ZERO;
 		zero_used |= kept_zero;
@@ -405,7 +406,7 @@ static void clobber(struct verifier *v, struct frame *f, s32 off)
 {
 	if (stack_is_spill(stack_at(f, slot_of(off)))) {
 		reg_set_unknown(v, &stack_edit(v, f, slot_of(off))->reg);
-		scrub(v, f, slot_of(off));
+		scrub(v, f, slot_of(off), false);
 	} else {
 		set_byte(v, f, off, S_MISC);
 	}

@@ -238,6 +238,7 @@ struct state {
 	u64 stack_written[FRAMES]; /* current state: slots overwritten since the parent */
 	u16 precise_regs[FRAMES]; /* checkpoints: scalars on whose bounds an access depended */
 	u64 precise_slots[FRAMES];
+	bool all_precise; /* all scalars are, and those of all checkpoints before it */
 	u32 fresh; /* current state: frames entered since the parent */
 	struct state *arrived; /* the last arrival from outside at a loop's head that this path came through, itself included */
 	/* checkpoints */
@@ -375,7 +376,7 @@ struct verifier {
 	u32 n_loops, cap_loops, entries;
 	u64 join_after; /* instructions to walk before the other way has its turn */
 	struct walks { /* through the function: walks.c */
-		u32 n, attempts; /* all of them; those with joins that lost a proof */
+		u32 n, turns, attempts; /* all of them; how often the other way had its turn; those with joins that lost a proof */
 		u64 budget, spent; /* of the way that has its turn, and what earlier walks took of it */
 		bool may_join; /* some loop is bounded */
 		bool over; /* the budget */
@@ -505,7 +506,7 @@ int mark_precise_slot(struct verifier *v, u32 frame, u32 slot); /* the same of a
 int propagate_precision(struct verifier *v, const struct state *old, struct state *cur, bool *changed); /* what old needs, cur needs */
 int mark_joined(struct verifier *v); /* all bounds of the state that arrives at an instruction matter */
 int mark_arrived(struct verifier *v, u32 regs, u64 slots); /* those of the current frame */
-void scalars_precise(struct state *s); /* all scalars of a checkpoint */
+bool path_scalars_precise(struct state *s); /* all scalars of a checkpoint and of those before it; true: some were not */
 
 struct history *hist_of(const struct state *s, u32 n_hist, u32 insn); /* the entry of an instruction, walking back; NULL: none */
 s64 hist_previous(const struct state *s, u32 insn, u32 *n_hist); /* the instruction walked before it in this segment; -1: it was the first */

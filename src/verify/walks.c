@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The walks through one function. The first goes turn by turn, as Linux does. When it becomes long, joins of states at the heads of loops may be cheaper,
- * or dearer: in loops within loops every widening of the outer one is a new arrival at the inner one, while iterators and may_goto converge without
- * joins. Which it is shows only by walking, so both ways take turns, each with a larger budget than the one before: what is spent is a small multiple of
- * what the better way needs.
+ * The walks through one function. The first goes turn by turn, as Linux does, and is short. When it does not suffice, joins of states at the heads of loops
+ * mostly cost less, or show soon that they lose a proof. They may cost more, though: in loops within loops every widening of the outer one is a new arrival
+ * at the inner one, while iterators and may_goto converge without joins; and while a cycle is walked, all bounds of its states count. Which it is shows
+ * only by walking, so both ways take turns: joins with a budget that most programs get by with, turn by turn with the same one, and then each with a
+ * larger one than the other had. What is spent is a small multiple of what the better way needs.
  *
  * Rules:
  *  1. A walk that is given up leaves nothing but what was found out about loops: restore().
  *  2. A rejection by a walk that joined nothing is the verdict. One below a joined state proves nothing: the walk is made again without joins in that loop.
  *  3. The last walk joins nothing and has all of the limit, so that joins never refuse what is accepted without them.
- *  4. It ends: budgets grow by GROWTH up to the limit, walks that lost a proof share theirs with the next one and are ATTEMPTS at most. WALKS_MOST bounds
- *     all of them, and is checked.
+ *  4. It ends: from the third turn on budgets grow by GROWTH, up to the limit; walks that lost a proof share theirs with the next one and are ATTEMPTS at
+ *     most. WALKS_MOST bounds all of them, and is checked.
  */
 #include "verify/loop.h"
 
-enum { WALK_FIRST = 1024, GROWTH = 4, ATTEMPTS = 4, WALKS_MOST = 20 };
+enum { WALK_FIRST = 1024, WALK_SECOND = 20 * WALK_FIRST, GROWTH = 4, ATTEMPTS = 4, WALKS_MOST = 20 };
 
 struct join_snapshot {
 	struct insn_aux *aux;
@@ -102,9 +103,8 @@ static bool any_to_join(const struct verifier *v)
 
 static void take_turns(struct verifier *v)
 {
-	v->joining = !v->joining && any_to_join(v);
-	v->walks.last |= !v->joining && !any_to_join(v);
-	v->walks.budget = MAX(v->walks.budget, (u64)WALK_FIRST) * GROWTH;
+	v->joining = !v->joining;
+	v->walks.budget = ++v->walks.turns > 2 ? v->walks.budget * GROWTH : MAX(v->walks.budget, (u64)WALK_SECOND);
 	v->walks.spent = 0;
 }
 
@@ -264,7 +264,7 @@ bool join_again(struct verifier *v, int *err)
 	v->arena.full = false;
 	if (turns)
 		take_turns(v);
-	v->walks.last |= too_large || (!turns && ++v->walks.attempts >= ATTEMPTS);
+	v->walks.last |= too_large || !any_to_join(v) || (!turns && ++v->walks.attempts >= ATTEMPTS);
 	v->joining &= !v->walks.last;
 	budget_begin(v);
 	return true;

@@ -71,6 +71,8 @@ static const struct loop_case cases[] = {
 	/* what some turn does wrong */
 	{"past the end in the last turn", "r7 = 0\nr9 = 0\nr8 = r6\nagain:\n" FORKS "*(u32 *)(r8 + 0) = r7\nr8 += 4\nr9 += 1\nif r9 != 257 goto again\n", false, false, 0,
 	 4000001},
+	{"past the end at a limit that is met by a step that is no power of two",
+	 "r7 = 0\nr9 = 0\nagain:\n" FORKS "r9 += 24\nif r9 != 1032 goto again\nr1 = r6\nr1 += r9\n*(u64 *)(r1 + 0) = r7\n", false, false, 0, 4000001},
 	{"an index past the end in turn 300", "r7 = 0\nr9 = 0\nagain:\n" FORKS "if r9 != 300 goto fine\nr1 = r6\nr1 += r9\nr2 = *(u64 *)(r1 + 1000)\n"
 	 "fine: r9 += 1\nif r9 != 512 goto again\n", false, false, 0, 4000001},
 	{"a value that grows past the end", "r7 = 0\nr9 = 0\nr8 = 0\nagain: r1 = *(u8 *)(r6 + 0)\nif r1 > 8 goto low\nr8 += 3\nlow: r8 += 1\nr1 = r6\nr1 += r8\n"
