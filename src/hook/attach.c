@@ -294,9 +294,12 @@ static int multi_link(struct skep *k, const struct attr_link_create *a, struct o
 
 static int function_link(struct skep *k, const struct attr_link_create *a, struct obj *prog)
 {
-	enum { PERF_EVENT = 41 /* BPF_PERF_EVENT */ };
-	bool multi = ((const struct prog *)prog->body)->attach_type == UAPI_ATTACH_TRACE_UPROBE_MULTI;
+	enum { PERF_EVENT = 41 /* BPF_PERF_EVENT */, KPROBE_MULTI = 42, KPROBE_SESSION = 56 };
+	const struct prog *p = prog->body;
+	bool multi = p->attach_type == UAPI_ATTACH_TRACE_UPROBE_MULTI || p->attach_type == KPROBE_MULTI || p->attach_type == KPROBE_SESSION;
 
+	if (a->attach_type == p->attach_type && (a->attach_type == KPROBE_MULTI || a->attach_type == KPROBE_SESSION))
+		return attach_refused(k, -EOPNOTSUPP, "kprobe: functions of the kernel do not run in skep %s: there is nothing to attach to", skep_version());
 	if (a->attach_type == UAPI_ATTACH_TRACE_UPROBE_MULTI)
 		return multi_link(k, a, prog);
 	return a->attach_type == PERF_EVENT && !multi ? perf_link(k, a, prog) : -EINVAL;
@@ -304,12 +307,15 @@ static int function_link(struct skep *k, const struct attr_link_create *a, struc
 
 int sys_link_create(struct sys_call *c)
 {
-	enum { PERF_EVENT = 41 /* BPF_PERF_EVENT */ };
+	enum { PERF_EVENT = 41 /* BPF_PERF_EVENT */, STRUCT_OPS = 44 };
 	const struct attr_link_create *a = c->attr;
 	const struct prog *p;
 	struct obj *prog;
-	int err = obj_by_fd(c->k, (int)a->prog_fd, OBJ_PROG, 0, &prog);
+	int err;
 
+	if (a->attach_type == STRUCT_OPS)
+		return link_of_struct_ops(c);
+	err = obj_by_fd(c->k, (int)a->prog_fd, OBJ_PROG, 0, &prog);
 	if (err)
 		return err;
 	p = prog->body;
@@ -466,14 +472,19 @@ int link_info(struct obj *o, struct attr_info *a)
 /* The object behind a descriptor of some process. */
 static int object_of_task(struct skep *k, const struct attr_task_fd_query *a, struct obj **out)
 {
-	char path[64];
+	char path[64], space[64];
 	int fd, err;
 
-	if (a->pid == (u32)getpid())
-		return obj_by_fd(k, (int)a->fd, 0, 0, out);
+	if (a->pid == (u32)getpid()) {
+		err = obj_by_fd(k, (int)a->fd, 0, 0, out);
+		return err == -EBADF && fcntl((int)a->fd, F_GETFD) >= 0 ? -EINVAL : err; /* a path is something else, too */
+	}
 	snprintf(path, sizeof(path), "/proc/%u", a->pid);
 	if (access(path, F_OK))
 		return -ENOENT;
+	snprintf(path, sizeof(path), "/proc/%u/ns/user", a->pid); /* only who may look into the process reads it */
+	if (readlink(path, space, sizeof(space)) < 0 && errno == EACCES)
+		return -EPERM;
 	snprintf(path, sizeof(path), "/proc/%u/fd/%u", a->pid, a->fd);
 	fd = open(path, O_PATH | O_CLOEXEC);
 	if (fd < 0)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * QUEUE and STACK: values in a circle of max_entries + 1 places. Key idea: one 64-bit word says which places are in
- * use (first place, count), so that every operation becomes visible by one store.
+ * QUEUE and STACK: values in a circle of max_entries + 1 places. Key idea: one 64-bit word says which places
+ * are in use (first place, count), so that every operation becomes visible by one store.
  *
- * Concurrency: one owned lock for all operations. A value is written into a place that is not in use before the word
- * makes it part of the queue, and copied out before the word gives the place up; whoever dies in between leaves a
- * complete queue, with the operation either done or not begun. There is nothing to repair.
+ * Concurrency: one owned lock for all operations. A value is written into a place that is not in use before
+ * the word makes it part of the queue, and copied out before the word gives the place up; whoever dies in
+ * between leaves a complete queue, with the operation either done or not begun. There is nothing to repair.
  */
 #include "map/map.h"
 
@@ -34,7 +34,8 @@ static u8 *place(const struct map *m, u32 i)
 	return queue(m)->values + (u64)i * m->elem_size;
 }
 
-/* What another process may have scribbled over a pinned queue is brought into bounds here, and nowhere else. */
+/* What another process may have scribbled over a pinned queue is brought into bounds here, and nowhere else.
+ */
 static struct span load(const struct map *m)
 {
 	u64 state = atomic_load_explicit(&queue(m)->state, memory_order_relaxed);
@@ -59,7 +60,9 @@ static u32 nth(const struct span *s, u32 n)
 
 static int queue_create(struct map *m)
 {
-	enum { FLAGS = BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG };
+	enum {
+		FLAGS = BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG
+	};
 	const struct map_spec *s = &m->spec;
 	int err;
 
@@ -106,14 +109,11 @@ static int get_value(struct map *m, const struct hold *h, void *value, bool newe
 	struct span s;
 	int err = owned_lock_take(h, &queue(m)->lock);
 
-	if (err < 0) {
-		memset(value, 0, m->spec.value_size);
+	if (err < 0)
 		return err;
-	}
 	err = 0;
 	s = load(m);
 	if (s.count == 0) {
-		memset(value, 0, m->spec.value_size);
 		err = -ENOENT;
 	} else {
 		map_copy_words(value, place(m, nth(&s, newest ? s.count - 1 : 0)), m->spec.value_size);
@@ -128,30 +128,40 @@ static int get_value(struct map *m, const struct hold *h, void *value, bool newe
 	return err;
 }
 
+/* Programs find zeros where there is nothing; clients, what was there before. */
+static int get_or_clear(struct map *m, const struct hold *h, void *value, bool newest, bool take)
+{
+	int err = get_value(m, h, value, newest, take);
+
+	if (err)
+		memset(value, 0, m->spec.value_size);
+	return err;
+}
+
 static int queue_pop(struct map *m, const struct hold *h, void *value)
 {
-	return get_value(m, h, value, false, true);
+	return get_or_clear(m, h, value, false, true);
 }
 
 static int queue_peek(struct map *m, const struct hold *h, void *value)
 {
-	return get_value(m, h, value, false, false);
+	return get_or_clear(m, h, value, false, false);
 }
 
 static int stack_pop(struct map *m, const struct hold *h, void *value)
 {
-	return get_value(m, h, value, true, true);
+	return get_or_clear(m, h, value, true, true);
 }
 
 static int stack_peek(struct map *m, const struct hold *h, void *value)
 {
-	return get_value(m, h, value, true, false);
+	return get_or_clear(m, h, value, true, false);
 }
 
 static int queue_get(struct map *m, const struct hold *h, const void *key, void *value, u64 flags)
 {
 	(void)key, (void)flags;
-	return m->ops->peek(m, h, value);
+	return get_value(m, h, value, m->spec.kind == BPF_MAP_TYPE_STACK, false);
 }
 
 static int queue_set(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
@@ -163,13 +173,14 @@ static int queue_set(struct map *m, const struct hold *h, const void *key, const
 static int queue_take(struct map *m, const struct hold *h, const void *key, void *value, u64 flags)
 {
 	(void)key;
-	return flags ? -EINVAL : m->ops->pop(m, h, value);
+	return flags ? -EINVAL : get_value(m, h, value, m->spec.kind == BPF_MAP_TYPE_STACK, true);
 }
 
-#define QUEUE_OPS(pop_fn, peek_fn)                                                                               \
-	{                                                                                                        \
-		.create = queue_create, .push = queue_push, .pop = pop_fn, .peek = peek_fn, .get = queue_get,    \
-		.set = queue_set, .take = queue_take, .traits = KIND_INNER | KIND_PRIVILEGED, .refused = EINVAL, \
+#define QUEUE_OPS(pop_fn, peek_fn)                                                                           \
+	{                                                                                                    \
+		.create = queue_create, .push = queue_push, .pop = pop_fn, .peek = peek_fn,                  \
+		.get = queue_get, .set = queue_set, .take = queue_take,                                      \
+		.traits = KIND_INNER | KIND_PRIVILEGED, .refused = EINVAL,                                   \
 	}
 
 const struct map_ops queue_ops = QUEUE_OPS(queue_pop, queue_peek);

@@ -10,11 +10,12 @@
 #include <linux/magic.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
-/* What the target is of those that are attached to such a type; of the latter two there are links only, or links and queries. */
-enum point { POINT_NONE, POINT_CGROUP, POINT_DEVICE, POINT_MAP, POINT_NETNS, POINT_LIRC, POINT_DEVICE_LINK, POINT_NETNS_LINK };
+/* What the target is of those that are attached to such a type; of the last three there are links only, or links and queries; the last has none. */
+enum point { POINT_NONE, POINT_CGROUP, POINT_DEVICE, POINT_MAP, POINT_NETNS, POINT_LIRC, POINT_DEVICE_LINK, POINT_NETNS_LINK, POINT_LINK };
 
 enum { LSM_CGROUP = 43, NETKIT_PRIMARY = 54 }; /* newer than the system's header */
 
@@ -39,6 +40,9 @@ static const struct {
 	{BPF_CGROUP_GETSOCKOPT, BPF_CGROUP_SETSOCKOPT, BPF_PROG_TYPE_CGROUP_SOCKOPT, POINT_CGROUP},
 	{BPF_CGROUP_INET4_GETPEERNAME, BPF_CGROUP_INET6_GETSOCKNAME, BPF_PROG_TYPE_CGROUP_SOCK_ADDR, POINT_CGROUP},
 	{BPF_CGROUP_INET_SOCK_RELEASE, BPF_CGROUP_INET_SOCK_RELEASE, BPF_PROG_TYPE_CGROUP_SOCK, POINT_CGROUP},
+	{BPF_TRACE_RAW_TP, BPF_MODIFY_RETURN, BPF_PROG_TYPE_TRACING, POINT_LINK},
+	{BPF_LSM_MAC, BPF_LSM_MAC, BPF_PROG_TYPE_LSM, POINT_LINK},
+	{BPF_TRACE_ITER, BPF_TRACE_ITER, BPF_PROG_TYPE_TRACING, POINT_LINK},
 	{BPF_SK_LOOKUP, BPF_SK_LOOKUP, BPF_PROG_TYPE_SK_LOOKUP, POINT_NETNS_LINK},
 	{BPF_XDP, BPF_XDP, BPF_PROG_TYPE_XDP, POINT_DEVICE_LINK},
 	{BPF_SK_SKB_VERDICT, BPF_SK_SKB_VERDICT, BPF_PROG_TYPE_SK_SKB, POINT_MAP},
@@ -66,96 +70,37 @@ bool attach_names_device(u32 attach_type)
 	return point == POINT_DEVICE || point == POINT_DEVICE_LINK;
 }
 
-static int target_check(struct skep *k, enum point point, u32 target)
+/* Programs of some types go only where they were loaded for. */
+static bool attach_fits(const struct prog *p, u32 attach_type)
 {
-	char name[IF_NAMESIZE];
+	switch (p->type) {
+	case BPF_PROG_TYPE_CGROUP_SOCK:
+	case BPF_PROG_TYPE_CGROUP_SOCK_ADDR:
+	case BPF_PROG_TYPE_CGROUP_SOCKOPT:
+	case BPF_PROG_TYPE_SK_LOOKUP:
+		return p->attach_type == attach_type;
+	default:
+		return true;
+	}
+}
+
+static bool is_open(u32 fd)
+{
+	int flags = fcntl((int)fd, F_GETFL);
+
+	return flags >= 0 && !(flags & O_PATH);
+}
+
+/* A folder of the second version; a descriptor that is only a path will do. */
+static bool is_cgroup(u32 fd)
+{
 	struct statfs fs;
-	struct obj *o;
-	int err;
+	struct stat st;
 
-	switch (point) {
-	case POINT_CGROUP: return fstatfs((int)target, &fs) || fs.f_type != CGROUP2_SUPER_MAGIC ? -EBADF : 0;
-	case POINT_DEVICE: return if_indextoname(target, name) ? 0 : -ENODEV;
-	case POINT_DEVICE_LINK: return if_indextoname(target, name) ? 0 : -EINVAL;
-	case POINT_NETNS:
-	case POINT_NETNS_LINK: return fcntl((int)target, F_GETFD) < 0 ? -EBADF : 0;
-	case POINT_MAP:
-		err = obj_by_fd(k, (int)target, OBJ_MAP, 0, &o);
-		if (!err)
-			obj_put(o);
-		return err;
-	default: return 0;
-	}
+	return !fstatfs((int)fd, &fs) && fs.f_type == CGROUP2_SUPER_MAGIC && !fstat((int)fd, &st) &&
+	       S_ISDIR(st.st_mode);
 }
 
-static int prog_check(struct skep *k, u32 fd, u32 type)
-{
-	struct obj *o;
-	int err = obj_by_fd(k, (int)fd, OBJ_PROG, 0, &o);
-
-	if (err)
-		return err;
-	err = ((const struct prog *)o->body)->type == type ? 0 : -EINVAL;
-	obj_put(o);
-	return err;
-}
-
-/* Flags: of the place among several programs, and of how programs of nested cgroups combine. */
-enum {
-	FLAGS_PLACE = 1 << 3 /* BPF_F_BEFORE */ | 1 << 4 /* BPF_F_AFTER */ | 1 << 5 /* BPF_F_ID */ | 1 << 13 /* BPF_F_LINK */,
-	FLAGS_PREORDER = 1 << 6,
-	FLAGS_CGROUP = BPF_F_ALLOW_OVERRIDE | BPF_F_ALLOW_MULTI | BPF_F_REPLACE | FLAGS_PREORDER,
-};
-
-int sys_prog_attach(struct sys_call *c)
-{
-	const struct attr_prog_attach *a = c->attr;
-	u32 type = 0, flags = FLAGS_CGROUP;
-	enum point point = point_of(a->attach_type, &type);
-	int err;
-
-	switch (point) {
-	case POINT_CGROUP: flags |= FLAGS_PLACE; break;
-	case POINT_DEVICE: flags = FLAGS_PLACE | BPF_F_REPLACE; break;
-	case POINT_MAP:
-	case POINT_NETNS:
-	case POINT_LIRC:
-		if (a->relative || a->expected_revision)
-			return -EINVAL;
-		break;
-	default: return -EINVAL;
-	}
-	err = a->attach_flags & ~flags ? -EINVAL : prog_check(c->k, a->attach_bpf_fd, type);
-	if (!err && point != POINT_NETNS) /* whose is always the caller's */
-		err = target_check(c->k, point, a->target);
-	return err ? err : sys_no_hook(c);
-}
-
-int sys_prog_detach(struct sys_call *c)
-{
-	const struct attr_prog_attach *a = c->attr;
-	u32 type = 0;
-	enum point point = point_of(a->attach_type, &type);
-	int err = 0;
-
-	switch (point) {
-	case POINT_DEVICE:
-		if (a->attach_flags & ~(u32)(FLAGS_PLACE | BPF_F_REPLACE))
-			return -EINVAL;
-		err = a->attach_bpf_fd ? prog_check(c->k, a->attach_bpf_fd, type) : 0;
-		break;
-	case POINT_CGROUP: err = a->attach_flags || a->relative ? -EINVAL : 0; break;
-	case POINT_MAP:
-	case POINT_NETNS:
-	case POINT_LIRC: err = a->attach_flags || a->relative || a->expected_revision ? -EINVAL : 0; break;
-	default: return -EINVAL;
-	}
-	if (!err)
-		err = point != POINT_NETNS ? target_check(c->k, point, a->target) : a->target ? -EINVAL : 0; /* it is always the caller's */
-	return err ? err : sys_no_hook(c);
-}
-
-/* Whose name /proc tells also where the descriptor is O_PATH. */
 static bool is_netns(u32 fd)
 {
 	char path[64], name[16];
@@ -166,51 +111,268 @@ static bool is_netns(u32 fd)
 	return n > 5 && !memcmp(name, "net:[", 5);
 }
 
-/* What Linux says of a target with nothing attached to it. No program of an engine is at any of these: PROG_ATTACH and LINK_CREATE refuse them. */
+static int target_check(struct skep *k, enum point point, u32 target)
+{
+	char name[IF_NAMESIZE];
+	struct obj *o;
+	int err;
+
+	switch (point) {
+	case POINT_CGROUP:
+		return is_cgroup(target) ? 0 : -EBADF;
+	case POINT_DEVICE:
+		return if_indextoname(target, name) ? 0 : -ENODEV;
+	case POINT_DEVICE_LINK:
+		return if_indextoname(target, name) ? 0 : -EINVAL;
+	case POINT_NETNS:
+	case POINT_NETNS_LINK:
+		return is_open(target) ? 0 : -EBADF;
+	case POINT_MAP:
+		err = obj_by_fd(k, (int)target, OBJ_MAP, 0, &o);
+		if (!err)
+			obj_put(o);
+		return err;
+	default:
+		return 0;
+	}
+}
+
+static bool is_map_of_sockets(struct skep *k, u32 fd)
+{
+	struct obj *o;
+	u32 kind;
+
+	if (obj_by_fd(k, (int)fd, OBJ_MAP, 0, &o))
+		return false;
+	kind = obj_map(o)->spec.kind;
+	obj_put(o);
+	return kind == BPF_MAP_TYPE_SOCKMAP || kind == BPF_MAP_TYPE_SOCKHASH;
+}
+
+/* Is it a program of that type? attach: one that may be put there? */
+static int prog_check(struct skep *k, u32 fd, u32 type, const u32 *attach)
+{
+	const struct prog *p;
+	struct obj *o;
+	int err = obj_by_fd(k, (int)fd, OBJ_PROG, 0, &o);
+
+	if (err)
+		return err;
+	p = o->body;
+	err = p->type != type || (attach && !attach_fits(p, *attach)) ? -EINVAL : 0;
+	obj_put(o);
+	return err;
+}
+
+/* ---- a place among several programs ---- */
+
+enum {
+	F_BEFORE = 1 << 3,
+	F_AFTER = 1 << 4,
+	F_ID = 1 << 5,
+	F_PREORDER = 1 << 6,
+	F_LINK = 1 << 13,
+	FLAGS_PLACE = F_BEFORE | F_AFTER | F_ID | F_LINK,
+	FLAGS_CGROUP = BPF_F_ALLOW_OVERRIDE | BPF_F_ALLOW_MULTI | BPF_F_REPLACE |
+		       F_PREORDER, /* how programs of nested cgroups combine */
+};
+
+struct place {
+	u32 flags, relative; /* before or after which one */
+	u64 revision;	     /* what the caller believes has happened here; 0: anything */
+	bool link;	     /* for a link */
+};
+
+enum { FIRST_REVISION = 1 }; /* of a place where nothing ever was */
+
+static bool names_neighbour(const struct place *w)
+{
+	return w->flags & (F_ID | F_LINK) || w->relative;
+}
+
+/* type: what the neighbour has to be; 0: anything. No link of an engine belongs to a program that has
+ * neighbours. */
+static int neighbour_check(struct skep *k, const struct place *w, u32 type)
+{
+	enum obj_type kind = w->flags & F_LINK ? OBJ_LINK : OBJ_PROG;
+	struct obj *o;
+	int err = 0;
+
+	if (!names_neighbour(w))
+		return 0;
+	if (w->flags & F_ID)
+		err = (o = obj_by_id(k, kind, w->relative)) ? 0 : -ENOENT;
+	else
+		err = w->relative ? obj_by_fd(k, (int)w->relative, kind, 0, &o) : -EINVAL;
+	if (err)
+		return err;
+	if (type && (kind == OBJ_LINK || ((const struct prog *)o->body)->type != type))
+		err = -EINVAL;
+	obj_put(o);
+	return err;
+}
+
+/* Both say what Linux finds wrong with a place at a target where nothing is: no program of an engine is at
+ * any. */
+static int device_place_check(struct skep *k, const struct place *w, u32 type)
+{
+	u32 sides = w->flags & (F_BEFORE | F_AFTER);
+	int err;
+
+	if (w->revision && w->revision != FIRST_REVISION)
+		return -ESTALE;
+	err = neighbour_check(k, w, type);
+	if (err)
+		return err;
+	if (w->flags & BPF_F_REPLACE || (sides && names_neighbour(w)))
+		return -ENOENT;
+	if (sides == (F_BEFORE | F_AFTER))
+		return -ERANGE;
+	return !sides && (w->flags || names_neighbour(w)) ? -EINVAL : 0;
+}
+
+static int cgroup_place_check(struct skep *k, const struct place *w)
+{
+	u32 sides = w->flags & (F_BEFORE | F_AFTER);
+	bool multi = w->link || w->flags & BPF_F_ALLOW_MULTI, replace = w->flags & BPF_F_REPLACE;
+	int err;
+
+	if ((w->flags & BPF_F_ALLOW_OVERRIDE && multi) || (replace && (!multi || sides)))
+		return -EINVAL;
+	if (w->revision && w->revision != FIRST_REVISION)
+		return -ESTALE;
+	if (replace)
+		return -ENOENT;
+	if (!names_neighbour(w))
+		return 0;
+	if (!sides || sides == (F_BEFORE | F_AFTER) || !(w->flags & F_LINK) == w->link)
+		return -EINVAL;
+	err = neighbour_check(k, w, 0);
+	return err ? err : -ENOENT;
+}
+
+/* ---- programs without links ---- */
+
+int sys_prog_attach(struct sys_call *c)
+{
+	const struct attr_prog_attach *a = c->attr;
+	const struct place where = {a->attach_flags, a->relative, a->expected_revision, false};
+	u32 type = 0, flags = FLAGS_CGROUP;
+	enum point point = point_of(a->attach_type, &type);
+	bool replace = a->attach_flags & BPF_F_REPLACE;
+	int err;
+
+	switch (point) {
+	case POINT_CGROUP:
+		flags |= FLAGS_PLACE;
+		replace = replace && a->attach_flags & BPF_F_ALLOW_MULTI;
+		break;
+	case POINT_DEVICE:
+		flags = FLAGS_PLACE | BPF_F_REPLACE;
+		break;
+	case POINT_NONE:
+		return -EINVAL;
+	default:
+		if (a->relative || a->expected_revision)
+			return -EINVAL;
+		break;
+	}
+	err = a->attach_flags & ~flags ? -EINVAL : prog_check(c->k, a->attach_bpf_fd, type, &a->attach_type);
+	if (err)
+		return err;
+	if (point == POINT_DEVICE_LINK || point == POINT_NETNS_LINK || point == POINT_LINK)
+		return -EINVAL;
+	if (point == POINT_MAP || point == POINT_NETNS)
+		err = a->attach_flags || a->replace_bpf_fd ? -EINVAL : 0;
+	if (point == POINT_NETNS) /* it is always the caller's */
+		err = a->target ? -EINVAL : err;
+	else
+		err = err ? err : target_check(c->k, point, a->target);
+	if (!err && replace && (point == POINT_CGROUP || point == POINT_DEVICE))
+		err = prog_check(c->k, a->replace_bpf_fd, type, NULL);
+	if (!err && point == POINT_CGROUP)
+		err = cgroup_place_check(c->k, &where);
+	if (!err && point == POINT_DEVICE)
+		err = device_place_check(c->k, &where, type);
+	return err ? err : sys_no_hook(c);
+}
+
+/* As nothing is anywhere, there is nothing to detach. */
+int sys_prog_detach(struct sys_call *c)
+{
+	const struct attr_prog_attach *a = c->attr;
+	u32 type = 0;
+	enum point point = point_of(a->attach_type, &type);
+	int err = a->attach_flags || a->relative ? -EINVAL : 0;
+
+	if (point != POINT_CGROUP && a->expected_revision)
+		err = -EINVAL;
+	switch (point) {
+	case POINT_DEVICE:
+		if (a->attach_flags & ~(u32)(FLAGS_PLACE | BPF_F_REPLACE))
+			return -EINVAL;
+		err = a->attach_bpf_fd ? prog_check(c->k, a->attach_bpf_fd, type, NULL) : 0;
+		err = err ? err : target_check(c->k, point, a->target);
+		break;
+	case POINT_CGROUP:
+		err = err ? err : target_check(c->k, point, a->target);
+		if (!err && a->expected_revision && a->expected_revision != FIRST_REVISION)
+			err = -ESTALE;
+		break;
+	case POINT_NETNS: /* it is always the caller's */
+		err = err || a->target ? -EINVAL : prog_check(c->k, a->attach_bpf_fd, type, NULL);
+		break;
+	case POINT_MAP:
+		err = err || a->replace_bpf_fd ? -EINVAL : target_check(c->k, point, a->target);
+		err = err ? err : prog_check(c->k, a->attach_bpf_fd, type, NULL);
+		if (!err && !is_map_of_sockets(c->k, a->target))
+			err = -EOPNOTSUPP;
+		break;
+	case POINT_LIRC:
+		return err ? err : sys_no_hook(c);
+	default:
+		return -EINVAL;
+	}
+	return err ? err : -ENOENT;
+}
+
+/* What Linux says of a target with nothing attached to it. No program of an engine is at any of these:
+ * PROG_ATTACH and LINK_CREATE refuse them. */
 static int query_nothing(struct sys_call *c, enum point point)
 {
 	struct attr_prog_query *a = c->attr;
-	bool effective = a->query_flags & BPF_F_QUERY_EFFECTIVE, revised = false;
-	struct obj *o;
+	bool effective = a->query_flags & BPF_F_QUERY_EFFECTIVE;
+	int err = 0;
 
 	switch (point) {
 	case POINT_CGROUP:
 		if (effective && a->prog_attach_flags)
 			return -EINVAL;
-		if (a->attach_type == LSM_CGROUP && !effective && a->count && a->prog_ids && !a->prog_attach_flags)
+		if (a->attach_type == LSM_CGROUP && !effective && a->count && a->prog_ids &&
+		    !a->prog_attach_flags)
 			return -EINVAL;
-		revised = !effective;
+		a->revision = effective || a->attach_type == LSM_CGROUP ? 0 : FIRST_REVISION;
 		break;
 	case POINT_DEVICE:
 		if (a->query_flags || a->attach_flags || a->attach_type >= NETKIT_PRIMARY)
 			return -EINVAL;
-		revised = true;
+		a->revision = FIRST_REVISION;
 		break;
 	case POINT_NETNS:
 	case POINT_NETNS_LINK:
-		if (a->query_flags || !is_netns(a->target))
+		if (!is_netns(a->target))
 			return -EINVAL;
 		break;
 	case POINT_MAP:
-		if (a->query_flags)
-			return -EINVAL;
-		if (!obj_by_fd(c->k, (int)a->target, OBJ_MAP, 0, &o)) {
-			u32 kind = obj_map(o)->spec.kind;
-
-			obj_put(o);
-			if (kind != BPF_MAP_TYPE_SOCKMAP && kind != BPF_MAP_TYPE_SOCKHASH) {
-				a->count = 0;
-				return -EOPNOTSUPP;
-			}
-		}
+		if (!is_map_of_sockets(c->k, a->target))
+			err = -EOPNOTSUPP;
 		break;
-	default: return sys_unsupported(c);
+	default:
+		return sys_unsupported(c);
 	}
 	a->attach_flags = 0;
 	a->count = 0;
-	if (revised)
-		a->revision = 1;
-	return 0;
+	return err;
 }
 
 int sys_prog_query(struct sys_call *c)
@@ -220,42 +382,122 @@ int sys_prog_query(struct sys_call *c)
 	enum point point = point_of(a->attach_type, &type);
 	int err;
 
-	if (a->query_flags & ~(u32)BPF_F_QUERY_EFFECTIVE || point == POINT_NONE || point == POINT_DEVICE_LINK)
+	if (a->query_flags & ~(u32)BPF_F_QUERY_EFFECTIVE || point == POINT_NONE ||
+	    point == POINT_DEVICE_LINK || point == POINT_LINK)
+		return -EINVAL;
+	if (a->query_flags && (point == POINT_NETNS || point == POINT_NETNS_LINK || point == POINT_MAP))
 		return -EINVAL;
 	err = target_check(c->k, point, a->target);
 	return err ? err : query_nothing(c, point);
 }
 
+/* ---- links ---- */
+
+static int netfilter_check(const struct attr_link_create *a)
+{
+	enum { ATTACH_NETFILTER = 45, IPV4 = 2, IPV6 = 10, HOOKS = 5, DEFRAG = 1, DEFRAG_PRIORITY = -400 };
+	u32 family = a->specific[0], hook = a->specific[1], flags = a->specific[3];
+	s32 priority = (s32)a->specific[2];
+
+	if (a->attach_type != ATTACH_NETFILTER || a->flags)
+		return -EINVAL;
+	if (family != IPV4 && family != IPV6)
+		return -EAFNOSUPPORT;
+	if (hook >= HOOKS)
+		return -EPROTO;
+	if (flags & ~(u32)DEFRAG)
+		return -EOPNOTSUPP;
+	return priority == INT32_MIN || priority == INT32_MAX || (flags && priority <= DEFRAG_PRIORITY)
+		   ? -ERANGE
+		   : 0;
+}
+
+/* Where the generic layer, a driver or the device runs it: one of them at most. */
+static bool device_modes_ok(u32 flags)
+{
+	enum { MODES = 1 << 1 | 1 << 2 | 1 << 3 };
+
+	return !(flags & ~(u32)MODES) && !(flags & (flags - 1));
+}
+
+static int point_link_check(struct sys_call *c, enum point point, u32 type)
+{
+	const struct attr_link_create *a = c->attr;
+	const struct place where = {a->flags, a->specific[0], (u64)a->specific[3] << 32 | a->specific[2],
+				    true};
+	u32 flags = point == POINT_CGROUP ? FLAGS_PLACE | F_PREORDER : 0;
+	int err;
+
+	if (point != POINT_DEVICE && point != POINT_DEVICE_LINK &&
+	    a->flags & ~flags) /* of a device, Linux asks for the device first */
+		return -EINVAL;
+	err = target_check(c->k, point, a->target);
+	if (err)
+		return err;
+	switch (point) {
+	case POINT_CGROUP:
+		return cgroup_place_check(c->k, &where);
+	case POINT_DEVICE:
+		return device_place_check(c->k, &where, type);
+	case POINT_DEVICE_LINK:
+		return device_modes_ok(a->flags) ? 0 : -EINVAL;
+	case POINT_NETNS:
+	case POINT_NETNS_LINK:
+		return is_netns(a->target) ? 0 : -EINVAL;
+	case POINT_MAP:
+		return is_map_of_sockets(c->k, a->target) ? 0 : -EINVAL;
+	default:
+		return 0;
+	}
+}
+
 int link_elsewhere(struct sys_call *c, const struct prog *p)
 {
 	const struct attr_link_create *a = c->attr;
-	u32 type = 0, flags = 0;
+	u32 type = 0;
 	enum point point = point_of(a->attach_type, &type);
 	int err;
 
 	switch (p->type) {
 	case BPF_PROG_TYPE_EXT:
-	case BPF_PROG_TYPE_STRUCT_OPS:
-	case 32 /* BPF_PROG_TYPE_NETFILTER */: return sys_no_hook(c);
+		return sys_no_hook(c);
+	case 32 /* BPF_PROG_TYPE_NETFILTER */:
+		err = netfilter_check(a);
+		return err ? err : sys_no_hook(c);
 	case BPF_PROG_TYPE_LSM:
-		if (point == POINT_NONE)
+		if (a->attach_type != p->attach_type)
+			return -EINVAL;
+		if (point == POINT_LINK)
 			return sys_no_hook(c);
 		break;
-	default: break;
+	default:
+		break;
 	}
-	if (point == POINT_NONE || type != p->type)
+	if (point == POINT_NONE || point == POINT_LINK || point == POINT_LIRC || type != p->type ||
+	    !attach_fits(p, a->attach_type))
 		return -EINVAL;
-	if (point == POINT_CGROUP)
-		flags = FLAGS_PLACE | FLAGS_PREORDER;
-	if (point != POINT_DEVICE && a->flags & ~flags) /* of a device, Linux asks for the device first */
-		return -EINVAL;
-	err = target_check(c->k, point, a->target);
+	err = point_link_check(c, point, type);
+	return err ? err : sys_no_hook(c);
+}
+
+/* Of a map of functions, which is all the program there is. */
+int link_of_struct_ops(struct sys_call *c)
+{
+	const struct attr_link_create *a = c->attr;
+	struct obj *o;
+	int err = obj_by_fd(c->k, (int)a->prog_fd, OBJ_MAP, 0, &o);
+
+	if (err)
+		return err;
+	err =
+	    obj_map(o)->spec.kind == BPF_MAP_TYPE_STRUCT_OPS && obj_map(o)->spec.flags & F_LINK ? 0 : -EINVAL;
+	obj_put(o);
 	return err ? err : sys_no_hook(c);
 }
 
 int token_refused(struct skep *k, const char *call, s32 fd)
 {
-	if (fcntl(fd, F_GETFD) < 0)
+	if (!is_open((u32)fd))
 		return -EBADF;
 	log_line(k, "%s: descriptor %d is no BPF token: skep %s has none", call, fd, skep_version());
 	return -EINVAL;
@@ -281,7 +523,7 @@ int sys_token_create(struct sys_call *c)
 
 	if (a->flags)
 		return -EINVAL;
-	if (fstatfs((int)a->bpffs_fd, &fs))
+	if (!is_open(a->bpffs_fd) || fstatfs((int)a->bpffs_fd, &fs))
 		return -EBADF;
 	if (fs.f_type != BPF_FS_MAGIC)
 		return -EINVAL;

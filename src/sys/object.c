@@ -293,8 +293,8 @@ int obj_by_fd(struct skep *k, int fd, u32 type, int need, struct obj **out)
 	if (fstat(fd, &st))
 		return -EBADF;
 	o = obj_by_inode(k, st.st_dev, st.st_ino, type);
-	if (!o)
-		return -EINVAL;
+	if (!o) /* what is only a path is no descriptor to Linux */
+		return (mode = fcntl(fd, F_GETFL)) >= 0 && mode & O_PATH ? -EBADF : -EINVAL;
 	mode = o->limited && need ? fcntl(fd, F_GETFL) & O_ACCMODE : O_RDWR;
 	if ((need & NEED_READ && mode == O_WRONLY) || (need & NEED_WRITE && mode == O_RDONLY)) {
 		obj_put(o);

@@ -194,6 +194,7 @@ int sys_unsupported(struct sys_call *c); /* what handlers end in that find nothi
 int sys_no_hook(struct sys_call *c);
 /* attach_cmds.c: LINK_CREATE for what skep has nothing behind; a descriptor that a flag calls a BPF token */
 int link_elsewhere(struct sys_call *c, const struct prog *p);
+int link_of_struct_ops(struct sys_call *c);
 bool attach_names_device(u32 attach_type); /* its target is a device's number, no descriptor */
 int token_refused(struct skep *k, const char *call, s32 fd);
 

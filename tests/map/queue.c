@@ -38,11 +38,18 @@ static void against_model(u32 kind)
 		case 4:
 			CHECK_EQ(m.ops->peek(&m, &h, &value), n ? 0 : -ENOENT);
 			CHECK_EQ(value, !n ? 0 : kind == MAP_KIND_QUEUE ? model[0] : model[n - 1]);
+			value = 77; /* clients find theirs where there is nothing */
+			CHECK_EQ(m.ops->get(&m, &h, NULL, &value, 0), n ? 0 : -ENOENT);
+			CHECK_EQ(value, !n ? 77 : kind == MAP_KIND_QUEUE ? model[0] : model[n - 1]);
 			break;
 		case 5:
 		case 6:
-			CHECK_EQ(m.ops->pop(&m, &h, &value), n ? 0 : -ENOENT);
-			CHECK_EQ(value, !n ? 0 : kind == MAP_KIND_QUEUE ? model[0] : model[n - 1]);
+			value = 77;
+			CHECK_EQ(i % 2 ? m.ops->pop(&m, &h, &value) : m.ops->take(&m, &h, NULL, &value, 0),
+				 n ? 0 : -ENOENT);
+			CHECK_EQ(value, !n			 ? (i % 2 ? 0 : 77)
+					: kind == MAP_KIND_QUEUE ? model[0]
+								 : model[n - 1]);
 			if (n && kind == MAP_KIND_QUEUE)
 				memmove(model, model + 1, (n - 1) * 8);
 			n -= n != 0;
@@ -104,7 +111,8 @@ static void *consume(void *ud)
 		if (hold_take(l->f->domain, &h))
 			continue;
 		if (l->m->ops->pop(l->m, &h, v) == 0) {
-			if (v[1] != v[0] * 3 || v[2] != v[0] * 5 || v[3] != v[0] * 7 || v[0] >= 2 * PER_PRODUCER)
+			if (v[1] != v[0] * 3 || v[2] != v[0] * 5 || v[3] != v[0] * 7 ||
+			    v[0] >= 2 * PER_PRODUCER)
 				l->torn++;
 			else
 				atomic_fetch_add(&l->seen[v[0]], 1);

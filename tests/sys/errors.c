@@ -20,12 +20,13 @@
 
 struct side {
 	struct skep *k; /* NULL: the kernel */
-	int hash, array, queue, ring, progs, rdonly, wronly, frozen, xdp, behind, filter, raw, sys, raw_reads, sys_reads, writable, egress, kprobe, cls, verdict, link, btf, file;
+	int hash, array, queue, ring, progs, rdonly, wronly, frozen, xdp, behind, filter, raw, sys, raw_reads, sys_reads, writable, egress, kprobe, cls, verdict, link, btf, file, path, netns, addr, flow, netfilter, sockets;
 };
 
 #define INSN(op, dst, src, offset, number) {.code = op, .dst_reg = dst, .src_reg = src, .off = offset, .imm = number}
 #define EXIT INSN(0x95, 0, 0, 0, 0)
-static struct bpf_insn two[] = {INSN(0xb7, 0, 0, 0, 2), EXIT}, zero[] = {INSN(0xb7, 0, 0, 0, 0), EXIT},
+enum { PROG_NETFILTER = 32, ATTACH_NETFILTER = 45 }; /* newer than the system's header */
+static struct bpf_insn two[] = {INSN(0xb7, 0, 0, 0, 2), EXIT}, zero[] = {INSN(0xb7, 0, 0, 0, 0), EXIT}, one[] = {INSN(0xb7, 0, 0, 0, 1), EXIT},
 		       reads_arg[] = {INSN(0x79, 0, 1, 40, 0), INSN(0xb7, 0, 0, 0, 0), EXIT}, reads_far[] = {INSN(0x79, 0, 1, 0x2300, 0), INSN(0xb7, 0, 0, 0, 0), EXIT},
 		       open_end[] = {INSN(0xb7, 0, 0, 0, 0), INSN(0xb7, 0, 0, 0, 0)},
 		       unknown[] = {INSN(0xff, 0, 0, 0, 0), EXIT},
@@ -138,7 +139,13 @@ static bool set_up(struct side *s)
 	s->cls = prog(s, BPF_PROG_TYPE_SCHED_CLS, zero, 2, 0, 0);
 	s->verdict = prog(s, BPF_PROG_TYPE_SK_SKB, zero, 2, 0, 0);
 	s->egress = prog(s, BPF_PROG_TYPE_CGROUP_SKB, zero, 2, 0, BPF_CGROUP_INET_EGRESS);
+	s->flow = prog(s, BPF_PROG_TYPE_FLOW_DISSECTOR, zero, 2, 0, 0);
+	s->addr = prog(s, BPF_PROG_TYPE_CGROUP_SOCK_ADDR, one, 2, 0, BPF_CGROUP_INET4_CONNECT);
+	s->netfilter = prog(s, PROG_NETFILTER, zero, 2, 0, ATTACH_NETFILTER);
+	s->sockets = map(s, BPF_MAP_TYPE_SOCKMAP, 4, 4, 2, 0);
 	s->file = open("/dev/null", O_RDWR | O_CLOEXEC);
+	s->path = open("/", O_PATH | O_CLOEXEC);
+	s->netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	memset(&w, 0, sizeof(w));
 	a->btf = ADDRESS(&types);
 	a->btf_size = sizeof(types);
@@ -151,7 +158,7 @@ static bool set_up(struct side *s)
 	a->map_fd = (uint32_t)s->frozen;
 	return s->hash >= 0 && s->array >= 0 && s->queue >= 0 && s->ring >= 0 && s->progs >= 0 && s->rdonly >= 0 && s->wronly >= 0 &&
 	       s->xdp >= 0 && s->behind >= 0 && s->filter >= 0 && s->raw >= 0 && s->sys >= 0 && s->raw_reads >= 0 && s->sys_reads >= 0 && s->writable >= 0 &&
-	       s->kprobe >= 0 && s->egress >= 0 && s->cls >= 0 && s->verdict >= 0 && s->link >= 0 && s->btf >= 0 && !bpf(s, BPF_MAP_FREEZE, a);
+	       s->kprobe >= 0 && s->egress >= 0 && s->cls >= 0 && s->verdict >= 0 && s->link >= 0 && s->btf >= 0 && s->flow >= 0 && s->addr >= 0 && s->netfilter >= 0 && s->sockets >= 0 && !bpf(s, BPF_MAP_FREEZE, a);
 }
 
 /* The errno, or 0. Commands that succeed may give descriptors. */
