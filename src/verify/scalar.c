@@ -159,13 +159,15 @@ static inline void low_learns_signed(struct scalar *s, s32 lo, s32 hi)
 }
 
 /* [lo, hi] of 64 bits, in either order of numbers: what does it say of the low half? */
-static inline void low_learns_interval(struct scalar *s, u64 lo, u64 hi)
+static inline void low_learns_interval(struct scalar *s, bool is_signed, u64 lo, u64 hi)
 {
 	u32 steps = (u32)(hi >> 32) - (u32)(lo >> 32);
 
 	if (steps == 0) { /* the upper half is the same throughout */
-		RAISE(s->umin32, (u32)lo);
-		LOWER(s->umax32, (u32)hi);
+		if ((u32)lo <= (u32)hi || !is_signed) { /* not where bounds have crossed: as unsigned numbers Linux takes them then, too */
+			RAISE(s->umin32, (u32)lo);
+			LOWER(s->umax32, (u32)hi);
+		}
 		if ((s32)lo <= (s32)hi)
 			low_learns_signed(s, (s32)lo, (s32)hi);
 	} else if (steps == 1 && (s32)lo < 0 && (s32)hi >= 0) { /* from ...80000000 and more to the next ...7fffffff at most */
@@ -175,8 +177,8 @@ static inline void low_learns_interval(struct scalar *s, u64 lo, u64 hi)
 
 static inline void low_learns(struct scalar *s)
 {
-	low_learns_interval(s, s->umin, s->umax);
-	low_learns_interval(s, (u64)s->smin, (u64)s->smax);
+	low_learns_interval(s, false, s->umin, s->umax);
+	low_learns_interval(s, true, (u64)s->smin, (u64)s->smax);
 	if ((s32)s->umin32 <= (s32)s->umax32) { /* no change of sign within: one interval in both orders */
 		RAISE(s->smin32, (s32)s->umin32);
 		LOWER(s->smax32, (s32)s->umax32);
@@ -293,20 +295,10 @@ static inline bool same_ranges(const struct scalar *a, const struct scalar *b)
 
 enum { ROUNDS = 3 };
 
-void scalar_sync(struct scalar *s)
+static void settle(struct scalar *s)
 {
-	struct scalar now, before;
+	struct scalar now = *s, before;
 
-	if (scalar_is_const(s)) {
-		if (ranges_have(s, s->bits.value))
-			scalar_set_const(s, s->bits.value);
-		else
-			set_empty(s);
-		return;
-	}
-	if (inverted(s) || scalar_is_unknown(s) || sync_small(s))
-		return;
-	now = *s;
 	if (now.bits.mask != UINT64_MAX)
 		ranges_learn_bits(&now);
 	for (u32 round = 0; round < ROUNDS; round++) {
@@ -320,6 +312,25 @@ void scalar_sync(struct scalar *s)
 	bits_learn_ranges(&now);
 	ranges_learn_bits(&now);
 	*s = now;
+}
+
+void scalar_sync(struct scalar *s)
+{
+	if (scalar_is_const(s)) {
+		if (ranges_have(s, s->bits.value))
+			scalar_set_const(s, s->bits.value);
+		else
+			set_empty(s);
+		return;
+	}
+	if (!inverted(s) && !scalar_is_unknown(s) && !sync_small(s))
+		settle(s);
+}
+
+void scalar_sync_crossed(struct scalar *s)
+{
+	if (inverted(s) && !scalar_is_const(s))
+		settle(s);
 }
 
 void scalar_from_bits(struct scalar *s, struct tnum bits)

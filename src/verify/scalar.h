@@ -70,6 +70,9 @@ static inline bool scalar_equal(const struct scalar *a, const struct scalar *b)
 bool scalar_within(const struct scalar *outer, const struct scalar *inner); /* is all that inner allows allowed by outer? */
 
 void scalar_sync(struct scalar *s); /* intervals and bits refine each other */
+/* The same for a number that was found to be less than itself: its bounds may have passed each other, and Linux deduces on; often to one number. Nothing takes
+ * that edge, so whatever comes out is sound. */
+void scalar_sync_crossed(struct scalar *s);
 void scalar_from_bits(struct scalar *s, struct tnum bits); /* intervals from the bits alone, then sync */
 void scalar_forget32(struct scalar *s); /* the 32-bit intervals become unknown */
 void scalar_forget64(struct scalar *s); /* the 64-bit intervals become unknown */

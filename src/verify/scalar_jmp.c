@@ -258,6 +258,8 @@ void scalar_refine(enum op op, u32 width, bool taken, struct scalar *a, struct s
 		}
 		refine_order(width, (r.kind == LESS) == holds, r.is_signed, a, b);
 	}
+	if (a == b)
+		scalar_sync_crossed(a);
 	scalar_sync(a);
 	scalar_sync(b);
 }

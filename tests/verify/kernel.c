@@ -88,6 +88,15 @@ static void add_alu(struct sample *p, struct rng *r)
 	add(p, op, dst, imm_src ? 0 : src, width, imm_src, imm);
 }
 
+/* Of a register less than itself: bounds that still contradict each other are forgotten; the bits stay. */
+static void forget_broken(struct scalar *s)
+{
+	if (!scalar_is_empty(s))
+		return;
+	scalar_forget64(s);
+	scalar_forget32(s);
+}
+
 static void add_jmp(struct sample *p, struct rng *r)
 {
 	enum op op = (enum op)(OP_JEQ + rnd(r) % (OP_JSLE - OP_JEQ + 1));
@@ -113,8 +122,12 @@ static void add_jmp(struct sample *p, struct rng *r)
 	if (known < 0) {
 		scalar_refine(op, width, false, &stay[0], stay_b);
 		scalar_refine(op, width, true, &go[0], go_b);
-		if (scalar_is_empty(&stay[0]) || scalar_is_empty(stay_b) || scalar_is_empty(&go[0]) || scalar_is_empty(go_b))
+		if (stay_b == stay) {
+			forget_broken(stay);
+			forget_broken(go);
+		} else if (scalar_is_empty(&stay[0]) || scalar_is_empty(&stay[1]) || scalar_is_empty(&go[0]) || scalar_is_empty(&go[1])) {
 			return;
+		}
 		expect(p, p->n, p->n, dst, &go[0]);
 		if (!imm_src)
 			expect(p, p->n, p->n, src, go_b);
@@ -258,7 +271,7 @@ TEST(registers_as_the_kernel_logs_them)
 		fd = load(&p);
 		if (fd >= 0)
 			close(fd);
-		else
+		else if (fd != -524) /* ENOTSUPP: verified, but its compiler gave up */
 			refused++;
 		compare(&p, i);
 	}
