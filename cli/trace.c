@@ -7,6 +7,7 @@
 
 #include "client/supervise/breaks.h"
 #include "client/supervise/session.h"
+#include "client/supervise/traced.h"
 #include "sys/sys.h"
 
 #include <fcntl.h>
@@ -293,11 +294,19 @@ static void run_command(struct session *ss, struct trace *t)
 
 /* ---- or a process that runs already ---- */
 
+/* A process that has ended is there until its parent takes notice, which may never be. */
+static bool has_ended(pid_t pid)
+{
+	struct proc_stat st;
+
+	return (kill(pid, 0) && errno == ESRCH) || (proc_stat(pid, &st) && (st.state == 'Z' || st.state == 'X') && st.threads <= 1);
+}
+
 static bool over(struct session *ss)
 {
 	const struct trace *t = ss->ud;
 
-	return !ss->client || (kill((pid_t)t->args->pid, 0) && errno == ESRCH);
+	return !ss->client || (!traced_find(&ss->tree, (pid_t)t->args->pid) && has_ended((pid_t)t->args->pid));
 }
 
 static int watch_process(struct session *ss, struct trace *t)
@@ -311,7 +320,7 @@ static int watch_process(struct session *ss, struct trace *t)
 	err = tree_attach(&ss->tree, pid, SEIZE_GUEST);
 	breaks_update(&ss->tree);
 	if (err) {
-		fprintf(stderr, "%s: process %d cannot be watched: %s; `skep doctor` says what this host allows\n", ss->name, pid, strerror(-err));
+		fprintf(stderr, "%s: process %d cannot be watched: %s; `skep doctor` says what this host allows\n", ss->name, pid, has_ended(pid) ? "it has ended" : strerror(-err));
 		end_client(ss);
 		return STATUS_SKEP_FAILED;
 	}
