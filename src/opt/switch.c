@@ -26,6 +26,7 @@ struct tree {
 	u64 sign;	     /* least number that a signed comparison takes as negative */
 	u32 otherwise, from; /* where numbers outside of low and high go, from which block of the tree; from
 				0xffffffff: there are none */
+	bool narrow;	     /* the value has no high half: comparisons of both widths tell the same */
 	s64 effort;	     /* blocks that may still be looked at */
 };
 
@@ -39,7 +40,7 @@ static bool compares(const struct tree *t, u32 b)
 	const struct ir_node *n = &f->node[f->block[b].last];
 
 	return n->op == IR_BRANCH && n->arg[0] == t->value &&
-	       (n->width == t->width || t->top <= UINT32_MAX) && ir_is_const(f, n->arg[1]) &&
+	       (n->width == t->width || t->narrow) && ir_is_const(f, n->arg[1]) &&
 	       n->aux != OP_JSET && f->block[b].succ[0] != f->block[b].succ[1];
 }
 
@@ -373,6 +374,7 @@ static bool try(struct tree *t, u32 root)
 	t->width = n->width;
 	memcpy(t->succ, f->block[root].succ, sizeof(t->succ));
 	t->top = t->may ? t->may[t->value] : 0; /* at first, as if widths did not matter */
+	t->narrow = t->top <= UINT32_MAX;
 	if (t->may && t->top > UINT32_MAX)
 		t->top = t->width == 32 ? UINT32_MAX : ~0ull;
 	if (!compares(t, root))

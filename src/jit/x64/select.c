@@ -212,7 +212,7 @@ static u32 constant(struct select *s, u32 v)
 	u64 x = (u64)s->f->node[v].imm;
 	u32 i, r;
 
-	if ((s->depth || used_often(s, v)) && x != (u32)x && !select_fits32((s64)x)) {
+	if ((s->depth || s->uses[v] > 2 || used_often(s, v)) && x != (u32)x && !select_fits32((s64)x)) {
 		if (!s->hoisted[v]) {
 			s->hoisted[v] = new_value(s);
 			s->hoist[s->n_hoist++] = v;
