@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -148,6 +149,15 @@ static int take_references(struct skep *k, const struct attr_map_create *a, stru
 	return 0;
 }
 
+/* Is that part of the machine's memory there? Without sysfs, only the first is sure to be. */
+static bool node_online(u32 node)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/devices/system/node/node%u", node);
+	return node == 0 || node == UINT32_MAX /* any */ || (node < 1024 && !access(path, F_OK));
+}
+
 int sys_map_create(struct sys_call *c)
 {
 	const struct attr_map_create *a = c->attr;
@@ -172,7 +182,7 @@ int sys_map_create(struct sys_call *c)
 		log_line(c->k, "MAP_CREATE: map type %u is not supported; skep feature lists what is", a->map_type);
 		return -EINVAL;
 	}
-	if ((a->map_extra && !(info->ops->traits & KIND_EXTRA)) || (a->map_flags & BPF_F_NUMA_NODE && a->numa_node >= 1024))
+	if ((a->map_extra && !(info->ops->traits & KIND_EXTRA)) || (a->map_flags & BPF_F_NUMA_NODE && !node_online(a->numa_node)))
 		return -EINVAL;
 	if ((a->map_flags & (BPF_F_RDONLY | BPF_F_WRONLY)) == (BPF_F_RDONLY | BPF_F_WRONLY))
 		return -EINVAL;

@@ -103,6 +103,8 @@ static int place_check(int dir, const char *path)
 	size_t n = slash ? (size_t)(slash - path) + 1 : 0;
 	int fd;
 
+	if (!*path)
+		return -ENOENT;
 	if (n >= sizeof(parent))
 		return -ENAMETOOLONG;
 	memcpy(parent, n ? path : ".", n ? n : 1);
