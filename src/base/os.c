@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <time.h>
@@ -30,19 +31,34 @@ u64 os_random(void)
 	return x;
 }
 
+/* A file that grows beyond the limit would be a signal that ends the process. */
+int os_size_check(u64 size)
+{
+	struct rlimit most;
+
+	return !getrlimit(RLIMIT_FSIZE, &most) && most.rlim_cur != RLIM_INFINITY && size > most.rlim_cur ? -EFBIG : 0;
+}
+
+int os_resize(int fd, u64 size)
+{
+	int err = os_size_check(size);
+
+	return err ? err : ftruncate(fd, (off_t)size) ? -errno : 0;
+}
+
 int os_memfd(const char *name, size_t size, unsigned seals)
 {
-	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), err;
 
 	if (fd < 0)
 		return -errno;
-	if ((size && ftruncate(fd, (off_t)size)) || (seals && fcntl(fd, F_ADD_SEALS, seals))) {
-		int err = -errno;
-
-		close(fd);
-		return err;
-	}
-	return fd;
+	err = size ? os_resize(fd, size) : 0;
+	if (!err && seals && fcntl(fd, F_ADD_SEALS, seals))
+		err = -errno;
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
 }
 
 bool os_maps_writable(s32 pid, int fd, const void *except, size_t size)

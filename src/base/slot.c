@@ -233,8 +233,8 @@ static int prepare_file(int fd, u32 count)
 		err = -errno;
 	else if (st.st_size == 0) {
 		head = (struct slot_table){.magic = TABLE_MAGIC, .version = TABLE_VERSION, .count = count, .epoch = 1};
-		if (ftruncate(fd, (off_t)table_size(count)) ||
-		    pwrite(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head))
+		err = os_resize(fd, table_size(count));
+		if (!err && pwrite(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head))
 			err = -errno;
 	} else if (pread(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head) || head.magic != TABLE_MAGIC ||
 		   head.version != TABLE_VERSION || head.count != count || (size_t)st.st_size != table_size(count)) {

@@ -471,6 +471,8 @@ static int write_footer(struct map *m, int fd, const void *btf, u32 btf_size)
 	u64 body = m->client.size + m->meta.size, at = ALIGN_UP(body + btf_size, (u64)4096);
 	struct map_footer foot = {MAP_MAGIC, MAP_VERSION, m->client.size, m->meta.size, btf_size, {0}};
 
+	if (os_size_check(at + MAP_FOOTER))
+		return -EFBIG;
 	if (btf_size && pwrite(fd, btf, btf_size, (off_t)body) != (ssize_t)btf_size)
 		return -ENOSPC;
 	if (ftruncate(fd, (off_t)(at + MAP_FOOTER)) || pwrite(fd, &foot, sizeof(foot), (off_t)at) != (ssize_t)sizeof(foot))

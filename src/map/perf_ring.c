@@ -63,7 +63,10 @@ int perf_ring_size(struct perf_ring *r, u32 data_pages)
 		return -EINVAL;
 	if (r->region.base)
 		return 0;
-	if (ftruncate(r->fd, (off_t)size) || fcntl(r->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW))
+	err = os_resize(r->fd, size);
+	if (err)
+		return err;
+	if (fcntl(r->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW))
 		return -errno;
 	err = region_adopt(r->window, &r->region, r->fd, 0, size, r);
 	if (err)

@@ -4,6 +4,8 @@
 #include "../failing.h"
 
 #include <linux/btf.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 
 static struct {
 	struct btf_header head;
@@ -212,10 +214,50 @@ TEST(the_limit_of_map_memory_holds)
 	skep_close(k);
 }
 
+static int under_a_file_limit(const char *path)
+{
+	struct rlimit most = {1 << 20, 1 << 20};
+	union bpf_attr a;
+	struct skep *k;
+	int map;
+
+	if (setrlimit(RLIMIT_FSIZE, &most) || skep_open(&k, NULL))
+		return 1;
+	if (skep_map_create(k, BPF_MAP_TYPE_ARRAY, 4, 4096, 1024, 0) != -EFBIG)
+		return 2;
+	map = skep_map_create(k, BPF_MAP_TYPE_ARRAY, 4, 4096, 100, 0);
+	most.rlim_cur = 1 << 16;
+	if (map < 0 || setrlimit(RLIMIT_FSIZE, &most))
+		return 3;
+	memset(&a, 0, sizeof(a));
+	a.bpf_fd = (uint32_t)map;
+	a.pathname = ADDRESS(path);
+	if (skep_bpf(k, BPF_OBJ_PIN, &a, sizeof(a)) != -EFBIG || !access(path, F_OK))
+		return 4;
+	skep_close(k);
+	return 0;
+}
+
+TEST(files_stay_below_their_limit_without_a_signal)
+{
+	char path[64];
+	int status;
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "/tmp/skep-limit-%d", getpid());
+	fflush(stdout);
+	pid = fork();
+	if (!pid)
+		_exit(under_a_file_limit(path));
+	REQUIRE(waitpid(pid, &status, 0) == pid);
+	CHECK_EQ(status, 0);
+}
+
 int main(void)
 {
 	RUN(every_allocation_fails_once);
 	RUN(an_engine_that_ends_takes_everything_along);
 	RUN(the_limit_of_map_memory_holds);
+	RUN(files_stay_below_their_limit_without_a_signal);
 	return test_end();
 }
