@@ -13,6 +13,12 @@
  */
 #include "map/heap.h"
 
+#ifdef SKEP_HOSTILE
+enum { CHUNKS = HEAP_CLASSES };
+#else
+enum { CHUNKS = HEAP_CHUNKS };
+#endif
+
 struct heap_object {
 	const struct btf_record *record; /* NULL: no special fields */
 	_Atomic u32 count;
@@ -108,9 +114,9 @@ static struct heap_object *fresh(struct heap *o, struct heap_class *c)
 	if (!c->fresh || c->stride > (size_t)(c->end - c->fresh)) {
 		u32 n = atomic_load(&o->n_chunks);
 
-		while (n < HEAP_CHUNKS && !atomic_compare_exchange_weak(&o->n_chunks, &n, n + 1))
+		while (n < CHUNKS && !atomic_compare_exchange_weak(&o->n_chunks, &n, n + 1))
 			;
-		if (n == HEAP_CHUNKS)
+		if (n == CHUNKS)
 			return NULL;
 		c->fresh = o->base + (u64)n * HEAP_CHUNK;
 		c->end = c->fresh + HEAP_CHUNK;

@@ -13,12 +13,7 @@
 
 #include "btf/btf.h"
 
-#ifdef SKEP_HOSTILE
-enum { HEAP_BYTES = 24 << 20 };
-#else
-enum { HEAP_BYTES = 64 << 20 };
-#endif
-enum { HEAP_CHUNK = 1 << 20, HEAP_CHUNKS = HEAP_BYTES / HEAP_CHUNK, HEAP_CLASSES = 24, HEAP_MOST = 4088 /* Linux's: bytes of one object */ };
+enum { HEAP_BYTES = 64 << 20, HEAP_CHUNK = 1 << 20, HEAP_CHUNKS = HEAP_BYTES / HEAP_CHUNK, HEAP_CLASSES = 24, HEAP_MOST = 4088 /* Linux's: bytes of one object */ };
 
 struct heap_object;
 struct heap_class { /* memory for objects of about one size */
