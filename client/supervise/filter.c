@@ -29,12 +29,6 @@ static const struct call_row rows[] = {
 #include "client/supervise/calls.def"
 };
 
-const struct call_row *call_rows(u32 *n)
-{
-	*n = ARRAY_SIZE(rows);
-	return rows;
-}
-
 const struct call_row *call_row(int nr)
 {
 	for (u32 i = 0; i < ARRAY_SIZE(rows); i++)

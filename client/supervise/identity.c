@@ -105,13 +105,6 @@ bool is_client(struct super *s, pid_t tid)
 	return (s->client_group && getpgid(tid) == s->client_group) || look_up(s, tid, false);
 }
 
-void clients_close(struct super *s)
-{
-	free(s->programs);
-	s->programs = NULL;
-	s->n_programs = 0;
-}
-
 /* ---- what they ask ---- */
 
 struct answer serve_uid(struct call *c)

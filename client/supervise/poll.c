@@ -156,15 +156,6 @@ bool rings_drained(struct super *s)
 	return !holds_more(s, 0);
 }
 
-void rings_close(struct super *s)
-{
-	for (struct ring_watch *w = s->rings, *next; w; w = next) {
-		next = w->next;
-		forget(w);
-	}
-	s->rings = NULL;
-}
-
 struct answer serve_epoll_ctl(struct call *c)
 {
 	struct obj *o = remote_object(c->s, c->tid, (int)c->args[2], 0);

@@ -72,15 +72,6 @@ void remote_open(struct super *s)
 	}
 }
 
-void remote_close(struct super *s)
-{
-	for (u32 i = 0; i < ARRAY_SIZE(s->fd_folders); i++) {
-		if (s->fd_folders[i].fd >= 0)
-			close(s->fd_folders[i].fd);
-		pthread_mutex_destroy(&s->fd_folders[i].lock);
-	}
-}
-
 struct inode {
 	u64 dev, ino;
 };

@@ -50,17 +50,6 @@ int super_open(struct super *s, const char *name, struct skep *k)
 	return 0;
 }
 
-void super_close(struct super *s)
-{
-	rings_close(s);
-	pins_close(s);
-	places_close(s);
-	clients_close(s);
-	remote_close(s);
-	close(s->foreign);
-	pthread_mutex_destroy(&s->lock);
-}
-
 void super_say(struct super *s, const char *fmt, ...)
 {
 	char line[512];

@@ -152,7 +152,6 @@ struct call_row {
 };
 enum { CALL_ALWAYS, CALL_WHEN, CALL_UNLESS };
 
-const struct call_row *call_rows(u32 *n); /* filter.c */
 const struct call_row *call_row(int nr); /* NULL: of no interest */
 bool call_matters(const struct call_row *row, const u64 args[6]);
 
@@ -181,7 +180,6 @@ pid_t remote_tgid(pid_t tid);
 bool remote_descends(pid_t pid, pid_t root); /* does it live, and is root among its ancestors? */
 int remote_fetch(struct call *c, int fd); /* by pidfd_getfd(2) */
 void remote_open(struct super *s);
-void remote_close(struct super *s);
 
 /* A descriptor of this process that means what the client's means to the engine. Borrowed ones are not closed. */
 struct local_fd {
@@ -252,7 +250,6 @@ bool trace_tick(struct super *s); /* passes on what programs have printed; is th
 /* ---- identity.c ---- */
 bool is_client(struct super *s, pid_t tid);
 void client_seen(struct super *s, pid_t tid); /* it made a call that only clients make */
-void clients_close(struct super *s);
 
 void tracer_seen(struct super *s, pid_t tid, u64 request, pid_t target); /* ptrace(2): says once that it is refused where skep traces the target already */
 void uring_seen(struct super *s, pid_t tid); /* io_uring_setup(2): says once that what is done through it is not seen */
@@ -275,11 +272,9 @@ void rings_tick(struct super *s); /* rings that stay unread wake their readers a
 bool rings_waiting(struct super *s);
 bool rings_full(struct super *s); /* has some reader left more than half of its ring unread? */
 bool rings_drained(struct super *s);
-void rings_close(struct super *s);
 
 /* ---- super.c ---- */
 int super_open(struct super *s, const char *name, struct skep *k);
-void super_close(struct super *s);
 struct answer super_serve(struct call *c); /* the handler's answer; what no row knows continues */
 PRINTF_LIKE(2, 3) void super_say(struct super *s, const char *fmt, ...); /* a line on standard error */
 

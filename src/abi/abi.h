@@ -338,7 +338,7 @@ bool map_use_ok(u32 kind, enum map_use use, u64 avail, u32 attach_type);
 /* values.def: why a program of this type may not use the map at all, in Linux's words; NULL: it may. */
 const char *map_refusal(const struct map *m, u64 avail, bool sleepable);
 
-/* ---- fields.def, tp_args.def: how far pointers in kernel objects and in tracepoints' arguments are to be trusted ---- */
+/* ---- fields.def: how far pointers in kernel objects are to be trusted ---- */
 enum field_safety {
 	SAFE_NOT,
 	SAFE_RCU, /* RCU-protected where the object is, never NULL */
@@ -347,8 +347,6 @@ enum field_safety {
 	SAFE_TRUSTED_OR_NULL,
 };
 enum field_safety field_safety(const char *type, const char *field);
-enum { TP_NULL = 1, TP_ERR = 2 };
-u32 tp_arg_may_be(const char *tracepoint, u32 arg); /* TP_NULL: may be NULL; TP_ERR: may be an errno: a number to the program */
 
 /* ---- writes.def: members of kernel structs that some programs may write ---- */
 struct kernel_write {

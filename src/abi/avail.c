@@ -186,21 +186,3 @@ enum field_safety field_safety(const char *type, const char *field)
 			return fields[i].safe;
 	return SAFE_NOT;
 }
-
-static const struct {
-	const char *name;
-	u32 arg, may_be;
-} tp_args[] = {
-#define TP_ARG(name, arg, may_be) {#name, arg, may_be},
-#include "abi/tp_args.def"
-};
-
-u32 tp_arg_may_be(const char *tracepoint, u32 arg)
-{
-	u32 may_be = 0;
-
-	for (u32 i = 0; i < ARRAY_SIZE(tp_args); i++)
-		if (tp_args[i].arg == arg && !strcmp(tp_args[i].name, tracepoint))
-			may_be |= tp_args[i].may_be;
-	return may_be;
-}

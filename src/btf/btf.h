@@ -241,8 +241,6 @@ int btf_struct_walk(const struct btf *b, u32 id, bool local, s64 off, u32 size, 
 int btf_struct_access(const struct btf *b, u32 id, bool local, s64 off, u32 size, struct btf_walk *out, struct text *log);
 /* Where "->member" of a struct lies and of what type it is; anonymous members are looked into. -ENOENT */
 s64 btf_member_find(const struct btf *b, u32 id, const char *member, u32 *type);
-/* Does the struct have a sibling of that suffix (struct task_struct__safe_rcu) that lists a pointer member of that name and type? */
-bool btf_is_listed(const struct btf *b, u32 id, const char *field, u32 field_id, const char *suffix);
 
 /* ---- match.c: are two types one? ---- */
 

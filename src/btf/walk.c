@@ -252,31 +252,3 @@ s64 btf_member_find(const struct btf *b, u32 id, const char *member, u32 *type)
 		}
 	}
 }
-
-bool btf_is_listed(const struct btf *b, u32 id, const char *field, u32 field_id, const char *suffix)
-{
-	const struct btf_type *t = btf_type(b, id);
-	char name[64];
-	s32 sibling;
-
-	if (!t || !field || (size_t)snprintf(name, sizeof(name), "%s%s", btf_name_of(b, t), suffix) >= sizeof(name))
-		return false;
-	sibling = btf_find(b, name, btf_kind_of(t));
-	if (sibling < 0)
-		return false;
-	t = btf_type(b, (u32)sibling);
-	if (!btf_is_struct(t))
-		return false;
-	for (u32 i = 0; i < btf_vlen_of(t); i++) {
-		const struct btf_member *m = btf_members_of(t) + i;
-		const struct btf_type *ptr = btf_type(b, m->type);
-		u32 to;
-
-		if (!btf_is_ptr(ptr))
-			continue;
-		btf_skip_modifiers(b, ptr->type, &to);
-		if (to == field_id && !strcmp(btf_string(b, m->name_off), field))
-			return true;
-	}
-	return false;
-}

@@ -218,7 +218,6 @@ struct map_rules {
 const struct map_rules *map_rules(u32 kind); /* NULL: no such kind in Linux */
 bool map_allows(u32 kind, enum map_use use); /* may a program pass a map of that kind for that use? */
 bool map_can(const struct map *m, enum map_use use); /* allowed, and this build can run it */
-const char *map_use_name(enum map_use use);
 
 /* map.c: for the engine */
 int map_create(struct map *m, const struct map_spec *spec); /* the other members are set before */

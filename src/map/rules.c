@@ -30,13 +30,3 @@ bool map_can(const struct map *m, enum map_use use)
 {
 	return map_allows(m->spec.kind, use) && slots[use] >= 0 && map_has_slot(m, (u32)slots[use]);
 }
-
-const char *map_use_name(enum map_use use)
-{
-	static const char *const names[] = {
-#define USE(use, slot) [MAP_USE_##use] = #use,
-#include "map/uses.def"
-	};
-
-	return names[use];
-}

@@ -59,13 +59,6 @@ const struct btf *kernel_btf(struct skep *k)
 	return o ? o->body : NULL;
 }
 
-u32 kernel_btf_id(struct skep *k)
-{
-	const struct obj *o = kernel_object(k);
-
-	return o ? o->id : 0;
-}
-
 static const struct btf *get(void *ud)
 {
 	return kernel_btf(ud);
@@ -172,17 +165,4 @@ u32 kernel_modules(struct skep *k)
 const struct btf *kernel_module(const struct skep *k, u32 i)
 {
 	return k->modules.at[i]->body;
-}
-
-const char *kernel_module_name(const struct skep *k, u32 i)
-{
-	return ((const struct btf_obj *)k->modules.at[i]->body)->name;
-}
-
-const struct btf *kernel_module_named(struct skep *k, const char *name)
-{
-	for (u32 i = 0, n = kernel_modules(k); i < n; i++)
-		if (!strcmp(kernel_module_name(k, i), name))
-			return kernel_module(k, i);
-	return NULL;
 }

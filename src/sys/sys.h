@@ -160,13 +160,10 @@ bool map_takes_program(struct skep *k, struct map *m, const struct prog *p); /* 
 /* ---- kernel_btf.c: the types of the kernel that skep_options.kernel_btf names; opened at first need, then shared ---- */
 const struct btf *kernel_btf(struct skep *k); /* NULL: none, or it cannot be read */
 struct btf_kernel kernel_btf_source(struct skep *k);
-u32 kernel_btf_id(struct skep *k); /* of its BTF object; 0: none */
 int kernel_btf_open(struct skep *k); /* finds the file; skep_open() */
 void kernel_btf_close(struct skep *k);
 u32 kernel_modules(struct skep *k); /* opens those of the folder that was named, once; how many there are */
 const struct btf *kernel_module(const struct skep *k, u32 i);
-const char *kernel_module_name(const struct skep *k, u32 i);
-const struct btf *kernel_module_named(struct skep *k, const char *name); /* NULL: none */
 
 /* ---- log.c: the log rules of PROG_LOAD and BTF_LOAD ---- */
 struct user_log {

@@ -164,9 +164,6 @@ TEST(trust_of_fields_and_arguments)
 	CHECK_EQ(field_safety("task_struct", "parent"), SAFE_NOT);
 	CHECK_EQ(field_safety("file", "f_inode"), SAFE_TRUSTED);
 	CHECK_EQ(field_safety("", ""), SAFE_NOT);
-	CHECK_EQ(tp_arg_may_be("kfree_skb", 3), TP_NULL);
-	CHECK_EQ(tp_arg_may_be("kfree_skb", 0), 0);
-	CHECK_EQ(tp_arg_may_be("cachefiles_lookup", 2), TP_ERR);
 }
 
 TEST(kinds_of_maps_have_rules)

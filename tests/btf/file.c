@@ -142,7 +142,7 @@ static uint64_t ask_everything(struct btf *b)
 
 		sum += (uint64_t)btf_size(b, id) + btf_value_of(b, id).size + (uint64_t)btf_find(b, btf_name_of(b, t), btf_kind_of(t));
 		sum += btf_find_flavors(b, btf_name_of(b, t), btf_kind_of(t), &n) + (btf_tag_value(b, id, 1, "arg:", &n) != NULL);
-		sum += (uint64_t)btf_ksym(b, id, &ksym, &log) + (uint64_t)btf_struct_ops_find(b, id, &ops) + btf_is_listed(b, id, "c", 3, "__safe_rcu");
+		sum += (uint64_t)btf_ksym(b, id, &ksym, &log) + (uint64_t)btf_struct_ops_find(b, id, &ops);
 		if (btf_is_struct(t) || btf_kind_of(t) == BTF_KIND_DATASEC)
 			for (int32_t off = -1; off < 50; off++)
 				for (uint32_t size = 1; size <= 8; size *= 2) {
