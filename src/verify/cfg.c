@@ -222,7 +222,7 @@ struct chain {
 
 static u32 rounded(u32 bytes)
 {
-	return ALIGN_UP(MAX(bytes, 1u), 16u);
+	return ALIGN_UP(bytes, 16u);
 }
 
 static bool in_callback(const struct chain *c, u32 sub)

@@ -35,6 +35,8 @@ static struct frame *frame_push(struct verifier *v, struct state *s, u32 callsit
 		return NULL;
 	}
 	frame_open(f, s->n_frames, subprog);
+	v->scratched_regs = (1u << REGS) - 1;
+	v->scratched_slots = UINT64_MAX;
 	s->fresh |= 1u << s->n_frames;
 	s->stack_written[s->n_frames] = 0;
 	s->callsite[s->n_frames] = callsite;
@@ -86,6 +88,21 @@ int global_args(struct verifier *v, u32 subprog)
 	}
 	text_close(&log);
 	return sub->args_err;
+}
+
+void main_args(struct verifier *v)
+{
+	const struct btf_kernel kernel = kernel_types(v);
+	const struct prog *p = v->prog;
+	struct btf_func_args args;
+	struct text log;
+
+	if (!v->log_level || !p->btf || !p->subprogs[0].btf_id)
+		return;
+	text_open(&log, v->log->mem);
+	if (btf_func_args(p->btf, p->subprogs[0].btf_id, v->kind->id, v->attach_type, &kernel, &args, &log) && log.len)
+		log_add(v, "%s%s", text_str(&log), log.at[log.len - 1] == '\n' ? "" : "\n");
+	text_close(&log);
 }
 
 static int call_global(struct verifier *v, u32 subprog)
@@ -141,8 +158,6 @@ int walk_subprog_call(struct verifier *v, const struct insn *in, u32 *next)
 		log_state(v, v->cur, v->cur->n_frames - 2, true);
 		log_add(v, "callee:\n");
 		log_state(v, v->cur, v->cur->n_frames - 1, true);
-		v->scratched_regs = 0;
-		v->scratched_slots = 0;
 	}
 	return 0;
 }
@@ -375,8 +390,6 @@ static int return_to_caller(struct verifier *v, u32 *next)
 		log_state(v, s, s->n_frames - 1, true);
 		log_add(v, "to caller at %u:\n", *next);
 		log_state(v, s, s->n_frames - 2, true);
-		v->scratched_regs = 0;
-		v->scratched_slots = 0;
 	}
 	frame_pop(v, s);
 	before = callback ? loop_previous(v, s, *next) : NULL;

@@ -30,6 +30,11 @@ static struct uses call_uses(const struct verifier *v, u32 at)
 		for (args = proto ? 0 : 5; args < 5 && proto->args[args] != ARG_NONE; args++)
 			;
 	}
+	if (in->pseudo == CALL_KFUNC && v->aux[at].kfunc && v->aux[at].btf) {
+		const struct btf_type *proto = btf_func_proto(v->aux[at].btf, (u32)in->imm);
+
+		args = proto ? MIN(btf_vlen_of(proto), 5u) : 5;
+	}
 	return (struct uses){(u16)(bits_below(args) << 1), 0x3f};
 }
 

@@ -299,6 +299,8 @@ void log_insn_text(struct verifier *v, u32 insn)
 		log_add(v, "call %s#%lld", v->aux[insn].kfunc ? v->aux[insn].kfunc->name : "kernel-function", (long long)in->imm);
 	else if (in->op == OP_CALL && in->pseudo == CALL_HELPER && !helper_text(NULL, in->imm))
 		log_add(v, "call unknown#%lld", (long long)in->imm);
+	else if (in->op == OP_LD_IMM64 && in->pseudo == PSEUDO_FUNC)
+		log_add(v, "r%u = 0x%x", in->dst, (u32)v->prog->raw[insn].imm);
 	else
 		insn_text(v->log, in, insn, &names);
 	log_add(v, "\n");
@@ -329,6 +331,34 @@ void log_insn(struct verifier *v, u32 insn)
 	log_insn_text(v, insn);
 	v->log_insn_len = (u32)(text_length(v->log) - at);
 	v->log_mark = text_length(v->log);
+}
+
+void log_functions(struct verifier *v)
+{
+	for (u32 i = 0; v->log_level & 2 && i < v->prog->n_subprogs; i++)
+		log_add(v, "func#%u @%u\n", i, v->prog->subprogs[i].start);
+}
+
+int log_live_registers(struct verifier *v)
+{
+	if (!(v->log_level & 2))
+		return 0;
+	log_add(v, "Live regs before insn:\n");
+	for (u32 i = 0; i < v->n; i++) {
+		char live[REG_FP + 1] = "..........";
+
+		if (v->insns[i].op == OP_PAD)
+			continue;
+		for (u32 r = 0; r < REG_FP; r++)
+			if (v->aux[i].live_in >> r & 1)
+				live[r] = (char)('0' + r);
+		if (v->aux[i].scc)
+			log_add(v, "%3u %3u: %s ", v->aux[i].scc, i, live);
+		else
+			log_add(v, "    %3u: %s ", i, live);
+		log_insn_text(v, i);
+	}
+	return 0;
 }
 
 void log_stats(struct verifier *v)

@@ -370,7 +370,7 @@ static void log_masks(struct verifier *v, u32 regs, u64 slots)
 
 static void log_step(struct verifier *v, const struct wanted *w, u32 at)
 {
-	if (!(v->log_level & 2))
+	if (!(v->log_level & 2) || v->insns[at].op == OP_PAD)
 		return;
 	log_add(v, "mark_precise: frame%d: regs=", w->frame);
 	log_masks(v, w->regs[w->frame], w->slots[w->frame]);

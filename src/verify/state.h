@@ -570,6 +570,7 @@ int callback_call(struct verifier *v, const struct insn *in, u32 subprog, const 
 int walk_function(struct verifier *v, u32 subprog); /* the main function or a global one, from its entry */
 int walk_return(struct verifier *v, u32 *next, bool *done); /* exit of a frame; *done: the path is finished */
 struct btf_kernel kernel_types(const struct verifier *v);
+void main_args(struct verifier *v); /* what the main function's prototype lacks is said, and matters to nothing */
 int global_args(struct verifier *v, u32 subprog); /* reads a global function's prototype */
 /* Nothing may be held where the program may end: `where` begins the message; exception: all frames end. */
 int resources_released(struct verifier *v, const char *where, bool locks_too, bool exception);
@@ -628,6 +629,8 @@ void log_changes(struct verifier *v, u32 insn); /* what the latest instruction c
 void log_insn(struct verifier *v, u32 insn); /* with what the instruction before it changed */
 void log_source(struct verifier *v, u32 insn); /* "; source @ file:line", when it is another than before */
 void log_insn_text(struct verifier *v, u32 insn); /* "(b7) r0 = 0" and a newline */
+void log_functions(struct verifier *v); /* where they begin; like the next one, at level 2 */
+int log_live_registers(struct verifier *v);
 void log_stats(struct verifier *v);
 /* What a register or a slot holds, as the log says it. */
 void log_reg_words(struct verifier *v, const struct frame *f, const struct reg *r, char *out, size_t size);

@@ -162,6 +162,7 @@ static int note_program(struct verifier *v)
 	if (v->exception_callback)
 		v->subs[v->exception_callback].is_exception_callback = v->subs[v->exception_callback].is_callback =
 			v->subs[v->exception_callback].is_async_callback = true;
+	log_functions(v);
 	note_functions(v);
 	return note_operands(v);
 }
@@ -170,6 +171,8 @@ static int walk_main(struct verifier *v)
 {
 	int err = prune_open(v);
 
+	if (!v->replaces)
+		main_args(v);
 	return err ? err : walk_function(v, 0);
 }
 
@@ -196,7 +199,8 @@ static int walk_globals(struct verifier *v)
 			err = walk_function(v, i);
 			if (err)
 				return err;
-			log_add(v, "Func#%u ('%s') is safe for any args that match its prototype\n", i, v->prog->subprogs[i].name);
+			if (v->log_level & 3)
+				log_add(v, "Func#%u ('%s') is safe for any args that match its prototype\n", i, v->prog->subprogs[i].name);
 		}
 	}
 	return 0;
@@ -275,6 +279,7 @@ int verify_program(struct prog *p, const struct verify_options *opts, struct tex
 		live_registers,	 /* which registers are read later */
 		live_cycles,	 /* which states can be complete only together */
 		precise_open,	 /* which instructions the way back stops at */
+		log_live_registers,
 		walk_main,	 /* every path of the main function */
 		walk_globals,	 /* and of each global function that is called */
 		cfg_stack_depth, /* the stack of every chain of calls */

@@ -383,8 +383,6 @@ int walk(struct verifier *v)
 		if (v->log_level & 2 && fresh) {
 			log_arrival(v, "");
 			log_state(v, v->cur, v->cur->n_frames - 1, true);
-			v->scratched_regs = 0;
-			v->scratched_slots = 0;
 		}
 		fresh = false;
 		if (v->log_level & 3)
