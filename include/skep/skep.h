@@ -101,7 +101,8 @@ enum skep_engine {
 	SKEP_ENGINE_JIT, /* machine code; a program that cannot be compiled is refused with -ENOTSUP and the reason in its log */
 };
 
-/** Creates an engine. -EINVAL: options of an unknown shape; -ENOMEM; -EMFILE. */
+/** Creates an engine. -EINVAL: options of an unknown shape, an engine or a profile that does not exist; -ENOMEM, also where RLIMIT_AS or RLIMIT_FSIZE leaves no room;
+ * -EMFILE; what keeps the files of `profile` from being written. */
 SKEP_API int skep_open(struct skep **out, const struct skep_options *opts);
 /** Ends an engine. No call may be under way in another thread. Pinned maps stay. */
 SKEP_API void skep_close(struct skep *k);
@@ -128,7 +129,8 @@ struct skep_prog {
 	uint32_t flags; /* BPF_F_SLEEPABLE, ... */
 };
 
-/** Loads a program; a descriptor, to be closed with close(2), or -errno with the reason in log (may be NULL), of which the end is kept if it is too small. */
+/** Loads a program; a descriptor, to be closed with close(2), or -errno with the reason in log (may be NULL), of which the end is
+ * kept if it is too small. Errors are PROG_LOAD's, but for -ENOSPC. */
 SKEP_API int skep_prog_load(struct skep *k, const struct skep_prog *prog, char *log, size_t log_size);
 
 /** One result of the verifier. */
@@ -239,7 +241,8 @@ struct skep_packet {
 };
 
 /** Runs an XDP, tc or socket filter program on n packets, one after the other. *done: how many were completed.
- * -EFAULT: packets[*done] made it fault (fault may be NULL). -EINVAL: its size. -ENOSPC: no room for it in out. */
+ * -EFAULT: packets[*done] made it fault (fault may be NULL). -EINVAL: its size, or prog_fd is no program of such a type. -ENOSPC: no room for it in out, where
+ * its beginning stands. -EBADF: no descriptor. */
 SKEP_API int skep_run_packets(struct skep *k, int prog_fd, struct skep_packet *packets, unsigned int n, unsigned int *done,
 			      struct skep_fault *fault);
 
@@ -278,7 +281,7 @@ struct skep_helper {
 	void *ud;
 };
 
-/** The id that programs call it by (`call ID`), or -errno. Before programs that use it are loaded. */
+/** The id that programs call it by (`call ID`), or -errno (-EINVAL: no name, no fn, or arguments that do not go together). Before programs that use it are loaded. */
 SKEP_API int skep_helper_register(struct skep *k, const struct skep_helper *helper);
 
 struct skep_ctx_field {
@@ -300,7 +303,7 @@ struct skep_prog_type {
 SKEP_API int skep_prog_type_register(struct skep *k, const struct skep_prog_type *type);
 
 /** A descriptor that is readable while the ring buffer (or perf ring) behind fd holds something to consume; the
- * library's own: do not close it. -ENOTSUP: nothing to wait for. */
+ * library's own: do not close it. -ENOTSUP: nothing to wait for; -EBADF: no descriptor. */
 SKEP_API int skep_poll_fd(struct skep *k, int fd);
 
 struct perf_event_attr;
@@ -308,14 +311,16 @@ struct perf_event_attr;
  * PERF_TYPE_TRACEPOINT with the id of one of the engine's tracepoints; uprobes (attr->config1: a path of the caller's memory) where somebody sets them. A descriptor.
  * -ENOENT: another event. */
 SKEP_API int skep_perf_event_open(struct skep *k, const struct perf_event_attr *attr, int pid, int cpu, int group_fd, unsigned long flags);
-/** ioctl(2) on such a descriptor: PERF_EVENT_IOC_ENABLE, DISABLE, SET_BPF, QUERY_BPF, ID, PAUSE_OUTPUT. -ENOTTY: another request. */
+/** ioctl(2) on such a descriptor: PERF_EVENT_IOC_ENABLE, DISABLE, SET_BPF, QUERY_BPF, ID, PAUSE_OUTPUT. -ENOTTY: another request; -EINVAL: another
+ * descriptor; -EBADF: none. */
 SKEP_API int skep_perf_ioctl(struct skep *k, int fd, unsigned long request, unsigned long arg);
 /** To be called before such a descriptor is mapped: `bytes` is the mapping's length, one page and 2^n pages. -EINVAL: bad length,
- * or not a perf descriptor. */
+ * or not a perf descriptor; -EBADF: no descriptor. */
 SKEP_API int skep_perf_mmap(struct skep *k, int fd, size_t bytes);
 /** To be called before an arena (BPF_MAP_TYPE_ARENA) is mapped: clients and programs name its bytes by the same addresses, so the first mapping decides
  * where that is. *addr: where the caller wants it, NULL: anywhere; on return where it is to be mapped, with MAP_FIXED_NOREPLACE or MAP_FIXED. 0, also for all other
- * descriptors, whose *addr stays; -EINVAL: not all of it; -ERANGE: it would cross a multiple of 4 GiB; -EBUSY: it has its place elsewhere. */
+ * descriptors, whose *addr stays; -EINVAL: not all of it; -ERANGE: it would cross a multiple of 4 GiB; -EBUSY: it has its place elsewhere;
+ * -EBADF: no descriptor. */
 SKEP_API int skep_arena_mmap(struct skep *k, int fd, void **addr, size_t bytes);
 
 /** "0.1.0" */

@@ -32,8 +32,8 @@ int skep_open(struct skep **out, const struct skep_options *opts)
 	struct mem mem;
 	int err = options_copy(&o, sizeof(o), opts);
 
-	if (err)
-		return err;
+	if (err || o.engine > SKEP_ENGINE_JIT)
+		return -EINVAL;
 	mem = o.alloc ? (struct mem){o.alloc, o.alloc_ud} : mem_libc;
 	k = mem_alloc(&mem, sizeof(*k));
 	if (!k)

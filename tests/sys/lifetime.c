@@ -345,6 +345,23 @@ TEST(logs_are_cut_and_their_size_is_told)
 	CHECK_STR(small, log + strlen(log) + 1 - sizeof(small)); /* the end says why */
 }
 
+TEST(options_that_do_not_exist_are_refused)
+{
+	struct {
+		struct skep_options known;
+		uint64_t unknown;
+	} longer = {.known = {.size = sizeof(longer)}};
+	struct skep *other;
+
+	CHECK_EQ(skep_open(&other, &(struct skep_options){.size = 3}), -EINVAL);
+	CHECK_EQ(skep_open(&other, &(struct skep_options){.size = sizeof(struct skep_options), .engine = SKEP_ENGINE_JIT + 1}), -EINVAL);
+	CHECK_EQ(skep_open(&other, &(struct skep_options){.size = sizeof(struct skep_options), .profile = 64}), -EINVAL);
+	REQUIRE(!skep_open(&other, &longer.known));
+	skep_close(other);
+	longer.unknown = 1;
+	CHECK_EQ(skep_open(&other, &longer.known), -EINVAL);
+}
+
 TEST(engines_do_not_know_each_others_descriptors)
 {
 	struct skep *other;
@@ -396,6 +413,7 @@ int main(void)
 	RUN(what_is_not_supported_is_named);
 	RUN(nothing_is_attached_where_nothing_can_be);
 	RUN(logs_are_cut_and_their_size_is_told);
+	RUN(options_that_do_not_exist_are_refused);
 	RUN(engines_do_not_know_each_others_descriptors);
 	RUN_WITH_PROC(access_modes_hold, "descriptors have no direction");
 	skep_close(k);
