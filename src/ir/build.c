@@ -104,6 +104,12 @@ static bool never(const struct builder *b, u32 pc, u32 edge)
 	return facts && facts[pc] & FACT_SEEN && facts[pc] & (FACT_TAKEN | FACT_FALLS) && !(facts[pc] & edge);
 }
 
+/* A function that only code calls which no run reaches: what it would do may be nothing that can be compiled. */
+static bool never_called(const struct builder *b)
+{
+	return b->f->facts && !(b->f->facts->insns[b->start] & FACT_SEEN);
+}
+
 static bool is_jump(const struct insn *i)
 {
 	return i->op == OP_JA || i->op == OP_MAY_GOTO || op_table[i->op].class == OPS_JMP;
@@ -125,7 +131,7 @@ static void successors(struct builder *b, struct build_bb *k)
 	const struct insn *last = &b->insns[k->last];
 	u32 fall = b->bb_of[MIN(k->end, b->end - 1)];
 
-	if (last->op == OP_EXIT)
+	if (last->op == OP_EXIT || never_called(b))
 		return;
 	if (last->op == OP_JA || (is_jump(last) && last->op != OP_MAY_GOTO && never(b, k->last, FACT_FALLS))) {
 		k->succ[k->n_succ++] = b->bb_of[last->target];
@@ -558,9 +564,9 @@ static void end_block(struct builder *b, const struct build_bb *k)
 
 	if (b->counts && k->n_succ && goes_back(i, k->last))
 		build_poll(b, k->last + 1 - (u32)i->target);
-	if (i->op == OP_EXIT) {
+	if (i->op == OP_EXIT || never_called(b)) {
 		build_fuel_out(b);
-		build_return(b, read_reg(b, 0));
+		build_return(b, never_called(b) ? ir_const(b->f, 0) : read_reg(b, 0));
 		return;
 	}
 	if (k->n_succ == 1)
@@ -614,7 +620,7 @@ static int translate(struct builder *b, struct build_bb *k)
 {
 	enter_block(b, k);
 	b->at = k->first;
-	for (b->pc = k->start; b->pc <= k->last; b->pc++)
+	for (b->pc = k->start; b->pc <= k->last && !never_called(b); b->pc++)
 		if (b->insns[b->pc].op != OP_PAD)
 			straight(b, &b->insns[b->pc]);
 	b->pc = k->last;

@@ -57,6 +57,10 @@ static const struct {
 	 START "r1 = r9\ncall local f\nif r9 == 64 goto same\nr0 = 1\nexit\nsame: r1 = 4\ncall local f\nr0 = 2\nexit\n"
 	 "f: r0 = r1\nif r1 > 50 goto out\nr0 += 3\nout: exit\n",
 	 2},
+	{"is called where nothing goes, and could not be compiled",
+	 START "r6 = 0\nr0 = 5\nif r6 == 0 goto out\ncall local f\nout: exit\n"
+	 "f: r0 = 1\ncall helper 255\nexit\n",
+	 5},
 	{"32 bits of a result",
 	 START "r1 = r9\nr1 <<= 34\ncall local f\nw0 = w0\nexit\n"
 	 "f: r0 = r1\nr0 >>= 3\nif r1 == 0 goto out\nr0 += 7\nout: exit\n",
