@@ -33,7 +33,7 @@ typedef u32 native_fn(struct native_ctx *);
 struct result {
 	char name[64], class[64];
 	double kernel, skep, native; /* ns; 0: not run there */
-	double low; /* of skep to the kernel, 95% */
+	double low; /* of skep to the kernel, or without it to native, 95% */
 	u32 compile_us, code, kernel_code;
 	bool wrong;
 };
@@ -106,6 +106,11 @@ static double compare(struct side *k, struct side *s, native_fn *fn, struct data
 	return side_has(k, r->name) ? side_run(k, r->name, packet, 100, &x, out_k) : one;
 }
 
+static double to(double x, double base)
+{
+	return base > 0 ? x / base : 0;
+}
+
 static bool measure(struct side *k, struct side *s, native_fn *fn, struct data *native_data, struct result *r)
 {
 	static double kernel[MOST_ROUNDS], skep[MOST_ROUNDS], native[MOST_ROUNDS], ratio[MOST_ROUNDS];
@@ -129,7 +134,7 @@ static bool measure(struct side *k, struct side *s, native_fn *fn, struct data *
 			skep[i] += side_run(s, r->name, packet, repeat, &x, out) / parts;
 		}
 		native[i] = fn ? run_native(fn, repeat, &x, out) : 0;
-		ratio[i] = skep[i] / (kernel[i] > 0 ? kernel[i] : 1);
+		ratio[i] = to(skep[i], sides_kernel() ? kernel[i] : native[i]);
 	}
 	r->kernel = median(kernel, rounds);
 	r->skep = median(skep, rounds);
@@ -141,20 +146,17 @@ static bool measure(struct side *k, struct side *s, native_fn *fn, struct data *
 	return true;
 }
 
-static double to(double x, double base)
-{
-	return base > 0 ? x / base : 0;
-}
-
 static void print(const struct result *r)
 {
+	double base = sides_kernel() ? r->kernel : r->native;
+
 	if (json)
 		printf("{\"name\": \"%s\", \"class\": \"%s\", \"kernel_ns\": %.1f, \"skep_ns\": %.1f, \"native_ns\": %.1f, \"low\": %.3f, \"compile_us\": %u, "
 		       "\"bytes\": %u, \"kernel_bytes\": %u, \"same\": %s}\n", r->name, r->class, r->kernel, r->skep, r->native, r->low, r->compile_us, r->code,
 		       r->kernel_code, r->wrong ? "false" : "true");
 	else
 		printf("%-8.8s %-20s %8.0f %8.0f %8.0f   %5.2f %5.2f   %5.2f  %7u %6u %5.2f%s\n", r->class, r->name, r->kernel, r->skep, r->native,
-		       to(r->skep, r->kernel), to(r->native, r->kernel), r->low, r->compile_us, r->code, to(r->code, r->kernel_code),
+		       to(r->skep, base), to(r->native, base), r->low, r->compile_us, r->code, to(r->code, r->kernel_code),
 		       r->wrong ? "  WRONG" : r->code ? "" : "  interpreted");
 	fflush(stdout);
 }
@@ -355,7 +357,8 @@ static void print_head(void)
 	char line[256];
 	FILE *f = fopen("/sys/devices/system/cpu/vulnerabilities/spectre_v2", "r");
 
-	printf("Programs on the running kernel's JIT, skep's compiler, and native (clang -O2). ns; ratios to the kernel; us, bytes.\n");
+	printf("Programs on the running kernel's JIT, skep's compiler, and native (clang -O2). ns; ratios to %s; us, bytes.\n",
+	       sides_kernel() ? "the kernel" : "native");
 	if (f && fgets(line, sizeof(line), f))
 		printf("spectre_v2: %s", line);
 	if (f)
