@@ -193,9 +193,9 @@ static int open_input(struct capture *c)
 
 	c->in = pcap_open_offline_with_tstamp_precision(path, PCAP_TSTAMP_PRECISION_NANO, why);
 	if (!c->in) {
-		bool named = strstr(why, path) != NULL;
-
-		return cli_error(t->c, "%s%s%s", named ? "" : path, named ? "" : ": ", why), STATUS_USAGE;
+		if (strstr(why, path)) /* it cannot be opened */
+			return cli_error(t->c, "%s", why), STATUS_USAGE;
+		return cli_error(t->c, "%s: %s; captures are read as tcpdump -w writes them, pcap or pcapng", path, why), STATUS_USAGE;
 	}
 	link = pcap_datalink(c->in);
 	c->raw_ip = link == DLT_RAW || link == DLT_IPV4 || link == DLT_IPV6;
