@@ -167,6 +167,8 @@ int session_open(struct session *ss)
 	take_files(ss);
 	err = skep_open(&k, &opts);
 	if (!err)
+		k->paths_stand_in = true; /* see local_fd_open() */
+	if (!err)
 		err = super_open(&ss->super, ss->name, k);
 	if (!err)
 		tree_open(&ss->tree, &ss->super);

@@ -469,16 +469,22 @@ int link_info(struct obj *o, struct attr_info *a)
 	return err ? err : info_write(a, &i, sizeof(i));
 }
 
+/* Of a descriptor that may be only a path. */
+static int object_behind(struct skep *k, int fd, struct obj **out)
+{
+	int err = obj_by_fd(k, fd, 0, 0, out);
+
+	return err == -EBADF && fcntl(fd, F_GETFD) >= 0 ? -EINVAL : err;
+}
+
 /* The object behind a descriptor of some process. */
 static int object_of_task(struct skep *k, const struct attr_task_fd_query *a, struct obj **out)
 {
 	char path[64], space[64];
 	int fd, err;
 
-	if (a->pid == (u32)getpid()) {
-		err = obj_by_fd(k, (int)a->fd, 0, 0, out);
-		return err == -EBADF && fcntl((int)a->fd, F_GETFD) >= 0 ? -EINVAL : err; /* a path is something else, too */
-	}
+	if (a->pid == (u32)getpid())
+		return object_behind(k, (int)a->fd, out);
 	snprintf(path, sizeof(path), "/proc/%u", a->pid);
 	if (access(path, F_OK))
 		return -ENOENT;
@@ -489,7 +495,7 @@ static int object_of_task(struct skep *k, const struct attr_task_fd_query *a, st
 	fd = open(path, O_PATH | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? -EBADF : -errno;
-	err = obj_by_fd(k, fd, 0, 0, out);
+	err = object_behind(k, fd, out);
 	close(fd);
 	return err;
 }

@@ -84,13 +84,6 @@ static bool attach_fits(const struct prog *p, u32 attach_type)
 	}
 }
 
-static bool is_open(u32 fd)
-{
-	int flags = fcntl((int)fd, F_GETFL);
-
-	return flags >= 0 && !(flags & O_PATH);
-}
-
 /* A folder of the second version; a descriptor that is only a path will do. */
 static bool is_cgroup(u32 fd)
 {
@@ -126,7 +119,7 @@ static int target_check(struct skep *k, enum point point, u32 target)
 		return if_indextoname(target, name) ? 0 : -EINVAL;
 	case POINT_NETNS:
 	case POINT_NETNS_LINK:
-		return is_open(target) ? 0 : -EBADF;
+		return fd_is_open(k, (int)target) ? 0 : -EBADF;
 	case POINT_MAP:
 		err = obj_by_fd(k, (int)target, OBJ_MAP, 0, &o);
 		if (!err)
@@ -497,7 +490,7 @@ int link_of_struct_ops(struct sys_call *c)
 
 int token_refused(struct skep *k, const char *call, s32 fd)
 {
-	if (!is_open((u32)fd))
+	if (!fd_is_open(k, fd))
 		return -EBADF;
 	log_line(k, "%s: descriptor %d is no BPF token: skep %s has none", call, fd, skep_version());
 	return -EINVAL;
@@ -523,7 +516,7 @@ int sys_token_create(struct sys_call *c)
 
 	if (a->flags)
 		return -EINVAL;
-	if (!is_open(a->bpffs_fd) || fstatfs((int)a->bpffs_fd, &fs))
+	if (!fd_is_open(c->k, (int)a->bpffs_fd) || fstatfs((int)a->bpffs_fd, &fs))
 		return -EBADF;
 	if (fs.f_type != BPF_FS_MAGIC)
 		return -EINVAL;

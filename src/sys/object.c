@@ -284,6 +284,13 @@ struct obj *obj_by_inode(struct skep *k, u64 dev, u64 ino, u32 type)
 	return o;
 }
 
+bool fd_is_open(const struct skep *k, int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && (k->paths_stand_in || !(flags & O_PATH));
+}
+
 int obj_by_fd(struct skep *k, int fd, u32 type, int need, struct obj **out)
 {
 	struct obj *o;
@@ -293,8 +300,8 @@ int obj_by_fd(struct skep *k, int fd, u32 type, int need, struct obj **out)
 	if (fstat(fd, &st))
 		return -EBADF;
 	o = obj_by_inode(k, st.st_dev, st.st_ino, type);
-	if (!o) /* what is only a path is no descriptor to Linux */
-		return (mode = fcntl(fd, F_GETFL)) >= 0 && mode & O_PATH ? -EBADF : -EINVAL;
+	if (!o)
+		return fd_is_open(k, fd) ? -EINVAL : -EBADF;
 	mode = o->limited && need ? fcntl(fd, F_GETFL) & O_ACCMODE : O_RDWR;
 	if ((need & NEED_READ && mode == O_WRONLY) || (need & NEED_WRITE && mode == O_RDONLY)) {
 		obj_put(o);

@@ -97,6 +97,7 @@ struct skep {
 	_Atomic u32 n_shared, next_sweep; /* how many objects are shared; from how many on they are looked for */
 	bool closing; /* the engine ends: references no longer count */
 	_Atomic u64 map_bytes;
+	bool paths_stand_in; /* descriptors of a client's files are shown by ones that are only a path (O_PATH) */
 	_Atomic bool unprivileged; /* calls are a user's without CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN */
 	_Atomic u32 stats_users; /* BPF_ENABLE_STATS descriptors cannot be noticed closing: on stays on */
 	struct {
@@ -129,6 +130,7 @@ void *obj_body_at(struct skep *k, enum obj_type type, u32 id); /* no reference: 
 int obj_next_id(struct skep *k, enum obj_type type, u32 after, u32 *next); /* -ENOENT */
 /* -EBADF: not a descriptor; -EINVAL: not one of ours, or of another type. Takes a reference. access: 0, or FMODE bits needed */
 enum { NEED_READ = 1, NEED_WRITE = 2 };
+bool fd_is_open(const struct skep *k, int fd); /* to Linux, one that is only a path is none */
 int obj_by_fd(struct skep *k, int fd, u32 type, int need, struct obj **out);
 struct obj *obj_by_inode(struct skep *k, u64 dev, u64 ino, u32 type); /* the same for a file; type 0: any; NULL: none */
 int obj_fd(struct obj *o, u32 open_flags); /* a new descriptor; open_flags: BPF_F_RDONLY, BPF_F_WRONLY */
