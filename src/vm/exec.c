@@ -23,7 +23,7 @@ static u64 load_plain(u64 addr, u32 size)
 	case 1: return __atomic_load_n((const u8 *)p, __ATOMIC_RELAXED);
 	case 2: return addr & 1 ? LOAD_AS(u16, p) : __atomic_load_n((const u16 *)p, __ATOMIC_RELAXED);
 	case 4: return addr & 3 ? LOAD_AS(u32, p) : __atomic_load_n((const u32 *)p, __ATOMIC_RELAXED);
-	default: return addr & 7 ? LOAD_AS(u64, p) : __atomic_load_n((const u64 *)p, __ATOMIC_RELAXED);
+	default: return addr & 7 ? LOAD_AS(u64, p) : __atomic_load_n((const u64 *)p, __ATOMIC_ACQUIRE); /* it may be an address: what lies there is seen */
 	}
 }
 
