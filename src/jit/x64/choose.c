@@ -51,6 +51,11 @@ static bool by_carry(struct mach_ins *ins)
 	return ins->cc == OP_JLT || ins->cc == OP_JGE;
 }
 
+static bool is_bit(s64 yes, s64 no)
+{
+	return (yes == 1 && no == 0) || (yes == 0 && no == 1);
+}
+
 /* 0 or all bits: which, by the flag of "below" alone. ins has the comparison. */
 static bool select_mask(struct mach_ins *ins, s64 yes, s64 no)
 {
@@ -90,7 +95,7 @@ void select_choose(struct select *s, u32 v)
 	ins.cc = one_flag(n.aux, &ins.a, &ins.b, &x, imm);
 	ins.imm = x;
 	ins.has_imm = imm;
-	if (both && (u64)(yes + no) == 1 && (yes == 1 || no == 1)) {
+	if (both && is_bit(yes, no)) {
 		ins.op = M_SETCC;
 		ins.sign = no == 1;
 	} else if (!both || !select_mask(&ins, yes, no)) {
@@ -116,7 +121,7 @@ bool select_counts(struct select *s, u32 v)
 		bool imm;
 
 		if (in->op != IR_SELECT || s->uses[n->arg[k]] != 1 || in->block != n->block || ir_is_const(s->f, n->arg[!k]) || n->arg[0] == n->arg[1] ||
-		    !select_is_const(s, in->arg[2], &yes) || !select_is_const(s, in->arg[3], &no) || (u64)(yes + no) != 1 || (yes != 1 && no != 1))
+		    !select_is_const(s, in->arg[2], &yes) || !select_is_const(s, in->arg[3], &no) || !is_bit(yes, no))
 			continue;
 		imm = select_is_const(s, in->arg[1], &with);
 		if (in->aux == OP_JEQ || in->aux == OP_JNE ? !imm || with : in->aux != OP_JLT && in->aux != OP_JGE && (imm || (in->aux != OP_JGT && in->aux != OP_JLE)))
