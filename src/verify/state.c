@@ -7,6 +7,55 @@
  */
 #include "verify/state.h"
 
+/* ---- what frames share: chunks of stack, registers ---- */
+
+/* As many free ones as can be asked for until the next reservation. */
+static inline int parts_reserve(struct verifier *v, struct parts *p, u32 n, size_t size)
+{
+	while (p->n < n) {
+		struct part *part = arena_alloc(&v->arena, size);
+
+		if (!part)
+			return -ENOMEM;
+		part->next = p->free;
+		p->free = part;
+		p->n++;
+	}
+	return 0;
+}
+
+/* Never fails: whoever made or shared parts reserved one for each. */
+static inline void *part_take(struct parts *p)
+{
+	struct part *part = p->free;
+
+	p->free = part->next;
+	p->n--;
+	part->sharers = 0;
+	return part;
+}
+
+static inline void part_drop(struct parts *p, struct part *part)
+{
+	if (part->sharers) {
+		part->sharers--;
+		return;
+	}
+	part->next = p->free;
+	p->free = part;
+	p->n++;
+}
+
+/* A copy for one of those that share it. */
+static inline void *part_copy(struct parts *p, struct part *part, size_t size)
+{
+	struct part *own = part_take(p);
+
+	part->sharers--;
+	memcpy(own + 1, part + 1, size - sizeof(*part));
+	return own;
+}
+
 /* ---- chunks of stack ---- */
 
 static u32 chunks_of(const struct frame *f)
@@ -25,51 +74,15 @@ static u32 chunks_in(const struct state *s)
 
 static int chunks_reserve(struct verifier *v, u32 n)
 {
-	while (v->n_free_chunks < n) {
-		struct stack_chunk *c = arena_alloc(&v->arena, sizeof(*c));
-
-		if (!c)
-			return -ENOMEM;
-		c->next = v->free_chunks;
-		v->free_chunks = c;
-		v->n_free_chunks++;
-	}
-	return 0;
+	return parts_reserve(v, &v->chunks, n, sizeof(struct stack_chunk));
 }
 
-static struct stack_chunk *chunk_take(struct verifier *v)
-{
-	struct stack_chunk *c = v->free_chunks;
-
-	v->free_chunks = c->next;
-	v->n_free_chunks--;
-	c->sharers = 0;
-	return c;
-}
-
-static void chunk_drop(struct verifier *v, struct stack_chunk *c)
-{
-	if (c->sharers) {
-		c->sharers--;
-		return;
-	}
-	c->next = v->free_chunks;
-	v->free_chunks = c;
-	v->n_free_chunks++;
-}
-
-/* Never fails: whoever made or shared the chunks reserved one for each. */
 struct stack_slot *stack_edit(struct verifier *v, struct frame *f, u32 slot)
 {
 	struct stack_chunk **at = &f->chunk[slot / CHUNK_SLOTS];
 
-	if ((*at)->sharers) {
-		struct stack_chunk *own = chunk_take(v);
-
-		memcpy(own->slot, (*at)->slot, sizeof(own->slot));
-		(*at)->sharers--;
-		*at = own;
-	}
+	if ((*at)->part.sharers)
+		*at = part_copy(&v->chunks, &(*at)->part, sizeof(**at));
 	return &(*at)->slot[slot % CHUNK_SLOTS];
 }
 
@@ -83,7 +96,7 @@ int stack_grow(struct verifier *v, struct frame *f, u32 slots)
 	if (more > had && chunks_reserve(v, 2 * chunks_in(v->cur) + more - had))
 		return -ENOMEM;
 	for (u32 i = had; i < more; i++)
-		f->chunk[i] = chunk_take(v);
+		f->chunk[i] = part_take(&v->chunks);
 	for (u32 i = f->n_slots; i < slots; i++) {
 		struct stack_slot *s = stack_edit(v, f, i);
 
@@ -108,57 +121,23 @@ void stack_clear(struct verifier *v, u32 frame, u32 slot)
 
 /* ---- frames ---- */
 
-/* As many further ones as can be asked for until a state is copied again. */
 static int files_reserve(struct verifier *v, u32 n)
 {
-	while (v->n_free_files < n) {
-		struct reg_file *file = arena_alloc(&v->arena, sizeof(*file));
-
-		if (!file)
-			return -ENOMEM;
-		file->next = v->free_files;
-		v->free_files = file;
-		v->n_free_files++;
-	}
-	return 0;
-}
-
-static struct reg_file *file_take(struct verifier *v)
-{
-	struct reg_file *file = v->free_files;
-
-	v->free_files = file->next;
-	v->n_free_files--;
-	file->sharers = 0;
-	return file;
+	return parts_reserve(v, &v->files, n, sizeof(struct reg_file));
 }
 
 static struct reg_file *file_of(const struct frame *f)
 {
-	return (struct reg_file *)(void *)f->regs;
-}
-
-static void file_drop(struct verifier *v, struct reg_file *file)
-{
-	if (file->sharers) {
-		file->sharers--;
-		return;
-	}
-	file->next = v->free_files;
-	v->free_files = file;
-	v->n_free_files++;
+	return (struct reg_file *)(void *)((u8 *)f->regs - offsetof(struct reg_file, regs));
 }
 
 struct reg *regs_edit(struct verifier *v, struct frame *f)
 {
 	struct reg_file *file = file_of(f);
 
-	if (file->sharers) {
-		struct reg_file *own = file_take(v);
-
-		memcpy(own->regs, file->regs, sizeof(own->regs));
-		file->sharers--;
-		f->regs = own->regs;
+	if (file->part.sharers) {
+		file = part_copy(&v->files, &file->part, sizeof(*file));
+		f->regs = file->regs;
 	}
 	return f->regs;
 }
@@ -179,16 +158,16 @@ struct frame *frame_new(struct verifier *v, u32 callers)
 	struct frame *f = files_reserve(v, 2 * callers + 1) ? NULL : frame_make(v);
 
 	if (f)
-		f->regs = file_take(v)->regs;
+		f->regs = ((struct reg_file *)part_take(&v->files))->regs;
 	return f;
 }
 
 static void frame_free(struct verifier *v, struct frame *f)
 {
 	for (u32 i = 0; i < chunks_of(f); i++)
-		chunk_drop(v, f->chunk[i]);
+		part_drop(&v->chunks, &f->chunk[i]->part);
 	f->n_slots = 0;
-	file_drop(v, file_of(f));
+	part_drop(&v->files, &file_of(f)->part);
 	f->regs = (struct reg *)(void *)v->free_frames;
 	v->free_frames = f;
 }
@@ -206,11 +185,11 @@ static struct frame *frame_copy(struct verifier *v, const struct frame *from, u3
 		memcpy(to->regs, from->regs, sizeof(file_of(from)->regs));
 	} else {
 		to->regs = from->regs;
-		file_of(from)->sharers++;
+		file_of(from)->part.sharers++;
 	}
 	memcpy(to->chunk, from->chunk, n * sizeof(from->chunk[0]));
 	for (u32 i = 0; i < n; i++)
-		from->chunk[i]->sharers++;
+		from->chunk[i]->part.sharers++;
 	return to;
 }
 

@@ -149,18 +149,26 @@ struct stack_slot {
 	u8 kind[SLOT_BYTES]; /* enum slot_kind; kind[i] is the byte at fp - 8 * slot - 1 - i: kind[7] has the lowest address */
 };
 
+/* What frames share until one of them changes it. */
+struct part {
+	u32 sharers; /* further frames that hold it */
+	struct part *next; /* on the free list */
+};
+struct parts {
+	struct part *free;
+	u32 n; /* of these: taken without asking for memory */
+};
+
 enum { CHUNK_SLOTS = 4, STACK_CHUNKS = STACK_SLOTS / CHUNK_SLOTS };
 struct stack_chunk {
-	u32 sharers; /* further frames that hold it */
-	struct stack_chunk *next; /* on the free list */
+	struct part part;
 	struct stack_slot slot[CHUNK_SLOTS];
 };
 
 /* Registers of a frame. Those of callers are shared between states until one changes them: regs_edit(). */
 struct reg_file {
+	struct part part;
 	struct reg regs[REGS];
-	u32 sharers; /* further frames that hold it */
-	struct reg_file *next; /* on the free list */
 };
 
 struct frame {
@@ -356,10 +364,7 @@ struct verifier {
 	/* free lists */
 	struct state *free_states;
 	struct frame *free_frames;
-	struct reg_file *free_files;
-	u32 n_free_files;
-	struct stack_chunk *free_chunks;
-	u32 n_free_chunks;
+	struct parts files, chunks;
 	bool opaque_slots; /* some stack slot held a dynptr, an iterator or saved flags */
 	struct pending *free_pending;
 	struct id_map ids_map[ID_MAP];
