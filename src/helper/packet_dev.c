@@ -43,7 +43,7 @@ u64 helper_clone_redirect(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 
 /* ---- sizes ---- */
 
-enum { LOOPBACK = 1, LOOPBACK_MTU = 65536 /* where Linux, too, runs test programs */ };
+enum { LOOPBACK_MTU = 65536 /* where Linux, too, runs test programs */ };
 
 static s64 mtu_of(u32 ifindex)
 {

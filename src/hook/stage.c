@@ -4,7 +4,7 @@
 
 #include <net/ethernet.h>
 
-enum { LOOPBACK = 1, HOST = 0, MULTICAST = 2, OTHER_HOST = 3 };
+enum { HOST = 0, MULTICAST = 2, OTHER_HOST = 3 };
 
 int stage_open(struct stage *s, const struct mem *mem, const struct prog *p, u32 most)
 {

@@ -388,11 +388,11 @@ int sys_prog_query(struct sys_call *c)
 
 static int netfilter_check(const struct attr_link_create *a)
 {
-	enum { ATTACH_NETFILTER = 45, IPV4 = 2, IPV6 = 10, HOOKS = 5, DEFRAG = 1, DEFRAG_PRIORITY = -400 };
+	enum { IPV4 = 2, IPV6 = 10, HOOKS = 5, DEFRAG = 1, DEFRAG_PRIORITY = -400 };
 	u32 family = a->specific[0], hook = a->specific[1], flags = a->specific[3];
 	s32 priority = (s32)a->specific[2];
 
-	if (a->attach_type != ATTACH_NETFILTER || a->flags)
+	if (a->attach_type != UAPI_ATTACH_NETFILTER || a->flags)
 		return -EINVAL;
 	if (family != IPV4 && family != IPV6)
 		return -EAFNOSUPPORT;

@@ -23,6 +23,8 @@ struct tunnel {
 	struct bpf_tunnel_key key;
 };
 
+enum { LOOPBACK = 1 }; /* the number of the interface that packets come in by, where nothing else is said */
+
 /* A packet buffer: head <= meta <= data <= tail <= end. Room before data is headroom. */
 struct packet {
 	u8 *head, *meta, *data, *tail, *end;
