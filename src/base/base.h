@@ -300,6 +300,15 @@ static inline u64 hash_word(const struct hash_key *k, u64 x)
 	return k->word[1] * x + (u64)(((u128)k->word[0] * x + k->word[2]) >> 64) + k->word[3];
 }
 
+/* One to one: spreads each bit over all others (splitmix64's end, Steele et al. 2014). For who needs bits of different hashes to have
+ * nothing to do with each other; hash_bytes() only promises that two keys rarely collide, and maps 1, 2, 3 to h, h + d, h + 2 d or so. */
+static inline u64 hash_mix(u64 z)
+{
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
+
 /* size <= HASH_MAX_KEY. All 64 bits are usable. */
 static inline u64 hash_bytes(const struct hash_key *k, const void *key, u32 size)
 {

@@ -11,19 +11,10 @@
  */
 #include "base/base.h"
 
-static u64 splitmix(u64 *state)
-{
-	u64 z = *state += 0x9e3779b97f4a7c15ull;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-	return z ^ z >> 31;
-}
-
 void hash_key_init(struct hash_key *k, u64 seed)
 {
 	for (u32 i = 0; i < HASH_KEY_WORDS; i++)
-		k->word[i] = splitmix(&seed);
+		k->word[i] = hash_mix(seed += 0x9e3779b97f4a7c15ull);
 }
 
 u64 hash_long(const struct hash_key *k, const void *key, u32 size)

@@ -59,7 +59,7 @@ static int bloom_create(struct map *m)
 static int bloom_push(struct map *m, const struct hold *h, const void *value, u64 flags)
 {
 	const struct bloom *b = m->priv;
-	u64 hash = hash_any(&b->key, value, m->spec.value_size), step = hash >> 32 | 1;
+	u64 hash = hash_mix(hash_any(&b->key, value, m->spec.value_size)), step = hash >> 32 | 1;
 
 	(void)h;
 	if (flags != BPF_ANY)
@@ -77,7 +77,7 @@ static int bloom_push(struct map *m, const struct hold *h, const void *value, u6
 static int bloom_peek(struct map *m, const struct hold *h, void *value)
 {
 	const struct bloom *b = m->priv;
-	u64 hash = hash_any(&b->key, value, m->spec.value_size), step = hash >> 32 | 1;
+	u64 hash = hash_mix(hash_any(&b->key, value, m->spec.value_size)), step = hash >> 32 | 1;
 
 	(void)h;
 	for (u32 i = 0; i < b->hashes; i++, hash += step) {

@@ -114,9 +114,12 @@ static u32 common_bits(const u8 *a, const u8 *b, u32 known, u32 limit)
 			return MIN(limit, at * 8 + (u32)__builtin_clz(__builtin_bswap32(diff)));
 		at += 4;
 	}
-	for (; at < end; at++)
-		if (a[at] != b[at])
-			return MIN(limit, at * 8 + (u32)__builtin_clz((unsigned)(a[at] ^ b[at])) - 24);
+	for (; at < end; at++) {
+		u32 diff = LOAD_AS(u8, a + at) ^ LOAD_AS(u8, b + at);
+
+		if (diff)
+			return MIN(limit, at * 8 + (u32)__builtin_clz(diff) - 24);
+	}
 	return limit;
 }
 

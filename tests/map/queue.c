@@ -150,34 +150,54 @@ TEST(queue_under_four_threads_loses_and_doubles_nothing)
 	fixture_close(&f);
 }
 
+/* Keys that follow one another: values that were not pushed and are taken for pushed ones, of n. */
+static u32 bloom_errors(struct fixture *f, const struct hold *h, u32 size, u32 n)
+{
+	u32 wrong = 0, missing = 0, at = size >= 4 ? size - 4 : 0;
+	u8 value[4000] = {0};
+	struct map m;
+
+	if (fixture_create(f, &m, MAP_KIND_BLOOM_FILTER, 0, size, n, 0)) {
+		CHECK(!"a filter was created");
+		return n;
+	}
+	for (u32 i = 0; i < n; i++) {
+		memcpy(value + at, &i, MIN(size, 4u));
+		CHECK_EQ(m.ops->push(&m, h, value, BPF_ANY), 0);
+	}
+	for (u32 i = 0; i < 2 * n; i++) {
+		memcpy(value + at, &i, MIN(size, 4u));
+		if (i < n)
+			missing += m.ops->peek(&m, h, value) != 0;
+		else
+			wrong += m.ops->peek(&m, h, value) == 0;
+	}
+	CHECK_EQ(missing, 0);
+	map_close(&m);
+	return wrong;
+}
+
+/* Five bits of 8,192 for each of 1,000 values: 2.0% of the others are taken for pushed ones, 2.2% with 64 values and 512 bits.
+ * No secret may make it many: the worst of many filters is within six deviations, and so is their mean. */
 TEST(bloom_filter_forgets_nothing_and_errs_rarely)
 {
 	static const u32 sizes[] = {1, 3, 4, 8, 17, 512, 513, 4000};
+	enum { FILTERS = 60 };
 	struct fixture f;
 	struct hold h;
 
 	fixture_open(&f);
 	REQUIRE(hold_take(f.domain, &h) == 0);
 	for (u32 s = 0; s < ARRAY_SIZE(sizes); s++) {
-		u32 n = sizes[s] == 1 ? 64 : 1000, wrong = 0, missing = 0;
-		struct map m;
-		u8 value[4000] = {0};
+		u32 n = sizes[s] == 1 ? 64 : 1000, sum = 0;
 
-		REQUIRE(fixture_create(&f, &m, MAP_KIND_BLOOM_FILTER, 0, sizes[s], n, 0) == 0);
-		for (u32 i = 0; i < n; i++) {
-			memcpy(value + (sizes[s] >= 4 ? sizes[s] - 4 : 0), &i, MIN(sizes[s], 4u));
-			CHECK_EQ(m.ops->push(&m, &h, value, BPF_ANY), 0);
+		for (u32 i = 0; i < FILTERS; i++) {
+			u32 wrong = bloom_errors(&f, &h, sizes[s], n);
+
+			CHECK(wrong < (n == 64 ? 16 : 50));
+			sum += wrong;
 		}
-		for (u32 i = 0; i < 2 * n; i++) {
-			memcpy(value + (sizes[s] >= 4 ? sizes[s] - 4 : 0), &i, MIN(sizes[s], 4u));
-			if (i < n)
-				missing += m.ops->peek(&m, &h, value) != 0;
-			else
-				wrong += m.ops->peek(&m, &h, value) == 0;
-		}
-		CHECK_EQ(missing, 0);
-		CHECK(wrong < n / 5);
-		map_close(&m);
+		CHECK(sum < FILTERS * n * 3 / 100);
 	}
 	hold_drop(&h);
 	fixture_close(&f);
