@@ -466,13 +466,26 @@ static int lock_file(int fd, short type)
 	return fcntl(fd, F_OFD_SETLK, &whole) ? -errno : 0;
 }
 
+/* A store to a mapped hole for which the disk has no room would end the process, so there is room from the start. Where file systems
+ * cannot promise that, nobody can. */
+static int reserve_space(int fd, u64 size)
+{
+	if (!size || fallocate(fd, 0, 0, (off_t)size) == 0)
+		return 0;
+	return errno == EOPNOTSUPP || errno == ENOSYS ? 0 : -errno;
+}
+
 static int write_footer(struct map *m, int fd, const void *btf, u32 btf_size)
 {
 	u64 body = m->client.size + m->meta.size, at = ALIGN_UP(body + btf_size, (u64)4096);
 	struct map_footer foot = {MAP_MAGIC, MAP_VERSION, m->client.size, m->meta.size, btf_size, {0}};
+	int err;
 
 	if (os_size_check(at + MAP_FOOTER))
 		return -EFBIG;
+	err = reserve_space(fd, body);
+	if (err)
+		return err;
 	if (btf_size && pwrite(fd, btf, btf_size, (off_t)body) != (ssize_t)btf_size)
 		return -ENOSPC;
 	if (ftruncate(fd, (off_t)(at + MAP_FOOTER)) || pwrite(fd, &foot, sizeof(foot), (off_t)at) != (ssize_t)sizeof(foot))

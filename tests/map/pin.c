@@ -7,8 +7,10 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -320,6 +322,60 @@ TEST(engines_with_the_same_slots_share_a_pin)
 	engine_close(&b);
 }
 
+/* ---- a disk that is full ---- */
+
+/* In a mount namespace of its own: a file system with room for half of the map. 0: refused as it must be; 1: not; 2: no such file system here. */
+static int pin_on_small_disk(void)
+{
+	static struct engine e;
+	char path[64];
+	struct map m;
+	struct hold h;
+	u64 value = 5, got = 0;
+	u32 key = 0, last = (1 << 17) - 1;
+	int fd;
+
+	if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS))
+		return 2;
+	if (mount("none", dir, "tmpfs", 0, "size=512k"))
+		return 2;
+	snprintf(path, sizeof(path), "%s/pin", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0) /* of a user whose number means nothing there */
+		return 2;
+	engine_open(&e, 0);
+	if (fixture_create(&e.f, &m, MAP_KIND_ARRAY, 4, 8, 1 << 17, 0))
+		return 1;
+	CHECK_EQ(map_pin_write(&m, fd, NULL, 0), -ENOSPC);
+	CHECK_EQ(hold_take(e.f.domain, &h), 0);
+	CHECK_EQ(map_set(&m, &h, &last, &value, 0), 0); /* the map goes on where it was */
+	CHECK_EQ(map_get(&m, &h, &last, &got, 0), 0);
+	CHECK_EQ(got, 5);
+	CHECK_EQ(map_get(&m, &h, &key, &got, 0), 0);
+	CHECK_EQ(got, 0);
+	hold_drop(&h);
+	map_close(&m);
+	close(fd);
+	engine_close(&e);
+	return test_case_failed;
+}
+
+TEST(pin_that_the_disk_has_no_room_for_is_refused)
+{
+	int status = 0;
+	pid_t child = fork();
+
+	if (child == 0) {
+		status = pin_on_small_disk();
+		fflush(NULL);
+		_exit(status);
+	}
+	REQUIRE(child > 0 && waitpid(child, &status, 0) == child);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
+		SKIP("no file system can be mounted");
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 /* ---- damage ---- */
 
 static int pinned(struct engine *e, u32 kind, int fd)
@@ -465,6 +521,7 @@ int main(void)
 	RUN_WITH_PROC(every_kind_keeps_its_contents_in_a_file, "files cannot be opened again");
 	RUN(no_store_is_lost_while_a_pin_is_written);
 	RUN_WITH_PROC(engines_with_the_same_slots_share_a_pin, "files cannot be opened again");
+	RUN(pin_that_the_disk_has_no_room_for_is_refused);
 	RUN(damaged_files_are_refused_or_harmless);
 	RUN(scribbled_files_harm_nobody);
 	rmdir(dir);
