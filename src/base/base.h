@@ -332,6 +332,7 @@ struct timespec;
 int (*os_vdso_clock(void))(int clock_id, struct timespec *to); /* vdso.c: the vDSO's clock_gettime(); NULL: there is none */
 int os_size_check(u64 size); /* may a file be that large? -EFBIG */
 int os_resize(int fd, u64 size);
+int os_write_at(int fd, const void *bytes, u64 size, u64 at); /* all of it, or -errno */
 int os_memfd(const char *name, size_t size, unsigned seals);
 /* Has the process (0: this one) the file mapped, shared and writable, anywhere but in [except, except + size)? False where /proc does not tell. */
 bool os_maps_writable(s32 pid, int fd, const void *except, size_t size);

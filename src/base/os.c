@@ -91,6 +91,22 @@ void os_yield(void)
 	sched_yield();
 }
 
+int os_write_at(int fd, const void *bytes, u64 size, u64 at)
+{
+	const u8 *from = bytes;
+
+	while (size) {
+		ssize_t n = pwrite(fd, from, size, (off_t)at);
+
+		if (n <= 0)
+			return n ? -errno : -ENOSPC;
+		from += n;
+		at += (u64)n;
+		size -= (u64)n;
+	}
+	return 0;
+}
+
 u32 possible_cpus(void)
 {
 	FILE *f = fopen("/sys/devices/system/cpu/possible", "re");

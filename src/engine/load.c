@@ -632,6 +632,8 @@ void prog_free(struct skep *k, struct prog *p)
 	obj_put(p->btf_owner);
 	obj_put(p->target_owner);
 	obj_put(p->attach_btf_owner);
+	if (p->pin_fd > 0)
+		close(p->pin_fd);
 	arena_close(&p->arena);
 	mem_free(&k->mem, p, sizeof(*p));
 }

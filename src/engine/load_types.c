@@ -290,6 +290,7 @@ int relocate(struct load *l)
 
 	if (!l->attr->core_relo_cnt || !p->btf) /* Linux looks at them where there are records of functions or lines */
 		return 0;
+	p->relocated = true;
 	err = apply_relocations(l);
 	if (!err && insns_decode(p->raw, p->n, (struct insn *)p->insns, &wrong))
 		err = load_refuse(l, -EINVAL, "%u: %s", wrong.insn, wrong.text);

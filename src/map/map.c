@@ -392,26 +392,10 @@ static int each_extent(struct move *v, int fd, extent_fn *fn)
 	return 0;
 }
 
-static int write_bytes(int fd, const void *bytes, u64 size, u64 at)
-{
-	const u8 *from = bytes;
-
-	while (size) {
-		ssize_t n = pwrite(fd, from, size, (off_t)at);
-
-		if (n <= 0)
-			return n ? -errno : -ENOSPC;
-		from += n;
-		at += (u64)n;
-		size -= (u64)n;
-	}
-	return 0;
-}
-
 static int write_extent(struct move *v, int fd, u64 from, u64 to)
 {
 	map_copy_words(v->snapshot + from, v->old + from, to - from);
-	return write_bytes(fd, v->snapshot + from, to - from, v->offset + from);
+	return os_write_at(fd, v->snapshot + from, to - from, v->offset + from);
 }
 
 /* A word that the old home no longer has as it was copied was stored late: the new home gets it, unless it was
@@ -516,12 +500,12 @@ int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size)
 	}
 	map_head(m)->domain = domain_id(m->domain);
 	if (m->ops->traits & KIND_FD_VALUES) { /* ids mean something in this engine only: they stay in its memory */
-		err = write_bytes(fd, map_head(m), sizeof(struct map_header), 0);
+		err = os_write_at(fd, map_head(m), sizeof(struct map_header), 0);
 		goto out;
 	}
 	if (m->settled) {
-		err = write_bytes(fd, m->meta.base, m->meta.size, m->client.size);
-		err = err || !m->client.base ? err : write_bytes(fd, m->client.base, m->client.size, 0);
+		err = os_write_at(fd, m->meta.base, m->meta.size, m->client.size);
+		err = err || !m->client.base ? err : os_write_at(fd, m->client.base, m->client.size, 0);
 		goto out;
 	}
 	domain_stop(m->domain);
@@ -608,6 +592,14 @@ static int read_footer(int fd, struct map_footer *foot, struct map_header *head)
 	return 0;
 }
 
+bool map_is_pin(int fd)
+{
+	struct map_footer foot;
+	struct map_header head;
+
+	return read_footer(fd, &foot, &head) == 0;
+}
+
 /* Takes the lock that says "open here": for oneself when nobody else has it; beside others only when they share their
  * run slots with this engine. Whoever finds the file being adopted looks again a little later. */
 static int enter_file(int fd, const struct domain *d, const struct map_footer *foot, bool *alone)
@@ -660,7 +652,7 @@ static int write_domain(struct map *m, int fd, const struct map_footer *foot)
 {
 	u64 id = map_head(m)->domain = domain_id(m->domain);
 
-	return write_bytes(fd, &id, sizeof(id), foot->client_size + offsetof(struct map_header, domain));
+	return os_write_at(fd, &id, sizeof(id), foot->client_size + offsetof(struct map_header, domain));
 }
 
 int map_adopt(struct map *m, int fd, void **btf, u32 *btf_size)

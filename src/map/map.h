@@ -226,6 +226,7 @@ int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size);
 /* Opens a pin file; *btf is the caller's to free. -EINVAL: not a pin file of a map, or damaged. -EBUSY: in use by
  * engines of another domain. */
 int map_adopt(struct map *m, int fd, void **btf, u32 *btf_size);
+bool map_is_pin(int fd); /* is it a file that map_pin_write() wrote? */
 /* BPF_MAP_FREEZE. -EPERM: it is already; -EBUSY: somebody writes at this moment. */
 int map_freeze(struct map *m);
 int map_client_fd(const struct map *m); /* what clients map m->client from, at offset 0; -1: nothing */

@@ -118,6 +118,30 @@ const struct subprog *subprog_at(const struct prog *p, u32 insn)
 	return &p->subprogs[low];
 }
 
+static bool names_map(const struct insn *in)
+{
+	return in->op == OP_LD_IMM64 && in->pseudo != PSEUDO_CONST && in->pseudo != PSEUDO_FUNC && in->pseudo != PSEUDO_BTF_ID;
+}
+
+static bool lies_in(const struct map *m, u64 addr)
+{
+	if (m->ops->traits & KIND_ARENA)
+		return addr - map_arena_start(m) < (u64)m->spec.max_entries * 4096;
+	return m->values && addr - (u64)(uintptr_t)m->values < m->spec.value_size;
+}
+
+u32 prog_map_named(const struct prog *p, u32 slot)
+{
+	const struct insn *in = &p->insns[slot];
+	bool value = in->pseudo == PSEUDO_MAP_VALUE || in->pseudo == PSEUDO_MAP_IDX_VALUE;
+	u64 v = p->operand[slot];
+	u32 i = names_map(in) ? 0 : p->n_maps;
+
+	while (i < p->n_maps && !(value ? lies_in(p->maps[i], v) : v == map_handle(p->maps[i])))
+		i++;
+	return i;
+}
+
 /* SHA-256 over the instructions with the descriptors of maps left out, as of Linux 6.18; those before it took SHA-1. */
 int prog_tag(const struct raw_insn *raw, const struct insn *insns, u32 n, const struct mem *mem, u8 tag[8])
 {
@@ -127,8 +151,7 @@ int prog_tag(const struct raw_insn *raw, const struct insn *insns, u32 n, const 
 	if (!copy)
 		return -ENOMEM;
 	for (u32 i = 0; i + 1 < n; i++)
-		if (insns[i].op == OP_LD_IMM64 && insns[i].pseudo != PSEUDO_CONST && insns[i].pseudo != PSEUDO_FUNC &&
-		    insns[i].pseudo != PSEUDO_BTF_ID)
+		if (names_map(&insns[i]))
 			copy[i].imm = copy[i + 1].imm = 0;
 	sha256_digest(copy, n * sizeof(*raw), digest);
 	memcpy(tag, digest, 8);

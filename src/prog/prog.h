@@ -51,11 +51,13 @@ struct prog {
 	char name[16];
 	char license[32];
 	bool gpl_compatible, sleepable;
+	bool relocated; /* by the kernel's types: its bytecode is for that kernel */
 	bool casts; /* makes pointers to kernel types of other addresses: loads through them reach all that the program may read */
 	u8 tag[8];
 	u64 loaded_ns; /* CLOCK_BOOTTIME */
 	u32 verified_insns; /* that the verifier walked, on all paths */
 	u32 loaded_by; /* user id */
+	int pin_fd; /* its file; 0: it has none */
 
 	const struct raw_insn *raw; /* as loaded; descriptors in pseudo loads replaced by ids in what INFO returns */
 	const struct insn *insns;
@@ -182,6 +184,7 @@ void prog_note_throws(struct prog *p); /* struct subprog's throws; operands are 
 const struct subprog *subprog_at(const struct prog *p, u32 insn);
 void prog_symbol(const struct prog *p, u32 func, struct text *t); /* "bpf_prog_TAG_NAME" */
 u32 prog_code_size(const struct prog *p, u32 func); /* bytes; what lies behind it up to the next function is counted */
+u32 prog_map_named(const struct prog *p, u32 slot); /* which of its maps the instruction names; n_maps: none */
 int prog_tag(const struct raw_insn *raw, const struct insn *insns, u32 n, const struct mem *mem, u8 tag[8]);
 
 #endif

@@ -102,22 +102,16 @@ static void give_insns(const struct prog *p, u64 to, u32 *bytes)
 	u32 n = MIN(*bytes / (u32)sizeof(*out), p->n);
 
 	for (u32 i = 0; out && i < n; i++) {
-		const struct insn *in = &p->insns[i];
+		enum pseudo pseudo = p->insns[i].pseudo;
+		u32 m = prog_map_named(p, i);
 
 		out[i] = p->raw[i];
-		if (in->op != OP_LD_IMM64 || in->pseudo == PSEUDO_CONST || in->pseudo == PSEUDO_FUNC || in->pseudo == PSEUDO_BTF_ID)
+		if (m == p->n_maps)
 			continue;
-		for (u32 m = 0; m < p->n_maps; m++) {
-			u64 v = p->operand[i];
-
-			if (v == map_handle(p->maps[m]) ||
-			    (p->maps[m]->values && v - (u64)(uintptr_t)p->maps[m]->values < p->maps[m]->spec.value_size)) {
-				out[i].imm = (s32)p->map_owners[m]->id;
-				out[i].regs = (u8)((out[i].regs & 15) | (in->pseudo == PSEUDO_MAP_IDX	       ? PSEUDO_MAP_FD
-									 : in->pseudo == PSEUDO_MAP_IDX_VALUE ? PSEUDO_MAP_VALUE
-													      : in->pseudo) << 4);
-			}
-		}
+		if (pseudo == PSEUDO_MAP_IDX || pseudo == PSEUDO_MAP_IDX_VALUE)
+			pseudo = pseudo == PSEUDO_MAP_IDX ? PSEUDO_MAP_FD : PSEUDO_MAP_VALUE;
+		out[i].imm = (s32)p->map_owners[m]->id;
+		out[i].regs = (u8)((out[i].regs & 15) | pseudo << 4);
 	}
 	*bytes = p->n * (u32)sizeof(*out);
 }

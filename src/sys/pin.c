@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * OBJ_PIN and OBJ_GET: objects as files. A map's file is its memory (map/map.c), shared by every engine that opens it. Programs are
- * not pinned in this build, and links last as long as their engine: both say so.
+ * OBJ_PIN and OBJ_GET: objects as files. A map's file is its memory (map/map.c), shared by every engine that opens it; a program's is what it
+ * was loaded from (pin_prog.c). Links last as long as their engine, and say so.
  */
 #include "sys/sys.h"
 
@@ -55,34 +55,51 @@ static int join_domain(struct skep *k)
 	return err;
 }
 
-static int pin_map(struct skep *k, struct obj *o, int dir, const char *path)
+/* 0: the object has no file. */
+static int pin_fd_of(const struct obj *o)
+{
+	return o->type == OBJ_MAP ? obj_map(o)->pin_fd : o->type == OBJ_PROG ? ((const struct prog *)o->body)->pin_fd : 0;
+}
+
+/* A second name for the same file. */
+static int pin_again(int fd, int dir, const char *path)
+{
+	char self[40];
+	int ret;
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	ret = linkat(AT_FDCWD, self, dir, path, AT_SYMLINK_FOLLOW);
+	if (ret && errno == ENOENT) /* without /proc; this way needs a right, or a newer kernel */
+		ret = linkat(fd, "", dir, path, AT_EMPTY_PATH);
+	return ret ? -errno : 0;
+}
+
+int pin_map(struct skep *k, struct obj *o, int dir, const char *path)
 {
 	struct map_obj *mo = o->body;
-	struct map *m = &mo->map;
 	const struct btf *b = mo->btf ? mo->btf->body : NULL;
-	int fd, err;
+	int fd, err = join_domain(k);
 
-	err = join_domain(k);
 	if (err)
 		return err;
-	if (m->pin_fd > 0) { /* a second name for the same file */
-		char self[40];
-		int ret;
-
-		snprintf(self, sizeof(self), "/proc/self/fd/%d", m->pin_fd);
-		ret = linkat(AT_FDCWD, self, dir, path, AT_SYMLINK_FOLLOW);
-		if (ret && errno == ENOENT) /* without /proc; this way needs a right, or a newer kernel */
-			ret = linkat(m->pin_fd, "", dir, path, AT_EMPTY_PATH);
-		return ret ? -errno : 0;
-	}
 	fd = openat(dir, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
-	err = map_pin_write(m, fd, b ? b->data : NULL, b ? b->size : 0);
+	err = map_pin_write(&mo->map, fd, b ? b->data : NULL, b ? b->size : 0);
 	close(fd);
 	if (err)
 		unlinkat(dir, path, 0);
 	return err;
+}
+
+bool pin_is_map(int dir, const char *path)
+{
+	int fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	bool is = fd >= 0 && map_is_pin(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return is;
 }
 
 static const char *path_of(const struct attr_obj *a)
@@ -129,12 +146,18 @@ int sys_obj_pin(struct sys_call *c)
 		return -EINVAL;
 	if (!a->pathname) {
 		err = -EFAULT;
+	} else if (pin_fd_of(o) > 0) {
+		err = pin_again(pin_fd_of(o), dir_of(a), path_of(a));
 	} else if (o->type == OBJ_MAP) {
 		err = pin_map(c->k, o, dir_of(a), path_of(a));
+	} else if (o->type == OBJ_BTF) {
+		err = -EINVAL;
 	} else {
-		err = o->type == OBJ_BTF ? -EINVAL : place_check(dir_of(a), path_of(a));
-		if (!err) {
-			log_line(c->k, "OBJ_PIN: only maps can be pinned by skep %s; programs and links end with their engine", skep_version());
+		err = place_check(dir_of(a), path_of(a));
+		if (!err && o->type == OBJ_PROG) {
+			err = pin_prog(c->k, o, dir_of(a), path_of(a));
+		} else if (!err) {
+			log_line(c->k, "OBJ_PIN: links end with their engine; maps and programs can be pinned by skep %s", skep_version());
 			err = -EOPNOTSUPP;
 		}
 	}
@@ -142,21 +165,23 @@ int sys_obj_pin(struct sys_call *c)
 	return err;
 }
 
-/* The same file, opened by this engine already: the same map. */
+/* The same file, opened by this engine already: the same object. */
 static struct obj *already_open(struct skep *k, int fd)
 {
+	static const enum obj_type types[] = {OBJ_MAP, OBJ_PROG};
 	struct stat st, other;
 
 	if (fstat(fd, &st))
 		return NULL;
 	objects_sweep(k);
-	for (u32 id = 0; obj_next_id(k, OBJ_MAP, id, &id) == 0;) {
-		struct obj *o = obj_by_id(k, OBJ_MAP, id);
+	for (u32 t = 0; t < ARRAY_SIZE(types); t++)
+		for (u32 id = 0; obj_next_id(k, types[t], id, &id) == 0;) {
+			struct obj *o = obj_by_id(k, types[t], id);
 
-		if (o && obj_map(o)->pin_fd > 0 && !fstat(obj_map(o)->pin_fd, &other) && other.st_ino == st.st_ino && other.st_dev == st.st_dev)
-			return o;
-		obj_put(o);
-	}
+			if (o && pin_fd_of(o) > 0 && !fstat(pin_fd_of(o), &other) && other.st_ino == st.st_ino && other.st_dev == st.st_dev)
+				return o;
+			obj_put(o);
+		}
 	return NULL;
 }
 
@@ -226,6 +251,18 @@ static int open_map(struct skep *k, int fd, struct obj **out)
 	return err;
 }
 
+int pin_open(struct skep *k, int fd, struct obj **out)
+{
+	int err = join_domain(k);
+
+	if (err)
+		return err;
+	*out = already_open(k, fd);
+	if (*out)
+		return 0;
+	return pin_is_prog(fd) ? pin_prog_open(k, fd, out) : open_map(k, fd, out);
+}
+
 int sys_obj_get(struct sys_call *c)
 {
 	enum { ACCESS = BPF_F_RDONLY | BPF_F_WRONLY };
@@ -241,18 +278,15 @@ int sys_obj_get(struct sys_call *c)
 	fd = openat(dir_of(a), path_of(a), O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return errno == EISDIR ? -EACCES : -errno;
-	err = join_domain(c->k);
-	o = err ? NULL : already_open(c->k, fd);
-	if (!err && !o)
-		err = open_map(c->k, fd, &o);
-	close(fd);
+	err = pin_open(c->k, fd, &o);
 	if (err == -EINVAL) {
-		log_line(c->k, "OBJ_GET: %s is not a pinned map, or damaged", path_of(a));
+		log_line(c->k, "OBJ_GET: %s is neither a pinned map nor a pinned program, or damaged", path_of(a));
 		err = -EACCES;
 	}
+	close(fd);
 	if (err)
 		return err;
-	fd = obj_fd(o, a->file_flags & ACCESS);
+	fd = obj_fd(o, o->type == OBJ_MAP ? a->file_flags & ACCESS : 0);
 	obj_put(o);
 	return fd;
 }

@@ -167,6 +167,14 @@ void kernel_btf_close(struct skep *k);
 u32 kernel_modules(struct skep *k); /* opens those of the folder that was named, once; how many there are */
 const struct btf *kernel_module(const struct skep *k, u32 i);
 
+/* ---- pin.c, pin_prog.c: files of objects; paths are seen from the directory `dir` ---- */
+int pin_map(struct skep *k, struct obj *o, int dir, const char *path); /* that has no file yet */
+int pin_prog(struct skep *k, struct obj *o, int dir, const char *path);
+bool pin_is_map(int dir, const char *path);
+bool pin_is_prog(int fd);
+int pin_open(struct skep *k, int fd, struct obj **out); /* the object of a file, with a reference; the one that is there already, or a new one */
+int pin_prog_open(struct skep *k, int fd, struct obj **out);
+
 /* ---- log.c: the log rules of PROG_LOAD and BTF_LOAD ---- */
 struct user_log {
 	u32 level, size, true_size;

@@ -139,13 +139,17 @@ TEST(other_calls_go_to_the_system)
 TEST(pins_live_in_a_directory_of_the_users)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts);
+	char packet[64] = {0};
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = packet, .data_size_in = sizeof(packet));
+	const struct bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = XDP_DROP}, {.code = BPF_JMP | BPF_EXIT}};
+	int prog = bpf_prog_load(BPF_PROG_TYPE_XDP, "drops", "GPL", code, sizeof(code) / sizeof(code[0]), NULL);
 	int fd = bpf_map_create(BPF_MAP_TYPE_HASH, "pinned", 4, 4, 8, &opts), key = 5, value = 55, again, status = -1;
 	struct statfs fs;
 	char path[128];
 	struct stat st;
 	pid_t pid;
 
-	REQUIRE(fd >= 0);
+	REQUIRE(fd >= 0 && prog >= 0);
 	CHECK_EQ(statfs("/sys/fs/bpf", &fs), 0);
 	CHECK_EQ(fs.f_type, BPF_FS_MAGIC);
 	CHECK_EQ(mkdir("/sys/fs/bpf/skep-test", 0700), 0);
@@ -160,6 +164,7 @@ TEST(pins_live_in_a_directory_of_the_users)
 	CHECK_EQ(bpf_map_lookup_elem(again, &key, &value), 0);
 	CHECK_EQ(value, 55);
 	CHECK_EQ(bpf_obj_get("/sys/fs/bpf/skep-test/none"), -ENOENT);
+	CHECK_EQ(bpf_obj_pin(prog, "/sys/fs/bpf/skep-test/prog"), 0);
 	fflush(stdout);
 	pid = fork(); /* an engine of its own */
 	if (!pid) {
@@ -174,7 +179,10 @@ TEST(pins_live_in_a_directory_of_the_users)
 		if (other < 0 || bpf_map_lookup_elem(other, &key, &value) || value != 55)
 			_exit(2);
 		value = 66;
-		_exit(bpf_map_update_elem(other, &key, &value, BPF_ANY) ? 3 : 0);
+		if (bpf_map_update_elem(other, &key, &value, BPF_ANY))
+			_exit(3);
+		other = bpf_obj_get("/sys/fs/bpf/skep-test/prog");
+		_exit(other < 0 || bpf_prog_test_run_opts(other, &run) || run.retval != XDP_DROP ? 4 : 0);
 	}
 	waitpid(pid, &status, 0);
 	CHECK(WIFEXITED(status));
@@ -182,6 +190,8 @@ TEST(pins_live_in_a_directory_of_the_users)
 	CHECK_EQ(bpf_map_lookup_elem(fd, &key, &value), 0);
 	CHECK_EQ(value, 66);
 	CHECK_EQ(unlink("/sys/fs/bpf/skep-test/map"), 0);
+	CHECK_EQ(unlink("/sys/fs/bpf/skep-test/prog"), 0);
+	close(prog);
 	CHECK_EQ(bpf_obj_get("/sys/fs/bpf/skep-test/map"), -ENOENT);
 	close(again);
 	close(fd);

@@ -113,10 +113,36 @@ static void maps(struct skep *k, int inner, int *fd)
 	}
 }
 
+/* The program is written to a file and, when its descriptor is closed, comes from there; its map gets a file of its own beside. */
+static void pins(struct skep *k, int *prog)
+{
+	char path[64], beside[70];
+	union bpf_attr a;
+	int pinned;
+
+	snprintf(path, sizeof(path), "/tmp/skep-memory-%d", getpid());
+	snprintf(beside, sizeof(beside), "%s.0", path);
+	memset(&a, 0, sizeof(a));
+	a.bpf_fd = (uint32_t)*prog;
+	a.pathname = ADDRESS(path);
+	pinned = skep_bpf(k, BPF_OBJ_PIN, &a, sizeof(a));
+	CHECK_EQ(access(path, F_OK), pinned ? -1 : 0);
+	CHECK_EQ(access(beside, F_OK), pinned ? -1 : 0);
+	if (sound(pinned) == 0) {
+		close(*prog);
+		a.bpf_fd = 0;
+		*prog = sound(skep_bpf(k, BPF_OBJ_GET, &a, sizeof(a)));
+	}
+	unlink(path);
+	unlink(beside);
+}
+
+static char domain[] = "/tmp/skep-memory-XXXXXX"; /* the file of run slots that engines with pins share */
+
 static void session(struct host *h)
 {
 	static const struct skep_ctx_field fields[] = {{0, 4, 0}, {4, 4, 1}};
-	struct skep_options opts = {.size = sizeof(opts), .alloc = host_alloc, .alloc_ud = h, .window = 1 << 28};
+	struct skep_options opts = {.size = sizeof(opts), .alloc = host_alloc, .alloc_ud = h, .window = 1 << 28, .domain = domain};
 	char packet[64] = {0}, log[64];
 	struct skep_packet p = {.data = packet, .size = sizeof(packet)};
 	union bpf_attr a;
@@ -148,6 +174,8 @@ static void session(struct host *h)
 		a.test.data_in = ADDRESS(packet);
 		a.test.data_size_in = sizeof(packet);
 		sound(skep_bpf(k, BPF_PROG_TEST_RUN, &a, sizeof(a)));
+		if (have_proc()) /* the file of its map needs a name */
+			pins(k, &fd[2]);
 	}
 	/* A refusal that is written down. */
 	if (fd[1] >= 0) {
@@ -163,9 +191,12 @@ static void session(struct host *h)
 
 TEST(every_allocation_fails_once)
 {
+	int file = mkstemp(domain);
 	long n = 0;
 	bool failed;
 
+	REQUIRE(file >= 0);
+	close(file);
 	do {
 		struct host h = {.fail_at = ++n};
 
@@ -174,6 +205,7 @@ TEST(every_allocation_fails_once)
 		if (h.live || h.bytes)
 			test_fail(__FILE__, __LINE__, "allocation %ld failed: %ld left, %ld bytes", n, h.live, h.bytes);
 	} while (failed && !test_case_failed);
+	unlink(domain);
 	printf("# %ld allocations\n", n - 1);
 	CHECK(n > 20);
 }
