@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bench-uprobe [CALLS [ROW]]: what a probe costs the function that it is in, ns per call: for a program that counts in an array, one that looks whose call it is
- * besides, and an empty one at the function's return. By plain bpf(2): beside the kernel's own where root runs it, skep's under `skep shell`. With ROW (0, 1,
- * 2) only that one, whose nanoseconds are written to $NS.
+ * besides, an empty one at the function's return, and programs that count by thread in a hash: in place, and as bpftrace does, per CPU by an update. By plain
+ * bpf(2): beside the kernel's own where root runs it, skep's under `skep shell`. With ROW (0 .. 4) only that one, whose nanoseconds are written to $NS.
  */
 #include "../tests/shell/probing.h"
 
@@ -73,12 +73,16 @@ static void keep(double ns)
 	}
 }
 
-static int row(const char *name, long n, const struct add *adds, unsigned n_adds, int at_return)
+/* adds NULL: counts by thread, in a map of this type */
+static int row(const char *name, long n, const struct add *adds, unsigned n_adds, int at_return, unsigned type)
 {
+	static const struct count count[] = {{.of = {.what = ADD_TID}, .mask = -1}, {.of = {.what = ADD_TID}, .mask = -1, .how = COUNT_UPDATES}};
 	char self[4096];
 	unsigned long at = probing_offset((const void *)(uintptr_t)probed, self);
-	int map = probing_array(), prog = probing_load(map, adds, n_adds);
+	int map = adds ? probing_array() : probing_map(type, 8, 8, 64);
+	int prog = adds ? probing_load(map, adds, n_adds) : probing_load_count(map, &count[type == BPF_MAP_TYPE_PERCPU_HASH]);
 	int fd = prog < 0 ? -1 : probing_attach(prog, self, at, at_return);
+	unsigned elements, cpus = type == BPF_MAP_TYPE_PERCPU_HASH ? (unsigned)sysconf(_SC_NPROCESSORS_CONF) : 1;
 	uint64_t counted;
 	long calls;
 	double ns;
@@ -88,7 +92,8 @@ static int row(const char *name, long n, const struct add *adds, unsigned n_adds
 		return 1;
 	}
 	ns = child(n, &calls);
-	counted = probing_value(map, 0);
+	counted = adds ? probing_value(map, 0) : probing_sum(map, cpus, &elements);
+	n_adds += !adds;
 	if (n_adds && counted != (uint64_t)calls)
 		printf("%-28s %ld calls, %llu counted\n", name, calls, (unsigned long long)counted);
 	else {
@@ -112,10 +117,14 @@ int main(int argc, char **argv)
 		printf("%-28s %8.1f ns\n", "no probe", child(n, &calls));
 	fflush(stdout);
 	if (only < 0 || only == 0)
-		bad |= row("uprobe, counts", n, adds, 1, 0);
+		bad |= row("uprobe, counts", n, adds, 1, 0, 0);
 	if (only < 0 || only == 1)
-		bad |= row("uprobe, counts, asks whose", n, adds, 2, 0);
+		bad |= row("uprobe, counts, asks whose", n, adds, 2, 0, 0);
 	if (only < 0 || only == 2)
-		bad |= row("uretprobe, empty", n, adds, 0, 1);
+		bad |= row("uretprobe, empty", n, adds, 0, 1, 0);
+	if (only < 0 || only == 3)
+		bad |= row("uprobe, counts in a hash", n, NULL, 0, 0, BPF_MAP_TYPE_HASH);
+	if (only < 0 || only == 4)
+		bad |= row("uprobe, counts per CPU", n, NULL, 0, 0, BPF_MAP_TYPE_PERCPU_HASH);
 	return bad;
 }

@@ -453,6 +453,7 @@ void breaks_left(struct tree *t, struct traced *p)
 	p->named = false;
 	if (!s || --s->users)
 		return;
+	task_inside_gone(t->s->k, (u32)s->tgid);
 	inside_free(s->inside);
 	free(s->brk);
 	free(s->counted);
@@ -611,7 +612,7 @@ static bool hit(struct tree *t, struct traced *p)
 	at = regs.ip - 1;
 	b = find_brk(p->space, at);
 	if (!b)
-		return false;
+		return inside_asks(t, p, at, &full);
 	regs.ip = at;
 	again = p->skips && p->step_at == at && p->skip_sp == regs.sp;
 	p->skips = p->skips && !again;
@@ -671,7 +672,7 @@ void breaks_close(struct tree *t)
 	breaks_update(t);
 	for (u32 i = 0; i < TREE_BUCKETS; i++)
 		for (struct traced *p = t->bucket[i]; p; p = p->chain)
-			some = some || (p->space && p->space->n);
+			some = inside_quiet(p, true) || some || (p->space && p->space->n);
 	if (some)
 		usleep(2000);
 	for (u32 i = 0; i < TREE_BUCKETS && some; i++)

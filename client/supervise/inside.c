@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <linux/membarrier.h>
 #include <stdlib.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
@@ -27,6 +26,7 @@ struct stubs {
 
 struct inside_space {
 	u64 at; /* the routines; 0: nothing is mapped */
+	u64 ask, trap; /* see struct task_code */
 	bool refused, go; /* nothing is mapped into this process; it has goroutines */
 	u64 *map; /* addresses that have what the engine has there */
 	u32 n_map;
@@ -86,12 +86,19 @@ static bool has_shadow_stack(pid_t tid)
 
 static bool knows_pids(const struct tree *t, pid_t tid)
 {
-	enum { FSGSBASE = 2 };
 	char path[64];
 	struct stat st;
 
 	snprintf(path, sizeof(path), "/proc/%d/ns/pid", tid);
-	return getauxval(AT_HWCAP2) & FSGSBASE && !stat(path, &st) && st.st_ino == t->pid_ns_ino;
+	return !stat(path, &st) && st.st_ino == t->pid_ns_ino;
+}
+
+/* Can a routine find out which thread it is in? */
+static bool knows_threads(pid_t tid, u64 fs)
+{
+	u64 self;
+
+	return task_inside_fsgsbase() || (fs && !remote_get(tid, fs, &self, sizeof(self)) && self == fs);
 }
 
 /* ---- where ---- */
@@ -251,13 +258,15 @@ static bool map_routines(struct injection *i, struct inside_space *in, const str
 	bool before;
 
 	if (in->at)
-		return in->at == c->inside;
+		return in->at == c->inside && inside_quiet(i->p, false);
 	before = has_file(i->p->tid, &c->map[0]);
 	if (!map_one(i, in, &c->map[0]) ||
 	    (!before && !map_at(i, data, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) ||
 	    !begin_data(i->p->tid, data, i->p->space->tgid, clock))
 		return false;
 	in->at = c->inside;
+	in->ask = c->ask;
+	in->trap = c->trap;
 	name_with(i->p, i->regs->fs_base);
 	return true;
 }
@@ -335,10 +344,10 @@ static bool inject(struct tree *t, struct traced *p, struct brk *b, const struct
 	return good;
 }
 
-static bool may_run(const struct tree *t, const struct traced *p, const struct point *at, bool *never)
+static bool may_run(const struct tree *t, const struct traced *p, const struct point *at, u64 fs, bool *never)
 {
 	const struct task_code *c = &at->code;
-	bool good = (!c->names_tasks || knows_pids(t, p->tid)) && (!c->asks_time || inject_vdso(p->tid, "__vdso_clock_gettime")) &&
+	bool good = (!c->names_tasks || (knows_pids(t, p->tid) && knows_threads(p->tid, fs))) && (!c->asks_time || inject_vdso(p->tid, "__vdso_clock_gettime")) &&
 		    (!at->probe->at_return || !has_shadow_stack(p->tid));
 
 	*never = *never || !good;
@@ -363,7 +372,7 @@ static bool try_points(struct tree *t, struct traced *p, struct brk *b, const st
 			break;
 		}
 		points[n++].probe = &t->points[i];
-		good = may_run(t, p, &points[n - 1], never);
+		good = may_run(t, p, &points[n - 1], regs->fs_base, never);
 	}
 	if (good && n) {
 		good = insn_move(b->code, b->n_code, b->at, b->at, BRK_JUMP, moved, &covered) && find_room(p->tid, b->at, STUBS, &m, &room) && !is_go(p->tid, "root", m.path) &&
@@ -472,6 +481,40 @@ void inside_back(pid_t tid, struct brk *const *jumps, u32 n)
 	}
 	if (n)
 		everywhere();
+}
+
+/* ---- what programs ask for ---- */
+
+bool inside_asks(struct tree *t, struct traced *p, u64 at, struct user_regs_struct *regs)
+{
+	const struct inside_space *in = p->space->inside;
+	struct task_ask ask = {.helper = regs->rdi, .map = regs->rsi, .key = regs->rdx, .value = regs->rcx, .flags = regs->r8, .cpu = regs->r9};
+
+	if (!in || !in->at || at != in->trap)
+		return false;
+	regs->rax = (u64)(p->task ? task_inside_ask(t->s->k, p->task, &ask) : -EBUSY);
+	ptrace(PTRACE_SETREGS, p->tid, 0, regs);
+	traced_resume(t, p, 0);
+	return true;
+}
+
+bool inside_quiet(const struct traced *p, bool quiet)
+{
+	const struct inside_space *in = p->space ? p->space->inside : NULL;
+	u32 word = quiet;
+
+	return in && in->at && !remote_put(p->tid, in->at + TASK_INSIDE_CODE + offsetof(struct task_inside, quiet), &word, sizeof(word));
+}
+
+void inside_leave(struct traced *p)
+{
+	const struct inside_space *in = p->space ? p->space->inside : NULL;
+	struct user_regs_struct regs;
+
+	if (inside_quiet(p, true) && !ptrace(PTRACE_GETREGS, p->tid, 0, &regs) && regs.rip > in->ask && regs.rip <= in->trap) {
+		regs.rip = in->ask; /* it looked before */
+		ptrace(PTRACE_SETREGS, p->tid, 0, &regs);
+	}
 }
 
 /* ---- memory of the same contents ---- */

@@ -47,7 +47,17 @@ static void put_program(struct stub *s, const struct task_code *c)
 	PUT(s, 0x48, 0xb8);
 	put64(s, c->cookie);
 	PUT(s, 0x48, 0x89, 0x44, 0x24, 8, 0x48, 0x89, 0xe7, 0x48, 0x89, 0xde); /* mov %rax, 8(%rsp); mov %rsp, %rdi; mov %rbx, %rsi */
-	put_call(s, c->entry);
+	if (c->run) {
+		PUT(s, 0x48, 0xba); /* movabs $entry, %rdx; movabs $cpus, %rcx; movabs $data, %rax; mov (%rax), %r8 */
+		put64(s, c->entry);
+		PUT(s, 0x48, 0xb9);
+		put64(s, c->cpus);
+		PUT(s, 0x48, 0xb8);
+		put64(s, c->inside + TASK_INSIDE_CODE);
+		PUT(s, 0x4c, 0x8b, 0x00);
+		_Static_assert(offsetof(struct task_inside, tgid) == 0, "as it is read");
+	}
+	put_call(s, c->run ? c->run : c->entry);
 }
 
 static void put_restored(struct stub *s)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Traced tasks: see tree.h. Stops become the engine's events here; how tasks are taken and left is follow.c's. */
 #include "client/supervise/breaks.h"
+#include "client/supervise/space.h"
 
 #include "sys/sys.h"
 
@@ -118,6 +119,7 @@ void traced_resume(struct tree *t, struct traced *p, int sig)
 		return;
 	p->stopped = false;
 	if (p->leave && !p->wants_exit && !sig && !breaks_pending(p)) {
+		inside_leave(p);
 		/* One that was killed in its stop is not let go: it stops once more, at its end. */
 		if (!ptrace(PTRACE_DETACH, p->tid, 0, 0))
 			traced_remove(t, p);

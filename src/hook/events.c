@@ -28,6 +28,7 @@ void event_run(struct skep *k, const struct event_prog *e, struct hold *h, struc
 {
 	struct prog *p = e->prog;
 	struct run r;
+	bool leased = p->needs_slot && !h->nested && inside_lease_take(k, h);
 	u64 result, started = atomic_load_explicit(&k->stats_users, memory_order_relaxed) ? os_clock_ns(1 /* CLOCK_MONOTONIC */) : 0;
 
 	run_prepare(k, &r, p);
@@ -43,6 +44,8 @@ void event_run(struct skep *k, const struct event_prog *e, struct hold *h, struc
 	}
 	if (vm_run(&r, &result))
 		log_line(k, "%s: %s", p->name[0] ? p->name : "program", r.fault.text);
+	if (leased)
+		inside_lease_drop(k, h);
 	run_account(k, p, 1, started ? os_clock_ns(1) - started : 0);
 }
 

@@ -72,10 +72,13 @@ struct hooks {
 	_Atomic u64 lost; /* events that found no run slot */
 	struct perf_event *clocks, *probes; /* perf.c */
 	u64 last_probe;
-	struct inside *inside; /* inside.c; NULL: not needed yet */
+	struct inside *_Atomic inside; /* inside.c; NULL: not needed yet */
 };
 
 void inside_close(struct skep *k);
+/* For a run of the engine's: nobody else has the CPU's values. false: they are shared with a process that does not give them back. */
+bool inside_lease_take(struct skep *k, const struct hold *h);
+void inside_lease_drop(struct skep *k, const struct hold *h);
 
 /* attach.c. 0 or -errno (-EEXIST: that program is there already, -E2BIG: too many); the attachment takes over no reference of the caller's. */
 int attach_at(struct skep *k, u32 site, struct obj *prog, bool raw, u64 cookie, struct attachment **out);

@@ -111,14 +111,15 @@ void task_probes(struct skep *k, void (*visit)(void *ud, const struct task_probe
  * Programs that run inside the task that meets a probe: the door maps what such a program consists of into the process, at the addresses where the
  * engine has it, and has the task call the program there. What a process gets this way it may spoil: values of maps, its own struct task_inside.
  */
-enum { TASK_INSIDE_CODE = 4096, TASK_INSIDE_THREADS = 512, TASK_INSIDE_CALLS = 4096, TASK_INSIDE_WAYS = 4, TASK_CODE_MAPS = 66, TASK_INSIDE_FRAME = 24 };
+enum { TASK_INSIDE_CODE = 16384, TASK_INSIDE_THREADS = 512, TASK_INSIDE_CALLS = 4096, TASK_INSIDE_WAYS = 4, TASK_CODE_MAPS = 132, TASK_INSIDE_FRAME = 24 };
 
 /* Of one process, TASK_INSIDE_CODE bytes behind the routines; zero at first. */
 struct task_inside {
 	u64 tgid; /* in the high half */
 	u64 clock; /* address of clock_gettime() in its vDSO */
 	u64 missed; /* returns that are not told of, as there was no room in call[] */
-	u64 reserved[5];
+	u32 quiet, reserved0; /* not 0: nobody answers any more */
+	u64 reserved[4];
 	u64 thread[TASK_INSIDE_THREADS]; /* see task_inside_thread() */
 	struct {
 		u64 slot; /* where the return address lies; 0: unused */
@@ -147,6 +148,8 @@ struct task_code {
 	u64 inside; /* the routines: map[0]; struct task_inside lies TASK_INSIDE_CODE bytes behind */
 	u64 enter; /* enter(slot, stub): the return address at slot becomes stub, if there is room to remember it */
 	u64 leave; /* leave(slot, stub): what it was; forgotten */
+	u64 ask, trap; /* a breakpoint at `trap`, of a function that begins at `ask`, is for task_inside_ask(); while task_inside.quiet is set, no task comes there */
+	u64 run, cpus; /* run(run, registers, entry, cpus, task_inside.tgid) is to be called instead of entry; 0: no */
 	bool names_tasks; /* asks for thread[], by the FS base */
 	bool asks_time; /* asks for clock */
 	u32 n;
@@ -155,6 +158,13 @@ struct task_code {
 /* 0: the program of the probe can run inside of tasks; then task_code_close(). -ENOTSUP: it cannot, or -errno. */
 int task_probe_code(struct skep *k, u64 id, struct task_code *out);
 void task_code_close(struct task_code *c);
+/* What t asks for at a breakpoint of a routine: the arguments of a C function. The result is what it is to return. */
+struct task_ask {
+	u64 helper, map, key, value, flags, cpu;
+};
+s64 task_inside_ask(struct skep *k, struct task *t, const struct task_ask *a);
+bool task_inside_fsgsbase(void); /* routines read the FS base; otherwise what it points to, which by the ABI of thread-local storage is the same */
+void task_inside_gone(struct skep *k, u32 tgid); /* the process has ended or has another memory: what its runs had taken is free */
 
 /* t came by. address: of the probed instruction. regs: as they are there, or behind the return. */
 void task_event_probe(struct skep *k, struct task *t, u64 id, u64 address, const struct task_regs *regs);

@@ -244,6 +244,11 @@ static u32 map_value(struct builder *b, u32 handle, struct map **known)
 	u32 v;
 
 	*known = known_map(b, handle);
+	if (b->f->host->elsewhere) {
+		if (!*known || !(*known)->inside)
+			b->f->unsupported = "such a map";
+		return ir_const(b->f, *known ? (*known)->inside : 0);
+	}
 	if (*known)
 		return ir_const(b->f, (u64)(uintptr_t)*known);
 	if (inner)

@@ -24,7 +24,7 @@ int hash_table_create(struct map *m, bool percpu, bool lru, bool of_maps)
 {
 	struct hash *t = map_priv(m, sizeof(*t));
 	u32 n_slots = domain_cpus(m->domain);
-	u64 buckets = round_up_pow2(m->spec.max_entries), nodes, stride;
+	u64 buckets = round_up_pow2(m->spec.max_entries), nodes, stride, before;
 	u32 *family;
 	int err;
 
@@ -43,7 +43,9 @@ int hash_table_create(struct map *m, bool percpu, bool lru, bool of_maps)
 		return -E2BIG;
 	t->n_nodes = (u32)nodes;
 	t->stride = (u32)stride;
-	err = map_meta_create(m, n_slots * sizeof(struct hash_slot) + buckets * sizeof(struct hash_bucket) + nodes * stride);
+	/* Nodes begin a page: they may be lent without what is before them. */
+	before = ALIGN_UP(sizeof(struct map_header) + n_slots * sizeof(struct hash_slot) + buckets * sizeof(struct hash_bucket), (u64)4096);
+	err = map_meta_create(m, before - sizeof(struct map_header) + nodes * stride);
 	if (err)
 		return err;
 	if (m->spec.flags & BPF_F_ZERO_SEED)
@@ -51,7 +53,7 @@ int hash_table_create(struct map *m, bool percpu, bool lru, bool of_maps)
 	hash_key_init(&t->key, map_head(m)->seed);
 	t->slots = (struct hash_slot *)(m->meta.base + sizeof(struct map_header));
 	t->buckets = (struct hash_bucket *)(t->slots + n_slots);
-	t->nodes = (u8 *)(t->buckets + buckets);
+	t->nodes = m->meta.base + before;
 	family = (u32 *)(void *)map_head(m)->family;
 	t->fresh = (_Atomic u32 *)&family[0];
 	t->spill = (_Atomic u32 *)&family[1];

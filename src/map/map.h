@@ -165,6 +165,7 @@ struct map {
 	u32 elem_size; /* value_size rounded up to 8 */
 	u32 priv_size;
 	u64 bytes; /* for fdinfo and docs: what the regions take */
+	u64 inside; /* where programs that run inside of processes find what they need of it, see hook/inside.c; 0: nowhere */
 };
 
 /* The map as programs hold it: what LD_IMM64 of a map gives. */

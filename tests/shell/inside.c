@@ -594,6 +594,90 @@ TEST(one_client_after_the_other)
 	detach(&d);
 }
 
+/* ---- programs that count in hashes, and per CPU ---- */
+
+static struct client attach_count(const void *at, unsigned type, unsigned key_size, const struct count *count)
+{
+	struct client c = {.map = probing_map(type, key_size, 8, 4096), .prog = {-1, -1}, .fd = {-1, -1}};
+	char path[4096];
+	unsigned long offset = probing_offset(at, path);
+
+	c.prog[0] = probing_load_count(c.map, count);
+	c.fd[0] = c.prog[0] < 0 ? -1 : probing_attach(c.prog[0], path, offset, 0);
+	CHECK(c.fd[0] >= 0);
+	return c;
+}
+
+static unsigned cpus_of(unsigned type)
+{
+	return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY ? (unsigned)sysconf(_SC_NPROCESSORS_CONF) : 1;
+}
+
+/* By the argument's low bits: each is there, with as many calls as it had. */
+TEST(elements_of_hashes)
+{
+	static const unsigned types[] = {BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LRU_HASH, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_LRU_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY};
+
+	for (unsigned i = 0; i < 5; i++)
+		for (unsigned key_size = 4; key_size <= (types[i] == BPF_MAP_TYPE_PERCPU_ARRAY ? 4 : 8); key_size += 4)
+			for (enum counting how = COUNT_THERE; how <= COUNT_UPDATES; how++) {
+				struct count count = {.of = {.what = ADD_FIELD, .field = FIELD_DI}, .mask = 63, .how = how};
+				struct client c = attach_count(TEXT(work), types[i], key_size, &count);
+				struct told t = run(work_many);
+				unsigned n;
+
+				CHECK(t.jumped);
+				CHECK_EQ(probing_sum(c.map, cpus_of(types[i]), &n), t.calls);
+				CHECK_EQ(n, types[i] == BPF_MAP_TYPE_PERCPU_ARRAY ? 4096 : 64);
+				detach(&c);
+			}
+}
+
+/* More threads than there are processors, some of which are stopped in the midst of it. */
+TEST(threads_that_count)
+{
+	static const unsigned types[] = {BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_HASH};
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct count count = {.of = {.what = ADD_TID}, .mask = -1};
+		struct client c = attach_count(TEXT(work), types[i], 4, &count);
+		struct told t = run(work_in_threads);
+		unsigned n;
+
+		CHECK(t.jumped);
+		CHECK_EQ(probing_sum(c.map, cpus_of(types[i]), &n), t.calls);
+		CHECK_EQ(n, 12);
+		detach(&c);
+	}
+}
+
+TEST(children_that_count)
+{
+	struct count count = {.of = {.what = ADD_TGID}, .mask = -1, .how = COUNT_UPDATES};
+	struct client c = attach_count(TEXT(work), BPF_MAP_TYPE_PERCPU_HASH, 8, &count);
+	struct told t = run(work_in_children);
+	unsigned n;
+
+	CHECK(t.jumped);
+	CHECK_EQ(probing_sum(c.map, cpus_of(BPF_MAP_TYPE_PERCPU_HASH), &n), t.calls);
+	CHECK_EQ(n, 21);
+	detach(&c);
+}
+
+/* An element goes as often as its count is 100: from a program that is in a function's process. */
+TEST(elements_that_go_again)
+{
+	struct count count = {.of = {.what = ADD_FIELD, .field = FIELD_DI}, .mask = 7, .how = COUNT_UPDATES, .deletes = 100};
+	struct client c = attach_count(TEXT(work), BPF_MAP_TYPE_HASH, 8, &count);
+	struct told t = run(work_many);
+	unsigned n;
+
+	CHECK(t.jumped);
+	CHECK_EQ(probing_sum(c.map, 1, &n), 8 * ((WARM + MANY) / 8 % 100) + (WARM + MANY) % 8);
+	CHECK_EQ(n, 8);
+	detach(&c);
+}
+
 /* ---- a target that spoils what it can reach ---- */
 
 static void spoil(struct told *t)
@@ -637,6 +721,27 @@ TEST(a_target_that_spoils_its_maps)
 	t = run(work_many);
 	CHECK_EQ(probing_value(c.map, 0), t.calls);
 	detach(&c);
+}
+
+TEST(a_target_that_spoils_its_hashes)
+{
+	static const unsigned types[] = {BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_HASH};
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct count count = {.of = {.what = ADD_FIELD, .field = FIELD_DI}, .mask = 63};
+		struct client c = attach_count(TEXT(work), types[i], 8, &count), d;
+		struct told t = run(spoil);
+		unsigned n;
+
+		CHECK(t.jumped);
+		probing_sum(c.map, cpus_of(types[i]), &n); /* whatever it is now */
+		detach(&c);
+		d = attach_count(TEXT(work), types[i], 8, &count);
+		t = run(work_many);
+		CHECK_EQ(probing_sum(d.map, cpus_of(types[i]), &n), t.calls);
+		CHECK_EQ(n, 64);
+		detach(&d);
+	}
 }
 
 /* ---- for tests that start a client and a target themselves ---- */
@@ -691,6 +796,11 @@ int main(int argc, char **argv)
 	RUN(many_probes_in_one_link);
 	RUN(a_client_that_goes_while_functions_have_not_returned);
 	RUN(one_client_after_the_other);
+	RUN(elements_of_hashes);
+	RUN(threads_that_count);
+	RUN(children_that_count);
+	RUN(elements_that_go_again);
 	RUN(a_target_that_spoils_its_maps);
+	RUN(a_target_that_spoils_its_hashes);
 	return test_end();
 }

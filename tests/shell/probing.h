@@ -31,11 +31,16 @@ static inline int probing_bpf(int cmd, union bpf_attr *attr)
 	return (int)syscall(SYS_bpf, cmd, attr, sizeof(*attr));
 }
 
-static inline int probing_array(void)
+static inline int probing_map(unsigned type, unsigned key_size, unsigned value_size, unsigned entries)
 {
-	union bpf_attr a = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 8, .max_entries = SLOTS};
+	union bpf_attr a = {.map_type = type, .key_size = key_size, .value_size = value_size, .max_entries = entries};
 
 	return probing_bpf(BPF_MAP_CREATE, &a);
+}
+
+static inline int probing_array(void)
+{
+	return probing_map(BPF_MAP_TYPE_ARRAY, 4, 8, SLOTS);
 }
 
 static inline uint64_t probing_value(int map, int slot)
@@ -100,6 +105,88 @@ static inline int probing_load_for(int map, const struct add *adds, unsigned n_a
 static inline int probing_load(int map, const struct add *adds, unsigned n_adds)
 {
 	return probing_load_for(map, adds, n_adds, 0);
+}
+
+static inline unsigned probing_call(struct bpf_insn *code, int map, int helper)
+{
+	unsigned n = 0;
+
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 2, 10, 0, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -8);
+	code[n++] = INSN(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, map);
+	code[n++] = INSN(0, 0, 0, 0, 0);
+	code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, helper);
+	return n;
+}
+
+/* Value `key` of 8 bytes is looked up and counted up: where it is (atomically, or as bpftrace does by an update), or put in. The key, of 4 or 8 bytes: what `of`
+ * is, its low bits only. An array's value is there always. */
+enum counting { COUNT_THERE, COUNT_UPDATES };
+struct count {
+	struct add of;
+	int mask;
+	enum counting how;
+	int deletes; /* at the end, if the value is this */
+};
+static inline int probing_load_count(int map, const struct count *c)
+{
+	struct bpf_insn code[64];
+	union bpf_attr a = {.prog_type = BPF_PROG_TYPE_KPROBE};
+	unsigned n = 0, miss, end;
+
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 6, 1, 0, 0);
+	n += probing_amount(code + n, &c->of);
+	code[n++] = INSN(BPF_ALU64 | BPF_AND | BPF_K, 7, 0, 0, c->mask);
+	code[n++] = INSN(BPF_STX | BPF_MEM | BPF_DW, 10, 7, -8, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 8, 0, 0, 1);
+	n += probing_call(code + n, map, BPF_FUNC_map_lookup_elem);
+	miss = n;
+	code[n++] = INSN(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 0, 0);
+	if (c->how == COUNT_THERE)
+		code[n++] = INSN(BPF_STX | BPF_ATOMIC | BPF_DW, 0, 8, 0, BPF_ADD);
+	else {
+		code[n++] = INSN(BPF_LDX | BPF_MEM | BPF_DW, 7, 0, 0, 0);
+		code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_X, 8, 7, 0, 0);
+	}
+	end = n;
+	if (c->how == COUNT_THERE)
+		code[n++] = INSN(BPF_JMP | BPF_JA, 0, 0, 0, 0);
+	code[miss].off = (short)(n - miss - 1);
+	code[n++] = INSN(BPF_STX | BPF_MEM | BPF_DW, 10, 8, -16, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 3, 10, 0, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 3, 0, 0, -16);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 4, 0, 0, c->how == COUNT_THERE ? BPF_NOEXIST : BPF_ANY);
+	n += probing_call(code + n, map, BPF_FUNC_map_update_elem);
+	if (c->how == COUNT_THERE)
+		code[end].off = (short)(n - end - 1);
+	if (c->deletes) {
+		code[n++] = INSN(BPF_JMP | BPF_JNE | BPF_K, 8, 0, 5, c->deletes);
+		n += probing_call(code + n, map, BPF_FUNC_map_delete_elem);
+	}
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0);
+	code[n++] = INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	a.insns = (uintptr_t)code;
+	a.insn_cnt = n;
+	a.license = (uintptr_t) "Dual BSD/GPL";
+	return probing_bpf(BPF_PROG_LOAD, &a);
+}
+
+/* The sum of all values, of all CPUs if it has one for each; *n: elements. */
+static inline uint64_t probing_sum(int map, unsigned cpus, unsigned *n)
+{
+	uint64_t key = 0, next = 0, values[1024], sum = 0;
+	union bpf_attr a = {.map_fd = (unsigned)map, .next_key = (uintptr_t)&next};
+
+	for (*n = 0; *n < 10000 && !probing_bpf(BPF_MAP_GET_NEXT_KEY, &a); a.key = (uintptr_t)&key) {
+		union bpf_attr get = {.map_fd = (unsigned)map, .key = (uintptr_t)&next, .value = (uintptr_t)values};
+
+		if (!probing_bpf(BPF_MAP_LOOKUP_ELEM, &get))
+			for (unsigned i = 0; i < cpus; i++)
+				sum += values[i];
+		key = next;
+		++*n;
+	}
+	return sum;
 }
 
 /* Which file a function lies in, and where. */
