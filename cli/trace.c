@@ -138,7 +138,7 @@ static bool quiet(struct session *ss)
 
 static bool attached(struct session *ss)
 {
-	return !ss->client || (some_attached(ss) && (quiet(ss) || waits_for_events(ss->client)));
+	return !ss->client || front_ended_by() || (some_attached(ss) && (quiet(ss) || waits_for_events(ss->client)));
 }
 
 /* ---- the client ---- */
@@ -207,7 +207,7 @@ static int start_client(struct session *ss, struct trace *t)
 		fprintf(stderr, "%s: the client's calls cannot be answered here (%s); `skep doctor` says what this host allows\n", ss->name, strerror(-pid));
 	if (pid < 0)
 		return STATUS_SKEP_FAILED;
-	if (!session_wait_until(ss, attached, (unsigned)t->args->wait * 1000) || !ss->client)
+	if (!session_wait_until(ss, attached, (unsigned)t->args->wait * 1000) || (!ss->client && !front_ended_by()))
 		return client_failed(ss, t->client[0], !ss->client);
 	return 0;
 }
@@ -349,9 +349,9 @@ static int run_session(struct session *ss, void *ud)
 	status = t->output < 0 ? STATUS_SKEP_FAILED : start_client(ss, t);
 	if (!status && t->args->pid) {
 		session_report(ss, REPORT_FAILED, watch_process(ss, t));
-	} else if (status) {
+	} else if (status || front_ended_by()) {
 		end_client(ss);
-		session_report(ss, REPORT_FAILED, status);
+		session_report(ss, status ? REPORT_FAILED : REPORT_ENDED, status ? status : front_ended_by());
 	} else {
 		run_command(ss, t);
 	}
@@ -399,6 +399,6 @@ const struct verb verb_trace = {
 	.stops_at_operand = true,
 	.usage_status = STATUS_SKEP_FAILED, /* others are the command's */
 	.about = "Starts CLIENT, an unmodified tool of eBPF, waits until it has attached its programs, and runs CMD for it to watch; when CMD ends, CLIENT is "
-		 "given time to read what is left and ended as by Ctrl-C. The exit status is CMD's. No privilege is needed.",
+		 "given time to read what is left and ended as by Ctrl-C. Signals to skep alone are passed on to CMD. The exit status is CMD's. No privilege is needed.",
 	.examples = trace_examples,
 };

@@ -37,22 +37,40 @@ void kill_descendants(pid_t root, bool reap)
 
 /* ---- signals ---- */
 
-/* The command's; what the terminal sends to the whole group reaches it without us. */
-static const int ignored[] = {SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU};
-static const int passed_on[] = {SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
-static _Atomic pid_t command; /* a signal handler has no argument to find it by */
-static _Atomic u32 early; /* signals that came before it was known, a bit each */
+/* The command's; what the terminal sends to the whole group reaches it without us, once it is there. */
+static const int ignored[] = {SIGTTIN, SIGTTOU};
+static const int passed_on[] = {SIGINT, SIGQUIT, SIGTSTP, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
+static _Atomic pid_t command, supervised_by; /* a signal handler has no argument to find them by */
+static _Atomic u32 early; /* signals that came before the command was known, a bit each */
 
-static void pass_on(int sig)
+static bool of_terminal(int sig, const siginfo_t *si)
 {
-	pid_t pid = atomic_load(&command);
+	return si->si_code > 0 && (sig == SIGINT || sig == SIGQUIT || sig == SIGTSTP);
+}
+
+static void pass_on(int sig, siginfo_t *si, void *context)
+{
+	pid_t pid = atomic_load(&command), supervisor = atomic_load(&supervised_by);
 	int err = errno;
 
-	if (pid > 0)
+	(void)context;
+	if (pid > 0 && !of_terminal(sig, si))
 		kill(pid, sig);
-	else
+	if (pid <= 0)
 		atomic_fetch_or(&early, 1u << sig);
+	if (pid <= 0 && supervisor > 0)
+		kill(supervisor, sig); /* it need not begin */
 	errno = err;
+}
+
+int front_ended_by(void)
+{
+	static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+
+	for (u32 i = 0; i < ARRAY_SIZE(ends); i++)
+		if (atomic_load(&early) >> ends[i] & 1)
+			return ends[i];
+	return 0;
 }
 
 static void command_is(pid_t pid)
@@ -68,7 +86,7 @@ static void command_is(pid_t pid)
 
 static void take_signals(struct sigaction saved[NSIG])
 {
-	struct sigaction ignore = {.sa_handler = SIG_IGN}, pass = {.sa_handler = pass_on};
+	struct sigaction ignore = {.sa_handler = SIG_IGN}, pass = {.sa_sigaction = pass_on, .sa_flags = SA_SIGINFO};
 
 	for (u32 i = 0; i < ARRAY_SIZE(ignored); i++)
 		sigaction(ignored[i], &ignore, &saved[ignored[i]]);
@@ -172,5 +190,6 @@ int front_run(const char *name, const char *const *argv, session_fn *fn, void *u
 		_exit(fn(&ss, ud));
 	}
 	close(pair[1]);
+	atomic_store(&supervised_by, pid);
 	return stand_in(name, argv[0], pair[0], pid);
 }

@@ -74,6 +74,8 @@ struct session {
 typedef int session_fn(struct session *ss, void *ud);
 int front_run(const char *name, const char *const *argv, session_fn *fn, void *ud);
 void kill_descendants(pid_t root, bool reap);
+/* In the supervisor: the signal that came before there was a command, and that is to end it all; 0: none. */
+int front_ended_by(void);
 
 /* ---- join.c ---- */
 void joining_open(struct session *ss);
