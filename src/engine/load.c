@@ -168,6 +168,16 @@ static int take_name(struct load *l)
 	return 0;
 }
 
+/* Is it of a kind that Linux lets devices have, with flags that go with it? */
+static bool device_bound(const struct attr_prog_load *a)
+{
+	bool bound = a->prog_flags & UAPI_F_XDP_DEV_BOUND_ONLY, frags = a->prog_flags & BPF_F_XDP_HAS_FRAGS;
+
+	if (a->prog_flags & ~(u32)(UAPI_F_XDP_DEV_BOUND_ONLY | BPF_F_XDP_HAS_FRAGS) || (frags && !bound))
+		return false;
+	return a->prog_type == BPF_PROG_TYPE_XDP || (a->prog_type == BPF_PROG_TYPE_SCHED_CLS && !bound);
+}
+
 /* What the attributes say about the program, with the errors and in the order of Linux 6.18. */
 static int take_identity(struct load *l)
 {
@@ -199,8 +209,7 @@ static int take_identity(struct load *l)
 	if (err)
 		return err;
 	if (a->prog_ifindex)
-		return load_refuse(l, p->kind && p->kind->flags & PT_NET_ADMIN && if_indextoname(a->prog_ifindex, device) ? -EOPNOTSUPP : -EINVAL,
-			      "programs on network devices are not supported by skep %s", skep_version());
+		return load_refuse(l, device_bound(a) && if_indextoname(a->prog_ifindex, device) ? -EOPNOTSUPP : -EINVAL, "programs on network devices are not supported by skep %s", skep_version());
 	if (!p->kind)
 		return load_refuse(l, -EINVAL, "program type %u is not one of Linux 6.18; skep feature lists what is", a->prog_type);
 	err = take_name(l);
@@ -211,6 +220,11 @@ static int take_identity(struct load *l)
 	if (a->signature)
 		return load_refuse(l, -EOPNOTSUPP, "signed programs are not supported by skep %s", skep_version());
 	return 0;
+}
+
+static int begin_log(struct load *l)
+{
+	return user_log_begin(&l->log);
 }
 
 /* ---- instructions ---- */
@@ -588,6 +602,7 @@ static int prog_load(struct load *l)
 {
 	static int (*const steps[])(struct load *) = {
 		take_identity,	 /* type, licence, name, flags */
+		begin_log,	 /* its level, buffer and size */
 		take_insns,	 /* decode: every encoding is known */
 		take_types,	 /* BTF: functions */
 		find_functions,	 /* every jump stays in its function, none runs off its end */
@@ -668,10 +683,9 @@ int sys_prog_load(struct sys_call *c)
 	struct attr_prog_load *a = c->attr;
 	struct load l = {.k = c->k, .attr = a, .check = c->check, .refused_insn = UINT32_MAX, .started_ns = os_clock_ns(1 /* CLOCK_MONOTONIC */)};
 	struct obj *o = NULL;
-	int err = user_log_open(&l.log, &c->k->mem, a->log_level, a->log_buf, a->log_size), fd;
+	int err, fd;
 
-	if (err)
-		return err;
+	user_log_open(&l.log, &c->k->mem, a->log_level, a->log_buf, a->log_size);
 	err = load_object(&l, &o);
 	user_log_say(&l.log, c->k, "PROG_LOAD", err);
 	err = user_log_close(&l.log, err);

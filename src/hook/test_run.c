@@ -6,12 +6,16 @@
 #include "hook/hook.h"
 
 #include <net/ethernet.h>
+#include <net/if.h>
+#include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #define PTR(x) ((void *)(uintptr_t)(x))
 
 enum {
 	MOST_ARGS = 12 * 8,
+	PAGE = 4096,
 	MOST_META = 216, /* the headroom less the frame header that Linux keeps in it */
 };
 
@@ -23,6 +27,8 @@ static int ctx_in(const struct attr_test_run *a, void *ctx, u32 size)
 	memset(ctx, 0, size);
 	if (!from)
 		return 0;
+	if (a->ctx_size_in > PAGE)
+		return -E2BIG;
 	for (u32 i = size; i < a->ctx_size_in; i++)
 		if (from[i])
 			return -E2BIG;
@@ -75,6 +81,31 @@ static int repeat_run(struct skep *k, struct prog *p, struct stage *s, struct at
 
 /* ---- XDP ---- */
 
+/* Has the interface that many queues? Without sysfs, the first is sure to be there. */
+static bool has_queue(const char *device, u32 queue)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/queues/rx-%u", device, queue);
+	return !queue || !access(path, F_OK);
+}
+
+/* Where the frame came from: an interface and its queue. */
+static int xdp_origin(const struct xdp_md *md)
+{
+	char device[IF_NAMESIZE];
+
+	if (md->egress_ifindex || (!md->ingress_ifindex && md->rx_queue_index))
+		return -EINVAL;
+	if (!md->ingress_ifindex)
+		return 0;
+	if (md->ingress_ifindex == LOOPBACK) /* also where no interface can be asked for */
+		return md->rx_queue_index ? -EINVAL : 0;
+	if (!if_indextoname(md->ingress_ifindex, device))
+		return -ENODEV;
+	return has_queue(device, md->rx_queue_index) ? 0 : -EINVAL;
+}
+
 static int xdp_test_run(struct skep *k, struct prog *p, struct attr_test_run *a, struct stage *s)
 {
 	bool use_ctx = a->ctx_in || a->ctx_out;
@@ -95,21 +126,22 @@ static int xdp_test_run(struct skep *k, struct prog *p, struct attr_test_run *a,
 	if (err)
 		return err;
 	if (a->ctx_in && (md.data_meta || md.data_end > a->data_size_in || md.data > md.data_end || md.data & 3 || md.data > MOST_META ||
-			  md.data_end - md.data < ETH_HLEN))
+			  a->data_size_in - md.data < ETH_HLEN))
 		return -EINVAL;
-	if (a->ctx_in && !md.ingress_ifindex && md.rx_queue_index)
-		return -EINVAL;
-	if (md.egress_ifindex)
-		return -EINVAL;
-	if (a->ctx_in && md.ingress_ifindex > 1)
-		return -ENODEV;
-	if (md.rx_queue_index)
-		return -EINVAL;
+	if (!a->data_in)
+		return -EFAULT;
+	err = xdp_origin(&md);
+	if (err)
+		return err;
 	if (a->ctx_in && md.data_end < a->data_size_in) {
 		log_line(k, "PROG_TEST_RUN: data_end %u of %u: packets in fragments are not supported", md.data_end, a->data_size_in);
 		return -EOPNOTSUPP;
 	}
 	stage_put(s, PTR(a->data_in), a->data_size_in, md.data);
+	if (md.ingress_ifindex) {
+		s->packet.ifindex = s->ctx.xdp.ingress_ifindex = md.ingress_ifindex;
+		s->ctx.xdp.rx_queue_index = md.rx_queue_index;
+	}
 	err = repeat_run(k, p, s, a);
 	if (err)
 		return err;
@@ -167,6 +199,8 @@ static int skb_test_run(struct skep *k, struct prog *p, struct attr_test_run *a,
 		log_line(k, "PROG_TEST_RUN: BPF_F_TEST_SKB_CHECKSUM_COMPLETE is not supported");
 		return -EOPNOTSUPP;
 	}
+	if (!a->data_in)
+		return -EFAULT;
 	err = ctx_in(a, &in, sizeof(in));
 	if (err)
 		return err;
@@ -228,8 +262,6 @@ int packet_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 		return -EINVAL; /* these run behind a redirection */
 	if (a->data_size_in < ETH_HLEN || a->data_size_in > STAGE_MOST)
 		return -EINVAL;
-	if (!a->data_in)
-		return -EFAULT;
 	err = stage_open(&s, &k->mem, p, MAX(a->data_size_in + 256, 4096u));
 	if (err)
 		return err;

@@ -179,7 +179,7 @@ static u8 *cpu_value(const struct map *m, u32 i, u32 cpu)
 
 static int percpu_array_create(struct map *m)
 {
-	int err = check_spec(m, ACCESS_FLAGS);
+	int err = check_spec(m, map_node_flag(m) | ACCESS_FLAGS);
 
 	if (err)
 		return err;

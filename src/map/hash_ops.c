@@ -26,7 +26,7 @@ static int check_spec(const struct map *m, bool percpu, bool lru)
 		return -EINVAL;
 	if (lru && s->flags & BPF_F_NO_PREALLOC)
 		return -ENOTSUPP;
-	if (s->flags & BPF_F_NUMA_NODE && (percpu || s->flags & BPF_F_NO_COMMON_LRU))
+	if (s->flags & BPF_F_NUMA_NODE & ~map_node_flag(m) && (percpu || s->flags & BPF_F_NO_COMMON_LRU))
 		return -EINVAL;
 	if (s->max_entries == 0 || s->key_size == 0 || s->value_size == 0)
 		return -EINVAL;
@@ -40,7 +40,10 @@ static int check_spec(const struct map *m, bool percpu, bool lru)
 static int create(struct map *m, bool percpu, bool lru, bool of_maps)
 {
 	int err = check_spec(m, percpu, lru);
+	u32 cpus = domain_cpus(m->domain), each = (m->spec.max_entries - 1) / cpus + 1;
 
+	if (m->spec.flags & BPF_F_NO_COMMON_LRU && !err) /* as many for each CPU, unless that is more than there is a number for */
+		m->spec.max_entries = (each - (each > UINT32_MAX / cpus)) * cpus;
 	return err ? err : hash_table_create(m, percpu, lru, of_maps);
 }
 

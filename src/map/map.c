@@ -99,6 +99,11 @@ void map_close(struct map *m)
 	m->pin_fd = 0;
 }
 
+u32 map_node_flag(const struct map *m)
+{
+	return m->any_node || m->adopting ? BPF_F_NUMA_NODE : 0;
+}
+
 int map_meta_create(struct map *m, u64 size)
 {
 	struct map_header *head;
@@ -363,31 +368,34 @@ int map_object_get(struct map *m, u32 fd, u32 *id)
 
 struct move {
 	struct region *region;
-	u64 offset; /* in the file */
+	int from; /* the file that it is in, and where */
+	u64 start, offset; /* in the old file and in the new one */
 	u8 *old; /* the bytes' former home */
 	u8 *snapshot; /* what was written to the file */
 };
 
 typedef int extent_fn(struct move *v, int fd, u64 from, u64 to);
 
-/* Only what was ever touched: holes of the memfd stay holes of the file. */
+/* Only what was ever touched: holes of the old file stay holes of the new one. */
 static int each_extent(struct move *v, int fd, extent_fn *fn)
 {
 	u64 at = 0, size = v->region->size;
 
 	while (at < size) {
-		off_t data = lseek(v->region->fd, (off_t)at, SEEK_DATA), hole;
+		off_t data = lseek(v->from, (off_t)(v->start + at), SEEK_DATA), hole;
+		u64 from;
 		int err;
 
 		if (data < 0)
 			return errno == ENXIO ? 0 : -errno;
-		hole = lseek(v->region->fd, data, SEEK_HOLE);
+		hole = lseek(v->from, data, SEEK_HOLE);
 		if (hole < 0)
 			return -errno;
-		err = fn(v, fd, (u64)data, (u64)hole);
+		from = (u64)data - v->start;
+		at = MIN((u64)hole - v->start, size);
+		err = from < at ? fn(v, fd, from, at) : 0;
 		if (err)
 			return err;
-		at = (u64)hole;
 	}
 	return 0;
 }
@@ -413,12 +421,13 @@ static int carry_over(struct move *v, int fd, u64 from, u64 to)
 	return 0;
 }
 
-static int move_region(struct region *r, int fd, u64 offset)
+/* from: a pin file, where the region lies at the same place; 0: its memfd. */
+static int move_region(struct region *r, int from, int fd, u64 offset)
 {
-	struct move v = {.region = r, .offset = offset};
+	struct move v = {.region = r, .from = from ? from : r->fd, .start = from ? offset : 0, .offset = offset};
 	int err = -ENOMEM;
 
-	v.old = mmap(NULL, r->size, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
+	v.old = mmap(NULL, r->size, PROT_READ | PROT_WRITE, MAP_SHARED, v.from, (off_t)v.start);
 	if (v.old == MAP_FAILED)
 		return -ENOMEM;
 	v.snapshot = mmap(NULL, r->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -477,7 +486,22 @@ static int write_footer(struct map *m, int fd, const void *btf, u32 btf_size)
 	return 0;
 }
 
-int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size)
+/*
+ * One home per map: a second name is a hard link, made by the caller. A file without a name cannot have one again; it is left for a new one,
+ * unless other engines, or clients that map it, would be left behind.
+ */
+static int leave_file(const struct map *m)
+{
+	struct stat st;
+
+	if (fstat(m->pin_fd, &st))
+		return -errno;
+	if (st.st_nlink)
+		return -EEXIST;
+	return (m->client.base && !m->settled) || lock_file(m->pin_fd, F_WRLCK) ? -EBUSY : 0;
+}
+
+static int move_in(struct map *m, int fd, const void *btf, u32 btf_size)
 {
 	int err, keep;
 
@@ -487,8 +511,6 @@ int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size)
 		return -EOPNOTSUPP; /* objects are this process's */
 	if (m->meta.lent)
 		return -EBUSY; /* a process would be left behind in the old memory */
-	if (m->pin_fd > 0)
-		return -EEXIST; /* one home per map: a second name is a hard link, made by the caller */
 	keep = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (keep < 0)
 		return -errno;
@@ -510,9 +532,9 @@ int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size)
 	}
 	domain_stop(m->domain);
 	map_leave(m);
-	err = move_region(&m->meta, fd, m->client.size);
+	err = move_region(&m->meta, m->pin_fd, fd, m->client.size);
 	if (!err && m->client.base) {
-		err = move_region(&m->client, fd, 0);
+		err = move_region(&m->client, 0, fd, 0);
 		/* A client that has the old memory mapped for writing would be left behind in it. */
 		if (!err && m->client.fd >= 0 && fcntl(m->client.fd, F_ADD_SEALS, F_SEAL_WRITE)) {
 			move_back(&m->client, fd, 0);
@@ -525,11 +547,26 @@ int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size)
 		atomic_store(&map_head(m)->left, 0); /* in the file */
 	domain_go(m->domain);
 out:
-	if (err)
+	if (err) {
 		close(keep);
-	else
-		m->pin_fd = keep;
-	return err;
+		return err;
+	}
+	if (m->pin_fd > 0)
+		close(m->pin_fd);
+	m->pin_fd = keep;
+	return 0;
+}
+
+int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size)
+{
+	return m->pin_fd > 0 ? -EEXIST : move_in(m, fd, btf, btf_size);
+}
+
+int map_pin_again(struct map *m, int fd, const void *btf, u32 btf_size)
+{
+	int err = leave_file(m);
+
+	return err ? err : move_in(m, fd, btf, btf_size);
 }
 
 /*

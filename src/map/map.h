@@ -148,6 +148,7 @@ struct map {
 	struct map_spec inner_spec; /* what elements of a map-in-map are like */
 	struct map_inner_fields inner_fields;
 	int pin_fd; /* the file behind the regions once the map is pinned, else 0 */
+	bool any_node; /* BPF_F_NUMA_NODE names none */
 	bool adopting; /* while create() runs on regions that came from a file */
 	bool alone; /* while adopting: no other engine has the file open, so state of former owners can be cleared */
 	struct map_owner owner;
@@ -179,6 +180,9 @@ static inline void *_Atomic *map_objects(const struct map *m)
 {
 	return (void *_Atomic *)(void *)m->objects.base;
 }
+
+/* BPF_F_NUMA_NODE for kinds with memory on every node: allowed where it names none, and in a file, which was checked when it was made. */
+u32 map_node_flag(const struct map *m);
 
 #define map_has(m, slot) ((m)->ops->slot != NULL)
 bool map_kind_has(const struct map_kind_info *kind, u32 slot); /* enum map_slot */
@@ -224,6 +228,7 @@ bool map_can(const struct map *m, enum map_use use); /* allowed, and this build 
 int map_create(struct map *m, const struct map_spec *spec); /* the other members are set before */
 /* Writes the map into an empty file and moves there; fd stays the caller's. -EBUSY: a client has it mapped. */
 int map_pin_write(struct map *m, int fd, const void *btf, u32 btf_size);
+int map_pin_again(struct map *m, int fd, const void *btf, u32 btf_size); /* for a map whose pin file lost its last name. -EBUSY: others still have that one */
 /* Opens a pin file; *btf is the caller's to free. -EINVAL: not a pin file of a map, or damaged. -EBUSY: in use by
  * engines of another domain. */
 int map_adopt(struct map *m, int fd, void **btf, u32 *btf_size);

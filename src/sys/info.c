@@ -82,12 +82,17 @@ static int map_info(struct obj *o, struct attr_info *a)
 		err = give_hash(m, &in);
 	if (err)
 		return err;
-	info = (struct map_told){
-		.type = m->spec.kind, .id = o->id, .key_size = m->spec.key_size, .value_size = m->spec.value_size,
-		.max_entries = m->spec.max_entries, .map_flags = m->spec.flags, .map_extra = m->spec.extra,
-		.btf_id = mo->btf ? mo->btf->id : 0, .btf_vmlinux_value_type_id = m->kernel_type, .hash = in.hash, .hash_size = in.hash_size,
-	};
+	info = in; /* what a map has nothing for stays as it was */
+	info.type = m->spec.kind;
+	info.id = o->id;
+	info.key_size = m->spec.key_size;
+	info.value_size = m->spec.value_size;
+	info.max_entries = m->spec.max_entries;
+	info.map_flags = m->spec.flags;
+	info.map_extra = m->spec.extra;
+	info.btf_vmlinux_value_type_id = m->kernel_type;
 	if (mo->btf) {
+		info.btf_id = mo->btf->id;
 		info.btf_key_type_id = m->spec.btf_key_type_id;
 		info.btf_value_type_id = m->spec.btf_value_type_id;
 	}

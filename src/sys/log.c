@@ -6,15 +6,23 @@
 
 enum { LOG_FIXED = 8, LOG_LEVELS = 1 | 2 | 4 | LOG_FIXED };
 
-int user_log_open(struct user_log *l, const struct mem *mem, u32 level, u64 buf, u32 size)
+static bool plausible(const struct user_log *l)
+{
+	return !l->buf == !l->size && l->size <= UINT32_MAX >> 2 && (!l->buf || l->level) && !(l->level & ~(u32)LOG_LEVELS);
+}
+
+void user_log_open(struct user_log *l, const struct mem *mem, u32 level, u64 buf, u32 size)
 {
 	*l = (struct user_log){.level = level, .size = size, .buf = buf};
 	text_open(&l->text, mem);
-	if (!!buf != !!size || size > UINT32_MAX >> 2 || (buf && !level) || level & ~(u32)LOG_LEVELS)
-		return -EINVAL;
 	/* A log that loses its end is kept whole, as lines may be taken away again; of one that nobody reads, the last lines are enough. */
-	l->text.room = level & LOG_FIXED ? 0 : buf ? size : 1;
-	return 0;
+	l->text.room = level & LOG_FIXED ? 0 : buf && plausible(l) ? size : 1;
+}
+
+int user_log_begin(struct user_log *l)
+{
+	l->begun = plausible(l);
+	return l->begun ? 0 : -EINVAL;
 }
 
 void user_log_say(const struct user_log *l, struct skep *k, const char *call, int err)
@@ -39,7 +47,7 @@ int user_log_close(struct user_log *l, int err)
 	char *to = (void *)(uintptr_t)l->buf;
 
 	text_back(t, text_length(t));
-	if (l->level) {
+	if (l->level && plausible(l)) {
 		l->true_size = t->peak ? (u32)MIN(t->peak + 1, (size_t)UINT32_MAX) : 0;
 		/* What does not fit loses its end when that was asked for, else its beginning: the end says
 		 * why. */
@@ -51,7 +59,7 @@ int user_log_close(struct user_log *l, int err)
 		} else if (to) {
 			memcpy(to, text_str(t) + (t->start - t->gone), text_length(t) - t->start + 1);
 		}
-		if (to && l->true_size > l->size)
+		if (to && l->begun && l->true_size > l->size)
 			err = -ENOSPC;
 	}
 	text_close(&l->text);

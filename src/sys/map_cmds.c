@@ -92,35 +92,67 @@ static bool name_ok(const char *name, u32 size)
 	return n < size;
 }
 
-int map_object_create(struct skep *k, const struct map_spec *spec, u32 kernel_type, struct obj *btf, struct obj *inner, struct obj **out)
+static int device_refused(struct skep *k, const struct attr_map_create *a)
 {
+	char device[IF_NAMESIZE];
+
+	log_line(k, "MAP_CREATE: maps on network devices are not supported by skep %s", skep_version());
+	return (a->map_type == BPF_MAP_TYPE_ARRAY || a->map_type == BPF_MAP_TYPE_HASH) && if_indextoname(a->map_ifindex, device) ? -EOPNOTSUPP : -EINVAL;
+}
+
+static int take_types(struct skep *k, const struct attr_map_create *a, struct map_obj *m)
+{
+	int err;
+
+	if (a->btf_value_type_id || a->btf_key_type_id || a->btf_vmlinux_value_type_id) {
+		err = obj_by_fd(k, (int)a->btf_fd, OBJ_BTF, 0, &m->btf);
+		if (err)
+			return err;
+		if (((struct btf_obj *)m->btf->body)->btf.kernel)
+			return -EACCES;
+	}
+	return map_check_types(k, m);
+}
+
+/* What is asked once there is a map, in this order. */
+static int map_complete(struct skep *k, const struct attr_map_create *a, struct map_obj *m)
+{
+	if (a->map_flags & UAPI_F_TOKEN_FD)
+		return token_refused(k, "MAP_CREATE", a->map_token_fd);
+	if (a->map_ifindex)
+		return device_refused(k, a);
+	if (!name_ok(a->map_name, sizeof(a->map_name)))
+		return -EINVAL;
+	if (k->options.max_map_bytes && atomic_load(&k->map_bytes) + m->map.bytes > k->options.max_map_bytes)
+		return -ENOMEM;
+	return take_types(k, a, m);
+}
+
+/* Takes over inner, if nothing fails. */
+static int map_object_create(struct skep *k, const struct attr_map_create *a, struct obj *inner, struct obj **out)
+{
+	struct map_spec spec = {a->map_type, a->key_size, a->value_size, a->max_entries, a->map_flags & ~(u32)UAPI_F_TOKEN_FD,
+				a->map_extra, {0}, a->btf_key_type_id, a->btf_value_type_id};
 	struct map_obj *m = mem_alloc(&k->mem, sizeof(*m));
 	int err;
 
 	if (!m)
 		return -ENOMEM;
-	m->btf = btf;
 	m->inner = inner;
 	m->map = (struct map){.mem = &k->mem, .window = &k->window, .domain = k->domain, .host = &k->map_host, .heap = &k->heap,
-			      .inner = inner ? obj_map(inner) : NULL, .kernel_type = kernel_type};
-	err = map_create(&m->map, spec);
+			      .inner = inner ? obj_map(inner) : NULL, .kernel_type = a->btf_vmlinux_value_type_id,
+			      .any_node = a->numa_node == UINT32_MAX};
+	memcpy(spec.name, a->map_name, strnlen(a->map_name, sizeof(spec.name) - 1));
+	err = map_create(&m->map, &spec);
 	if (!err) {
-		err = map_check_types(k, m);
+		err = map_complete(k, a, m);
+		if (!err && !(*out = obj_new(k, OBJ_MAP, m)))
+			err = -ENOMEM;
 		if (err)
 			map_close(&m->map);
 	}
-	if (!err && k->options.max_map_bytes && atomic_load(&k->map_bytes) + m->map.bytes > k->options.max_map_bytes) {
-		map_close(&m->map);
-		err = -ENOMEM;
-	}
-	if (!err) {
-		*out = obj_new(k, OBJ_MAP, m);
-		if (!*out) {
-			map_close(&m->map);
-			err = -ENOMEM;
-		}
-	}
 	if (err) {
+		obj_put(m->btf);
 		mem_free(&k->mem, m, sizeof(*m));
 		return err;
 	}
@@ -128,25 +160,14 @@ int map_object_create(struct skep *k, const struct map_spec *spec, u32 kernel_ty
 	return 0;
 }
 
-static int take_references(struct skep *k, const struct attr_map_create *a, struct obj **btf, struct obj **inner)
+static int take_inner(struct skep *k, const struct attr_map_create *a, struct obj **inner)
 {
-	const struct map_kind_info *info = map_kind(a->map_type);
 	int err;
 
-	if (a->btf_value_type_id || a->btf_key_type_id || a->btf_vmlinux_value_type_id) {
-		err = obj_by_fd(k, (int)a->btf_fd, OBJ_BTF, 0, btf);
-		if (err)
-			return err;
-		if (((struct btf_obj *)(*btf)->body)->btf.kernel)
-			return -EACCES;
-	}
-	if (info && info->ops->traits & KIND_OUTER) {
-		err = obj_by_fd(k, (int)a->inner_map_fd, OBJ_MAP, 0, inner);
-		if (err)
-			return err;
-		return map_inner_check(obj_map(*inner));
-	}
-	return 0;
+	if (!(map_kind(a->map_type)->ops->traits & KIND_OUTER))
+		return 0;
+	err = obj_by_fd(k, (int)a->inner_map_fd, OBJ_MAP, 0, inner);
+	return err ? err : map_inner_check(obj_map(*inner));
 }
 
 /* Is that part of the machine's memory there? Without sysfs, only the first is sure to be. */
@@ -161,10 +182,8 @@ static bool node_online(u32 node)
 int sys_map_create(struct sys_call *c)
 {
 	const struct attr_map_create *a = c->attr;
-	struct obj *btf = NULL, *inner = NULL, *o;
-	struct map_spec spec = {a->map_type, a->key_size, a->value_size, a->max_entries, a->map_flags,
-				a->map_extra, {0}, a->btf_key_type_id, a->btf_value_type_id};
 	const struct map_kind_info *info = map_kind(a->map_type);
+	struct obj *inner = NULL, *o;
 	int err, fd;
 
 	if (a->excl_prog_hash || a->excl_prog_hash_size) {
@@ -172,11 +191,9 @@ int sys_map_create(struct sys_call *c)
 			log_line(c->k, "MAP_CREATE: maps of one program alone (excl_prog_hash) are not supported by skep %s", skep_version());
 		return -EINVAL;
 	}
-	if (a->map_flags & UAPI_F_TOKEN_FD)
-		return token_refused(c->k, c->name, a->map_token_fd);
 	if (a->btf_vmlinux_value_type_id && (!info || !(info->ops->traits & KIND_KERNEL_TYPE) || a->btf_key_type_id || a->btf_value_type_id))
 		return -EINVAL;
-	if ((a->btf_key_type_id && !a->btf_value_type_id) || !name_ok(a->map_name, sizeof(a->map_name)))
+	if (a->btf_key_type_id && !a->btf_value_type_id)
 		return -EINVAL;
 	if (!info) {
 		log_line(c->k, "MAP_CREATE: map type %u is not supported; skep feature lists what is", a->map_type);
@@ -186,24 +203,16 @@ int sys_map_create(struct sys_call *c)
 		return -EINVAL;
 	if ((a->map_flags & (BPF_F_RDONLY | BPF_F_WRONLY)) == (BPF_F_RDONLY | BPF_F_WRONLY))
 		return -EINVAL;
-	if (a->map_ifindex) {
-		char device[IF_NAMESIZE];
-
-		log_line(c->k, "MAP_CREATE: maps on network devices are not supported by skep %s", skep_version());
-		return (a->map_type == BPF_MAP_TYPE_ARRAY || a->map_type == BPF_MAP_TYPE_HASH) && if_indextoname(a->map_ifindex, device) ? -EOPNOTSUPP : -EINVAL;
-	}
 	if (atomic_load(&c->k->unprivileged) && info->ops->traits & (KIND_PRIVILEGED | KIND_NET_ADMIN))
 		return -EPERM;
 	if (info->ops->traits & KIND_KERNEL_TYPE && a->btf_vmlinux_value_type_id && !skep_kernel_btf(c->k)) {
 		log_line(c->k, "MAP_CREATE: a map of type %s needs a kernel's BTF, and the engine was given none", info->name);
 		return -ENOTSUPP;
 	}
-	memcpy(spec.name, a->map_name, strlen(a->map_name));
-	err = take_references(c->k, a, &btf, &inner);
+	err = take_inner(c->k, a, &inner);
 	if (!err)
-		err = map_object_create(c->k, &spec, a->btf_vmlinux_value_type_id, btf, inner, &o);
+		err = map_object_create(c->k, a, inner, &o);
 	if (err) {
-		obj_put(btf);
 		obj_put(inner);
 		return err;
 	}
@@ -259,6 +268,17 @@ static int element_close(struct element *e, int err)
 	return err;
 }
 
+/* What these commands know of flags, looked at before the descriptor is. */
+static int read_flags(const struct attr_map_elem *a)
+{
+	return a->flags & ~(u64)BPF_F_LOCK ? -EINVAL : 0;
+}
+
+static bool lock_missing(const struct map *m, u64 flags)
+{
+	return flags & BPF_F_LOCK && !m->record.spin_lock;
+}
+
 /* Kinds without keys take none. */
 static int key_of(const struct map *m, u64 key, void **out)
 {
@@ -287,7 +307,7 @@ static int element_lookup(struct element *e, const struct attr_map_elem *a)
 {
 	u64 bytes = map_value_bytes(e->map);
 	void *key, *value;
-	int err = a->flags & ~(u64)BPF_F_LOCK ? -EINVAL : key_of(e->map, a->key, &key);
+	int err = lock_missing(e->map, a->flags) ? -EINVAL : key_of(e->map, a->key, &key);
 
 	if (!err && !a->value && e->map->ops->traits & KIND_VALUE_IN)
 		err = -EFAULT;
@@ -299,9 +319,9 @@ static int element_lookup(struct element *e, const struct attr_map_elem *a)
 static int element_update(struct element *e, const struct attr_map_elem *a)
 {
 	void *key;
-	int err = e->map->frozen ? -EPERM : key_of(e->map, a->key, &key);
+	int err = e->map->frozen ? -EPERM : lock_missing(e->map, a->flags) ? -EINVAL : key_of(e->map, a->key, &key);
 
-	if (!err && !a->value)
+	if (!err && !a->value && e->map->spec.value_size)
 		err = -EFAULT;
 	return err ? err : map_set(e->map, &e->hold, key, PTR(a->value), a->flags);
 }
@@ -318,7 +338,7 @@ static int element_next_key(struct element *e, const struct attr_map_elem *a)
 {
 	u64 bytes = e->map->spec.key_size;
 	void *next;
-	int err = room_open(e, a->value, bytes, &next);
+	int err = a->key && !bytes ? -EINVAL : room_open(e, a->value, bytes, &next);
 
 	return err ? err : room_close(e, a->value, bytes, next, map_next_key(e->map, &e->hold, PTR(a->key), next));
 }
@@ -334,7 +354,9 @@ static int element_run(struct sys_call *c, int need, int (*run)(struct element *
 
 int sys_map_lookup(struct sys_call *c)
 {
-	return element_run(c, NEED_READ, element_lookup);
+	int err = read_flags(c->attr);
+
+	return err ? err : element_run(c, NEED_READ, element_lookup);
 }
 
 int sys_map_update(struct sys_call *c)
@@ -363,7 +385,7 @@ int map_element(struct skep *k, int cmd, struct obj *o, const struct attr_map_el
 	if (err)
 		return err;
 	switch (cmd) {
-	case SYS_MAP_LOOKUP_ELEM: err = element_lookup(&e, a); break;
+	case SYS_MAP_LOOKUP_ELEM: err = read_flags(a) ? -EINVAL : element_lookup(&e, a); break;
 	case SYS_MAP_UPDATE_ELEM: err = element_update(&e, a); break;
 	case SYS_MAP_DELETE_ELEM: err = element_delete(&e, a); break;
 	case SYS_MAP_GET_NEXT_KEY: err = element_next_key(&e, a); break;
@@ -378,8 +400,9 @@ int sys_map_take(struct sys_call *c)
 	struct element e;
 	void *key, *value;
 	u64 bytes;
-	int err = element_open(c, a->map_fd, NEED_READ | NEED_WRITE, &e);
+	int err = read_flags(a);
 
+	err = err ? err : element_open(c, a->map_fd, NEED_READ | NEED_WRITE, &e);
 	if (err)
 		return err;
 	err = e.map->frozen ? -EPERM : key_of(e.map, a->key, &key);
@@ -436,7 +459,7 @@ static int batch_open(struct sys_call *c, struct batch *b, u32 trait, int need)
 	if (!(b->e.map->ops->traits & trait))
 		return element_close(&b->e, -ENOTSUPP);
 	if ((b->a->flags && b->e.map->ops->batch && need & NEED_READ) || b->a->elem_flags & ~(u64)BPF_F_LOCK ||
-	    (b->a->elem_flags & BPF_F_LOCK && !b->e.map->record.spin_lock))
+	    lock_missing(b->e.map, b->a->elem_flags))
 		return element_close(&b->e, -EINVAL);
 	return 0;
 }
@@ -451,32 +474,35 @@ static int batch_close(struct batch *b, int err)
 static int read_by_key(struct batch *b, u32 want)
 {
 	struct map *m = b->e.map;
-	u64 value_bytes = map_value_bytes(m), size = m->spec.key_size;
-	u8 *keys = PTR(b->a->keys), *values = PTR(b->a->values);
-	void *previous = PTR(b->a->in_batch), *key = mem_alloc(b->e.mem, size * 2), *last;
+	u64 value_bytes = map_value_bytes(m), size = m->spec.key_size, room = 2 * size + value_bytes;
+	u8 *keys = PTR(b->a->keys), *values = PTR(b->a->values), *key = mem_alloc(b->e.mem, room), *last;
+	void *previous = PTR(b->a->in_batch);
 	int err = 0;
 
 	if (!key)
 		return -ENOMEM;
-	last = (u8 *)key + size;
+	last = key + size;
 	while (b->done < want) {
 		err = map_next_key(m, &b->e.hold, previous, key);
 		if (err)
 			break;
 		previous = memcpy(last, key, size);
-		err = map_get(m, &b->e.hold, key, values + b->done * value_bytes, b->a->elem_flags);
+		err = map_get(m, &b->e.hold, key, keys && values ? values + b->done * value_bytes : last + size, b->a->elem_flags);
 		if (err == -ENOENT) /* an empty element of an array of descriptors */
 			continue;
+		if (!err && keys)
+			memcpy(keys + b->done * size, key, size);
+		if (!err && (!keys || !values))
+			err = -EFAULT;
 		if (err)
 			break;
-		memcpy(keys + b->done * size, key, size);
 		b->done++;
 	}
 	if (b->done && b->a->out_batch)
 		memcpy(PTR(b->a->out_batch), last, size);
 	else if (b->done)
 		err = -EFAULT;
-	mem_free(b->e.mem, key, size * 2);
+	mem_free(b->e.mem, key, room);
 	return err;
 }
 
@@ -507,7 +533,7 @@ static int read_batch(struct sys_call *c, u32 trait, int need, bool take)
 	if (!want)
 		return batch_close(&b, 0);
 	if (!b.e.map->ops->batch)
-		return batch_close(&b, b.a->keys && b.a->values ? read_by_key(&b, want) : -EFAULT);
+		return batch_close(&b, read_by_key(&b, want));
 	if (!b.a->out_batch)
 		return batch_close(&b, -EFAULT);
 	if (b.a->in_batch)

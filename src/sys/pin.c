@@ -61,17 +61,60 @@ static int pin_fd_of(const struct obj *o)
 	return o->type == OBJ_MAP ? obj_map(o)->pin_fd : o->type == OBJ_PROG ? ((const struct prog *)o->body)->pin_fd : 0;
 }
 
+/* The directory that the file is to be in. */
+static int open_parent(int dir, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char parent[PATH_MAX];
+	size_t n = slash ? (size_t)(slash - path) + 1 : 0;
+	int fd;
+
+	if (!*path)
+		return -ENOENT;
+	if (n >= sizeof(parent))
+		return -ENAMETOOLONG;
+	memcpy(parent, n ? path : ".", n ? n : 1);
+	parent[n ? n : 1] = 0;
+	fd = openat(dir, parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Is there a directory to make the file in? */
+static int place_check(int dir, const char *path)
+{
+	int fd = open_parent(dir, path);
+
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return faccessat(dir, path, F_OK, AT_SYMLINK_NOFOLLOW) ? 0 : -EEXIST;
+}
+
+static bool has_name(int fd)
+{
+	struct stat st;
+
+	return fd > 0 && !fstat(fd, &st) && st.st_nlink;
+}
+
 /* A second name for the same file. */
 static int pin_again(int fd, int dir, const char *path)
 {
 	char self[40];
-	int ret;
+	int ret, parent;
 
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
 	ret = linkat(AT_FDCWD, self, dir, path, AT_SYMLINK_FOLLOW);
 	if (ret && errno == ENOENT) /* without /proc; this way needs a right, or a newer kernel */
 		ret = linkat(fd, "", dir, path, AT_EMPTY_PATH);
-	return ret ? -errno : 0;
+	if (!ret || errno != EPERM)
+		return ret ? -errno : 0;
+	/* Whose file it is was asked before whose directory: Linux has only the second question. */
+	parent = open_parent(dir, path);
+	ret = parent >= 0 && faccessat(parent, ".", W_OK | X_OK, AT_EACCESS) ? -errno : -EPERM;
+	if (parent >= 0)
+		close(parent);
+	return ret;
 }
 
 int pin_map(struct skep *k, struct obj *o, int dir, const char *path)
@@ -83,12 +126,18 @@ int pin_map(struct skep *k, struct obj *o, int dir, const char *path)
 	if (err)
 		return err;
 	fd = openat(dir, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0 && errno == EISDIR) { /* the name ends with a slash */
+		err = place_check(dir, path);
+		return err ? err : -ENOENT;
+	}
 	if (fd < 0)
 		return -errno;
-	err = map_pin_write(&mo->map, fd, b ? b->data : NULL, b ? b->size : 0);
+	err = (mo->map.pin_fd > 0 ? map_pin_again : map_pin_write)(&mo->map, fd, b ? b->data : NULL, b ? b->size : 0);
 	close(fd);
 	if (err)
 		unlinkat(dir, path, 0);
+	if (err == -EBUSY && mo->map.pin_fd > 0)
+		log_line(k, "OBJ_PIN: %s: the map's last name was removed while others have it open: it cannot get a new one", path);
 	return err;
 }
 
@@ -112,27 +161,6 @@ static int dir_of(const struct attr_obj *a)
 	return a->file_flags & UAPI_F_PATH_FD ? a->path_fd : AT_FDCWD;
 }
 
-/* Is there a directory to make the file in? */
-static int place_check(int dir, const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char parent[PATH_MAX];
-	size_t n = slash ? (size_t)(slash - path) + 1 : 0;
-	int fd;
-
-	if (!*path)
-		return -ENOENT;
-	if (n >= sizeof(parent))
-		return -ENAMETOOLONG;
-	memcpy(parent, n ? path : ".", n ? n : 1);
-	parent[n ? n : 1] = 0;
-	fd = openat(dir, parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	close(fd);
-	return faccessat(dir, path, F_OK, AT_SYMLINK_NOFOLLOW) ? 0 : -EEXIST;
-}
-
 int sys_obj_pin(struct sys_call *c)
 {
 	const struct attr_obj *a = c->attr;
@@ -146,7 +174,7 @@ int sys_obj_pin(struct sys_call *c)
 		return -EINVAL;
 	if (!a->pathname) {
 		err = -EFAULT;
-	} else if (pin_fd_of(o) > 0) {
+	} else if (has_name(pin_fd_of(o))) {
 		err = pin_again(pin_fd_of(o), dir_of(a), path_of(a));
 	} else if (o->type == OBJ_MAP) {
 		err = pin_map(c->k, o, dir_of(a), path_of(a));

@@ -227,6 +227,8 @@ int pin_prog(struct skep *k, struct obj *o, int dir, const char *path)
 		unlinkat(dir, path, 0);
 		close(fd);
 	} else {
+		if (p->pin_fd > 0) /* it has no name any more */
+			close(p->pin_fd);
 		p->pin_fd = fd;
 	}
 	text_close(&w.body);

@@ -96,11 +96,12 @@ int sys_btf_load(struct sys_call *c)
 		return -EINVAL;
 	if (a->btf_flags & UAPI_F_TOKEN_FD)
 		return token_refused(c->k, c->name, a->btf_token_fd);
-	err = user_log_open(&log, &c->k->mem, a->btf_log_level, a->btf_log_buf, a->btf_log_size);
-	if (err)
-		return err;
 	if (a->btf_size > MOST)
 		return -E2BIG;
+	user_log_open(&log, &c->k->mem, a->btf_log_level, a->btf_log_buf, a->btf_log_size);
+	err = user_log_begin(&log);
+	if (err)
+		return err;
 	if (!a->btf && a->btf_size)
 		return -EFAULT;
 	b = mem_alloc(&c->k->mem, sizeof(*b));

@@ -68,8 +68,6 @@ int sys_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size, st
 	struct sys_call call = {.k = k, .attr = copy, .size = MIN(size, (unsigned)ATTR_MAX), .check = check};
 	int ret;
 
-	if (cmd < 0 || cmd >= CMD_COUNT)
-		return -EINVAL;
 	if (size > 4096)
 		return -E2BIG;
 	if (size && !attr)
@@ -77,6 +75,8 @@ int sys_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size, st
 	/* A newer caller's attr is accepted as long as it does not use what is not known here. */
 	if (size > ATTR_MAX && !all_zero((const u8 *)attr + ATTR_MAX, size - ATTR_MAX))
 		return -E2BIG;
+	if (cmd < 0 || cmd >= CMD_COUNT)
+		return -EINVAL;
 	call.name = infos[cmd].name;
 	memcpy(copy, attr, call.size);
 	if (!all_zero((u8 *)copy + infos[cmd].last, ATTR_MAX - infos[cmd].last))

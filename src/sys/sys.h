@@ -150,7 +150,6 @@ static inline struct map_obj *map_obj_of(struct map *m)
 void prog_free(struct skep *k, struct prog *p); /* engine/load.c */
 
 /* ---- map_cmds.c ---- */
-int map_object_create(struct skep *k, const struct map_spec *spec, u32 kernel_type, struct obj *btf, struct obj *inner, struct obj **out);
 void map_object_free(struct skep *k, struct map_obj *m);
 /* MAP_LOOKUP_ELEM, MAP_UPDATE_ELEM, MAP_DELETE_ELEM or MAP_GET_NEXT_KEY of a map that the caller has found; map_fd is not looked at, nor who may what. */
 int map_element(struct skep *k, int cmd, struct obj *o, const struct attr_map_elem *a);
@@ -179,12 +178,15 @@ int pin_prog_open(struct skep *k, int fd, struct obj **out);
 struct user_log {
 	u32 level, size, true_size;
 	u64 buf;
+	bool begun;
 	struct text text;
 };
-int user_log_open(struct user_log *l, const struct mem *mem, u32 level, u64 buf, u32 size); /* -EINVAL: bad combination */
+void user_log_open(struct user_log *l, const struct mem *mem, u32 level, u64 buf, u32 size);
+/* Where Linux looks at the three. -EINVAL: a bad combination. What was said before is given back as far as there is room. */
+int user_log_begin(struct user_log *l);
 /* Says the reason for err, the last line that is none of figures, to the engine's log: a caller may have asked for no log of its own. */
 void user_log_say(const struct user_log *l, struct skep *k, const char *call, int err);
-int user_log_close(struct user_log *l, int err); /* copies out; -ENOSPC when it did not fit */
+int user_log_close(struct user_log *l, int err); /* copies out; -ENOSPC when it had begun and did not fit */
 
 /* ---- handlers: rows of cmd.def. attr is the engine's own copy, written back when the command changes it. ---- */
 struct sys_call {

@@ -12,6 +12,7 @@
 
 #include <fcntl.h>
 #include <linux/btf.h>
+#include <net/if.h>
 
 #undef TEST
 #define BAD      UINT32_MAX
@@ -42,6 +43,12 @@ static struct {
 } types = {{.magic = 0xeb9f, .version = 1, .hdr_len = sizeof(struct btf_header), .type_len = 16, .str_off = 16, .str_len = 8},
 	   {1, BTF_KIND_INT << 24, 4, 32}, "\0int"};
 
+static struct {
+	struct btf_header head;
+	uint32_t type[4];
+	char strings[6004];
+} wordy = {{.magic = 0xeb9f, .version = 1, .hdr_len = sizeof(struct btf_header), .type_len = 16, .str_off = 16, .str_len = 6004}, {1, BTF_KIND_INT << 24, 4, 32}, ""};
+
 /* Room for what is newer than the system's header. */
 struct wide {
 	union bpf_attr attr;
@@ -63,6 +70,18 @@ static uint32_t *word(union bpf_attr *a, int n)
 static uint64_t *wide(union bpf_attr *a, int n)
 {
 	return (uint64_t *)(void *)word(a, n);
+}
+
+/* The last one, which need not be the loopback device. */
+static uint32_t interface_at(void)
+{
+	struct if_nameindex *all = if_nameindex();
+	uint32_t last = 1;
+
+	for (const struct if_nameindex *i = all; i && i->if_index; i++)
+		last = i->if_index;
+	if_freenameindex(all);
+	return last;
 }
 
 #define JOIN_(a, b) a##b
@@ -347,6 +366,10 @@ static void nothing_and_nowhere(const struct side *s)
 		error = call(s, at ? -1 : (int)n, &w.attr, sizeof(w));
 		if (error != EINVAL)
 			test_fail(__FILE__, __LINE__, "command %d: %d, expected %d", at ? -1 : (int)n, error, EINVAL);
+		w.rest[sizeof(w.rest) - 1] = 1;
+		error = call(s, at ? -1 : (int)n, &w.attr, sizeof(w));
+		if (error != E2BIG)
+			test_fail(__FILE__, __LINE__, "command %d with unknown bytes: %d, expected %d", at ? -1 : (int)n, error, E2BIG);
 	}
 }
 
@@ -373,6 +396,7 @@ int main(int argc, char **argv)
 		printf("Bail out! no engine\n");
 		return 1;
 	}
+	memset(wordy.strings + 1, 'x', sizeof(wordy.strings) - 2);
 	have_kernel = set_up(&kernel);
 	if (argc > 1 && !strcmp(argv[1], "--print")) {
 		for (uint32_t i = 0; i < ARRAY_SIZE(rows); i++)

@@ -362,6 +362,82 @@ TEST(options_that_do_not_exist_are_refused)
 	CHECK_EQ(skep_open(&other, &longer.known), -EINVAL);
 }
 
+static int pin(int fd, const char *path)
+{
+	union bpf_attr a;
+
+	memset(&a, 0, sizeof(a));
+	a.pathname = ADDRESS(path);
+	a.bpf_fd = (uint32_t)fd;
+	return skep_bpf(k, BPF_OBJ_PIN, &a, sizeof(a));
+}
+
+static int unpin(struct skep *by, const char *path)
+{
+	union bpf_attr a;
+
+	memset(&a, 0, sizeof(a));
+	a.pathname = ADDRESS(path);
+	return skep_bpf(by, BPF_OBJ_GET, &a, sizeof(a));
+}
+
+TEST(a_map_whose_pins_are_removed_is_pinned_again)
+{
+	char dir[] = "/tmp/skep-pins-XXXXXX", path[64], slash[64];
+	uint32_t key = 5, value = 50;
+	struct skep *other;
+	int hash = skep_map_create(k, BPF_MAP_TYPE_HASH, 4, 4, 8, 0), shared = skep_map_create(k, BPF_MAP_TYPE_ARRAY, 4, 4, 8, BPF_F_MMAPABLE), fd;
+
+	REQUIRE(hash >= 0 && shared >= 0 && mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/pin", dir);
+	snprintf(slash, sizeof(slash), "%s/pin/", dir);
+	REQUIRE(!skep_open(&other, NULL));
+	REQUIRE(!skep_map_update(k, hash, &key, &value, 0));
+	CHECK_EQ(pin(hash, slash), -ENOENT);
+	for (uint32_t times = 0; times < 3; times++) {
+		REQUIRE(!pin(hash, path));
+		CHECK_EQ(pin(hash, path), -EEXIST);
+		fd = unpin(other, path);
+		REQUIRE(fd >= 0);
+		REQUIRE(!unlink(path));
+		CHECK_EQ(pin(hash, path), -EBUSY); /* the other engine would be left behind */
+		CHECK_EQ(access(path, F_OK), -1);
+		value = 0;
+		CHECK(!skep_map_lookup(other, fd, &key, &value));
+		CHECK_EQ(value, 50 + times);
+		value++;
+		CHECK(!skep_map_update(other, fd, &key, &value, 0));
+		close(fd);
+		CHECK_EQ(next_id(other, BPF_MAP_GET_NEXT_ID, 0), -ENOENT);
+	}
+	CHECK(!skep_map_lookup(k, hash, &key, &value));
+	CHECK_EQ(value, 53);
+	REQUIRE(!pin(shared, path) && !unlink(path));
+	CHECK_EQ(pin(shared, path), -EBUSY); /* whoever mapped it would be left behind */
+	skep_close(other);
+	rmdir(dir);
+	close(hash);
+	close(shared);
+}
+
+TEST(what_is_told_of_a_map_leaves_the_rest_of_the_struct)
+{
+	struct bpf_map_info info;
+	union bpf_attr a;
+	int fd = array(0);
+
+	memset(&info, 0x5a, sizeof(info));
+	memset(&a, 0, sizeof(a));
+	a.info.bpf_fd = (uint32_t)fd;
+	a.info.info = ADDRESS(&info);
+	a.info.info_len = sizeof(info);
+	REQUIRE(!skep_bpf(k, BPF_OBJ_GET_INFO_BY_FD, &a, sizeof(a)));
+	CHECK_EQ(info.type, BPF_MAP_TYPE_ARRAY);
+	CHECK_EQ(info.netns_dev, 0x5a5a5a5a5a5a5a5a);
+	CHECK_EQ(info.btf_id, 0x5a5a5a5a);
+	close(fd);
+}
+
 TEST(engines_do_not_know_each_others_descriptors)
 {
 	struct skep *other;
@@ -414,6 +490,8 @@ int main(void)
 	RUN(nothing_is_attached_where_nothing_can_be);
 	RUN(logs_are_cut_and_their_size_is_told);
 	RUN(options_that_do_not_exist_are_refused);
+	RUN_WITH_PROC(a_map_whose_pins_are_removed_is_pinned_again, "descriptors of one direction and closed ones are not known");
+	RUN(what_is_told_of_a_map_leaves_the_rest_of_the_struct);
 	RUN(engines_do_not_know_each_others_descriptors);
 	RUN_WITH_PROC(access_modes_hold, "descriptors have no direction");
 	skep_close(k);
