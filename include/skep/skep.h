@@ -101,8 +101,8 @@ enum skep_engine {
 	SKEP_ENGINE_JIT, /* machine code; a program that cannot be compiled is refused with -ENOTSUP and the reason in its log */
 };
 
-/** Creates an engine. -EINVAL: options of an unknown shape, an engine or a profile that does not exist; -ENOMEM, also where RLIMIT_AS or RLIMIT_FSIZE leaves no room;
- * -EMFILE; what keeps the files of `profile` from being written. */
+/** Creates an engine. -EINVAL: options of an unknown shape, an engine, a profile or a switch of the verifier that does not exist; -ENOMEM, also where RLIMIT_AS or RLIMIT_FSIZE leaves no room;
+ * -EMFILE; what keeps the file of `kernel_btf` from being read or those of `profile` from being written, which the log names. */
 SKEP_API int skep_open(struct skep **out, const struct skep_options *opts);
 /** Ends an engine. No call may be under way in another thread. Pinned maps stay. */
 SKEP_API void skep_close(struct skep *k);

@@ -26,13 +26,13 @@ int options_copy(void *to, size_t known, const void *from)
 
 int skep_open(struct skep **out, const struct skep_options *opts)
 {
-	enum { DEFAULT_WINDOW_SHIFT = 36 };
+	enum { DEFAULT_WINDOW_SHIFT = 36, VERIFY_OFF_KNOWN = 2 * SKEP_VERIFY_ALL_PRECISE - 1 };
 	struct skep_options o;
 	struct skep *k;
 	struct mem mem;
 	int err = options_copy(&o, sizeof(o), opts);
 
-	if (err || o.engine > SKEP_ENGINE_JIT)
+	if (err || o.engine > SKEP_ENGINE_JIT || o.verify_off & ~(u32)VERIFY_OFF_KNOWN)
 		return -EINVAL;
 	mem = o.alloc ? (struct mem){o.alloc, o.alloc_ud} : mem_libc;
 	k = mem_alloc(&mem, sizeof(*k));

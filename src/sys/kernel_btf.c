@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* base: NULL, or of what the file's types are split. */
 static struct obj *open_types(struct skep *k, const char *file, const char *name, const struct btf *base)
@@ -73,6 +74,14 @@ struct btf_kernel kernel_btf_source(struct skep *k)
 
 enum { MODULES_MOST = 4096 };
 
+static int no_types(struct skep *k, const char *file)
+{
+	int err = -errno;
+
+	log_line(k, "kernel types: %s: %s", file, strerror(-err));
+	return err;
+}
+
 int kernel_btf_open(struct skep *k)
 {
 	static const char file[] = "/vmlinux";
@@ -82,15 +91,19 @@ int kernel_btf_open(struct skep *k)
 	size_t n;
 
 	k->kernel_btf_file = named;
-	if (!named || stat(named, &st) || !S_ISDIR(st.st_mode))
+	if (!named)
 		return 0;
+	if (stat(named, &st))
+		return no_types(k, named);
+	if (!S_ISDIR(st.st_mode))
+		return access(named, R_OK) ? no_types(k, named) : 0;
 	n = strlen(named) + sizeof(file);
 	path = mem_alloc(&k->mem, n);
 	if (!path)
 		return -ENOMEM;
 	snprintf(path, n, "%s%s", named, file);
 	k->kernel_btf_file = path;
-	return 0;
+	return access(path, R_OK) ? no_types(k, path) : 0;
 }
 
 void kernel_btf_close(struct skep *k)

@@ -351,11 +351,17 @@ TEST(options_that_do_not_exist_are_refused)
 		struct skep_options known;
 		uint64_t unknown;
 	} longer = {.known = {.size = sizeof(longer)}};
+	struct told told = {""};
 	struct skep *other;
 
 	CHECK_EQ(skep_open(&other, &(struct skep_options){.size = 3}), -EINVAL);
 	CHECK_EQ(skep_open(&other, &(struct skep_options){.size = sizeof(struct skep_options), .engine = SKEP_ENGINE_JIT + 1}), -EINVAL);
 	CHECK_EQ(skep_open(&other, &(struct skep_options){.size = sizeof(struct skep_options), .profile = 64}), -EINVAL);
+	CHECK_EQ(skep_open(&other, &(struct skep_options){.size = sizeof(struct skep_options), .verify_off = 2 * SKEP_VERIFY_ALL_PRECISE}), -EINVAL);
+	CHECK_EQ(skep_open(&other, &(struct skep_options){.size = sizeof(struct skep_options), .log = remember, .log_ud = &told, .kernel_btf = "/nowhere/vmlinux"}), -ENOENT);
+	CHECK_STR(told.line, "kernel types: /nowhere/vmlinux: No such file or directory");
+	CHECK_EQ(skep_open(&other, &(struct skep_options){.size = sizeof(struct skep_options), .log = remember, .log_ud = &told, .kernel_btf = "/tmp"}), -ENOENT);
+	CHECK_STR(told.line, "kernel types: /tmp/vmlinux: No such file or directory");
 	REQUIRE(!skep_open(&other, &longer.known));
 	skep_close(other);
 	longer.unknown = 1;
