@@ -90,7 +90,7 @@ static int place_check(int dir, const char *path)
 	return faccessat(dir, path, F_OK, AT_SYMLINK_NOFOLLOW) ? 0 : -EEXIST;
 }
 
-static bool has_name(int fd)
+bool pin_has_name(int fd)
 {
 	struct stat st;
 
@@ -174,7 +174,7 @@ int sys_obj_pin(struct sys_call *c)
 		return -EINVAL;
 	if (!a->pathname) {
 		err = -EFAULT;
-	} else if (has_name(pin_fd_of(o))) {
+	} else if (pin_has_name(pin_fd_of(o))) {
 		err = pin_again(pin_fd_of(o), dir_of(a), path_of(a));
 	} else if (o->type == OBJ_MAP) {
 		err = pin_map(c->k, o, dir_of(a), path_of(a));

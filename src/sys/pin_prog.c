@@ -141,7 +141,7 @@ static int place_maps(struct writer *w)
 	for (u32 i = 0; i < w->p->n_maps + w->p->n_bound && !err; i++) {
 		const struct map *m = obj_map(map_at(w->p, i));
 
-		if (m->pin_fd <= 0)
+		if (!pin_has_name(m->pin_fd))
 			err = pin_beside(w, i);
 		err = err ? err : note_place(w, m);
 	}

@@ -169,6 +169,7 @@ const struct btf *kernel_module(const struct skep *k, u32 i);
 /* ---- pin.c, pin_prog.c: files of objects; paths are seen from the directory `dir` ---- */
 int pin_map(struct skep *k, struct obj *o, int dir, const char *path); /* that has no file yet */
 int pin_prog(struct skep *k, struct obj *o, int dir, const char *path);
+bool pin_has_name(int fd); /* fd: of a pin file, or 0 */
 bool pin_is_map(int dir, const char *path);
 bool pin_is_prog(int fd);
 int pin_open(struct skep *k, int fd, struct obj **out); /* the object of a file, with a reference; the one that is there already, or a new one */

@@ -392,7 +392,7 @@ TEST(a_map_whose_pins_are_removed_is_pinned_again)
 	char dir[] = "/tmp/skep-pins-XXXXXX", path[64], slash[64];
 	uint32_t key = 5, value = 50;
 	struct skep *other;
-	int hash = skep_map_create(k, BPF_MAP_TYPE_HASH, 4, 4, 8, 0), shared = skep_map_create(k, BPF_MAP_TYPE_ARRAY, 4, 4, 8, BPF_F_MMAPABLE), fd;
+	int hash = skep_map_create(k, BPF_MAP_TYPE_HASH, 4, 4, 8, 0), shared = skep_map_create(k, BPF_MAP_TYPE_ARRAY, 4, 4, 8, BPF_F_MMAPABLE), prog, fd;
 
 	REQUIRE(hash >= 0 && shared >= 0 && mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/pin", dir);
@@ -420,6 +420,14 @@ TEST(a_map_whose_pins_are_removed_is_pinned_again)
 	CHECK_EQ(value, 53);
 	REQUIRE(!pin(shared, path) && !unlink(path));
 	CHECK_EQ(pin(shared, path), -EBUSY); /* whoever mapped it would be left behind */
+	prog = load_text(k, BPF_PROG_TYPE_XDP, "r0 = 2\nexit\n");
+	REQUIRE(prog >= 0);
+	for (uint32_t times = 0; times < 2; times++) {
+		REQUIRE(!pin(prog, path));
+		CHECK_EQ(pin(prog, path), -EEXIST);
+		REQUIRE(!unlink(path));
+	}
+	close(prog);
 	skep_close(other);
 	rmdir(dir);
 	close(hash);
