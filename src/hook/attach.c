@@ -294,12 +294,12 @@ static int multi_link(struct skep *k, const struct attr_link_create *a, struct o
 
 static int function_link(struct skep *k, const struct attr_link_create *a, struct obj *prog)
 {
-	enum { PERF_EVENT = 41 /* BPF_PERF_EVENT */, KPROBE_MULTI = 42, KPROBE_SESSION = 56 };
+	enum { PERF_EVENT = 41 /* BPF_PERF_EVENT */, KPROBE_MULTI = 42, KPROBE_SESSION = 56, TRIES = 2 /* instructions of a program that does nothing: it is to show whether this can be done */ };
 	const struct prog *p = prog->body;
 	bool multi = p->attach_type == UAPI_ATTACH_TRACE_UPROBE_MULTI || p->attach_type == KPROBE_MULTI || p->attach_type == KPROBE_SESSION;
 
 	if (a->attach_type == p->attach_type && (a->attach_type == KPROBE_MULTI || a->attach_type == KPROBE_SESSION))
-		return attach_refused(k, -EOPNOTSUPP, "kprobe: functions of the kernel do not run in skep %s: there is nothing to attach to", skep_version());
+		return p->n <= TRIES ? -EOPNOTSUPP : attach_refused(k, -EOPNOTSUPP, "kprobe: functions of the kernel do not run in skep %s: there is nothing to attach to", skep_version());
 	if (a->attach_type == UAPI_ATTACH_TRACE_UPROBE_MULTI)
 		return multi_link(k, a, prog);
 	return a->attach_type == PERF_EVENT && !multi ? perf_link(k, a, prog) : -EINVAL;
