@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 
 #include "client/supervise/breaks.h"
+#include "client/supervise/guard.h"
 #include "client/supervise/session.h"
 #include "client/supervise/traced.h"
 #include "sys/sys.h"
@@ -311,10 +312,13 @@ static bool over(struct session *ss)
 
 static int watch_process(struct session *ss, struct trace *t)
 {
-	pid_t pid = (pid_t)t->args->pid;
+	pid_t pid = (pid_t)t->args->pid, guard;
 	int err, status;
 	bool ended;
 
+	guard = guard_start(&ss->tree.guard);
+	if (guard > 0)
+		session_report(ss, REPORT_GUARDED, guard);
 	breaks_needs(&ss->tree);
 	ss->tree.wait_for_rings = !t->args->drop;
 	err = tree_attach(&ss->tree, pid, SEIZE_GUEST);
@@ -356,6 +360,7 @@ static int run_session(struct session *ss, void *ud)
 		run_command(ss, t);
 	}
 	tree_close(&ss->tree);
+	guard_end(ss->tree.guard);
 	session_close(ss);
 	return 0;
 }

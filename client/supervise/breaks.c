@@ -2,6 +2,7 @@
 /* Breakpoints: see breaks.h. */
 #include "client/supervise/breaks.h"
 
+#include "client/supervise/guard.h"
 #include "client/supervise/insn.h"
 #include "client/supervise/space.h"
 #include "client/supervise/step.h"
@@ -129,6 +130,8 @@ static void put_in(const struct space *s, pid_t tid, struct brk *b)
 		b->aside = 0;
 	memcpy(b->code, code, n);
 	b->n_code = n;
+	if (b->n_code >= BRK_JUMP)
+		guard_set(s->guard, s->tgid, b->at, b->code);
 	b->set = b->n_code && b->code[0] != INT3 && put_byte(tid, b->at, INT3);
 }
 
@@ -208,6 +211,7 @@ static struct space *space_of(struct tree *t, struct traced *p)
 	if (p->space) {
 		p->space->users = 1;
 		p->space->tgid = p->tgid;
+		p->space->guard = t->guard;
 	}
 	return p->space;
 }
@@ -405,6 +409,7 @@ void breaks_forked(struct tree *t, struct traced *parent, struct traced *child, 
 		return;
 	s->users = 1;
 	s->tgid = child->tgid;
+	s->guard = from->guard;
 	s->brk = from->n ? malloc(from->n * sizeof(*s->brk)) : NULL;
 	s->counted = from->n_counted ? malloc(from->n_counted * sizeof(*s->counted)) : NULL;
 	if (s->brk) {
@@ -420,6 +425,9 @@ void breaks_forked(struct tree *t, struct traced *parent, struct traced *child, 
 			s->brk[i].stepping = 0;
 			s->brk[i].set = s->brk[i].set && put_byte(child->tid, s->brk[i].at, INT3);
 		}
+	for (u32 i = 0; i < s->n; i++)
+		if (s->brk[i].set)
+			guard_set(s->guard, s->tgid, s->brk[i].at, s->brk[i].code);
 	s->inside = inside_copy(from->inside);
 	child->space = s;
 	inside_forked(t, parent, child);
@@ -454,6 +462,7 @@ void breaks_left(struct tree *t, struct traced *p)
 	if (!s || --s->users)
 		return;
 	task_inside_gone(t->s->k, (u32)s->tgid);
+	guard_forget(s->guard, s->tgid);
 	inside_free(s->inside);
 	free(s->brk);
 	free(s->counted);

@@ -143,6 +143,7 @@ static void wait_for_supervisor(pid_t supervisor)
 static int stand_in(const char *name, const char *program, int fd, pid_t supervisor)
 {
 	struct report r;
+	pid_t guard = 0;
 
 	for (;;) {
 		ssize_t n = recv(fd, &r, sizeof(r), 0);
@@ -153,6 +154,7 @@ static int stand_in(const char *name, const char *program, int fd, pid_t supervi
 			break;
 		switch ((enum report_kind)r.kind) {
 		case REPORT_STARTED: command_is(r.value); break;
+		case REPORT_GUARDED: guard = r.value; break;
 		case REPORT_STOPPED: stop_as(r.value); break;
 		case REPORT_ENDED: return end_as(r.value);
 		case REPORT_NO_EXEC: return no_exec(name, program, r.value);
@@ -161,6 +163,8 @@ static int stand_in(const char *name, const char *program, int fd, pid_t supervi
 	}
 	fprintf(stderr, "%s: the supervisor was killed; what it watched ends with it\n", name);
 	wait_for_supervisor(supervisor); /* its descriptors close before its children are ours */
+	if (guard)
+		wait_for_supervisor(guard);
 	kill_descendants(getpid(), true);
 	joining_forget(name);
 	return STATUS_SKEP_FAILED;

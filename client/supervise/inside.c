@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Probes as jumps: see space.h. */
+#include "client/supervise/guard.h"
 #include "client/supervise/insn.h"
 #include "client/supervise/stub.h"
 
@@ -267,6 +268,7 @@ static bool map_routines(struct injection *i, struct inside_space *in, const str
 	in->at = c->inside;
 	in->ask = c->ask;
 	in->trap = c->trap;
+	guard_quiet(i->p->space->guard, i->p->space->tgid, in->trap, data + offsetof(struct task_inside, quiet));
 	name_with(i->p, i->regs->fs_base);
 	return true;
 }
@@ -528,6 +530,7 @@ void inside_forked(const struct tree *t, const struct traced *parent, struct tra
 	if (!in || !in->at)
 		return;
 	data = in->at + TASK_INSIDE_CODE;
+	guard_quiet(child->space->guard, child->tgid, in->trap, data + offsetof(struct task_inside, quiet));
 	remote_get(child->tid, data + offsetof(struct task_inside, clock), &clock, sizeof(clock));
 	begin_data(child->tid, data, child->tgid, clock);
 	if (!ptrace(PTRACE_GETREGS, parent->tid, 0, &regs))

@@ -27,6 +27,7 @@ enum report_kind {
 	REPORT_STOPPED, /* value: signal */
 	REPORT_ENDED, /* value: status as wait(2) gives it */
 	REPORT_NO_EXEC, /* value: errno of execvp() */
+	REPORT_GUARDED, /* value: pid of a process that mends what the supervisor would leave behind if it were killed */
 	REPORT_FAILED, /* value: the exit status to end with; the reason was printed */
 };
 struct report {

@@ -41,6 +41,7 @@ struct space {
 	struct counted *counted; /* counters that were raised */
 	u32 n_counted;
 	struct inside_space *inside; /* NULL: no program ran in it */
+	struct guard *guard; /* the tree's */
 };
 
 /* ---- breaks.c ---- */

@@ -64,6 +64,7 @@ struct tree {
 	/* breaks.c: the engine's probes */
 	struct task_probe *points;
 	u32 n_points;
+	struct guard *guard; /* of processes that go on when this one ends; NULL: there are none */
 };
 
 void tree_open(struct tree *t, struct super *s);
