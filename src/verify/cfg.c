@@ -214,8 +214,15 @@ int cfg_check(struct verifier *v)
 
 /* ---- stack of call chains ---- */
 
+/* What chains through a function were checked with; one that brings no more than that needs no second look at all those that go on from there. */
+struct chain_seen {
+	u32 depth[2]; /* bytes behind its entry, + 1; 0: not yet; [1]: within a callback, where more is refused */
+	bool tail_calls;
+};
+
 struct chain {
 	struct verifier *v;
+	struct chain_seen *seen; /* per function and frame */
 	u32 at[FRAMES], sub[FRAMES]; /* where each frame goes on, and which function it is */
 	u32 depth, frame;
 };
@@ -299,13 +306,26 @@ static int chain_tail_calls(struct chain *c)
 	return 0;
 }
 
+static bool chain_seen(struct chain *c, u32 sub, bool tail_calls)
+{
+	struct chain_seen *seen = &c->seen[sub * FRAMES + c->frame];
+	bool callback = in_callback(c, sub);
+
+	if (seen->tail_calls != tail_calls)
+		*seen = (struct chain_seen){.tail_calls = tail_calls};
+	if (seen->depth[1] > c->depth || (!callback && seen->depth[0] > c->depth))
+		return true;
+	seen->depth[callback] = c->depth + 1;
+	return false;
+}
+
 /* All chains from one function down, depth first; functions with large stacks of their own do not add up where own_stacks. */
 static int chain_check(struct verifier *v, u32 sub, bool own_stacks)
 {
-	struct chain c = {.v = v};
+	struct chain c = {.v = v, .seen = arena_array(&v->arena, v->prog->n_subprogs, FRAMES * sizeof(struct chain_seen))};
 	bool tail_calls = false;
 	u32 at = v->prog->subprogs[sub].start;
-	int err = chain_enter(&c, sub, own_stacks);
+	int err = c.seen ? chain_enter(&c, sub, own_stacks) : reject(v, REJECT_MEMORY, "out of memory");
 
 	while (!err) {
 		s64 callee = -1;
@@ -328,6 +348,8 @@ static int chain_check(struct verifier *v, u32 sub, bool own_stacks)
 			at = v->prog->subprogs[sub].start;
 			tail_calls |= v->subs[sub].has_tail_call;
 			err = chain_enter(&c, sub, own_stacks);
+			if (!err && chain_seen(&c, sub, tail_calls))
+				at = v->prog->subprogs[sub].end;
 			continue;
 		}
 		if (tail_calls)

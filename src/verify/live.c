@@ -74,28 +74,77 @@ static struct uses uses_of(const struct verifier *v, u32 at)
 	}
 }
 
+/* Edges turned round: those into an instruction are from[first[i]] up to from[first[i + 1]]. */
+struct edges {
+	u32 *first, *from;
+};
+
+static bool edges_into(struct verifier *v, struct edges *e)
+{
+	u32 to[2], sum = 0;
+
+	e->first = arena_array(&v->arena, v->n + 1, sizeof(u32));
+	e->from = arena_array(&v->arena, v->n, 2 * sizeof(u32));
+	if (!e->first || !e->from)
+		return false;
+	for (u32 i = 0; i < v->n; i++)
+		for (u32 j = cfg_successors(v, i, to); j-- > 0;)
+			e->first[to[j]]++;
+	for (u32 i = 0; i <= v->n; i++)
+		e->first[i] = sum += e->first[i];
+	for (u32 i = v->n; i-- > 0;)
+		for (u32 j = cfg_successors(v, i, to); j-- > 0;)
+			e->from[--e->first[to[j]]] = i;
+	return true;
+}
+
+/* What the instruction's successors say; does it change what is read from here on? */
+static bool live_update(struct verifier *v, u32 at)
+{
+	struct uses u = uses_of(v, at);
+	u32 to[2];
+	u16 out = 0, in;
+
+	for (u32 j = cfg_successors(v, at, to); j-- > 0;)
+		out |= v->aux[to[j]].live_in;
+	in = (u16)((out & ~u.written) | u.read);
+	if (in == v->aux[at].live_in)
+		return false;
+	v->aux[at].live_in = in;
+	return true;
+}
+
+/* Registers only become live, so an instruction changes no more often than there are registers, in whatever order the program lies. */
 int live_registers(struct verifier *v)
 {
-	bool changed = true;
+	u32 *due, n_due = v->n;
+	struct edges e;
+	u8 *is_due;
 
 	if (v->opts->switches & VERIFY_NO_REG_LIVENESS) {
 		for (u32 i = 0; i < v->n; i++)
 			v->aux[i].live_in = (1u << REGS) - 1;
 		return 0;
 	}
-	while (changed) {
-		changed = false;
-		for (u32 i = v->n; i-- > 0;) {
-			struct uses u = uses_of(v, i);
-			u32 to[2], n = cfg_successors(v, i, to);
-			u16 out = 0, in;
+	due = arena_array(&v->arena, v->n, sizeof(u32));
+	is_due = arena_alloc(&v->arena, v->n);
+	if (!due || !is_due || !edges_into(v, &e))
+		return reject(v, REJECT_MEMORY, "out of memory");
+	for (u32 i = 0; i < v->n; i++) {
+		due[i] = i;
+		is_due[i] = true;
+	}
+	while (n_due) {
+		u32 at = due[--n_due];
 
-			for (u32 j = 0; j < n; j++)
-				out |= v->aux[to[j]].live_in;
-			in = (u16)((out & ~u.written) | u.read);
-			changed |= in != v->aux[i].live_in;
-			v->aux[i].live_in = in;
-		}
+		is_due[at] = false;
+		if (!live_update(v, at))
+			continue;
+		for (u32 k = e.first[at]; k < e.first[at + 1]; k++)
+			if (!is_due[e.from[k]]) {
+				is_due[e.from[k]] = true;
+				due[n_due++] = e.from[k];
+			}
 	}
 	return 0;
 }

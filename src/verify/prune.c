@@ -70,17 +70,23 @@ int prune_open(struct verifier *v)
 	return v->sccs ? 0 : reject(v, REJECT_MEMORY, "out of memory");
 }
 
+static void states_free(struct verifier *v, struct state **list)
+{
+	for (struct state *s = *list, *next; s; s = next) {
+		next = s->next;
+		state_free(v, s);
+	}
+	*list = NULL;
+}
+
 void prune_forget(struct verifier *v)
 {
-	for (u32 i = 0; i < v->n; i++) {
-		struct state *next;
-
-		for (struct state *s = v->aux[i].states; s; s = next) {
-			next = s->next;
-			state_free(v, s);
-		}
-		v->aux[i].states = NULL;
-	}
+	for (u32 i = 0; i < v->n; i++)
+		states_free(v, &v->aux[i].states);
+	states_free(v, &v->dropped);
+	for (u32 i = 0; i < v->n_sccs; i++)
+		for (struct scc_visit *visit = v->sccs[i].visits; visit; visit = visit->next)
+			states_free(v, &visit->back_edges);
 	memset(v->sccs, 0, v->n_sccs * sizeof(*v->sccs));
 	v->live_states = 0;
 }
@@ -118,11 +124,7 @@ static int back_edges_settle(struct verifier *v, struct scc_visit *visit)
 		}
 		changed |= marks != v->result->stats.mark_read;
 	}
-	for (struct state *s = visit->back_edges, *next; s; s = next) {
-		next = s->next;
-		state_free(v, s);
-	}
-	visit->back_edges = NULL;
+	states_free(v, &visit->back_edges);
 	return 0;
 }
 
@@ -242,6 +244,28 @@ static enum arrival arrive_unfinished(struct verifier *v, struct state *old, u32
 	return MISS_IN_LOOP;
 }
 
+/* The latest of an arrival's joined states holds what those before it hold. */
+static enum arrival arrive_joined(struct verifier *v, const struct state *latest, const struct state *cur)
+{
+	bool loop = latest->branches || marks_incomplete(v, latest);
+
+	return !state_covers(v, latest, cur, loop ? JOINED : LOOSE) ? MISS : loop ? HIT_LOOP : HIT;
+}
+
+/* What covers a path must end where that path would have. */
+static enum arrival arrival_ends(const struct verifier *v, enum arrival a, const struct state *old, u32 insn, bool enters)
+{
+	/* An iterator ends its loop, but for one that each turn makes anew: Linux accepts that. */
+	if (a == HIT_LOOP && v->safe && v->insns[insn].op != OP_MAY_GOTO && !v->aux[insn].calls_callback && !iterators_go_on(old, v->cur))
+		return MISS_IN_LOOP;
+	return (a == HIT || a == HIT_LOOP) && v->joining && !join_covers(v, old, insn, enters) ? MISS : a;
+}
+
+static u32 misses_allowed(const struct insn_aux *aux, const struct state *old)
+{
+	return old->joined || (aux->force_checkpoint && old->branches) ? MISSES_ALLOWED_FORCED : MISSES_ALLOWED;
+}
+
 static int prune_here(struct verifier *v, struct state *old, bool loop)
 {
 	int err;
@@ -290,8 +314,12 @@ static void checkpoint_drop(struct verifier *v, struct state **link)
 
 	*link = s->next;
 	v->live_states--;
-	if (!s->branches && !visit_find(v, s, false))
-		state_free(v, s); /* others may still walk through it otherwise: it lives until the end */
+	if (!s->branches && !visit_find(v, s, false)) {
+		state_free(v, s);
+		return;
+	}
+	s->next = v->dropped; /* others may still walk through it */
+	v->dropped = s;
 }
 
 /* How far checkpoints lie apart, as a multiple of Linux's numbers: a path that goes on without end needs memory for each in skep's own result. */
@@ -328,6 +356,14 @@ int prune_visit(struct verifier *v, u32 insn, bool *pruned)
 		force |= enters;
 		add |= enters;
 	}
+	if (entry && entry->latest) { /* the same entry's turns, which are bounded */
+		enum arrival a = arrival_ends(v, arrive_joined(v, entry->latest, cur), entry->latest, insn, enters);
+
+		if (a == HIT || a == HIT_LOOP) {
+			*pruned = true;
+			return prune_here(v, entry->latest, a == HIT_LOOP);
+		}
+	}
 	while ((old = *link)) {
 		enum arrival a = MISS;
 
@@ -336,9 +372,7 @@ int prune_visit(struct verifier *v, u32 insn, bool *pruned)
 			continue;
 		}
 		seen++;
-		if (old->branches && entry && old->joined && old->entry == entry->entry && state_covers(v, old, cur, JOINED)) {
-			a = HIT_LOOP; /* the same entry's turns, which are bounded */
-		} else if (old->branches) {
+		if (old->branches) {
 			a = arrive_unfinished(v, old, insn);
 		} else {
 			bool loop = marks_incomplete(v, old);
@@ -348,11 +382,7 @@ int prune_visit(struct verifier *v, u32 insn, bool *pruned)
 		}
 		if (a == FAILED)
 			return v->why->err;
-		/* An iterator ends its loop, but for one that each turn makes anew: Linux accepts that. */
-		if (a == HIT_LOOP && v->safe && v->insns[insn].op != OP_MAY_GOTO && !aux->calls_callback && !iterators_go_on(old, cur))
-			a = MISS_IN_LOOP;
-		if ((a == HIT || a == HIT_LOOP) && v->joining && !join_covers(v, old, insn, enters))
-			a = MISS;
+		a = arrival_ends(v, a, old, insn, enters);
 		if (a == HIT || a == HIT_LOOP) {
 			*pruned = true;
 			return prune_here(v, old, a == HIT_LOOP);
@@ -360,8 +390,7 @@ int prune_visit(struct verifier *v, u32 insn, bool *pruned)
 		if (a == MISS_IN_LOOP && !force && jumps < 20 * apart && walked < 100 * apart)
 			add = false;
 		old->misses += add;
-		if (!old->joined && old->misses > old->hits * (aux->force_checkpoint && old->branches ? MISSES_ALLOWED_FORCED : MISSES_ALLOWED) +
-					  (aux->force_checkpoint && old->branches ? MISSES_ALLOWED_FORCED : MISSES_ALLOWED))
+		if (old->misses > (old->hits + 1) * misses_allowed(aux, old))
 			checkpoint_drop(v, link);
 		else
 			link = &old->next;

@@ -385,6 +385,7 @@ struct verifier {
 		u64 budget, spent; /* of the way that has its turn, and what earlier walks took of it */
 		bool may_join; /* some loop is bounded */
 		bool over; /* the budget */
+		bool turns_end, joins_end; /* turn by turn, and with joins: met a limit */
 		bool last;
 	} walks;
 	u64 insns_given_up, walks_given_up;
@@ -394,6 +395,7 @@ struct verifier {
 	u32 join_lost; /* loop whose joins made the walk fail */
 	struct join_snapshot *before_walk;
 	struct scc *sccs; /* prune.c: cycles, by number */
+	struct state *dropped; /* checkpoints that nothing is compared with any more */
 	u32 n_sccs;
 	u32 n_ids_map;
 	u32 scratched_regs; /* what the instruction changed, for the log */

@@ -10,7 +10,8 @@
  *  1. A walk that is given up leaves nothing but what was found out about loops: restore().
  *  2. A rejection by a walk that joined nothing is the verdict. One below a joined state proves nothing: the walk is made again without joins in that loop.
  *  3. The last walk joins nothing and has all of the limit, so that joins never refuse what is accepted without them.
- *  4. It ends: from the third turn on budgets grow by GROWTH, up to the limit; walks that lost a proof share theirs with the next one and are ATTEMPTS at
+ *  4. A way that met a limit which is not its budget has had its last turn: the other one is walked to its end, whatever that is.
+ *  5. It ends: from the third turn on budgets grow by GROWTH, up to the limit; walks that lost a proof share theirs with the next one and are ATTEMPTS at
  *     most. WALKS_MOST bounds all of them, and is checked.
  */
 #include "verify/loop.h"
@@ -87,7 +88,7 @@ static void budget_begin(struct verifier *v)
 {
 	u64 left = v->walks.budget > v->walks.spent ? v->walks.budget - v->walks.spent : 0;
 
-	if (v->walks.last || (!v->joining && v->walks.budget > v->max_insns / GROWTH))
+	if (v->walks.last || v->walks.turns_end || (!v->joining && v->walks.budget > v->max_insns / GROWTH))
 		v->join_after = UINT64_MAX;
 	else
 		v->join_after = v->before_walk->walked.insns + MAX(left, (u64)WALK_FIRST);
@@ -103,7 +104,8 @@ static bool any_to_join(const struct verifier *v)
 
 static void take_turns(struct verifier *v)
 {
-	v->joining = !v->joining;
+	v->joining = v->walks.turns_end || (!v->walks.joins_end && !v->joining);
+	v->walks.last = v->walks.joins_end;
 	v->walks.budget = ++v->walks.turns > 2 ? v->walks.budget * GROWTH : MAX(v->walks.budget, (u64)WALK_SECOND);
 	v->walks.spent = 0;
 }
@@ -226,19 +228,20 @@ static void tell_bounds(struct verifier *v)
 	}
 }
 
-/* The walk met a limit, not a fault of the program, and another one may not. */
-static bool gave_up(const struct verifier *v, int err)
+/* The walk met a limit, not a fault of the program: this way would meet it again, the other one may not. */
+static bool gave_up(struct verifier *v, int err)
 {
 	bool limit = err && (v->why->code == REJECT_TOO_LARGE || v->why->code == REJECT_TOO_MANY_JUMPS || v->arena.full);
 
-	if (!limit || v->walks.last || !v->walks.may_join)
+	if (!limit || v->walks.last || !v->walks.may_join || (!v->joining && v->why->code == REJECT_TOO_LARGE))
 		return false;
-	return v->joining || v->why->code != REJECT_TOO_LARGE;
+	*(v->joining ? &v->walks.joins_end : &v->walks.turns_end) = true;
+	return !v->walks.joins_end || !v->walks.turns_end;
 }
 
 bool join_again(struct verifier *v, int *err)
 {
-	bool turns = *err == JOIN_RETRY ? v->walks.over : gave_up(v, *err), lost, too_large = turns && (v->why->code == REJECT_TOO_LARGE || v->arena.full);
+	bool turns = *err == JOIN_RETRY ? v->walks.over : gave_up(v, *err), lost;
 
 	v->walks.over = false;
 	if (v->joining && !*err && !v->join_lost)
@@ -264,7 +267,7 @@ bool join_again(struct verifier *v, int *err)
 	v->arena.full = false;
 	if (turns)
 		take_turns(v);
-	v->walks.last |= too_large || !any_to_join(v) || (!turns && ++v->walks.attempts >= ATTEMPTS);
+	v->walks.last |= !any_to_join(v) || (!turns && ++v->walks.attempts >= ATTEMPTS);
 	v->joining &= !v->walks.last;
 	budget_begin(v);
 	return true;
