@@ -259,6 +259,7 @@ static void say_mended(struct checker *ch, const char *path, unsigned mended)
 		"its only code is in .text: taken for programs",
 		"maps are defined in the section \"maps\": taken as if in \".maps\"",
 		"no license section: checked as not GPL-compatible",
+		"its types (.BTF) cannot be read: checked without them",
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(what); i++)
@@ -289,7 +290,7 @@ static void check_object(struct checker *ch, const char *path)
 	struct bytes image;
 	struct bpf_object *obj;
 	struct bpf_program *p;
-	unsigned mended = 0, n = 0;
+	unsigned mended = 0, untyped = 0, n = 0;
 	const char *refused;
 	char why[256] = "";
 	int err = read_file(path, &image);
@@ -299,6 +300,10 @@ static void check_object(struct checker *ch, const char *path)
 		return;
 	}
 	refused = form_refused(image.at, image.n, why);
+	if (refused && types_hide(&image)) {
+		untyped = MENDED_TYPES;
+		refused = form_refused(image.at, image.n, why);
+	}
 	if (refused) {
 		unreadable(ch, path, refused);
 		bytes_free(&image);
@@ -319,7 +324,7 @@ static void check_object(struct checker *ch, const char *path)
 		bytes_free(&image);
 		return;
 	}
-	say_mended(ch, path, mended);
+	say_mended(ch, path, mended | untyped);
 	bpf_object__for_each_program(p, obj)
 	{
 		if (ch->args->prog && strcmp(ch->args->prog, bpf_program__name(p)))

@@ -363,6 +363,22 @@ static int mend_relocations(struct image *im)
 	return 0;
 }
 
+bool types_hide(struct bytes *obj)
+{
+	struct image im = {.obj = obj};
+	u32 types, lines;
+
+	if (!image_open(&im) || image_find(&im, ".maps") || image_find(&im, ".struct_ops"))
+		return false;
+	types = image_find(&im, ".BTF");
+	lines = image_find(&im, ".BTF.ext");
+	if (types)
+		image_section(&im, types)->sh_name++; /* without the dot it is nobody's */
+	if (lines)
+		image_section(&im, lines)->sh_name++;
+	return types != 0;
+}
+
 int object_mend(struct bytes *obj, unsigned *mended, char *why, size_t why_size)
 {
 	struct image im = {.obj = obj, .why = why, .why_size = why_size};

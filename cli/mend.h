@@ -13,6 +13,7 @@ enum mended {
 	MENDED_RELOCATIONS = 1 << 1, /* with addends */
 	MENDED_TEXT = 1 << 2, /* its only code is in .text */
 	MENDED_MAPS = 1 << 3, /* map definitions older than BTF */
+	MENDED_TYPES = 1 << 5, /* types that cannot be read */
 	NO_LICENSE = 1 << 4, /* nothing to mend: it is not known to be GPL-compatible */
 };
 
@@ -21,6 +22,9 @@ enum mended {
 
 /* Changes obj, which may grow. 0, or -errno with what is wrong in why; what is no ELF object of eBPF is left as it is. */
 int object_mend(struct bytes *obj, unsigned *mended, char *why, size_t why_size);
+
+/* Hides types that form_refused() refuses where nothing needs them, as maps in ".maps" do: Linux's loaders go on without what the kernel does not take. */
+bool types_hide(struct bytes *obj);
 
 /* context.c: a section that means as much as the type of a function's context does; NULL: it tells nothing */
 struct btf;
