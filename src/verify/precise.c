@@ -463,7 +463,9 @@ static int walk_back(struct verifier *v, struct state *start, u32 last, s64 next
 	for (struct state *s = start;; last = s->last_insn) {
 		int done;
 
-		if (v->log_level & 2)
+		if (v->log_level & 2 && s == start && !skip_first) /* from where it arrived, as if it had walked that */
+			log_add(v, "mark_precise: frame%d: last_idx %d first_idx %d subseq_idx -1 \n", w->frame, (s32)next, (s32)s->first_insn);
+		else if (v->log_level & 2)
 			log_add(v, "mark_precise: frame%d: last_idx %d first_idx %d subseq_idx %d \n", w->frame, (s32)last, (s32)s->first_insn,
 				(s32)next);
 		if (last == UINT32_MAX)

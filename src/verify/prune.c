@@ -25,6 +25,17 @@ struct scc {
 	struct scc_visit *visits;
 };
 
+/* What happens to a cycle: the calls that lead to it, and its number. */
+static void log_cycle(struct verifier *v, const char *what, const struct scc_visit *visit, const struct state *s)
+{
+	if (!(v->log_level & 2))
+		return;
+	log_add(v, "SCC %s (", what);
+	for (u32 i = 0; i < visit->n; i++)
+		log_add(v, "%u,", visit->callsites[i]);
+	log_add(v, "%u)\n", v->aux[frame_insn(s, visit->n)].scc);
+}
+
 static struct scc_visit *visit_find(struct verifier *v, const struct state *s, bool make)
 {
 	u32 callsites[FRAMES], n = 0, scc = 0;
@@ -59,8 +70,10 @@ static int scc_visit_enter(struct verifier *v, struct state *s)
 {
 	struct scc_visit *visit = visit_find(v, s, true);
 
-	if (visit && !visit->entry)
+	if (visit && !visit->entry) {
 		visit->entry = s;
+		log_cycle(v, "enter", visit, s);
+	}
 	return 0;
 }
 
@@ -79,6 +92,16 @@ static void states_free(struct verifier *v, struct state **list)
 	*list = NULL;
 }
 
+static void back_edges_free(struct verifier *v, struct scc_visit *visit)
+{
+	for (struct state *s = visit->back_edges, *next; s; s = next) {
+		next = s->next;
+		back_edge_free(v, s);
+		v->live_states--;
+	}
+	visit->back_edges = NULL;
+}
+
 void prune_forget(struct verifier *v)
 {
 	for (u32 i = 0; i < v->n; i++)
@@ -86,7 +109,7 @@ void prune_forget(struct verifier *v)
 	states_free(v, &v->dropped);
 	for (u32 i = 0; i < v->n_sccs; i++)
 		for (struct scc_visit *visit = v->sccs[i].visits; visit; visit = visit->next)
-			states_free(v, &visit->back_edges);
+			back_edges_free(v, visit);
 	memset(v->sccs, 0, v->n_sccs * sizeof(*v->sccs));
 	v->live_states = 0;
 }
@@ -124,21 +147,31 @@ static int back_edges_settle(struct verifier *v, struct scc_visit *visit)
 		}
 		changed |= marks != v->result->stats.mark_read;
 	}
-	states_free(v, &visit->back_edges);
+	back_edges_free(v, visit);
 	return 0;
+}
+
+static void state_lives(struct verifier *v)
+{
+	struct verify_stats *stats = &v->result->stats;
+
+	v->live_states++;
+	stats->peak_states = MAX(stats->peak_states, v->live_states);
 }
 
 static int back_edge_add(struct verifier *v, struct state *old, const struct state *cur)
 {
 	struct scc_visit *visit = visit_find(v, old, true);
-	struct state *s = state_new(v);
+	struct state *s = visit ? back_edge_new(v, cur) : NULL; /* what is marked lies in the checkpoints on its way */
 
-	if (!visit || !s || path_copy(v, s, cur)) /* what is marked lies in the checkpoints on its way */
+	if (!s)
 		return reject(v, REJECT_MEMORY, "out of memory");
+	log_cycle(v, "backedge", visit, old);
 	s->insn = v->insn;
 	s->equal = old;
 	s->next = visit->back_edges;
 	visit->back_edges = s;
+	state_lives(v);
 	return 0;
 }
 
@@ -152,6 +185,7 @@ int path_done(struct verifier *v, struct state *s)
 			break;
 		visit = visit_find(v, s, false);
 		if (visit && visit->entry == s) {
+			log_cycle(v, "exit", visit, s);
 			err = back_edges_settle(v, visit);
 			if (err)
 				return err;
@@ -279,13 +313,11 @@ static int prune_here(struct verifier *v, struct state *old, bool loop)
 static int checkpoint_add(struct verifier *v, u32 insn)
 {
 	struct state *cur = v->cur, *s = state_new(v);
-	struct verify_stats *stats = &v->result->stats;
 
 	if (!s)
 		return reject(v, REJECT_MEMORY, "out of memory");
-	stats->total_states++;
-	v->live_states++;
-	stats->peak_states = MAX(stats->peak_states, v->live_states);
+	v->result->stats.total_states++;
+	state_lives(v);
 	v->walked.prev_jumps = v->walked.jumps;
 	v->walked.prev_insns = v->walked.insns;
 	if (state_copy(v, s, cur))

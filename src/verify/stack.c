@@ -241,9 +241,9 @@ static void set_from_bytes(struct verifier *v, struct frame *f, s32 min, s32 max
 {
 	bool zero = true;
 
-	for (s32 i = min; i < max; i++) {
-		scratch_slot(v, slot_of(i));
-		zero &= byte_kind(f, i) == S_ZERO;
+	for (s32 i = min; i < max && zero; i++) {
+		scratch_slot(v, slot_of(i)); /* the log shows what was looked at */
+		zero = byte_kind(f, i) == S_ZERO;
 	}
 	if (zero)
 		reg_set_const(dst, 0);

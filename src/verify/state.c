@@ -267,7 +267,37 @@ int hist_reserve(struct verifier *v, struct state *s, u32 n)
 	return 0;
 }
 
-int path_copy(struct verifier *v, struct state *to, const struct state *from)
+struct state *back_edge_new(struct verifier *v, const struct state *from)
+{
+	struct state *s = v->free_back_edges;
+	struct history *hist;
+	u32 cap;
+
+	if (s)
+		v->free_back_edges = s->next;
+	else
+		s = arena_alloc(&v->arena, offsetof(struct state, frame));
+	if (!s || hist_reserve(v, s, from->n_hist))
+		return NULL;
+	hist = s->hist;
+	cap = s->cap_hist;
+	memcpy(s, from, offsetof(struct state, frame));
+	s->hist = hist;
+	s->cap_hist = cap;
+	if (from->n_hist)
+		memcpy(s->hist, from->hist, from->n_hist * sizeof(*s->hist));
+	return s;
+}
+
+void back_edge_free(struct verifier *v, struct state *s)
+{
+	s->n_hist = 0;
+	s->next = v->free_back_edges;
+	v->free_back_edges = s;
+}
+
+/* All but the frames. */
+static int path_copy(struct verifier *v, struct state *to, const struct state *from)
 {
 	struct ref *refs;
 	struct history *hist;

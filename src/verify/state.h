@@ -229,25 +229,27 @@ struct state {
 	u32 branches; /* paths under way from here; 0: everything behind it was explored */
 	u32 n_frames; /* current frame is n_frames - 1 */
 	u32 callsite[FRAMES]; /* insn of the call that entered the frame */
-	struct frame *frame[FRAMES];
+	/* how the path came here from its parent */
 	struct state *parent; /* the checkpoint that this path came through last */
-	u32 insn;
+	u32 insn, first_insn, last_insn;
+	u32 n_hist, cap_hist;
+	u32 fresh; /* current state: frames entered since the parent */
+	struct history *hist; /* from the parent to here */
+	u64 stack_written[FRAMES]; /* current state: slots overwritten since the parent */
+	struct state *equal; /* back edges: the checkpoint that covered it */
+	/* What is below, back edges do not have: back_edge_new(). */
+	struct frame *frame[FRAMES];
 	struct ref *refs;
 	u32 n_refs, cap_refs;
 	u32 active_locks, active_preempt_locks, active_rcu_locks, active_irq_id;
 	u32 active_lock_id;
 	const void *active_lock_ptr;
 	bool speculative, in_sleepable;
-	u32 first_insn, last_insn;
-	struct history *hist; /* from the parent to here */
-	u32 n_hist, cap_hist;
 	u32 dfs_depth, callback_unroll_depth, may_goto_depth;
 	u64 stack_read[FRAMES]; /* slots that some path from here reads before it overwrites them */
-	u64 stack_written[FRAMES]; /* current state: slots overwritten since the parent */
 	u16 precise_regs[FRAMES]; /* checkpoints: scalars on whose bounds an access depended */
 	u64 precise_slots[FRAMES];
 	bool all_precise; /* all scalars are, and those of all checkpoints before it */
-	u32 fresh; /* current state: frames entered since the parent */
 	struct state *arrived; /* the last arrival from outside at a loop's head that this path came through, itself included */
 	/* checkpoints */
 	u32 misses, hits;
@@ -255,7 +257,6 @@ struct state {
 	bool joined; /* several turns in one: no history leads to it, and its scalars are precise */
 	struct state *latest; /* an arrival from outside: the joined state made from it last */
 	u32 joins; /* and how many there were */
-	struct state *equal; /* back edges: the checkpoint that covered it */
 };
 
 static inline struct frame *cur_frame(const struct state *s)
@@ -362,7 +363,7 @@ struct verifier {
 	u32 exception_callback; /* subprog, 0: none */
 	u32 subprog; /* that is verified now: 0 or a global one */
 	/* free lists */
-	struct state *free_states;
+	struct state *free_states, *free_back_edges;
 	struct frame *free_frames;
 	struct parts files, chunks;
 	bool opaque_slots; /* some stack slot held a dynptr, an iterator or saved flags */
@@ -485,7 +486,9 @@ struct state *state_new(struct verifier *v); /* NULL: out of memory */
 struct frame *frame_new(struct verifier *v, u32 callers); /* for a state that has so many other frames */
 void state_free(struct verifier *v, struct state *s);
 int state_copy(struct verifier *v, struct state *to, const struct state *from); /* to is new */
-int path_copy(struct verifier *v, struct state *to, const struct state *from); /* how it came there, and no frames */
+/* How a path that was cut off came to where it was, and nothing of what was known there; NULL: no memory. */
+struct state *back_edge_new(struct verifier *v, const struct state *from);
+void back_edge_free(struct verifier *v, struct state *s);
 int state_resume(struct verifier *v, struct state *s); /* the current state is s from now on, and the old one gone */
 int stack_grow(struct verifier *v, struct frame *f, u32 slots);
 struct stack_slot *stack_edit(struct verifier *v, struct frame *f, u32 slot); /* of the current state, or of one that was just pushed */
