@@ -126,14 +126,16 @@ static bool link_note(struct link_set *set, u32 frame, u32 index, bool reg)
 	return true;
 }
 
+/* Registers that nobody reads again stay as they are, as in Linux, and take no room. */
 static void links_collect(struct verifier *v, u32 id, struct link_set *set)
 {
 	id &= ~ID_DELTA;
 	for (u32 f = v->cur->n_frames; f-- > 0;) {
 		struct frame *frame = v->cur->frame[f];
+		u32 live = v->aux[f + 1 < v->cur->n_frames ? v->cur->callsite[f + 1] : v->insn].live_in;
 
 		for (u32 i = 0; i < REG_FP; i++)
-			if (is_linked(&frame->regs[i], id) && !link_note(set, f, i, true))
+			if (live >> i & 1 && is_linked(&frame->regs[i], id) && !link_note(set, f, i, true))
 				unlink_scalar(&regs_edit(v, frame)[i]);
 		for (u32 i = 0; i < frame->n_slots; i++) {
 			const struct stack_slot *s = stack_at(frame, i);
