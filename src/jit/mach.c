@@ -109,6 +109,44 @@ static void gather(const struct ir *f, u32 *order, u32 n, u32 at, u32 *spare)
 	memcpy(order + out, spare, rest * sizeof(u32));
 }
 
+/* Does the block only hand values to the header, at the end of the way back to it? */
+static bool hands_over(const struct ir *f, u32 b)
+{
+	return f->block[b].n_pred == 1 && f->node[f->block[b].first].op == IR_JUMP;
+}
+
+/*
+ * Where several ways through a loop meet before the way back, what lies there stands in front of the header: it leads on to it without a jump, and each way makes
+ * one jump per turn; behind them, the way back would be a second one for all but one of them.
+ */
+static void turn(const struct ir *f, u32 *order, u32 n, u32 at)
+{
+	u32 header = order[at], last = at, k, first;
+
+	while (last + 1 < n && ir_in_loop(f, order[last + 1], header))
+		last++;
+	for (k = last; k > at; k--)
+		if (f->block[order[k]].succ[0] == header || (f->block[order[k]].n_succ == 2 && f->block[order[k]].succ[1] == header))
+			break;
+	first = k > at + 1 && hands_over(f, order[k]) && f->block[order[k]].pred[0] == order[k - 1] ? k - 1 : k;
+	if (first <= at + 1 || f->block[order[first]].n_pred < 2 || f->block[order[first]].header != header || f->block[order[k]].header != header)
+		return;
+	for (u32 i = first; i <= k; i++) {
+		u32 b = order[i], to = at + i - first;
+
+		memmove(order + to + 1, order + to, (i - to) * sizeof(u32));
+		order[to] = b;
+	}
+}
+
+/* Is it the first of a loop, in that order? */
+static bool starts_loop(const struct ir *f, const u32 *order, u32 i)
+{
+	u32 header = f->block[order[i]].header;
+
+	return header != UINT32_MAX && (!i || !ir_in_loop(f, order[i - 1], header));
+}
+
 int mach_layout(struct mach *m)
 {
 	struct ir *f = m->ir;
@@ -122,6 +160,9 @@ int mach_layout(struct mach *m)
 	for (u32 i = 0; i < f->n_rpo && f->n_rpo < 20000; i++)
 		if (f->block[order[i]].header == order[i])
 			gather(f, order, f->n_rpo, i, spare);
+	for (u32 i = f->n_rpo; i-- > 1 && f->n_rpo < 20000;)
+		if (f->block[order[i]].header == order[i])
+			turn(f, order, f->n_rpo, i);
 	for (u32 pass = 0; pass < 2; pass++)
 		for (u32 i = 0; i < f->n_rpo; i++) {
 			const struct ir_block *b = &f->block[order[i]];
@@ -129,7 +170,7 @@ int mach_layout(struct mach *m)
 			if (b->cold != (pass == 1))
 				continue;
 			m->block_of[order[i]] = n;
-			m->block[n++] = (struct mach_block){.ir = order[i], .depth = b->depth, .cold = b->cold, .header = b->header == order[i]};
+			m->block[n++] = (struct mach_block){.ir = order[i], .depth = b->depth, .cold = b->cold, .top = starts_loop(f, order, i)};
 		}
 	m->n_blocks = n;
 	return 0;

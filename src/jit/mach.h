@@ -62,7 +62,7 @@ struct mach_block {
 	u32 first, end; /* operations */
 	u32 depth;
 	u32 ir; /* block */
-	bool cold, header;
+	bool cold, top; /* top: the first of a loop */
 };
 
 struct mach_value {

@@ -645,7 +645,7 @@ static bool round_of(struct emit *e, u32 from)
 			e->next++;
 		if (e->guess && e->block && e->small[e->block] != e->small[e->block - 1])
 			x64_nops(m, m->size % LINE + e->length[e->block] > LINE ? LINE - m->size % LINE : 0);
-		else if (b->header && !b->cold)
+		else if (b->top && !b->cold)
 			x64_nops(m, (16 - m->size % 16) % 16);
 		e->start[e->block] = m->size;
 		e->flags = NULL;
@@ -678,11 +678,11 @@ static void find_small_loops(struct emit *e)
 	const struct ir *f = m->ir;
 
 	for (u32 b = 1; b < m->n_blocks; b++) {
-		u32 header = m->block[b].ir, end = b, length = 0;
+		u32 header = f->block[m->block[b].ir].header, end = b, length = 0;
 		bool leaves = false;
 
 		e->small[b] = e->small[b - 1];
-		if (!m->block[b].header || m->block[b].cold || e->alias[b] != b)
+		if (!m->block[b].top || m->block[b].cold || e->alias[b] != b)
 			continue;
 		while (end < m->n_blocks && !m->block[end].cold && f->block[m->block[end].ir].header == header) {
 			length += e->alias[end] == end ? SAVED : 0;
