@@ -116,6 +116,65 @@ static void share_uses(struct promote *p, u32 v)
 
 /* ---- slots ---- */
 
+/* Where the access begins, in p->of's terms; FRAME: elsewhere, or other code may touch it. */
+static u32 place(const struct promote *p, const struct ir_node *n)
+{
+	s64 off;
+
+	if (!is_access(n) || !opt_frame_offset(p->f, n->arg[0], &off))
+		return FRAME;
+	off += n->imm;
+	return off >= -FRAME && off + n->width <= 0 && !p->shared[off + FRAME] ? (u32)(off + FRAME) : FRAME;
+}
+
+static bool stores_constant(const struct ir *f, const struct ir_node *n)
+{
+	return n->op == IR_STORE && n->width == 8 && ir_is_const(f, n->arg[1]);
+}
+
+static void split(struct ir *f, u32 v)
+{
+	u64 x = (u64)f->node[v].imm, c = (u64)f->node[f->node[v].arg[1]].imm;
+	u32 low = ir_const(f, (u32)c), high = ir_const(f, c >> 32), second = ir_node(f, IR_STORE, 4);
+
+	if (f->failed)
+		return;
+	f->node[v].width = 4;
+	f->node[v].arg[1] = low;
+	f->node[second] = f->node[v];
+	f->node[second].arg[1] = high;
+	f->node[second].imm = (s64)(x + 4);
+	ir_insert(f, v, second);
+}
+
+/* Two numbers that are cleared by one store are two slots all the same. */
+static void split_stores(struct promote *p)
+{
+	struct ir *f = p->f;
+	u8 together[FRAME + 1] = {0}, covered[FRAME + 1] = {0}; /* with the byte before */
+	u32 at;
+
+	ir_each_rpo(f, i, b)
+		ir_each(f, v, b) {
+			const struct ir_node *n = &f->node[v];
+
+			at = stores_constant(f, n) ? FRAME : place(p, n);
+			for (u32 k = 0; at < FRAME && k < n->width; k++) {
+				covered[at + k] = 1;
+				together[at + k] |= k > 0;
+			}
+		}
+	ir_each_rpo(f, i, b)
+		for (u32 v = f->block[b].first, next; v; v = next) {
+			const struct ir_node *n = &f->node[v];
+
+			next = n->next;
+			at = stores_constant(f, n) ? place(p, n) : FRAME;
+			if (at < FRAME && !together[at + 4] && (covered[at] || covered[at + 4]))
+				split(f, v);
+		}
+}
+
 static void find_slots(struct promote *p)
 {
 	struct ir *f = p->f;
@@ -309,7 +368,7 @@ static void fill(struct promote *p)
 void opt_promote(struct ir *f)
 {
 	struct promote *p = arena_alloc(f->scratch, sizeof(*p));
-	u32 now[MOST_SLOTS], room = f->n_nodes;
+	u32 now[MOST_SLOTS], room;
 
 	if (!p) {
 		f->failed = true;
@@ -326,6 +385,10 @@ void opt_promote(struct ir *f)
 				if (f->kinds[v] & PTR_STACK)
 					share(p, -FRAME, 0);
 		}
+	split_stores(p);
+	if (f->failed)
+		return;
+	room = f->n_nodes;
 	find_slots(p);
 	if (!p->n_slots || (u64)p->n_slots * f->n_blocks > 4000000)
 		return;
