@@ -359,6 +359,45 @@ static u32 sub(struct simplify *s, u32 v)
 	return 0;
 }
 
+/* Products that an address makes: by 3, 5 and 9. */
+static bool is_lea(u64 c)
+{
+	return c == 3 || c == 5 || c == 9;
+}
+
+static u32 product(struct simplify *s, u32 v, u64 c)
+{
+	const struct ir_node n = s->f->node[v];
+
+	return simplify_new(s, v, (enum ir_op)OP_MUL, n.width, n.arg[0], simplify_const(s, c));
+}
+
+/* Two of the quick operations, shifts, sums and products that an address makes, are quicker than a multiplication. */
+static u32 mul_quickly(struct simplify *s, u32 v, u64 c)
+{
+	const struct ir_node n = s->f->node[v];
+	u32 low = (u32)__builtin_ctzll(c), over = c > 2 ? (u32)__builtin_ctzll(c - 1) : 0;
+
+	if (is_lea(c))
+		return 0;
+	if (is_lea(c >> low))
+		return set_binary(s, v, OP_LSH, n.width, product(s, v, c >> low), simplify_const(s, low));
+	for (u64 k = 3; k <= 9; k = 2 * k - 1)
+		if (c % k == 0 && is_lea(c / k))
+			return set_binary(s, v, OP_MUL, n.width, product(s, v, k), simplify_const(s, c / k));
+	if (over && over <= 3 && is_lea((c - 1) >> over)) {
+		u32 x = product(s, v, (c - 1) >> over);
+
+		return set_binary(s, v, OP_ADD, n.width, simplify_new(s, v, (enum ir_op)OP_LSH, n.width, x, simplify_const(s, over)), n.arg[0]);
+	}
+	if (over && (c - 1) >> over == 1)
+		return set_binary(s, v, OP_ADD, n.width, simplify_new(s, v, (enum ir_op)OP_LSH, n.width, n.arg[0], simplify_const(s, over)), n.arg[0]);
+	if (!(c & (c + 1)) && s->may[v] == mask_of(n.width)) /* else more is known of a product */
+		return set_binary(s, v, OP_SUB, n.width,
+				  simplify_new(s, v, (enum ir_op)OP_LSH, n.width, n.arg[0], simplify_const(s, (u64)__builtin_ctzll(c + 1))), n.arg[0]);
+	return 0;
+}
+
 static u32 mul(struct simplify *s, u32 v)
 {
 	const struct ir_node n = s->f->node[v];
@@ -375,7 +414,7 @@ static u32 mul(struct simplify *s, u32 v)
 		return set_binary(s, v, OP_LSH, n.width, n.arg[0], simplify_const(s, (u64)__builtin_ctzll(c)));
 	if (c == mask_of(n.width))
 		return set_unary(s, v, OP_NEG, n.width, n.arg[0]);
-	return 0;
+	return mul_quickly(s, v, c);
 }
 
 /* ---- moves ---- */

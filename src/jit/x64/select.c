@@ -31,37 +31,39 @@ static bool folds(const struct select *s, u32 v, bool first)
 	return s->uses[v] == 1 || first;
 }
 
-static u32 strip_constant(const struct select *s, u32 v, struct address *a)
+/* bits: of the sum that are wanted. Of 32, every part may have been made in 32 or 64. */
+static bool part_of(const struct ir_node *n, u32 op, u32 bits)
+{
+	return n->op == op && (n->width == 64 || bits == 32);
+}
+
+static u32 strip_constant(const struct select *s, u32 v, struct address *a, u32 bits)
 {
 	const struct ir_node *n = &s->f->node[v];
 	s64 x;
 
-	while (n->op == OP_ADD && n->width == 64 && select_is_const(s, n->arg[1], &x) && add_disp(a, x)) {
+	while (part_of(n, OP_ADD, bits) && select_is_const(s, n->arg[1], &x) && add_disp(a, bits == 32 ? (s32)x : x)) {
 		v = n->arg[0];
 		n = &s->f->node[v];
 	}
 	return v;
 }
 
-static void set_index(const struct select *s, struct address *a, u32 v)
+/* By which power of 2? 0: none that an address has. */
+static u32 scaled(const struct select *s, u32 v, u32 bits)
 {
 	const struct ir_node *n = &s->f->node[v];
 	s64 by;
 
-	a->index = v;
-	a->scale = 1;
-	if (n->op == OP_LSH && n->width == 64 && select_is_const(s, n->arg[1], &by) && by >= 1 && by <= 3) {
-		a->index = n->arg[0];
-		a->scale = (u8)(1 << by);
-	}
+	return part_of(n, OP_LSH, bits) && select_is_const(s, n->arg[1], &by) && by >= 1 && by <= 3 ? (u32)by : 0;
 }
 
-static bool is_scaled(const struct select *s, u32 v)
+static void set_index(const struct select *s, struct address *a, u32 v, u32 bits)
 {
-	const struct ir_node *n = &s->f->node[v];
-	s64 by;
+	u32 by = scaled(s, v, bits);
 
-	return n->op == OP_LSH && n->width == 64 && select_is_const(s, n->arg[1], &by) && by >= 1 && by <= 3;
+	a->index = by ? s->f->node[v].arg[0] : v;
+	a->scale = (u8)(1 << by);
 }
 
 /* An address that is a constant counts from another one nearby, so that one register serves both. */
@@ -84,33 +86,36 @@ static void use_anchor(struct select *s, struct address *a)
 	}
 }
 
-static struct address match(struct select *s, u32 v, s64 disp, bool first)
+static struct address match(struct select *s, u32 v, s64 disp, bool first, u32 bits)
 {
 	struct address a = {.base = v, .scale = 1, .disp = (s32)disp};
 	const struct ir_node *n;
 
-	v = strip_constant(s, v, &a);
+	v = strip_constant(s, v, &a, bits);
 	n = &s->f->node[v];
 	a.base = v;
-	if (n->op == OP_ADD && n->width == 64 && (folds(s, v, first) || ir_is_const(s->f, n->arg[1])) && n->arg[0] != n->arg[1] &&
-	    !ir_is_const(s->f, n->arg[0]) && (!ir_is_const(s->f, n->arg[1]) || !select_fits32(s->f->node[n->arg[1]].imm))) {
+	if (part_of(n, OP_ADD, bits) && (folds(s, v, first) || ir_is_const(s->f, n->arg[1])) && n->arg[0] != n->arg[1] &&
+	    !ir_is_const(s->f, n->arg[0]) && (!ir_is_const(s->f, n->arg[1]) || (bits == 64 && !select_fits32(s->f->node[n->arg[1]].imm)))) {
 		u32 x = n->arg[0], y = n->arg[1];
 
-		if (is_scaled(s, x) || s->f->node[y].op == IR_FRAME || ir_is_const(s->f, y)) {
+		if (scaled(s, x, bits) || s->f->node[y].op == IR_FRAME || ir_is_const(s->f, y)) {
 			u32 t = x;
 
 			x = y;
 			y = t;
 		}
-		x = strip_constant(s, x, &a);
-		if (!is_scaled(s, y))
-			y = strip_constant(s, y, &a);
+		if (!first || s->uses[x] == 1) /* a sum of three takes longer, and that one is in a register anyway */
+			x = strip_constant(s, x, &a, bits);
+		if (!scaled(s, y, bits) && (!first || s->uses[y] == 1))
+			y = strip_constant(s, y, &a, bits);
 		a.base = x;
-		set_index(s, &a, y);
+		set_index(s, &a, y, bits);
 		if (ir_is_const(s->f, a.index)) { /* an address that needs a register */
 			return (struct address){.base = v, .scale = 1, .disp = (s32)disp};
 		}
 	}
+	if (bits == 32)
+		return a;
 	if (s->f->node[a.base].op == IR_FRAME)
 		a.base = MACH_FRAME;
 	else if (ir_is_const(s->f, a.base) && !select_fits32(s->f->node[a.base].imm))
@@ -144,12 +149,12 @@ static void prepare(struct select *s, u32 v)
 		return;
 	}
 	if (n->op == IR_LOAD || n->op == IR_LOADS || n->op == IR_STORE || n->op == IR_ATOMIC) {
-		s->address[v] = match(s, n->arg[0], n->imm, false);
+		s->address[v] = match(s, n->arg[0], n->imm, false, 64);
 		count_address(s, n->arg[0], &s->address[v]);
 	} else if (n->op == OP_ADD && select_counts(s, v)) {
 		return;
-	} else if (n->op == OP_ADD && n->width == 64) {
-		struct address a = match(s, v, 0, true);
+	} else if (n->op == OP_ADD) {
+		struct address a = match(s, v, 0, true, n->width);
 
 		/* Three terms, or a scaled one: one lea. */
 		if (a.base == MACH_FRAME || (a.index && (a.scale > 1 || a.disp))) {
