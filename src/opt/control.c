@@ -254,7 +254,39 @@ static void mark_addresses(struct ir *f, u8 *steps)
 	}
 }
 
-static bool convert(struct ir *f, u32 a, const u8 *steps)
+/* Is one of them the other one with something added, so that what is added can be chosen instead? */
+static bool adds_to(const struct ir *f, u32 sum, u32 x)
+{
+	const struct ir_node *n = &f->node[sum];
+
+	return ((n->op == OP_ADD || n->op == OP_OR || n->op == OP_XOR) && (n->arg[0] == x || n->arg[1] == x)) || (n->op == OP_SUB && n->arg[0] == x);
+}
+
+/*
+ * A selection waits for the comparison and for both values, a predicted branch for neither. Where turns of a loop wait for it, because it goes into itself, it must be short:
+ * the least or the greatest number so far, a sum that is added to or not.
+ */
+static bool delays(const struct ir *f, const struct opt_recur *r, u32 phi, const struct ir_node *branch, u32 one, u32 two)
+{
+	enum { MOST_COMPARED = 2, MOST = 3 };
+	u32 chain = 0, compared = 0;
+
+	for (u32 k = 0; k < 2; k++) {
+		u32 x = k ? two : one;
+
+		if (opt_on_circle(f, r, phi, branch->arg[k]))
+			compared = MAX(compared, r->down[branch->arg[k]] + 2u);
+		if (opt_on_circle(f, r, phi, x))
+			chain = MAX(chain, r->down[x] + 1u);
+	}
+	if (compared)
+		return MAX(compared, chain) + r->up[phi] > MOST_COMPARED;
+	if (adds_to(f, one, two) || adds_to(f, two, one))
+		return false;
+	return chain && chain + r->up[phi] > MOST;
+}
+
+static bool convert(struct ir *f, u32 a, const u8 *steps, const struct opt_recur *r)
 {
 	enum { MOST_NODES = 3, MOST_SELECTS = 2 };
 	struct ir_block *k = &f->block[a];
@@ -280,7 +312,8 @@ static bool convert(struct ir *f, u32 a, const u8 *steps)
 			break;
 		if (ir_phi_args(f, v)[from[0]] == ir_phi_args(f, v)[from[1]])
 			continue;
-		if (steps[v] && f->block[a].depth)
+		if (f->block[a].depth &&
+		    (steps[v] || delays(f, r, v, &f->node[k->last], ir_phi_args(f, v)[from[0]], ir_phi_args(f, v)[from[1]])))
 			return false;
 		selects++;
 	}
@@ -335,14 +368,15 @@ void opt_convert(struct ir *f)
 {
 	u8 *steps = arena_alloc(f->scratch, f->n_nodes * 2 + 64);
 	u32 room = f->n_nodes * 2;
+	struct opt_recur r;
 	bool any = false;
 
-	if (!steps)
+	if (!steps || !opt_recur(f, &r))
 		return;
 	mark_addresses(f, steps);
 	for (u32 i = f->n_rpo; i-- > 0 && f->n_nodes < room;)
 		if (f->block[f->rpo[i]].reachable)
-			any |= convert(f, f->rpo[i], steps);
+			any |= convert(f, f->rpo[i], steps, &r);
 	if (any)
 		ir_order(f);
 }

@@ -27,6 +27,15 @@ u32 *opt_uses(struct ir *f, u32 room); /* per node: how often it is an operand *
 /* gvn.c */
 void opt_gvn(struct ir *f);
 void opt_dead(struct ir *f); /* removes what has no effect and no use */
+/* recur.c: of nodes in loops that have no others in them */
+struct opt_recur {
+	u32 n; /* nodes that are known */
+	u64 *from, *to; /* sets of the header's phis: made from these, becomes these at the end of the turn */
+	u64 *into; /* of those phis: which ones go into them, by any number of turns */
+	u16 *down, *up; /* cycles from the farthest phi, and to the end of the turn */
+};
+bool opt_recur(struct ir *f, struct opt_recur *r); /* false: out of memory */
+bool opt_on_circle(const struct ir *f, const struct opt_recur *r, u32 v, u32 x);
 /* promote.c */
 void opt_promote(struct ir *f);
 /* control.c */

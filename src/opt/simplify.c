@@ -630,15 +630,42 @@ static u32 counting(struct simplify *s, u32 v)
 	return 0;
 }
 
+/* c ? x + y : x is x + (c ? y : 0), in a loop, whose turns are rather waited for by x */
+static u32 adding(struct simplify *s, u32 v)
+{
+	struct ir_node n = s->f->node[v];
+
+	for (u32 k = 2; k < 4 && s->f->block[n.block].depth; k++) {
+		u32 more = n.arg[k], x = n.arg[5 - k], width = s->f->node[more].width, other, y;
+		const struct ir_node sum = s->f->node[more];
+
+		if ((sum.op != OP_ADD && sum.op != OP_SUB && sum.op != OP_OR && sum.op != OP_XOR) || s->uses[more] != 1 || s->may[x] > mask_of(width) ||
+		    s->f->node[x].op != IR_PHI)
+			continue;
+		other = sum.arg[0] == x ? sum.arg[1] : sum.arg[0];
+		if (other == x || (sum.arg[0] != x && (sum.op == OP_SUB || sum.arg[1] != x)))
+			continue;
+		n.arg[k] = other;
+		n.arg[5 - k] = simplify_const(s, 0);
+		y = simplify_select(s, v, &n);
+		return y ? set_binary(s, v, sum.op, width, x, y) : 0;
+	}
+	return 0;
+}
+
 static u32 selection(struct simplify *s, u32 v)
 {
+	u32 found;
 	int known;
 
 	compare(s, v);
 	known = outcome(s, &s->f->node[v]);
 	if (s->f->node[v].arg[2] == s->f->node[v].arg[3])
 		known = 1;
-	return known < 0 ? counting(s, v) : s->f->node[v].arg[known ? 2 : 3];
+	if (known >= 0)
+		return s->f->node[v].arg[known ? 2 : 3];
+	found = counting(s, v);
+	return found ? found : adding(s, v);
 }
 
 static u32 phi(struct simplify *s, u32 v)
@@ -812,13 +839,11 @@ void opt_simplify(struct ir *f)
 	for (u32 i = 0; i < f->n_rpo; i++) {
 		u32 b = f->rpo[i];
 
-		for (u32 v = f->block[b].first, next; v; v = next) {
+		for (u32 v = f->block[b].first, next; v && f->n_nodes + 64 <= s.room; v = next) {
 			next = f->node[v].next;
 			resolve(&s, v);
 			visit(&s, v);
 		}
-		if (f->n_nodes + 64 > s.room)
-			break;
 	}
 	ir_rewrite(f, s.to);
 	if (s.cut)
