@@ -42,7 +42,8 @@ void opt_promote(struct ir *f);
 void opt_straighten(struct ir *f);
 void opt_thread(struct ir *f);
 void opt_convert(struct ir *f);
-/* switch.c, merge.c, copy.c, gather.c, licm.c */
+/* balance.c, switch.c, merge.c, copy.c, gather.c, licm.c */
+void opt_balance(struct ir *f);
 void opt_switch(struct ir *f);
 void opt_gather(struct ir *f);
 void opt_merge(struct ir *f);
