@@ -385,13 +385,11 @@ static u32 mul_quickly(struct simplify *s, u32 v, u64 c)
 	for (u64 k = 3; k <= 9; k = 2 * k - 1)
 		if (c % k == 0 && is_lea(c / k))
 			return set_binary(s, v, OP_MUL, n.width, product(s, v, k), simplify_const(s, c / k));
-	if (over && over <= 3 && is_lea((c - 1) >> over)) {
-		u32 x = product(s, v, (c - 1) >> over);
+	if (over && ((c - 1) >> over == 1 || (over <= 3 && is_lea((c - 1) >> over)))) {
+		u32 x = (c - 1) >> over == 1 ? n.arg[0] : product(s, v, (c - 1) >> over);
 
 		return set_binary(s, v, OP_ADD, n.width, simplify_new(s, v, (enum ir_op)OP_LSH, n.width, x, simplify_const(s, over)), n.arg[0]);
 	}
-	if (over && (c - 1) >> over == 1)
-		return set_binary(s, v, OP_ADD, n.width, simplify_new(s, v, (enum ir_op)OP_LSH, n.width, n.arg[0], simplify_const(s, over)), n.arg[0]);
 	if (!(c & (c + 1)) && s->may[v] == mask_of(n.width)) /* else more is known of a product */
 		return set_binary(s, v, OP_SUB, n.width,
 				  simplify_new(s, v, (enum ir_op)OP_LSH, n.width, n.arg[0], simplify_const(s, (u64)__builtin_ctzll(c + 1))), n.arg[0]);
