@@ -13,6 +13,7 @@ struct balance {
 	struct ir *f;
 	struct opt_recur r;
 	u32 *uses;
+	u32 sums; /* that were looked into: they have at least as many leaves */
 	u32 leaf[MOST], ready[MOST], n; /* cycles from the turn's beginning; 0: nothing that turns wait for */
 };
 
@@ -26,7 +27,7 @@ static bool gather(struct balance *b, u32 v, u32 root)
 	const struct ir_node *n = &b->f->node[v], *top = &b->f->node[root];
 
 	if (v == root || (n->op == top->op && n->width == top->width && n->block == top->block && b->uses[v] == 1))
-		return gather(b, n->arg[0], root) && gather(b, n->arg[1], root);
+		return ++b->sums < MOST && gather(b, n->arg[0], root) && gather(b, n->arg[1], root);
 	if (b->n == MOST || n->op == IR_FRAME)
 		return false;
 	b->ready[b->n] = opt_on_circle(b->f, &b->r, root, v) ? b->r.down[v] : 0;
@@ -102,7 +103,7 @@ void opt_balance(struct ir *f)
 			u32 ready;
 
 			prev = f->node[v].prev;
-			b.n = 0;
+			b.n = b.sums = 0;
 			if (v >= nodes || !is_free(&f->node[v]) || !b.r.to[v] || !b.r.from[v] || !gather(&b, v, v) || b.n < 3)
 				continue;
 			ready = combine(b, 0);
