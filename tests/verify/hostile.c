@@ -63,10 +63,9 @@ static void end(void)
 
 /* ---- the programs ---- */
 
-/* Each byte sets a bit of r7, which indexes in the end: as many paths as numbers, none like another. */
-static void forks(u32 many)
+/* Each byte sets a bit of r7, which indexes in the end: as many paths as numbers, none like another. besides: what else the way that sets it does; or NULL. */
+static void fork_bits(u32 many, void (*besides)(u32 i))
 {
-	begin();
 	mov(7, 0);
 	for (u32 i = 0; i < many; i++) {
 		u32 at;
@@ -74,11 +73,25 @@ static void forks(u32 many)
 		load(BPF_B, 1, 6, (s32)(i % VALUE));
 		at = jump(BPF_JEQ, 1, 0, 0);
 		alu(BPF_XOR, 7, i % 8 ? 1 << i % 8 : 257);
+		if (besides)
+			besides(i);
 		land(at);
 	}
 	alu_reg(BPF_ADD, 6, 7);
 	load(BPF_B, 1, 6, 0);
+}
+
+static void forks(u32 many)
+{
+	begin();
+	fork_bits(many, NULL);
 	end();
+}
+
+static void fill_stack(u32 i)
+{
+	for (u32 s = i % 4; s < 62; s += 4)
+		store(BPF_DW, 10, 7, -16 - 8 * (s32)s);
 }
 
 /* The same, with all of the stack known differently on each. */
@@ -89,19 +102,7 @@ static void forks_stack(u32 many)
 		load(BPF_DW, 1, 6, (s32)(8 * s));
 		store(BPF_DW, 10, 1, -16 - 8 * (s32)(s % 62));
 	}
-	mov(7, 0);
-	for (u32 i = 0; i < many; i++) {
-		u32 at;
-
-		load(BPF_B, 1, 6, (s32)(i % VALUE));
-		at = jump(BPF_JEQ, 1, 0, 0);
-		alu(BPF_XOR, 7, i % 8 ? 1 << i % 8 : 257);
-		for (u32 s = i % 4; s < 62; s += 4)
-			store(BPF_DW, 10, 7, -16 - 8 * (s32)s);
-		land(at);
-	}
-	alu_reg(BPF_ADD, 6, 7);
-	load(BPF_B, 1, 6, 0);
+	fork_bits(many, fill_stack);
 	for (u32 s = 0; s < 62; s++)
 		load(BPF_DW, 1, 10, -16 - 8 * (s32)s);
 	end();
@@ -123,17 +124,7 @@ static void frames(u32 many)
 			store(BPF_DW, 10, 2, -8 - 8 * (s32)s);
 		}
 	}
-	mov(7, 0);
-	for (u32 i = 0; i < many; i++) {
-		u32 at;
-
-		load(BPF_B, 1, 6, (s32)(i % VALUE));
-		at = jump(BPF_JEQ, 1, 0, 0);
-		alu(BPF_XOR, 7, i % 8 ? 1 << i % 8 : 257);
-		land(at);
-	}
-	alu_reg(BPF_ADD, 6, 7);
-	load(BPF_B, 1, 6, 0);
+	fork_bits(many, NULL);
 	end();
 }
 
@@ -288,38 +279,6 @@ static void iterators(u32 deep)
 		mov_reg(1, 10);
 		alu(BPF_ADD, 1, -16 - 8 * (s32)d);
 		kfunc(kfunc_destroy);
-	}
-	end();
-}
-
-/* bpf_loop() in callbacks of bpf_loop(). */
-static void callbacks(u32 deep)
-{
-	u32 at;
-
-	begin();
-	mov_reg(3, 6);
-	for (u32 d = 0; d < deep; d++) {
-		mov(1, 1000);
-		at = n;
-		put(BPF_LD | BPF_DW | BPF_IMM, 2, BPF_PSEUDO_FUNC, 0, 0);
-		put(0, 0, 0, 0, 0);
-		mov(4, 0);
-		call(BPF_FUNC_loop);
-		end();
-		code[at].imm = (s32)(n - at - 1);
-		mov_reg(6, 2);
-		mov(7, 0);
-		for (u32 i = 0; i < 6; i++) {
-			u32 skip;
-
-			load(BPF_B, 1, 6, (s32)(i + 16 * d));
-			skip = jump(BPF_JEQ, 1, 0, 0);
-			alu(BPF_OR, 7, 1 << i);
-			land(skip);
-		}
-		store(BPF_DW, 10, 7, -8);
-		mov_reg(3, 6);
 	}
 	end();
 }
