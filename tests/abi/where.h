@@ -78,6 +78,32 @@ static inline bool new_difference(const char *kernel, const char *ours)
 	return true;
 }
 
+/* Some kernels, later ones of 6.18 among them, take the arguments of every kernel function for trusted ones: they refuse a 0 before they look at anything else. */
+static const char refused_as_null[] = "Possibly NULL pointer passed to trusted arg";
+
+static inline bool trusts_all_arguments(void)
+{
+	static int known = -1;
+	static char log[4096];
+	s32 id = vmlinux.n_types ? btf_find(&vmlinux, "bpf_iter_num_new", BTF_KIND_FUNC) : -1;
+	struct raw_insn code[6];
+	union bpf_attr a = {.prog_type = BPF_PROG_TYPE_SOCKET_FILTER, .insns = (u64)(uintptr_t)code, .insn_cnt = ARRAY_SIZE(code),
+			    .license = (u64)(uintptr_t)"GPL", .log_level = 1, .log_buf = (u64)(uintptr_t)log, .log_size = sizeof(log)};
+
+	if (known >= 0 || id < 0)
+		return known > 0;
+	for (u32 i = 0; i < 3; i++)
+		code[i] = insn(0xb7, i + 1, 0, 0);
+	code[3] = insn(0x85, 0, 2, id);
+	code[4] = insn(0xb7, 0, 0, 0);
+	code[5] = insn(0x95, 0, 0, 0);
+	kernel_bpf(BPF_PROG_LOAD, &a, sizeof(a)); /* what it says is what counts */
+	known = strstr(log, refused_as_null) != NULL;
+	if (known)
+		printf("# this kernel takes all arguments of its functions for trusted ones: zeroes that it refuses for that are not compared\n");
+	return known;
+}
+
 /* The same program in the engine; says where the two differ. */
 static inline void compare_engine(const union bpf_attr *a, const struct raw_insn *code, u32 n, int fd)
 {
@@ -105,6 +131,8 @@ static inline void compare_engine(const union bpf_attr *a, const struct raw_insn
 	loads_compared++;
 	reason(kernel, sizeof(kernel), log_text);
 	reason(ours, sizeof(ours), our_log);
+	if (fd < 0 && !strncmp(kernel, refused_as_null, sizeof(refused_as_null) - 1) && trusts_all_arguments())
+		return;
 	if (fd < 0 && !kernel[0])
 		return; /* no fault of the program: a map is bound to programs of another type, which loaded before */
 	if ((got >= 0) == (fd >= 0) && (fd >= 0 || !strcmp(kernel, ours)))
