@@ -156,11 +156,11 @@ static u32 bloom_errors(struct fixture *f, const struct hold *h, u32 size, u32 n
 	u32 wrong = 0, missing = 0, at = size >= 4 ? size - 4 : 0;
 	u8 value[4000] = {0};
 	struct map m;
+	int err = fixture_create(f, &m, MAP_KIND_BLOOM_FILTER, 0, size, n, 0);
 
-	if (fixture_create(f, &m, MAP_KIND_BLOOM_FILTER, 0, size, n, 0)) {
-		CHECK(!"a filter was created");
+	CHECK_EQ(err, 0);
+	if (err)
 		return n;
-	}
 	for (u32 i = 0; i < n; i++) {
 		memcpy(value + at, &i, MIN(size, 4u));
 		CHECK_EQ(m.ops->push(&m, h, value, BPF_ANY), 0);
