@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { MOST_STACK = 1024 /* bytes that a program may take of a task's stack */, ROUTINES = 4096 /* bytes of those in assembly */, MAPS = 512, MAP_ROOM = 1024, MOST_BYTES = 4096 };
+enum { MOST_STACK = 1024 /* bytes that a program may take of a task's stack */, ROUTINES = 4096 /* bytes of those in assembly */, MAPS = 512, MAP_ROOM = 1024 };
 _Static_assert(sizeof(struct inside_map) <= MAP_ROOM, "a map's place in a table");
 
 struct inside {
@@ -377,9 +377,10 @@ static int lend_hash(struct task_code *out, struct map *m)
 {
 	struct region *r = &m->meta;
 	u64 nodes = (u64)(hash_of(m)->nodes - r->base);
-	int err = r->fd < 0 || m->pin_fd > 0 ? -ENOTSUP : lend_part(out, r, r->fd, 0, 0, nodes, false, false);
+	bool writes = !(m->spec.flags & BPF_F_RDONLY_PROG), notes = hash_of(m)->lru; /* what was looked up */
+	int err = r->fd < 0 || m->pin_fd > 0 || (notes && !writes) ? -ENOTSUP : lend_part(out, r, r->fd, 0, 0, nodes, false, false);
 
-	return err ? err : lend_part(out, r, r->fd, nodes, nodes, r->size - nodes, true, false);
+	return err ? err : lend_part(out, r, r->fd, nodes, nodes, r->size - nodes, writes, false);
 }
 
 /* Of other kinds nothing is used: there are no routines for them. */
@@ -503,20 +504,28 @@ static bool fetch(const struct task_door *door, const struct task *t, u64 from, 
 static s64 answer(struct skep *k, const struct task *t, struct map *m, const struct task_ask *a)
 {
 	const struct task_door *door = atomic_load(&k->hooks->door);
-	u64 key[HASH_MAX_KEY / 8], value[MOST_BYTES / 8];
 	bool update = a->helper == HELPER_map_update_elem;
+	u64 key[HASH_MAX_KEY / 8];
 	struct hold h;
+	void *value;
 	s64 err;
 
 	if (!update && a->helper != HELPER_map_delete_elem)
 		return -EINVAL;
+	if (m->spec.flags & BPF_F_RDONLY_PROG) /* its program does not: the process does */
+		return -EPERM;
+	value = mem_alloc(&k->mem, m->spec.value_size);
+	if (!value)
+		return -ENOMEM;
 	if (!fetch(door, t, a->key, key, m->spec.key_size) || (update && !fetch(door, t, a->value, value, m->spec.value_size)))
-		return -EFAULT;
-	err = hold_take_at(k->domain, &h, (u32)a->cpu);
-	if (err)
-		return err;
-	err = update ? m->ops->update(m, &h, key, value, a->flags) : m->ops->remove(m, &h, key);
-	hold_drop(&h);
+		err = -EFAULT;
+	else
+		err = hold_take_at(k->domain, &h, (u32)a->cpu);
+	if (!err) {
+		err = update ? m->ops->update(m, &h, key, value, a->flags) : m->ops->remove(m, &h, key);
+		hold_drop(&h);
+	}
+	mem_free(&k->mem, value, m->spec.value_size);
 	return err;
 }
 
