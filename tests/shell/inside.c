@@ -633,6 +633,33 @@ TEST(elements_of_hashes)
 			}
 }
 
+/* Values that are larger than any stack, taken from another map: the engine is asked for each. */
+TEST(elements_larger_than_a_stack)
+{
+	enum { SIZE = 40000 };
+	static uint64_t value[SIZE / 8], back[SIZE / 8];
+	int scratch = probing_map(BPF_MAP_TYPE_ARRAY, 4, SIZE, 1);
+	struct client c = {.map = probing_map(BPF_MAP_TYPE_HASH, 4, SIZE, 16), .prog = {-1, -1}, .fd = {-1, -1}};
+	union bpf_attr put = {.map_fd = (unsigned)scratch, .key = (uintptr_t)&(unsigned){0}, .value = (uintptr_t)value};
+	union bpf_attr get = {.map_fd = (unsigned)c.map, .key = (uintptr_t)&(unsigned){0}, .value = (uintptr_t)back};
+	char path[4096];
+	unsigned long offset = probing_offset(TEXT(work), path);
+	struct told t;
+
+	for (unsigned i = 0; i < SIZE / 8; i++)
+		value[i] = i * 3 + 1;
+	REQUIRE(!probing_bpf(BPF_MAP_UPDATE_ELEM, &put));
+	c.prog[0] = probing_load_copy(c.map, scratch);
+	c.fd[0] = c.prog[0] < 0 ? -1 : probing_attach(c.prog[0], path, offset, 0);
+	REQUIRE(c.fd[0] >= 0);
+	t = run(work_many);
+	CHECK(t.jumped);
+	CHECK_EQ(probing_bpf(BPF_MAP_LOOKUP_ELEM, &get), 0);
+	CHECK(!memcmp(value, back, SIZE));
+	detach(&c);
+	close(scratch);
+}
+
 /* More threads than there are processors, some of which are stopped in the midst of it. */
 TEST(threads_that_count)
 {
@@ -797,6 +824,7 @@ int main(int argc, char **argv)
 	RUN(a_client_that_goes_while_functions_have_not_returned);
 	RUN(one_client_after_the_other);
 	RUN(elements_of_hashes);
+	RUN(elements_larger_than_a_stack);
 	RUN(threads_that_count);
 	RUN(children_that_count);
 	RUN(elements_that_go_again);

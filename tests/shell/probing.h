@@ -171,6 +171,29 @@ static inline int probing_load_count(int map, const struct count *c)
 	return probing_bpf(BPF_PROG_LOAD, &a);
 }
 
+/* Puts the first value of an array into a hash, at 0. */
+static inline int probing_load_copy(int map, int array)
+{
+	struct bpf_insn code[32];
+	union bpf_attr a = {.prog_type = BPF_PROG_TYPE_KPROBE};
+	unsigned n = 0, miss;
+
+	code[n++] = INSN(BPF_ST | BPF_MEM | BPF_DW, 10, 0, -8, 0);
+	n += probing_call(code + n, array, BPF_FUNC_map_lookup_elem);
+	miss = n;
+	code[n++] = INSN(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 0, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 3, 0, 0, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 4, 0, 0, BPF_ANY);
+	n += probing_call(code + n, map, BPF_FUNC_map_update_elem);
+	code[miss].off = (short)(n - miss - 1);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0);
+	code[n++] = INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	a.insns = (uintptr_t)code;
+	a.insn_cnt = n;
+	a.license = (uintptr_t) "Dual BSD/GPL";
+	return probing_bpf(BPF_PROG_LOAD, &a);
+}
+
 /* The sum of all values, of all CPUs if it has one for each; *n: elements. */
 static inline uint64_t probing_sum(int map, unsigned cpus, unsigned *n)
 {
