@@ -242,6 +242,22 @@ static void call_tree(u32 many)
 	}
 }
 
+/* What a loop at that depth does at each turn: bytes set bits of r7, which then indexes. */
+static void turn_at(u32 deep)
+{
+	for (u32 i = 0; i < 3; i++) {
+		u32 skip;
+
+		load(BPF_B, 1, 6, (s32)(i + 16 * deep));
+		skip = jump(BPF_JEQ, 1, 0, 0);
+		alu(BPF_OR, 7, 1 << ((i + 3 * deep) % 11));
+		land(skip);
+	}
+	mov_reg(1, 6);
+	alu_reg(BPF_ADD, 1, 7);
+	load(BPF_B, 1, 1, 0);
+}
+
 /* Numeric iterators in one another, each with forks that are read in the end. */
 static void iterators(u32 deep)
 {
@@ -261,17 +277,7 @@ static void iterators(u32 deep)
 		alu(BPF_ADD, 1, -16 - 8 * (s32)d);
 		kfunc(kfunc_next);
 		out[d] = jump(BPF_JEQ, 0, 0, 0);
-		for (u32 i = 0; i < 3; i++) {
-			u32 skip;
-
-			load(BPF_B, 1, 6, (s32)(i + 16 * d));
-			skip = jump(BPF_JEQ, 1, 0, 0);
-			alu(BPF_OR, 7, 1 << ((i + 3 * d) % 11));
-			land(skip);
-		}
-		mov_reg(1, 6);
-		alu_reg(BPF_ADD, 1, 7);
-		load(BPF_B, 1, 1, 0);
+		turn_at(d);
 	}
 	for (u32 d = deep; d-- > 0;) {
 		jump(BPF_JA, 0, 0, head[d] - (s32)n - 1);
@@ -416,17 +422,7 @@ static void may_goto_nest(u32 deep)
 		head[d] = (s32)n;
 		put(BPF_JMP | 0xe0, 0, 0, 0, 0);
 		out[d] = n - 1;
-		for (u32 i = 0; i < 3; i++) {
-			u32 skip;
-
-			load(BPF_B, 1, 6, (s32)(i + 16 * d));
-			skip = jump(BPF_JEQ, 1, 0, 0);
-			alu(BPF_OR, 7, 1 << ((i + 3 * d) % 11));
-			land(skip);
-		}
-		mov_reg(1, 6);
-		alu_reg(BPF_ADD, 1, 7);
-		load(BPF_B, 1, 1, 0);
+		turn_at(d);
 	}
 	for (u32 d = deep; d-- > 0;) {
 		jump(BPF_JA, 0, 0, head[d] - (s32)n - 1);
