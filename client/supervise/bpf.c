@@ -222,11 +222,11 @@ static void translate_insns(struct transport *t, const struct copy *c)
 	}
 }
 
-/* How much of fd_array instructions use. */
+/* How much of fd_array instructions use. A count that no array has is refused before anybody looks into it. */
 static u32 fd_array_entries(const struct transport *t)
 {
 	const struct attr_prog_load *a = (const struct attr_prog_load *)(const void *)t->attr;
-	u32 n = a->fd_array_cnt;
+	u32 n = a->fd_array_cnt < UINT32_MAX / sizeof(s32) ? a->fd_array_cnt : 0;
 
 	for (u32 i = 0; t->insns && i < t->insns->size / sizeof(struct bpf_insn); i++) {
 		const struct bpf_insn *insn = (const struct bpf_insn *)(const void *)t->insns->local + i;

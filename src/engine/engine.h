@@ -38,6 +38,7 @@ int relocate(struct load *l);
 int find_attach_target(struct load *l);
 /* load_verify.c */
 int load_verify(struct load *l);
+void load_not_verified(struct load *l); /* it was refused before: how the log ends */
 /* load_compile.c */
 int load_compile(struct load *l);
 /* profile.c: profilers and debuggers of the process; what cannot be written later is only logged */

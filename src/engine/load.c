@@ -237,8 +237,6 @@ static int take_insns(struct load *l)
 	struct insn *insns;
 	u64 *operand;
 
-	if (!l->attr->insns)
-		return -EFAULT;
 	p->n = l->attr->insn_cnt;
 	raw = arena_array(&p->arena, p->n, sizeof(*raw));
 	insns = arena_array(&p->arena, p->n, sizeof(*insns));
@@ -399,10 +397,15 @@ static int take_array(struct load *l)
 {
 	const s32 *fds = PTR(l->attr->fd_array);
 	u32 n = l->attr->fd_array_cnt;
+	struct prog *p = l->p;
 	struct map *m;
 	struct obj *o;
 	int err = 0;
 
+	p->maps = arena_array(&p->arena, PROG_MAX_MAPS, sizeof(*p->maps));
+	p->map_owners = arena_array(&p->arena, PROG_MAX_MAPS, sizeof(*p->map_owners));
+	if (!p->maps || !p->map_owners)
+		return -ENOMEM;
 	if (n >= UINT32_MAX / sizeof(*fds))
 		return load_refuse(l, -EINVAL, "fd_array_cnt is too big (%u)", n);
 	if (n && !fds)
@@ -460,13 +463,8 @@ static int map_operand(struct load *l, u32 i)
 static int resolve_loads(struct load *l)
 {
 	struct prog *p = l->p;
-	int err;
+	int err = 0;
 
-	p->maps = arena_array(&p->arena, PROG_MAX_MAPS, sizeof(*p->maps));
-	p->map_owners = arena_array(&p->arena, PROG_MAX_MAPS, sizeof(*p->map_owners));
-	if (!p->maps || !p->map_owners)
-		return -ENOMEM;
-	err = take_array(l);
 	for (u32 i = 0; i < p->n && !err; i++) {
 		const struct insn *in = &p->insns[i];
 		u64 *operand = (u64 *)&p->operand[i];
@@ -603,6 +601,7 @@ static int prog_load(struct load *l)
 	static int (*const steps[])(struct load *) = {
 		take_identity,	 /* type, licence, name, flags */
 		begin_log,	 /* its level, buffer and size */
+		take_array,	 /* maps that are the program's in any case */
 		take_insns,	 /* decode: every encoding is known */
 		take_types,	 /* BTF: functions */
 		find_functions,	 /* every jump stays in its function, none runs off its end */
@@ -616,10 +615,15 @@ static int prog_load(struct load *l)
 		compute_tag,
 		load_compile,	 /* machine code */
 	};
+	bool walked = false;
 	int err = 0;
 
-	for (u32 i = 0; i < ARRAY_SIZE(steps) && !err; i++)
+	for (u32 i = 0; i < ARRAY_SIZE(steps) && !err; i++) {
+		walked |= steps[i] == load_verify;
 		err = steps[i](l);
+	}
+	if (err && !walked)
+		load_not_verified(l);
 	return err;
 }
 

@@ -121,3 +121,15 @@ int load_verify(struct load *l)
 	l->p->verified_insns = (u32)result.stats.insns_processed;
 	return note_lacking(l, &result);
 }
+
+void load_not_verified(struct load *l)
+{
+	struct verify_options o;
+
+	if (l->k->options.unverified || !l->log.begun)
+		return;
+	take_options(l, &o);
+	if (l->check)
+		o.mode = VERIFY_LINUX;
+	verify_not_begun(l->p, &o, os_clock_ns(1 /* CLOCK_MONOTONIC */) - l->started_ns, &l->log.text);
+}

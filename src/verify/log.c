@@ -361,17 +361,16 @@ int log_live_registers(struct verifier *v)
 	return 0;
 }
 
-void log_stats(struct verifier *v)
+void log_stats(struct text *log, u32 level, u64 max_insns, u32 functions, const struct verify_stats *s)
 {
-	const struct verify_stats *s = &v->result->stats;
-
-	if (v->log_level & 4) {
-		log_add(v, "verification time %llu usec\nstack depth ", (unsigned long long)(s->time_ns / 1000));
-		for (u32 i = 0; i < v->prog->n_subprogs; i++)
-			log_add(v, "%s%u", i ? "+" : "", v->subs[i].stack_depth);
-		log_add(v, "\n");
+	if (level & 4) {
+		text_addf(log, "verification time %llu usec\nstack depth ", (unsigned long long)(s->time_ns / 1000));
+		for (u32 i = 0; i < functions; i++)
+			text_addf(log, "%s%u", i ? "+" : "", s->stack_depth[i]);
+		text_add(log, "\n");
 	}
-	log_add(v, "processed %llu insns (limit %llu) max_states_per_insn %llu total_states %llu peak_states %llu mark_read %llu\n",
-		(unsigned long long)s->insns_processed, (unsigned long long)v->max_insns, (unsigned long long)s->max_states_per_insn,
-		(unsigned long long)s->total_states, (unsigned long long)s->peak_states, (unsigned long long)s->mark_read);
+	if (level)
+		text_addf(log, "processed %llu insns (limit %llu) max_states_per_insn %llu total_states %llu peak_states %llu mark_read %llu\n",
+			  (unsigned long long)s->insns_processed, (unsigned long long)max_insns, (unsigned long long)s->max_states_per_insn,
+			  (unsigned long long)s->total_states, (unsigned long long)s->peak_states, (unsigned long long)s->mark_read);
 }

@@ -641,7 +641,7 @@ void log_source(struct verifier *v, u32 insn); /* "; source @ file:line", when i
 void log_insn_text(struct verifier *v, u32 insn); /* "(b7) r0 = 0" and a newline */
 void log_functions(struct verifier *v); /* where they begin; like the next one, at level 2 */
 int log_live_registers(struct verifier *v);
-void log_stats(struct verifier *v);
+void log_stats(struct text *log, u32 level, u64 max_insns, u32 functions, const struct verify_stats *s);
 /* What a register or a slot holds, as the log says it. */
 void log_reg_words(struct verifier *v, const struct frame *f, const struct reg *r, char *out, size_t size);
 void log_slot_words(struct verifier *v, const struct state *s, u32 frame, u32 slot, char *out, size_t size);

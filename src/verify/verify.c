@@ -11,6 +11,11 @@ enum { LINUX_INSNS = 1000000, LINUX_JUMPS = 8192, UNPRIVILEGED_INSNS = 1000000, 
 
 static const u64 MEMORY_MOST = 2ull << 30;
 
+static u64 insns_most(const struct verify_options *o)
+{
+	return o->max_insns ? o->max_insns : o->mode == VERIFY_SAFE ? SAFE_INSNS : LINUX_INSNS;
+}
+
 static void take_rights(struct verifier *v)
 {
 	const struct verify_options *o = v->opts;
@@ -23,7 +28,7 @@ static void take_rights(struct verifier *v)
 	v->test_state_freq = o->test_state_freq;
 	v->safe = safe;
 	v->joins = safe && !(o->switches & VERIFY_NO_JOIN);
-	v->max_insns = o->max_insns ? o->max_insns : safe ? SAFE_INSNS : LINUX_INSNS;
+	v->max_insns = insns_most(o);
 	v->look_after = MIN(v->max_insns, (u64)LINUX_INSNS);
 	v->max_jumps = o->max_jumps ? o->max_jumps : safe ? SAFE_JUMPS : LINUX_JUMPS;
 }
@@ -313,9 +318,16 @@ int verify_program(struct prog *p, const struct verify_options *opts, struct tex
 	for (u32 i = 0; i < ARRAY_SIZE(steps) && !err; i++)
 		err = steps[i](v);
 	tell_stats(v, started);
-	log_stats(v);
+	log_stats(log, v->log_level, v->max_insns, p->n_subprogs, &result->stats);
 	result->verdict = err;
 	arena_close(&v->arena);
 	mem_free(p->mem, v, sizeof(*v));
 	return err;
+}
+
+void verify_not_begun(const struct prog *p, const struct verify_options *opts, u64 time_ns, struct text *log)
+{
+	struct verify_stats none = {.time_ns = time_ns};
+
+	log_stats(log, opts->log_level, insns_most(opts), p->n_subprogs, &none);
 }

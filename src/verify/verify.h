@@ -116,6 +116,8 @@ struct verify_result {
 
 /* 0 or the verdict in result->verdict; the log gets what PROG_LOAD's log levels ask for. */
 int verify_program(struct prog *p, const struct verify_options *opts, struct text *log, struct verify_result *result);
+/* The end of the log of a program that was refused before its verification began, after so much time. */
+void verify_not_begun(const struct prog *p, const struct verify_options *opts, u64 time_ns, struct text *log);
 const char *reject_name(u32 code); /* "STACK_UNINITIALISED": stable */
 enum reject_lost reject_lost(u32 code);
 enum reject_about reject_about(u32 code);

@@ -133,6 +133,31 @@ TEST(lines_of_the_log)
 	skep_close(k);
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+	size_t n = strlen(text), m = strlen(end);
+
+	return n >= m && !strcmp(text + n - m, end);
+}
+
+TEST(what_is_refused_before_the_walk_has_counts_too)
+{
+	static const char counts[] = "processed 0 insns max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0\n";
+	static const char *const ends[] = {[1] = counts, [4] = "stack depth 0\nprocessed 0 insns max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0\n"};
+	struct skep *k = NULL;
+	bool beside = have_kernel();
+
+	REQUIRE(!skep_open(&k, &(struct skep_options){.size = sizeof(struct skep_options)}));
+	for (uint32_t level = 1; level <= 4; level += 3)
+		for (int side = 0; side <= beside; side++) {
+			CHECK_EQ(load_case(side ? NULL : k, "r0 = 0\n", level, log_ours), -EINVAL);
+			tidy(log_ours);
+			CHECK(strstr(log_ours, "last insn is not an exit or jmp"));
+			CHECK(ends_with(log_ours, ends[level]));
+		}
+	skep_close(k);
+}
+
 /* ---- what frames share ---- */
 
 #define LOOKUP "r1 = 0\n*(u32 *)(r10 - 4) = r1\nr2 = r10\nr2 += -4\nr1 = map[fd:%d]\ncall bpf_map_lookup_elem#1\n"
@@ -209,6 +234,7 @@ int main(int argc, char **argv)
 {
 	shows = argc > 1 && !strcmp(argv[1], "--show");
 	RUN(lines_of_the_log);
+	RUN(what_is_refused_before_the_walk_has_counts_too);
 	RUN(callers_are_known_on_each_path);
 	return test_end();
 }
