@@ -8,6 +8,7 @@ BUILD  ?= build
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) $(if $(V),-v,--quiet)
 	@ln -sf cli/skep $(BUILD)/skep
+	@[ ! -e $(BUILD)/cli/skep-static ] || ln -sf cli/skep-static $(BUILD)/skep-static
 
 $(BUILD)/build.ninja: | tools/deps tools/packages
 	@tools/deps build
