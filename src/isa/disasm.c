@@ -65,11 +65,17 @@ static void jump(struct text *t, const struct insn *i, u32 at, const struct disa
 	target(t, i, at, names, "");
 }
 
-static void atomic(struct text *t, const struct insn *i)
+/* How atomic instructions call the register that they take or give: the kernel does not tell its half from it. */
+static char atomic_register(const struct insn *i, const struct disasm_names *names)
+{
+	return i->width == 8 || (names && names->kernel) ? 'r' : 'w';
+}
+
+static void atomic(struct text *t, const struct insn *i, const struct disasm_names *names)
 {
 	const struct op_info *op = &op_table[i->op];
 	const char *type = unsigned_type(i->width), *bits = i->width == 8 ? "64" : "";
-	char r = i->width == 8 ? 'r' : 'w';
+	char r = atomic_register(i, names);
 
 	if (!(op->flags & OPF_FETCH))
 		text_addf(t, "lock *(%s *)(r%u %+d) %s %c%u", type, i->dst, i->off, op->text, r, i->src);
@@ -123,7 +129,7 @@ static void call(struct text *t, const struct insn *i, u32 at, const struct disa
 static void other(struct text *t, const struct insn *i, u32 at, const struct disasm_names *names)
 {
 	const char *type = unsigned_type(i->width);
-	char r = i->width == 8 ? 'r' : 'w';
+	char r = atomic_register(i, names);
 
 	switch ((enum op)i->op) {
 	case OP_CMPXCHG:
@@ -171,7 +177,7 @@ void insn_text(struct text *t, const struct insn *insn, u32 at, const struct dis
 	switch ((enum op_class)op_table[insn->op].class) {
 	case OPS_ALU: alu(t, insn, names); break;
 	case OPS_JMP: jump(t, insn, at, names); break;
-	case OPS_ATOMIC: atomic(t, insn); break;
+	case OPS_ATOMIC: atomic(t, insn, names); break;
 	default: other(t, insn, at, names); break;
 	}
 }

@@ -214,8 +214,8 @@ int arg_dynptr(struct verifier *v, u32 regno, u32 flags, u32 kinds, u32 clone_re
 	if (r->type == R_DYNPTR)
 		return 0;
 	slot = object_slot(v, r, "dynptr", DYNPTR_SLOTS);
-	stack_note_read(v, v->cur, r->frame, (u32)slot);
-	stack_note_read(v, v->cur, r->frame, (u32)slot - 1);
+	for (u32 i = 0; i < DYNPTR_SLOTS; i++)
+		stack_look(v, r->frame, (u32)slot - i);
 	return 0;
 }
 

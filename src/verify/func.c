@@ -444,7 +444,7 @@ static int entry_args(struct verifier *v, struct frame *f, u32 subprog)
 			reg_set_pointer(r, R_MEM | nullable | (a->flags & BTF_PTR_RDONLY ? R_RDONLY : 0) |
 						   (a->flags & BTF_PTR_UNTRUSTED ? R_UNTRUSTED : 0));
 			r->mem_size = a->size;
-			r->id = new_id(v);
+			r->id = nullable ? new_id(v) : 0;
 			break;
 		case BTF_ARG_KERNEL:
 			reg_set_pointer(r, R_BTF | nullable | (a->flags & BTF_PTR_TRUSTED ? R_TRUSTED : 0) |

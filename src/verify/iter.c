@@ -131,7 +131,7 @@ int arg_iter(struct verifier *v, struct call *c, u32 regno)
 	if (err)
 		return reject(v, REJECT_ITER_ARG, "expected an initialized iter_%s as arg #%u", iter_name(c->btf, id), regno - 1);
 	for (u32 i = 0; i < n; i++)
-		stack_note_read(v, v->cur, r->frame, (u32)slot - i);
+		stack_look(v, r->frame, (u32)slot - i);
 	c->iter.frame = r->frame;
 	c->iter.slot = (u32)slot;
 	c->ref = iter_of(v->cur, c)->ref;

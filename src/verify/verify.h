@@ -95,7 +95,7 @@ struct rejection {
 enum { VERIFY_BOUNDS = 32 };
 struct verify_stats {
 	u64 insns_given_up, walks_given_up; /* before the walks that decided */
-	u64 insns_processed, total_states, peak_states, max_states_per_insn, mark_read, time_ns, memory_peak;
+	u64 insns_processed, total_states, peak_states, max_states_per_insn, time_ns, memory_peak;
 	u32 stack_depth[256];
 	/* loops whose turns were joined, and the proof of each that it ends */
 	u32 n_bounds;

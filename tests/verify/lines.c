@@ -71,7 +71,27 @@ static bool have_kernel(void)
 	return load_case(NULL, "r0 = 0\nexit\n", 0, log) == 0;
 }
 
-/* Takes out lines of Linux's that docs/verifier.md says there are not, the time, which is another at each load, and the limit. */
+/* Takes out of the line that ends before `end` what lies from `from` to `to`; its new end. */
+static char *cut(char *from, char *to, char *end)
+{
+	if (!from || !to)
+		return end;
+	memmove(from, to, (size_t)(end - to));
+	return end - (to - from);
+}
+
+/* What a load of 64 bits loads: of a map it is an address in Linux, a descriptor here. */
+static char *without_operand(char *line, char *end)
+{
+	char *load = memmem(line, (size_t)(end - line), "(18) r", 6), *from = load ? memmem(load, (size_t)(end - load), "= ", 2) : NULL, *to;
+
+	if (!from)
+		return end;
+	to = memchr(from, ';', (size_t)(end - from));
+	return cut(from, to ? to : end - 1, end);
+}
+
+/* Takes out lines of Linux's that docs/verifier.md says there are not, the time, which is another at each load, the limit and addresses. */
 static void tidy(char *log)
 {
 	char *to = log;
@@ -84,15 +104,12 @@ static void tidy(char *log)
 		if (line[0] == '(' || !strncmp(line, "verification time ", 18))
 			continue;
 		memmove(to, line, (size_t)(next - line));
-		to += next - line;
-		limit = to - (next - line);
+		limit = to;
+		to = without_operand(limit, to + (next - line));
 		if (!strncmp(limit, "processed ", 10) && (limit = memchr(limit, '(', (size_t)(to - limit)))) {
 			char *end = memchr(limit, ')', (size_t)(to - limit));
 
-			if (end) {
-				memmove(limit, end + 2, (size_t)(to - end - 2));
-				to -= end + 2 - limit;
-			}
+			to = cut(limit, end ? end + 2 : NULL, to);
 		}
 	}
 	*to = 0;
