@@ -327,6 +327,43 @@ static void join(struct alloc *a, u32 x, u32 y)
 	m->value[y].parent = x;
 }
 
+static bool is_const(const struct mach *m, u32 v)
+{
+	return v < m->ir->n_nodes && ir_is_const(m->ir, v);
+}
+
+static void join_moves(struct alloc *a, const struct mach_ins *moves)
+{
+	for (u32 k = 0; k < moves->n; k++) {
+		const u32 *pair = &a->m->list[moves->list + 2 * k];
+
+		if (!is_const(a->m, pair[1]))
+			join(a, pair[0], pair[1]);
+	}
+}
+
+/* A block that stands aside only to make moves, all of which joining spares: nobody need go there. */
+static bool is_detour(const struct alloc *a, u32 b)
+{
+	struct mach *m = a->m;
+	const struct mach_block *k = &m->block[b];
+	const struct mach_ins *moves = &m->ins[k->first];
+
+	if (k->end - k->first != 2 || moves[0].op != M_MOVES || moves[1].op != M_JUMP || moves[1].to[0] == b + 1)
+		return false;
+	for (u32 i = 0; i < moves->n; i++) {
+		u32 x = mach_root(m, m->list[moves->list + 2 * i]), src = m->list[moves->list + 2 * i + 1], y;
+
+		if (is_const(m, src))
+			return false;
+		y = mach_root(m, src);
+		if (x != y && (m->value[y].constant || overlap(a, x, y)))
+			return false;
+	}
+	return true;
+}
+
+/* Deeper ones first; detours before moves that other operations or the end of a way are beside. */
 static void join_phis(struct alloc *a)
 {
 	struct mach *m = a->m;
@@ -334,17 +371,13 @@ static void join_phis(struct alloc *a)
 
 	for (u32 b = 0; b < m->n_blocks; b++)
 		deepest = MAX(deepest, m->block[b].depth);
-	for (u32 depth = MIN(deepest, 8u) + 1; depth-- > 0;)
+	for (u32 turn = 2 * (MIN(deepest, 8u) + 1); turn-- > 0;)
 		for (u32 b = 0; b < m->n_blocks; b++) {
-			if (MIN(m->block[b].depth, 8u) != depth)
+			if (MIN(m->block[b].depth, 8u) != turn / 2 || (turn % 2 && !is_detour(a, b)))
 				continue;
 			for (u32 i = m->block[b].first; i < m->block[b].end; i++)
-				for (u32 k = 0; m->ins[i].op == M_MOVES && k < m->ins[i].n; k++) {
-					u32 src = m->list[m->ins[i].list + 2 * k + 1];
-
-					if (src >= m->ir->n_nodes || !ir_is_const(m->ir, src))
-						join(a, m->list[m->ins[i].list + 2 * k], src);
-				}
+				if (m->ins[i].op == M_MOVES)
+					join_moves(a, &m->ins[i]);
 		}
 }
 

@@ -88,9 +88,15 @@ void x64_aliases(struct emit *e)
 /* Do they write the register of v? */
 static bool writes(const struct emit *e, const struct mach_ins *moves, u32 v)
 {
-	for (u32 k = 0; v && k < moves->n; k++)
-		if (reg_of(e, e->m->list[moves->list + 2 * k]) == reg_of(e, v))
+	const struct mach *m = e->m;
+
+	for (u32 k = 0; v && k < moves->n; k++) {
+		u32 dst = m->list[moves->list + 2 * k], src = m->list[moves->list + 2 * k + 1];
+		bool stays = !(src < m->ir->n_nodes && ir_is_const(m->ir, src)) && reg_of(e, src) == reg_of(e, dst);
+
+		if (!stays && reg_of(e, dst) == reg_of(e, v))
 			return true;
+	}
 	return false;
 }
 
