@@ -173,10 +173,178 @@ static bool bypass(struct ir *f, u32 c, s64 *effort)
 	return false;
 }
 
+/* ---- branches by the same comparison, one behind the other ---- */
+
+/* c's branch repeats that of a: where it holds (1), or does not (0), c is reached from from[k], and goes on to to[k]; both ways meet in d. */
+struct again {
+	u32 a, c, d;
+	u32 from[2], to[2];
+};
+
+/* Does the only way back from c over `from` lead to the same comparison? */
+static bool decided(const struct ir *f, u32 c, u32 from, u32 *at, bool *yes)
+{
+	enum { MOST_STEPS = 4 };
+	const struct ir_node *n = &f->node[f->block[c].last];
+	u32 to = c;
+
+	for (u32 step = 0; step < MOST_STEPS; step++) {
+		const struct ir_block *b = &f->block[from];
+		const struct ir_node *end = &f->node[b->last];
+		bool same = end->aux == n->aux, other = opt_negated(end->aux) == n->aux;
+
+		if (end->op == IR_BRANCH) {
+			*at = from;
+			*yes = (b->succ[0] == to) == same;
+			return (same || other) && end->width == n->width && end->arg[0] == n->arg[0] && end->arg[1] == n->arg[1] && b->succ[0] != b->succ[1] &&
+			       !((end->flags | n->flags) & IRF_POLL);
+		}
+		if (end->op != IR_JUMP || b->n_pred != 1)
+			return false;
+		to = from;
+		from = b->pred[0];
+	}
+	return false;
+}
+
+static bool meets(const struct ir *f, const struct again *g)
+{
+	u32 end[2];
+
+	for (u32 k = 0; k < 2; k++) {
+		const struct ir_block *t = &f->block[g->to[k]];
+		bool passes = t->n_pred == 1 && f->node[t->first].op != IR_PHI && f->node[t->last].op == IR_JUMP;
+
+		end[k] = passes ? t->succ[0] : g->to[k];
+	}
+	return end[0] == end[1] && g->to[0] != g->to[1] && f->block[end[0]].n_pred == 2 && end[0] != g->c && end[0] != g->a;
+}
+
+/* What c does itself can be done before the first branch: arithmetic that no phi goes into. */
+static bool is_movable(const struct ir *f, u32 c)
+{
+	ir_each(f, v, c) {
+		const struct ir_node *n = &f->node[v];
+
+		if (n->op == IR_PHI || v == f->block[c].last)
+			continue;
+		if (!ir_is_alu(f, v) && n->op != IR_SWAP && n->op != IR_ROL)
+			return false;
+		for (u32 k = 0; k < n->n; k++)
+			if (f->node[n->arg[k]].op == IR_PHI && f->node[n->arg[k]].block == c)
+				return false;
+	}
+	return true;
+}
+
+static bool is_again(struct ir *f, u32 c, struct again *g)
+{
+	const struct ir_block *b = &f->block[c];
+	const struct ir_node *n = &f->node[b->last];
+	u32 a[2];
+	bool yes[2];
+
+	if (b->n_pred != 2 || n->op != IR_BRANCH)
+		return false;
+	for (u32 k = 0; k < 2; k++) {
+		if (!ir_is_const(f, n->arg[k]) && f->node[n->arg[k]].block == c)
+			return false;
+		if (!decided(f, c, b->pred[k], &a[k], &yes[k]))
+			return false;
+	}
+	if (a[0] != a[1] || yes[0] == yes[1])
+		return false;
+	*g = (struct again){.a = a[0], .c = c};
+	for (u32 k = 0; k < 2; k++) {
+		g->from[yes[k]] = b->pred[k];
+		g->to[yes[k]] = b->succ[!yes[k]];
+	}
+	if (!meets(f, g) || !is_movable(f, c))
+		return false;
+	g->d = f->block[g->to[0]].n_pred == 1 ? f->block[g->to[0]].succ[0] : g->to[0];
+	return true;
+}
+
+static void replace_in(struct ir *f, u32 b, u32 from, u32 to)
+{
+	ir_each(f, v, b) {
+		struct ir_node *n = &f->node[v];
+
+		for (u32 k = 0; n->op == IR_CALL && k < f->call[n->imm].n_args; k++)
+			if (f->call[n->imm].args[k] == from)
+				f->call[n->imm].args[k] = to;
+		for (u32 k = 0; n->op != IR_CALL && k < n->n; k++)
+			if (n->arg[k] == from)
+				n->arg[k] = to;
+	}
+}
+
+/* A phi of c is one of d, where both ways meet again. */
+static void move_phi(struct ir *f, const struct again *g, u32 v)
+{
+	u32 arg[2], place[2];
+
+	for (u32 k = 0; k < 2; k++) {
+		arg[k] = ir_phi_args(f, v)[ir_pred(f, g->c, g->from[k])];
+		place[k] = ir_pred(f, g->d, g->to[k] == g->d ? g->c : g->to[k]);
+		if (g->to[k] != g->d)
+			replace_in(f, g->to[k], v, arg[k]);
+		ir_each(f, p, g->d) {
+			u32 *x = &ir_phi_args(f, p)[place[k]];
+
+			if (f->node[p].op != IR_PHI)
+				break;
+			if (*x == v)
+				*x = arg[k];
+		}
+	}
+	ir_remove(f, v);
+	ir_insert(f, f->block[g->d].first, v);
+	for (u32 k = 0; k < 2; k++)
+		ir_phi_args(f, v)[place[k]] = arg[k];
+}
+
+static void decide_once(struct ir *f, const struct again *g)
+{
+	struct ir_block *c = &f->block[g->c];
+
+	for (u32 v = c->first, next; v != c->last; v = next) {
+		next = f->node[v].next;
+		if (f->node[v].op == IR_PHI) {
+			move_phi(f, g, v);
+		} else {
+			ir_remove(f, v);
+			ir_insert(f, f->block[g->a].last, v);
+		}
+	}
+	for (u32 k = 0; k < 2; k++) {
+		ir_lead(f, g->from[k], g->c, g->to[k]);
+		ir_rename_pred(f, g->to[k], g->c, g->from[k]);
+	}
+	ir_remove(f, c->last);
+	c->n_pred = c->n_succ = 0;
+	c->reachable = false;
+}
+
+static void once(struct ir *f)
+{
+	struct again g;
+	bool any = false;
+
+	ir_each_rpo(f, i, b)
+		if (f->block[b].reachable && is_again(f, b, &g)) {
+			decide_once(f, &g);
+			any = true;
+		}
+	if (any)
+		ir_order(f);
+}
+
 void opt_thread(struct ir *f)
 {
 	s64 effort = 300000 + 2 * (s64)f->n_nodes;
 
+	once(f);
 	for (u32 i = 0; i < f->n_rpo && effort > 0 && !f->failed; i++) {
 		u32 c = f->rpo[i];
 
