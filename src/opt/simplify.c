@@ -545,11 +545,41 @@ static int outcome(const struct simplify *s, const struct ir_node *n)
 	}
 }
 
+static void swap_ways(struct simplify *s, struct ir_node *n)
+{
+	u32 *way = n->op == IR_BRANCH ? s->f->block[n->block].succ : n->arg + 2, t = way[0];
+
+	way[0] = way[1];
+	way[1] = t;
+}
+
+/* What compares one of two constants asks the comparison that chose it. */
+static void of_choice(struct simplify *s, struct ir_node *n)
+{
+	const struct ir_node *in = &s->f->node[n->arg[0]];
+	u64 c, yes, no;
+	bool holds;
+
+	if (in->op != IR_SELECT || !constant(s, n->arg[1], &c) || !constant(s, in->arg[2], &yes) || !constant(s, in->arg[3], &no))
+		return;
+	holds = op_compare(n->aux, n->width, yes, c);
+	if (holds == op_compare(n->aux, n->width, no, c))
+		return;
+	if (!holds)
+		swap_ways(s, n);
+	n->aux = in->aux;
+	n->width = in->width;
+	n->arg[0] = in->arg[0];
+	n->arg[1] = in->arg[1];
+	s->changed = true;
+}
+
 static void compare(struct simplify *s, u32 v)
 {
 	struct ir_node *n = &s->f->node[v];
 	u64 c;
 
+	of_choice(s, n);
 	if (ir_is_const(s->f, n->arg[0]) && !ir_is_const(s->f, n->arg[1])) {
 		u32 t = n->arg[0];
 
@@ -558,23 +588,16 @@ static void compare(struct simplify *s, u32 v)
 		n->aux = (u8)mirrored(n->aux);
 	}
 	/* (x & c) != 0 */
-	if ((n->aux == OP_JNE || (n->aux == OP_JEQ && n->op == IR_BRANCH)) && constant(s, n->arg[1], &c) && !(c & mask_of(n->width))) {
+	if ((n->aux == OP_JNE || n->aux == OP_JEQ) && constant(s, n->arg[1], &c) && !(c & mask_of(n->width))) {
 		const struct ir_node *in = &s->f->node[n->arg[0]];
 
 		if (in->op == OP_AND && (in->width == n->width || in->width == 32) && s->uses[n->arg[0]] == 1) {
-			bool flip = n->aux == OP_JEQ;
-
+			if (n->aux == OP_JEQ)
+				swap_ways(s, n);
 			n->aux = OP_JSET;
 			n->width = in->width;
 			n->arg[1] = in->arg[1];
 			n->arg[0] = in->arg[0];
-			if (flip) {
-				struct ir_block *b = &s->f->block[n->block];
-				u32 t = b->succ[0];
-
-				b->succ[0] = b->succ[1];
-				b->succ[1] = t;
-			}
 			s->changed = true;
 		}
 	}
