@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Which bits of a value may be one: the optimizer's own analysis, on SSA, from below: every value starts with none, and
- * grows until nothing changes. Loops that count up would grow bit by bit; a phi that changed twice takes all bits at once.
+ * grows until nothing changes. Loops that count up would grow bit by bit; a phi that changed twice takes all bits at once, or all below the end that it counts to.
  */
 #include "opt/passes.h"
 
@@ -120,6 +120,89 @@ u64 opt_bits_of(struct ir *f, const u64 *may, u32 v, u32 b)
 	}
 }
 
+/* ---- numbers that count ---- */
+
+struct counter {
+	u32 width;
+	u64 start, step, mask; /* mask: of the width */
+};
+
+/* Is v a phi that starts at a constant and has one added to it each time round? *next: the sum; *from: where it comes back from */
+static bool is_counter(struct ir *f, u32 v, u32 b, struct counter *c, u32 *next, u32 *from)
+{
+	const struct ir_block *h = &f->block[b];
+
+	if (h->n_pred != 2)
+		return false;
+	for (u32 k = 0; k < 2; k++) {
+		u32 first = ir_phi_args(f, v)[k], sum = ir_phi_args(f, v)[!k];
+		const struct ir_node *n = &f->node[sum];
+
+		if (!ir_is_const(f, first) || n->op != OP_ADD || n->arg[0] != v || !ir_is_const(f, n->arg[1]))
+			continue;
+		*c = (struct counter){n->width, (u64)f->node[first].imm, (u64)f->node[n->arg[1]].imm, n->width == 32 ? UINT32_MAX : ~0ull};
+		c->step &= c->mask;
+		*next = sum;
+		*from = h->pred[!k];
+		return c->start <= c->mask && c->step;
+	}
+	return false;
+}
+
+/* The greatest number that the sum has where it is met again, given that its low `width` bits then compare so with c; 0: no such number is known. */
+static u64 most(const struct counter *k, u32 cmp, u32 width, u64 c)
+{
+	u64 down = -k->step & k->mask, gap = k->start > c ? k->start - c : c - k->start;
+	bool narrow = width < k->width;
+
+	if (c > k->mask || (narrow && (k->start > UINT32_MAX || (cmp != OP_JNE && (k->step > UINT32_MAX || c + k->step > UINT32_MAX)))))
+		return 0;
+	switch ((enum op)cmp) {
+	case OP_JLT: return c ? c - 1 : 0;
+	case OP_JLE: return c;
+	case OP_JNE: /* it meets c after some steps, so it never passes it */
+		if (c > k->start && gap % k->step == 0)
+			return c - k->step;
+		return c < k->start && gap % down == 0 ? k->start : 0;
+	default: return 0;
+	}
+}
+
+/* All bits that a number that counts to a constant may have; 0: unknown. */
+static u64 counted(struct ir *f, u32 v, u32 b)
+{
+	enum { MOST_STEPS = 4 };
+	struct counter k;
+	u32 next, from, to = b;
+
+	if (!is_counter(f, v, b, &k, &next, &from))
+		return 0;
+	for (u32 i = 0; i < MOST_STEPS; i++) {
+		const struct ir_block *way = &f->block[from];
+		const struct ir_node *n = &f->node[way->last];
+		u64 c;
+
+		if (n->op == IR_BRANCH && n->arg[0] == next && ir_is_const(f, n->arg[1]) && way->succ[0] != way->succ[1]) {
+			c = (u64)f->node[n->arg[1]].imm & (n->width == 32 ? UINT32_MAX : ~0ull);
+			c = most(&k, way->succ[0] == to ? n->aux : opt_negated(n->aux), n->width, c);
+			return c ? up_to(c | k.start) : 0;
+		}
+		if (way->n_pred != 1)
+			return 0;
+		to = from;
+		from = way->pred[0];
+	}
+	return 0;
+}
+
+/* A phi that changed often: all that it may ever be. */
+static u64 widened(struct ir *f, u32 v, u32 b, u32 round, u64 x)
+{
+	u64 all = counted(f, v, b);
+
+	return all ? all : x <= UINT32_MAX && round < 6 ? UINT32_MAX : ~0ull;
+}
+
 u64 *opt_bits(struct ir *f, u32 room)
 {
 	u64 *may = arena_array(f->scratch, f->n_nodes + room, sizeof(u64));
@@ -138,10 +221,10 @@ u64 *opt_bits(struct ir *f, u32 room)
 			ir_each(f, v, b) {
 				u64 x = may[v] | opt_bits_of(f, may, v, b);
 
+				if (x != may[v] && round >= 2 && f->node[v].op == IR_PHI)
+					x = widened(f, v, b, round, x);
 				if (x == may[v])
 					continue;
-				if (round >= 2 && f->node[v].op == IR_PHI)
-					x = x <= UINT32_MAX && round < 6 ? UINT32_MAX : ~0ull;
 				again = true;
 				may[v] = x;
 			}
