@@ -9,6 +9,17 @@
 
 enum { LINE = 64 };
 
+/* A constant that has no register stays in the scratch one while accesses follow one another. */
+static u32 base_reg(struct emit *e, u32 v)
+{
+	if (e->held != v || !v)
+		x64_in_reg(e, v, R11);
+	if (reg_of(e, v) >= 0)
+		return (u32)reg_of(e, v);
+	e->held = e->m->value[v].constant ? v : 0;
+	return R11;
+}
+
 static struct x64_mem address(struct emit *e, const struct mach_ins *i)
 {
 	struct x64_mem a = {.index = NO_REG, .scale = i->scale, .disp = i->disp};
@@ -17,7 +28,7 @@ static struct x64_mem address(struct emit *e, const struct mach_ins *i)
 		a.base = RSP;
 		a.disp += (s32)e->fp;
 	} else {
-		a.base = (u8)x64_in_reg(e, i->base, R11);
+		a.base = (u8)base_reg(e, i->base);
 	}
 	if (!i->index)
 		return a;
@@ -26,6 +37,7 @@ static struct x64_mem address(struct emit *e, const struct mach_ins *i)
 		return a;
 	}
 	a.index = (u8)x64_in_reg(e, i->index, R10);
+	e->held = 0;
 	if (a.base == R11 || a.base == RSP) {
 		/* both are needed: one register holds the sum */
 		x64_rm(e->m, 0x8d, true, R11, a, 0, false, 0);
@@ -528,11 +540,18 @@ static void emit_tail(struct emit *e, const struct mach_ins *i)
 	x64_rr(e->m, 0xff, false, 4, RAX, false);
 }
 
+static bool is_access(const struct mach_ins *i)
+{
+	return i->op == M_LOAD || i->op == M_STORE || i->op == M_STOREI;
+}
+
 static void emit_one(struct emit *e, const struct mach_ins *i)
 {
 	struct mach *m = e->m;
 	u32 t = result_reg(e, i->dst);
 
+	if (!is_access(i))
+		e->held = 0;
 	switch ((enum mach_op)i->op) {
 	case M_NONE: break;
 	case M_ENTRY: x64_entry(e, i); break;
@@ -602,6 +621,8 @@ static void emit_one(struct emit *e, const struct mach_ins *i)
 	case M_RETURN: emit_return(e, i); break;
 	case M_TAIL: emit_tail(e, i); break;
 	}
+	if (!is_access(i))
+		e->held = 0;
 }
 
 /* ---- rounds ---- */
@@ -649,6 +670,7 @@ static bool round_of(struct emit *e, u32 from)
 			x64_nops(m, (16 - m->size % 16) % 16);
 		e->start[e->block] = m->size;
 		e->flags = NULL;
+		e->held = 0;
 		for (e->i = b->first; e->i < b->end && !m->failed; e->i++) {
 			if (m->ins[e->i].pc)
 				mach_line(m, m->ins[e->i].pc);

@@ -22,6 +22,7 @@ struct emit {
 	bool *early; /* of blocks: the branch to it makes its moves, between comparison and jump */
 	bool keep_flags; /* while it does */
 	const struct mach_ins *flags; /* whose comparison or result the machine's flags tell of; NULL: unknown */
+	u32 held; /* constant without a register that R11 holds; 0: none */
 	u32 next; /* block that is emitted next */
 	const u32 *guess; /* of blocks, from an earlier round; NULL: none */
 	u32 *small; /* of blocks, with a guess: how many small loops begin here or before; each has a line of the cache to itself */
