@@ -21,6 +21,8 @@ demo: all
 test: all
 	@tools/deps test
 	@tools/deps reference || echo "without them the comparison with Linux's selftests is skipped" >&2
+	@[ -e $(BUILD)/test-ready ] || { meson setup --reconfigure $(BUILD) >$(BUILD)/setup.log 2>&1 || { cat $(BUILD)/setup.log; exit 1; }; }
+	@ninja -C $(BUILD) $(if $(V),-v,--quiet) && touch $(BUILD)/test-ready
 	@tools/run-tests $(BUILD)
 
 bench: all

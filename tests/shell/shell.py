@@ -206,12 +206,19 @@ def need_proc():
         finish()
 
 
-def need_terminals():
+def lacks_terminals():
+    """Why there are no pseudo-terminals here; None: there are."""
     try:
         for fd in os.openpty():
             os.close(fd)
     except OSError as e:
-        case("terminals", skip=f"no pseudo-terminals here: {e}")
+        return f"no pseudo-terminals here: {e}"
+    return None
+
+
+def need_terminals():
+    if lacks_terminals():
+        case("terminals", skip=lacks_terminals())
         finish()
 
 
