@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Allocations that die together: chunks of doubling size, bumped, freed at once. */
+/* Allocations that die together: chunks of growing size, bumped, freed at once. */
 #include "base/base.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 struct arena_chunk {
@@ -11,14 +12,34 @@ struct arena_chunk {
 };
 
 #ifdef SKEP_HOSTILE
-enum { FIRST_CHUNK = 16, MOST_CHUNK = 16 }; /* an allocation for each, so that each may fail */
+enum { FIRST_CHUNK = 16, MOST_CHUNK = 16, HUGE_FROM = INT_MAX }; /* an allocation for each, so that each may fail */
 #else
-enum { FIRST_CHUNK = 4096, MOST_CHUNK = 1 << 24 };
+enum { FIRST_CHUNK = 4096, MOST_CHUNK = 1 << 24, HUGE_FROM = 128 << 10 };
 #endif
 
 void arena_open(struct arena *a, const struct mem *mem)
 {
 	*a = (struct arena){.mem = mem};
+}
+
+void arena_open_brief(struct arena *a, const struct mem *mem, size_t expected)
+{
+	*a = (struct arena){.mem = mem, .brief = true, .expected = expected};
+}
+
+/*
+ * Bytes of the next chunk's payload. What is kept for long has chunks of twice the size each time; what is given back soon gets to whole huge pages
+ * quickly: what is not used of them costs nobody anything for long, and what is used costs one fault.
+ */
+static size_t next_room(const struct arena *a, size_t need)
+{
+	const size_t header = sizeof(struct arena_chunk);
+	size_t last = a->chunks ? a->chunks->size : 0, room = last ? last * (a->brief ? 4 : 2) : MAX((size_t)FIRST_CHUNK, a->expected);
+
+	room = MAX(MIN(room, (size_t)MOST_CHUNK), need);
+	if (a->brief && room >= (size_t)HUGE_FROM && room <= SIZE_MAX - header - MEM_HUGE)
+		room = ALIGN_UP(room + header, (size_t)MEM_HUGE) - header;
+	return a->limit ? MIN(room, a->limit - a->used) : room;
 }
 
 void *arena_alloc(struct arena *a, size_t size)
@@ -40,9 +61,8 @@ void *arena_alloc(struct arena *a, size_t size)
 		a->chunks = c;
 	}
 	if (!c || c->size - c->used < need) {
-		size_t room = c ? MIN(c->size * 2, (size_t)MOST_CHUNK) : FIRST_CHUNK;
+		size_t room = next_room(a, need);
 
-		room = MAX(room, need);
 		if (room > SIZE_MAX - sizeof(*c))
 			return NULL;
 		c = a->mem->fn(a->mem->ud, NULL, 0, sizeof(*c) + room); /* what is not handed out is not touched */

@@ -61,7 +61,8 @@ struct mem {
 	void *ud;
 };
 
-extern const struct mem mem_libc; /* malloc, realloc and free */
+extern const struct mem mem_libc; /* malloc, realloc and free; huge pages for what is big */
+enum { MEM_HUGE = 2 << 20 }; /* bytes of a huge page */
 
 void *mem_alloc(const struct mem *m, size_t size);
 void *mem_array(const struct mem *m, size_t count, size_t each); /* NULL as well when the product overflows */
@@ -91,10 +92,14 @@ struct arena {
 	struct arena_chunk *spare; /* arena_reset() kept them */
 	size_t used; /* bytes handed out, for reports */
 	size_t limit; /* of used; 0: none */
+	size_t expected; /* bytes of the first chunk */
+	bool brief; /* it is closed soon */
 	bool full; /* the limit was met */
 };
 
 void arena_open(struct arena *a, const struct mem *mem);
+/* For what is closed soon: takes more than it needs, in huge pages, where that saves faults. expected: bytes that will be used, or 0. */
+void arena_open_brief(struct arena *a, const struct mem *mem, size_t expected);
 void *arena_alloc(struct arena *a, size_t size); /* zeroed, 16-aligned; NULL when out of memory */
 void *arena_array(struct arena *a, size_t count, size_t each);
 char *arena_text(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);

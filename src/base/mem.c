@@ -5,14 +5,19 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/* Of big memory most is used, soon, and from its beginning: a fault for every 4 KiB of it would cost more than the work on it. */
-static void *with_huge_pages(u8 *p, size_t size)
+/*
+ * Of big memory most is used, soon, and from its beginning: a fault for every 4 KiB of it would cost more than the work on it. So its pages are huge
+ * ones; the last as well, where half of it is asked for.
+ */
+static void *big_alloc(size_t size)
 {
-	const uintptr_t huge = 2 << 20;
-	uintptr_t from = ALIGN_UP((uintptr_t)p, huge), to = ((uintptr_t)p + size) & ~(huge - 1);
+	size_t whole = size > SIZE_MAX - MEM_HUGE ? size : ALIGN_UP(size, (size_t)MEM_HUGE);
+	void *p;
 
-	if (p && to > from)
-		madvise((void *)from, to - from, MADV_HUGEPAGE);
+	whole = whole - size > MEM_HUGE / 2 ? size : whole;
+	if (posix_memalign(&p, MEM_HUGE, whole))
+		return NULL;
+	madvise(p, whole & ~(size_t)(MEM_HUGE - 1), MADV_HUGEPAGE);
 	return p;
 }
 
@@ -24,7 +29,7 @@ static void *libc_fn(void *ud, void *ptr, size_t old_size, size_t new_size)
 		free(ptr);
 		return NULL;
 	}
-	return !ptr && new_size >= 8 << 20 ? with_huge_pages(malloc(new_size), new_size) : realloc(ptr, new_size);
+	return !ptr && new_size >= MEM_HUGE / 2 ? big_alloc(new_size) : realloc(ptr, new_size);
 }
 
 const struct mem mem_libc = {libc_fn, NULL};

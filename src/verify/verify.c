@@ -8,6 +8,7 @@
 #include <time.h>
 
 enum { LINUX_INSNS = 1000000, LINUX_JUMPS = 8192, UNPRIVILEGED_INSNS = 1000000, SAFE_INSNS = 4000000, SAFE_JUMPS = 65536 };
+enum { EXPECTED_BYTES = 512 }; /* for each instruction: most programs need about that many */
 
 static const u64 MEMORY_MOST = 2ull << 30;
 
@@ -312,7 +313,7 @@ int verify_program(struct prog *p, const struct verify_options *opts, struct tex
 	v->attach_type = p->kind->flags & PT_AS_TARGET && p->target ? p->target->attach_type : p->attach_type;
 	v->attach_proto = p->attach_proto;
 	v->replaces = progtype(p->type) && progtype(p->type)->flags & PT_AS_TARGET;
-	arena_open(&v->arena, p->mem);
+	arena_open_brief(&v->arena, p->mem, (size_t)p->n * EXPECTED_BYTES);
 	v->arena.limit = opts->max_bytes ? opts->max_bytes : MEMORY_MOST;
 	take_rights(v);
 	for (u32 i = 0; i < ARRAY_SIZE(steps) && !err; i++)

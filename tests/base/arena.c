@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What arenas ask of the allocator: little for what is small, whole huge pages for what is big and brief, never more than their limit. */
+#include "base/base.h"
+#include "failing.h"
+#include "test.h"
+
+enum { HEADER = 64, SMALL = 64 };
+
+static struct mem memory(struct host *h)
+{
+	*h = (struct host){0};
+	return (struct mem){host_alloc, h};
+}
+
+/* Small pieces, as the verifier takes them; each is zeroed. */
+static bool take(struct arena *a, size_t bytes)
+{
+	static const u8 zero[SMALL];
+
+	for (size_t n = 0; n < bytes; n += SMALL) {
+		u8 *p = arena_alloc(a, SMALL);
+
+		if (!p || memcmp(p, zero, SMALL))
+			return false;
+		memset(p, 0xff, SMALL);
+	}
+	return true;
+}
+
+#ifndef SKEP_HOSTILE /* there every allocation has a chunk of its own */
+TEST(small_things_take_little)
+{
+	struct host h;
+	struct mem m = memory(&h);
+	struct arena a;
+
+	arena_open_brief(&a, &m, 0);
+	CHECK(take(&a, 2048));
+	CHECK(h.bytes <= 4096 + HEADER);
+	CHECK(take(&a, 40 << 10));
+	CHECK(h.bytes <= 128 << 10);
+	arena_close(&a);
+	CHECK_EQ(h.live, 0);
+	CHECK_EQ(h.bytes, 0);
+}
+
+TEST(what_was_expected_lies_in_one_block)
+{
+	struct host h;
+	struct mem m = memory(&h);
+	struct arena a;
+
+	arena_open_brief(&a, &m, 300000);
+	CHECK(take(&a, 1 << 20));
+	CHECK_EQ(h.number, 1);
+	CHECK_EQ(h.bytes, MEM_HUGE);
+	CHECK_EQ(a.used, 1 << 20); /* what is reported is what was handed out */
+	arena_close(&a);
+	arena_open_brief(&a, &m, 6000);
+	CHECK(take(&a, 5000));
+	CHECK(h.bytes <= 6000 + HEADER);
+	arena_close(&a);
+	CHECK_EQ(h.bytes, 0);
+}
+
+TEST(what_grows_gets_to_huge_pages_soon)
+{
+	struct host h;
+	struct mem m = memory(&h);
+	struct arena a;
+
+	arena_open_brief(&a, &m, 0);
+	CHECK(take(&a, 100 << 10));
+	CHECK_EQ(h.number, 4);
+	CHECK(h.bytes >= MEM_HUGE && h.bytes <= MEM_HUGE + (128 << 10));
+	CHECK(take(&a, 3 << 20));
+	CHECK_EQ(h.number, 5);
+	CHECK(arena_alloc(&a, 20 << 20) != NULL); /* more than a chunk */
+	CHECK_EQ(h.number, 6);
+	arena_close(&a);
+	CHECK_EQ(h.bytes, 0);
+}
+
+TEST(what_stays_takes_at_most_as_much_again)
+{
+	struct host h;
+	struct mem m = memory(&h);
+	struct arena a;
+
+	arena_open(&a, &m);
+	for (size_t taken = 0; taken < 4 << 20; taken += 8 << 10) {
+		CHECK(take(&a, 8 << 10));
+		CHECK((size_t)h.bytes <= 2 * a.used + 2 * 4096);
+	}
+	arena_close(&a);
+	CHECK_EQ(h.bytes, 0);
+}
+
+TEST(a_limit_bounds_what_is_asked_for)
+{
+	static const size_t expected[] = {0, 1 << 20, 64 << 20};
+
+	for (u32 i = 0; i < ARRAY_SIZE(expected); i++) {
+		struct host h;
+		struct mem m = memory(&h);
+		struct arena a;
+
+		arena_open_brief(&a, &m, expected[i]);
+		a.limit = 500000;
+		CHECK(!take(&a, 1 << 20));
+		CHECK(a.full);
+		CHECK(a.used <= a.limit && a.used > a.limit - 2 * SMALL);
+		CHECK((size_t)h.bytes <= a.limit + 8 * HEADER + (128 << 10));
+		arena_close(&a);
+		CHECK_EQ(h.bytes, 0);
+	}
+}
+
+/* Kernels that give no huge pages have the 512 faults. */
+TEST(big_memory_lies_on_huge_pages)
+{
+	static const size_t sizes[] = {MEM_HUGE / 2, MEM_HUGE - 64, MEM_HUGE, 5 << 20};
+
+	for (u32 i = 0; i < ARRAY_SIZE(sizes); i++) {
+		u8 *p = mem_alloc(&mem_libc, sizes[i]);
+
+		REQUIRE(p);
+		CHECK_EQ((uintptr_t)p % MEM_HUGE, 0);
+		CHECK_EQ(p[0] | p[sizes[i] - 1], 0);
+		p[0] = 1;
+		p[sizes[i] - 1] = 2;
+		p = mem_resize(&mem_libc, p, sizes[i], 2 * sizes[i]);
+		REQUIRE(p);
+		CHECK_EQ(p[0], 1);
+		CHECK_EQ(p[sizes[i] - 1], 2);
+		CHECK_EQ(p[2 * sizes[i] - 1], 0);
+		mem_free(&mem_libc, p, 2 * sizes[i]);
+	}
+	CHECK(!mem_libc.fn(mem_libc.ud, NULL, 0, SIZE_MAX - 4096));
+}
+#endif
+
+TEST(each_allocation_may_fail)
+{
+	for (long at = 1; at < 8; at++) {
+		struct host h;
+		struct mem m = memory(&h);
+		struct arena a;
+
+		h.fail_at = at;
+		arena_open_brief(&a, &m, 1000);
+		take(&a, 40 << 20);
+		CHECK(h.failed || h.number < at);
+		CHECK(take(&a, 4096)); /* the next is as good as ever */
+		arena_close(&a);
+		CHECK_EQ(h.bytes, 0);
+		CHECK_EQ(h.live, 0);
+	}
+}
+
+int main(void)
+{
+#ifndef SKEP_HOSTILE
+	RUN(small_things_take_little);
+	RUN(what_was_expected_lies_in_one_block);
+	RUN(what_grows_gets_to_huge_pages_soon);
+	RUN(what_stays_takes_at_most_as_much_again);
+	RUN(a_limit_bounds_what_is_asked_for);
+	RUN(big_memory_lies_on_huge_pages);
+#endif
+	RUN(each_allocation_may_fail);
+	return test_end();
+}
