@@ -21,22 +21,37 @@ struct wanted {
 
 /* ---- history ---- */
 
-int hist_push(struct verifier *v, struct state *s, u32 flags, u64 linked)
+/* The last entry of the current state gets links, in front of it. */
+static int hist_link(struct verifier *v, struct state *s, u64 links)
 {
 	struct history *h;
 
-	if (v->cur_hist) {
-		h = &s->hist[v->cur_hist - 1];
-		h->flags |= flags;
-		if (linked && !h->linked)
-			h->linked = linked;
-		return 0;
-	}
 	if (hist_reserve(v, s, s->n_hist + 1))
 		return reject(v, REJECT_MEMORY, "out of memory");
-	s->hist[s->n_hist++] = (struct history){.insn = v->insn, .prev = v->prev_insn, .flags = flags, .linked = linked};
-	v->cur_hist = s->n_hist;
+	h = &s->hist[s->n_hist - 1];
+	h[1] = h[0];
+	h[1].has_links = 1;
+	h[0] = (struct history){.links = links};
+	s->n_links++;
+	v->cur_hist = ++s->n_hist;
 	return 0;
+}
+
+int hist_push(struct verifier *v, struct state *s, u32 flags, u64 links)
+{
+	if (!v->cur_hist) {
+		if (hist_reserve(v, s, s->n_hist + 1))
+			return reject(v, REJECT_MEMORY, "out of memory");
+		s->hist[s->n_hist++] = (struct history){.insn = v->insn & PREV_NONE, .prev = v->prev_insn & PREV_NONE};
+		v->cur_hist = s->n_hist;
+	}
+	s->hist[v->cur_hist - 1].flags |= flags & 0xfff;
+	return links && !s->hist[v->cur_hist - 1].has_links ? hist_link(v, s, links) : 0;
+}
+
+static u64 hist_links(const struct history *h)
+{
+	return h && h->has_links ? h[-1].links : 0;
 }
 
 struct history *hist_of(const struct state *s, u32 n_hist, u32 insn)
@@ -48,12 +63,14 @@ s64 hist_previous(const struct state *s, u32 insn, u32 *n_hist)
 {
 	if (insn == s->first_insn) {
 		/* A loop may come back to the segment's first instruction: only the last visit is the first. */
-		if (*n_hist == 0 || (*n_hist == 1 && s->hist[0].insn == insn))
+		if (*n_hist == 0 || (*n_hist == 1u + s->hist[*n_hist - 1].has_links && s->hist[*n_hist - 1].insn == insn))
 			return -1;
 	}
 	if (*n_hist && s->hist[*n_hist - 1].insn == insn) {
-		--*n_hist;
-		return s->hist[*n_hist].prev;
+		const struct history *h = &s->hist[*n_hist - 1];
+
+		*n_hist -= 1u + h->has_links;
+		return h->prev == PREV_NONE ? (s64)UINT32_MAX : (s64)h->prev;
 	}
 	return insn > 0 ? (s64)insn - 1 : -1;
 }
@@ -81,7 +98,7 @@ static bool nothing_wanted(const struct wanted *w)
 
 static void want_linked(struct wanted *w, const struct history *h)
 {
-	u64 links = h ? h->linked : 0;
+	u64 links = hist_links(h);
 	u32 n = links & 0xf;
 	bool some = false;
 
@@ -313,12 +330,8 @@ static int step_back(struct verifier *v, u32 at, s64 next, const struct history 
 static void scalars_precise(struct state *s)
 {
 	for (u32 f = 0; f < s->n_frames; f++) {
-		const struct frame *frame = s->frame[f];
-
-		for (u32 i = 0; i < REG_FP; i++)
-			s->precise_regs[f] |= (u16)((frame->regs[i].type == R_SCALAR) << i);
-		for (u32 i = 0; i < frame->n_slots; i++)
-			s->precise_slots[f] |= (u64)stack_is_scalar(stack_at(frame, i)) << i;
+		s->precise_regs[f] |= (u16)scalars_in_regs(s, f, (1u << REG_FP) - 1);
+		s->precise_slots[f] |= scalars_in_slots(s, f, UINT64_MAX);
 	}
 }
 
@@ -338,16 +351,8 @@ bool path_scalars_precise(struct state *s)
 static void mark_checkpoint(struct state *s, struct wanted *w, bool *changed)
 {
 	for (s32 f = w->frame; f >= 0; f--) {
-		const struct frame *frame = s->frame[f];
-
-		w->regs[f] &= ~(u32)s->precise_regs[f];
-		w->slots[f] &= ~s->precise_slots[f] & (frame->n_slots == STACK_SLOTS ? UINT64_MAX : (1ull << frame->n_slots) - 1);
-		for (u32 m = w->regs[f]; m; m &= m - 1)
-			if (frame->regs[__builtin_ctz(m)].type != R_SCALAR)
-				w->regs[f] &= ~(m & -m);
-		for (u64 m = w->slots[f]; m; m &= m - 1)
-			if (!stack_is_scalar(stack_at(frame, (u32)__builtin_ctzll(m))))
-				w->slots[f] &= ~(m & -m);
+		w->regs[f] = scalars_in_regs(s, (u32)f, w->regs[f] & ~(u32)s->precise_regs[f]);
+		w->slots[f] = scalars_in_slots(s, (u32)f, w->slots[f] & ~s->precise_slots[f]);
 		*changed |= w->regs[f] || w->slots[f];
 		s->precise_regs[f] |= (u16)w->regs[f];
 		s->precise_slots[f] |= w->slots[f];
@@ -415,7 +420,7 @@ static bool came_by(struct history *h, const struct wanted *w)
 	if (!h || callers)
 		return false;
 	all = !(w->regs[w->frame] & ~(u32)h->walked_regs) && !(w->slots[w->frame] & ~h->walked_slots);
-	h->walked_regs |= (u16)w->regs[w->frame];
+	h->walked_regs |= w->regs[w->frame] & 0x7ff;
 	h->walked_slots |= w->slots[w->frame];
 	return all;
 }

@@ -322,7 +322,7 @@ static int checkpoint_add(struct verifier *v, u32 insn)
 	v->walked.prev_insns = v->walked.insns;
 	if (state_copy(v, s, cur))
 		return reject(v, REJECT_MEMORY, "out of memory");
-	cur->n_hist = 0; /* the segment's history is the checkpoint's */
+	cur->n_hist = cur->n_links = 0; /* the segment's history is the checkpoint's */
 	s->insn = insn;
 	s->hits = s->misses = s->entry = s->joins = 0;
 	s->joined = s->all_precise = false;
@@ -350,6 +350,8 @@ static void checkpoint_drop(struct verifier *v, struct state **link)
 		state_free(v, s);
 		return;
 	}
+	if (!s->joined && !s->entry && !(v->log_level & 2)) /* joins go on from those; the log shows what ways back pass */
+		state_strip(v, s);
 	s->next = v->dropped; /* others may still walk through it */
 	v->dropped = s;
 }
@@ -365,7 +367,7 @@ int prune_visit(struct verifier *v, u32 insn, bool *pruned)
 	const u32 apart = spacing(v);
 	struct insn_aux *aux = &v->aux[insn];
 	struct state *cur = v->cur, **link = &aux->states, *old;
-	bool force = v->test_state_freq || aux->force_checkpoint || cur->n_hist > HISTORY_MOST * apart;
+	bool force = v->test_state_freq || aux->force_checkpoint || cur->n_hist - cur->n_links > HISTORY_MOST * apart;
 	u32 jumps = v->walked.jumps - v->walked.prev_jumps, seen = 0;
 	u64 walked = v->walked.insns - v->walked.prev_insns;
 	bool add = force || (jumps >= 2 && walked >= 8), enters = false, made = false;

@@ -219,9 +219,46 @@ struct state *state_new(struct verifier *v)
 	return s;
 }
 
+u32 scalars_in_regs(const struct state *s, u32 frame, u32 regs)
+{
+	if (s->bare)
+		return regs & s->scalar_regs[frame];
+	for (u32 m = regs; m; m &= m - 1)
+		if (s->frame[frame]->regs[__builtin_ctz(m)].type != R_SCALAR)
+			regs &= ~(m & -m);
+	return regs;
+}
+
+u64 scalars_in_slots(const struct state *s, u32 frame, u64 slots)
+{
+	u32 n;
+
+	if (s->bare)
+		return slots & s->scalar_slots[frame];
+	n = s->frame[frame]->n_slots;
+	slots &= n == STACK_SLOTS ? UINT64_MAX : (1ull << n) - 1;
+	for (u64 m = slots; m; m &= m - 1)
+		if (!stack_is_scalar(stack_at(s->frame[frame], (u32)__builtin_ctzll(m))))
+			slots &= ~(m & -m);
+	return slots;
+}
+
+void state_strip(struct verifier *v, struct state *s)
+{
+	for (u32 i = 0; i < s->n_frames; i++) {
+		struct frame *f = s->frame[i];
+		u64 slots = scalars_in_slots(s, i, UINT64_MAX);
+
+		s->scalar_regs[i] = (u16)scalars_in_regs(s, i, (1u << REGS) - 1);
+		frame_free(v, f);
+		s->scalar_slots[i] = slots;
+	}
+	s->bare = true;
+}
+
 void state_free(struct verifier *v, struct state *s)
 {
-	for (u32 i = 0; i < s->n_frames; i++)
+	for (u32 i = 0; i < s->n_frames && !s->bare; i++)
 		if (s->frame[i])
 			frame_free(v, s->frame[i]);
 	s->n_frames = 0;

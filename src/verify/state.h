@@ -14,6 +14,7 @@
  *  5. Stack slots are shared between states until one changes them: stack_at() reads, stack_edit() gives a slot that is the frame's own. What was read
  *     before stack_edit() may be the old slot afterwards. So are registers of callers: regs_edit(). Those of the current frame are its own.
  *  6. Checkpoints do not change but for their marks, which are masks beside the frames.
+ *  7. Checkpoints that nothing is compared with any more, but that a path came through, may be bare: with marks and history, without frames.
  *
  * Ownership: everything lies in the verifier's arena, states, frames and chunks of stack on its free lists.
  */
@@ -206,21 +207,29 @@ struct ref {
 	const void *ptr; /* locks: of which map, or object's type */
 };
 
-/* One step of a path, for precision: a jump, an access to the stack through a register, registers that share an id. */
+/*
+ * One step of a path, for precision: a jump, an access to the stack through a register, registers that share an id. A long path keeps one for each
+ * jump, so they are small: what few have, the registers and slots that were linked, lies in an entry of its own before theirs.
+ */
 struct history {
-	u32 insn, prev; /* prev: the instruction walked before it */
-	u32 flags; /* enum history_flags */
-	u16 walked_regs; /* current state: wanted before the instruction, in the current frame, by walks back that came by */
-	u64 walked_slots;
-	u64 linked; /* linked registers and slots: hist_link() */
+	u64 insn : 20, prev : 20; /* prev: the instruction walked before it, or PREV_NONE */
+	u64 flags : 12; /* enum history_flags */
+	u64 walked_regs : 11; /* current state: wanted before the instruction, in the current frame, by walks back that came by */
+	u64 has_links : 1; /* the entry before this one holds its links */
+	union {
+		u64 walked_slots;
+		u64 links; /* linked registers and slots: hist_links() */
+	};
 };
+enum { PREV_NONE = (1 << 20) - 1 };
+_Static_assert((int)PROG_MAX_INSNS < (int)PREV_NONE && REGS <= 11 && sizeof(struct history) == 16, "what a step of a path has room for");
 enum history_flags {
 	HIST_FRAME_MASK = 0x7, /* with HIST_STACK: whose stack */
 	HIST_SLOT_SHIFT = 3, /* six bits */
 	HIST_STACK = 1 << 9, /* a load or store of that slot */
 	HIST_DST_POINTER = 1 << 10, /* jumps: this operand is no scalar */
 	HIST_SRC_POINTER = 1 << 11,
-	HIST_LINKS = 6, /* registers that fit into history.linked; more: all scalars become precise */
+	HIST_LINKS = 6, /* registers that fit into history.links; more: all scalars become precise */
 };
 
 struct state {
@@ -232,13 +241,16 @@ struct state {
 	/* how the path came here from its parent */
 	struct state *parent; /* the checkpoint that this path came through last */
 	u32 insn, first_insn, last_insn;
-	u32 n_hist, cap_hist;
+	u32 n_hist, cap_hist, n_links; /* n_links: of the entries those that hold links */
 	u32 fresh; /* current state: frames entered since the parent */
 	struct history *hist; /* from the parent to here */
 	u64 stack_written[FRAMES]; /* current state: slots overwritten since the parent */
 	struct state *equal; /* back edges: the checkpoint that covered it */
 	/* What is below, back edges do not have: back_edge_new(). */
-	struct frame *frame[FRAMES];
+	union {
+		struct frame *frame[FRAMES];
+		u64 scalar_slots[FRAMES]; /* bare */
+	};
 	struct ref *refs;
 	u32 n_refs, cap_refs;
 	u32 active_locks, active_preempt_locks, active_rcu_locks, active_irq_id;
@@ -249,6 +261,8 @@ struct state {
 	u64 stack_read[FRAMES]; /* slots that some path from here reads before it overwrites them */
 	u16 precise_regs[FRAMES]; /* checkpoints: scalars on whose bounds an access depended */
 	u64 precise_slots[FRAMES];
+	u16 scalar_regs[FRAMES]; /* bare */
+	bool bare; /* of what it held only the places of scalars are left: state_strip() */
 	bool all_precise; /* all scalars are, and those of all checkpoints before it */
 	struct state *arrived; /* the last arrival from outside at a loop's head that this path came through, itself included */
 	/* checkpoints */
@@ -486,6 +500,10 @@ void each_reg(struct verifier *v, struct state *s, reg_visit *fn, void *ud);
 struct state *state_new(struct verifier *v); /* NULL: out of memory */
 struct frame *frame_new(struct verifier *v, u32 callers); /* for a state that has so many other frames */
 void state_free(struct verifier *v, struct state *s);
+void state_strip(struct verifier *v, struct state *s); /* gives its frames back; what ways back ask for stays */
+/* Of these registers or slots of a frame those that hold a scalar. */
+u32 scalars_in_regs(const struct state *s, u32 frame, u32 regs);
+u64 scalars_in_slots(const struct state *s, u32 frame, u64 slots);
 int state_copy(struct verifier *v, struct state *to, const struct state *from); /* to is new */
 /* How a path that was cut off came to where it was, and nothing of what was known there; NULL: no memory. */
 struct state *back_edge_new(struct verifier *v, const struct state *from);
