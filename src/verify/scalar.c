@@ -343,6 +343,12 @@ void scalar_from_bits(struct scalar *s, struct tnum bits)
 
 /* ---- casts ---- */
 
+/* Is it a 32-bit number of which nothing else is known? */
+static inline bool low_unknown(const struct scalar *s)
+{
+	return s->bits.mask == UINT32_MAX && s->umin32 == 0 && s->umax32 == UINT32_MAX && s->smin32 == INT32_MIN && s->smax32 == INT32_MAX;
+}
+
 void scalar_from32(struct scalar *s)
 {
 	s->bits = tnum_cast(s->bits, 4);
@@ -355,7 +361,8 @@ void scalar_from32(struct scalar *s)
 		s->smin = 0;
 		s->smax = UINT32_MAX;
 	}
-	scalar_sync(s);
+	if (!low_unknown(s)) /* of which the rest says all */
+		scalar_sync(s);
 }
 
 void scalar_zext(struct scalar *s, u32 bytes)

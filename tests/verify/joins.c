@@ -340,8 +340,22 @@ TEST(memory_is_bounded)
 	skep_close(k);
 }
 
+/* Checkpoints that a path left behind keep little more than the way that led through them. */
+TEST(a_long_path_takes_little)
+{
+	static const struct loop_case c = {"long path", "r7 = 0\nl: r7 += 1\nif r7 < 1000000000 goto l\n", false, false, 0, LIMIT};
+	struct skep *k = open_engine(0);
+	struct skep_check check = check_case(k, &c, NULL);
+
+	CHECK_EQ(check.as_linux.error, -E2BIG);
+	CHECK(check.as_linux.processed > LONG && check.as_linux.states > 20000);
+	CHECK(check.as_linux.peak_bytes < 1000 * check.as_linux.states);
+	skep_close(k);
+}
+
 int main(void)
 {
+	RUN(a_long_path_takes_little);
 	RUN(verdicts);
 	RUN(nests);
 	RUN(bounds);

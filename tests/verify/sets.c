@@ -178,6 +178,24 @@ static s64 extend(u64 v, u32 bytes)
 	return bytes == 1 ? (s8)v : bytes == 2 ? (s16)v : bytes == 4 ? (s32)v : (s64)v;
 }
 
+/* What arithmetic of 32 bits gives most often: there is nothing to deduce, and nothing is. */
+TEST(unknown_words_are_settled)
+{
+	struct scalar s, synced;
+
+	scalar_set_unknown(&s);
+	scalar_from32(&s);
+	CHECK_EQ(s.umin, 0);
+	CHECK_EQ(s.umax, UINT32_MAX);
+	CHECK_EQ(s.smin, 0);
+	CHECK_EQ(s.smax, UINT32_MAX);
+	CHECK_EQ(s.bits.value, 0);
+	CHECK_EQ(s.bits.mask, UINT32_MAX);
+	synced = s;
+	scalar_sync(&synced);
+	CHECK(scalar_equal(&s, &synced));
+}
+
 TEST(casts_hold_the_cast_members)
 {
 	struct rng r = {2};
@@ -360,6 +378,7 @@ int main(void)
 	RUN(tnum_sets);
 	RUN(tnum_of_ranges_shifts_casts);
 	RUN(sync_loses_no_member);
+	RUN(unknown_words_are_settled);
 	RUN(casts_hold_the_cast_members);
 	RUN(joins_meets_and_inclusion);
 	RUN(the_empty_set);
