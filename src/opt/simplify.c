@@ -24,7 +24,7 @@ u32 simplify_new(struct simplify *s, u32 before, enum ir_op op, u32 width, u32 x
 }
 
 /* A selection before that node, as that one. */
-static u32 simplify_select(struct simplify *s, u32 before, const struct ir_node *as)
+u32 simplify_select(struct simplify *s, u32 before, const struct ir_node *as)
 {
 	u32 v = ir_node(s->f, IR_SELECT, as->width);
 
@@ -57,7 +57,7 @@ static u32 set_unary(struct simplify *s, u32 v, enum op op, u32 width, u32 x)
 	return v;
 }
 
-static u32 set_binary(struct simplify *s, u32 v, u32 op, u32 width, u32 x, u32 y)
+u32 simplify_binary(struct simplify *s, u32 v, u32 op, u32 width, u32 x, u32 y)
 {
 	struct ir_node *n = &s->f->node[v];
 
@@ -76,17 +76,6 @@ static u32 as_width(struct simplify *s, u32 v, u32 width, u32 x)
 	if (width == 64 || s->may[x] <= UINT32_MAX)
 		return x;
 	return set_unary(s, v, OP_MOV, 32, x);
-}
-
-static u64 mask_of(u32 width)
-{
-	return width == 32 ? UINT32_MAX : ~0ull;
-}
-
-static bool constant(const struct simplify *s, u32 v, u64 *x)
-{
-	*x = (u64)s->f->node[v].imm;
-	return s->f->node[v].op == IR_CONST;
 }
 
 static bool is(const struct simplify *s, u32 v, u32 op, u32 width)
@@ -157,7 +146,7 @@ static u32 shift_pairs(struct simplify *s, u32 v, u64 by)
 	if (in.op == n.op && in.width == w && n.op != OP_ARSH) { /* x << a << b */
 		if (a + by >= w)
 			return simplify_const(s, 0);
-		return set_binary(s, v, n.op, w, in.arg[0], simplify_const(s, a + by));
+		return simplify_binary(s, v, n.op, w, in.arg[0], simplify_const(s, a + by));
 	}
 	if (in.op == OP_LSH && in.width == w && n.op == OP_RSH) { /* bits cut off at the top */
 		u64 keep = mask >> a;
@@ -166,19 +155,19 @@ static u32 shift_pairs(struct simplify *s, u32 v, u64 by)
 		if (w == 64 && a == 32 && by == 32)
 			return set_unary(s, v, OP_MOV, 32, x);
 		if (a == by)
-			return set_binary(s, v, OP_AND, w, x, simplify_const(s, keep));
+			return simplify_binary(s, v, OP_AND, w, x, simplify_const(s, keep));
 		if (a > by) {
 			x = w == 64 && a == 32 ? simplify_new(s, v, (enum ir_op)OP_MOV, 32, x, 0) :
 						 simplify_new(s, v, (enum ir_op)OP_AND, w, x, simplify_const(s, keep));
-			return set_binary(s, v, OP_LSH, w, x, simplify_const(s, a - by));
+			return simplify_binary(s, v, OP_LSH, w, x, simplify_const(s, a - by));
 		}
 		if (w == 64 && a == 32) {
 			x = simplify_new(s, v, (enum ir_op)OP_MOV, 32, x, 0);
-			return set_binary(s, v, OP_RSH, w, x, simplify_const(s, by - a));
+			return simplify_binary(s, v, OP_RSH, w, x, simplify_const(s, by - a));
 		}
 	}
 	if (in.op == OP_RSH && in.width == w && n.op == OP_LSH && a == by)
-		return set_binary(s, v, OP_AND, w, in.arg[0], simplify_const(s, mask << by & mask));
+		return simplify_binary(s, v, OP_AND, w, in.arg[0], simplify_const(s, mask << by & mask));
 	if (in.op == OP_LSH && in.width == w && n.op == OP_ARSH && a == by && (w - a == 8 || w - a == 16 || w - a == 32))
 		return set_unary(s, v, w - a == 8 ? OP_MOVS8 : w - a == 16 ? OP_MOVS16 : OP_MOVS32, w, in.arg[0]);
 	return 0;
@@ -196,9 +185,9 @@ static u32 shift(struct simplify *s, u32 v)
 		return as_width(s, v, n.width, n.arg[0]);
 	sign = 1ull << (n.width - 1);
 	if (n.op == OP_ARSH && !(s->may[n.arg[0]] & sign))
-		return set_binary(s, v, OP_RSH, n.width, n.arg[0], n.arg[1]);
+		return simplify_binary(s, v, OP_RSH, n.width, n.arg[0], n.arg[1]);
 	if (n.op == OP_RSH && n.width == 64 && s->may[n.arg[0]] <= UINT32_MAX && by < 32)
-		return set_binary(s, v, OP_RSH, 32, n.arg[0], n.arg[1]);
+		return simplify_binary(s, v, OP_RSH, 32, n.arg[0], n.arg[1]);
 	return shift_pairs(s, v, by);
 }
 
@@ -218,7 +207,7 @@ static u32 rotate(struct simplify *s, u32 v)
 	if (l.op != OP_LSH || r.op != OP_RSH || !constant(s, l.arg[1], &a) || !constant(s, r.arg[1], &b) || a + b != l.width || !a || !b)
 		return 0;
 	if (l.width == r.width && l.width <= n.width && (l.arg[0] == r.arg[0] || (l.width == 32 && low_part(s, l.arg[0], 32) == low_part(s, r.arg[0], 32))))
-		return set_binary(s, v, IR_ROL, l.width, l.arg[0], l.arg[1]);
+		return simplify_binary(s, v, IR_ROL, l.width, l.arg[0], l.arg[1]);
 	return 0;
 }
 
@@ -244,7 +233,7 @@ static u32 rotate_low(struct simplify *s, u32 v, u32 x)
 		return 0;
 	if (low_part(s, l.arg[0], 32) != low_part(s, r.arg[0], 32))
 		return 0;
-	return set_binary(s, v, IR_ROL, 32, l.arg[0], l.arg[1]);
+	return simplify_binary(s, v, IR_ROL, 32, l.arg[0], l.arg[1]);
 }
 
 /* ---- logic and sums ---- */
@@ -295,10 +284,10 @@ static u32 and(struct simplify *s, u32 v)
 	if (n.width == 64 && c == UINT32_MAX)
 		return set_unary(s, v, OP_MOV, 32, n.arg[0]);
 	if (s->f->node[n.arg[0]].op == OP_AND && constant(s, s->f->node[n.arg[0]].arg[1], &d))
-		return set_binary(s, v, OP_AND, n.width, s->f->node[n.arg[0]].arg[0],
+		return simplify_binary(s, v, OP_AND, n.width, s->f->node[n.arg[0]].arg[0],
 				  simplify_const(s, c & d & mask_of(s->f->node[n.arg[0]].width)));
 	if (n.width == 64 && c <= UINT32_MAX)
-		return set_binary(s, v, OP_AND, 32, n.arg[0], simplify_const(s, c));
+		return simplify_binary(s, v, OP_AND, 32, n.arg[0], simplify_const(s, c));
 	return 0;
 }
 
@@ -330,7 +319,7 @@ static u32 add(struct simplify *s, u32 v)
 		if (!(c & mask_of(n.width)))
 			return as_width(s, v, n.width, n.arg[0]);
 		if (in.op == OP_ADD && in.width == n.width && constant(s, in.arg[1], &d))
-			return set_binary(s, v, OP_ADD, n.width, in.arg[0], simplify_const(s, (c + d) & mask_of(n.width)));
+			return simplify_binary(s, v, OP_ADD, n.width, in.arg[0], simplify_const(s, (c + d) & mask_of(n.width)));
 		return 0;
 	}
 	/* constants outwards: (x + c) + y = (x + y) + c, for addresses */
@@ -338,7 +327,7 @@ static u32 add(struct simplify *s, u32 v)
 	    s->uses[n.arg[0]] == 1 && in.arg[0] != s->f->frame) {
 		u32 x = simplify_new(s, v, (enum ir_op)OP_ADD, 64, in.arg[0], n.arg[1]);
 
-		return set_binary(s, v, OP_ADD, 64, x, in.arg[1]);
+		return simplify_binary(s, v, OP_ADD, 64, x, in.arg[1]);
 	}
 	if (s->f->node[n.arg[0]].op == OP_LSH || s->f->node[n.arg[0]].op == OP_RSH)
 		return rotate(s, v);
@@ -353,7 +342,7 @@ static u32 sub(struct simplify *s, u32 v)
 	if (n.arg[0] == n.arg[1])
 		return simplify_const(s, 0);
 	if (constant(s, n.arg[1], &c))
-		return set_binary(s, v, OP_ADD, n.width, n.arg[0], simplify_const(s, (0 - c) & mask_of(n.width)));
+		return simplify_binary(s, v, OP_ADD, n.width, n.arg[0], simplify_const(s, (0 - c) & mask_of(n.width)));
 	if (constant(s, n.arg[0], &c) && !(c & mask_of(n.width)))
 		return set_unary(s, v, OP_NEG, n.width, n.arg[1]);
 	return 0;
@@ -381,17 +370,17 @@ static u32 mul_quickly(struct simplify *s, u32 v, u64 c)
 	if (is_lea(c))
 		return 0;
 	if (is_lea(c >> low))
-		return set_binary(s, v, OP_LSH, n.width, product(s, v, c >> low), simplify_const(s, low));
+		return simplify_binary(s, v, OP_LSH, n.width, product(s, v, c >> low), simplify_const(s, low));
 	for (u64 k = 3; k <= 9; k = 2 * k - 1)
 		if (c % k == 0 && is_lea(c / k))
-			return set_binary(s, v, OP_MUL, n.width, product(s, v, k), simplify_const(s, c / k));
+			return simplify_binary(s, v, OP_MUL, n.width, product(s, v, k), simplify_const(s, c / k));
 	if (over && ((c - 1) >> over == 1 || (over <= 3 && is_lea((c - 1) >> over)))) {
 		u32 x = (c - 1) >> over == 1 ? n.arg[0] : product(s, v, (c - 1) >> over);
 
-		return set_binary(s, v, OP_ADD, n.width, simplify_new(s, v, (enum ir_op)OP_LSH, n.width, x, simplify_const(s, over)), n.arg[0]);
+		return simplify_binary(s, v, OP_ADD, n.width, simplify_new(s, v, (enum ir_op)OP_LSH, n.width, x, simplify_const(s, over)), n.arg[0]);
 	}
 	if (!(c & (c + 1)) && s->may[v] == mask_of(n.width)) /* else more is known of a product */
-		return set_binary(s, v, OP_SUB, n.width,
+		return simplify_binary(s, v, OP_SUB, n.width,
 				  simplify_new(s, v, (enum ir_op)OP_LSH, n.width, n.arg[0], simplify_const(s, (u64)__builtin_ctzll(c + 1))), n.arg[0]);
 	return 0;
 }
@@ -409,7 +398,7 @@ static u32 mul(struct simplify *s, u32 v)
 	if (c == 1)
 		return as_width(s, v, n.width, n.arg[0]);
 	if (!(c & (c - 1)))
-		return set_binary(s, v, OP_LSH, n.width, n.arg[0], simplify_const(s, (u64)__builtin_ctzll(c)));
+		return simplify_binary(s, v, OP_LSH, n.width, n.arg[0], simplify_const(s, (u64)__builtin_ctzll(c)));
 	if (c == mask_of(n.width))
 		return set_unary(s, v, OP_NEG, n.width, n.arg[0]);
 	return mul_quickly(s, v, c);
@@ -432,9 +421,9 @@ static u32 mov(struct simplify *s, u32 v)
 	/* the operation itself in 32 bits, where nobody else needs it in 64 */
 	if (in.width == 64 && s->uses[x] == 1 &&
 	    (in.op == OP_ADD || in.op == OP_SUB || in.op == OP_MUL || in.op == OP_AND || in.op == OP_OR || in.op == OP_XOR))
-		return set_binary(s, v, in.op, 32, in.arg[0], in.arg[1]);
+		return simplify_binary(s, v, in.op, 32, in.arg[0], in.arg[1]);
 	if (in.op == OP_LSH && in.width == 64 && s->uses[x] == 1 && ir_is_const(s->f, in.arg[1]) && (u64)s->f->node[in.arg[1]].imm < 32)
-		return set_binary(s, v, OP_LSH, 32, in.arg[0], in.arg[1]);
+		return simplify_binary(s, v, OP_LSH, 32, in.arg[0], in.arg[1]);
 	return 0;
 }
 
@@ -462,232 +451,12 @@ static u32 swap(struct simplify *s, u32 v)
 			return x;
 		if (n.width == 32)
 			return as_width(s, v, 32, x);
-		return set_binary(s, v, OP_AND, 32, x, simplify_const(s, 0xffff));
+		return simplify_binary(s, v, OP_AND, 32, x, simplify_const(s, 0xffff));
 	}
 	return 0;
 }
 
-/* ---- comparisons ---- */
-
-static enum op mirrored(enum op cmp)
-{
-	switch (cmp) {
-	case OP_JGT: return OP_JLT;
-	case OP_JGE: return OP_JLE;
-	case OP_JLT: return OP_JGT;
-	case OP_JLE: return OP_JGE;
-	case OP_JSGT: return OP_JSLT;
-	case OP_JSGE: return OP_JSLE;
-	case OP_JSLT: return OP_JSGT;
-	case OP_JSLE: return OP_JSGE;
-	default: return cmp;
-	}
-}
-
-enum op opt_negated(enum op cmp)
-{
-	switch (cmp) {
-	case OP_JEQ: return OP_JNE;
-	case OP_JNE: return OP_JEQ;
-	case OP_JGT: return OP_JLE;
-	case OP_JGE: return OP_JLT;
-	case OP_JLT: return OP_JGE;
-	case OP_JLE: return OP_JGT;
-	case OP_JSGT: return OP_JSLE;
-	case OP_JSGE: return OP_JSLT;
-	case OP_JSLT: return OP_JSGE;
-	case OP_JSLE: return OP_JSGT;
-	default: return OP_INVALID; /* JSET has none */
-	}
-}
-
-static bool never_zero(const struct simplify *s, u32 v)
-{
-	const struct ir_node *n = &s->f->node[v];
-	u64 c, sum;
-
-	if (constant(s, v, &c))
-		return c != 0;
-	if (n->op == IR_FRAME)
-		return true;
-	if (n->op == OP_ADD && n->width == 64 && constant(s, n->arg[1], &c))
-		return n->arg[0] == s->f->frame || (c && !__builtin_add_overflow(c, s->may[n->arg[0]], &sum));
-	return n->op == OP_OR && n->width == 64 && constant(s, n->arg[1], &c) && c;
-}
-
-/* -1: not known */
-static int outcome(const struct simplify *s, const struct ir_node *n)
-{
-	u64 a, b, mask = mask_of(n->width), most = s->may[n->arg[0]] & mask;
-
-	if (constant(s, n->arg[0], &a) && constant(s, n->arg[1], &b))
-		return op_compare(n->aux, n->width, a, b);
-	if (n->arg[0] == n->arg[1] && n->aux != OP_JSET)
-		return op_compare(n->aux, n->width, 0, 0);
-	if (!constant(s, n->arg[1], &b))
-		return -1;
-	b &= mask;
-	switch ((enum op)n->aux) {
-	case OP_JEQ:
-		if (b & ~most || (b == 0 && n->width == 64 && never_zero(s, n->arg[0])))
-			return 0;
-		return -1;
-	case OP_JNE:
-		if (b & ~most || (b == 0 && n->width == 64 && never_zero(s, n->arg[0])))
-			return 1;
-		return -1;
-	case OP_JSET: return most & b ? -1 : 0;
-	case OP_JGT: return most <= b ? 0 : -1;
-	case OP_JGE: return b == 0 ? 1 : most < b ? 0 : -1;
-	case OP_JLT: return b == 0 ? 0 : most < b ? 1 : -1;
-	case OP_JLE: return most <= b ? 1 : -1;
-	default: return -1;
-	}
-}
-
-static void swap_ways(struct simplify *s, struct ir_node *n)
-{
-	u32 *way = n->op == IR_BRANCH ? s->f->block[n->block].succ : n->arg + 2, t = way[0];
-
-	way[0] = way[1];
-	way[1] = t;
-}
-
-/* What compares one of two constants asks the comparison that chose it. */
-static void of_choice(struct simplify *s, struct ir_node *n)
-{
-	const struct ir_node *in = &s->f->node[n->arg[0]];
-	u64 c, yes, no;
-	bool holds;
-
-	if (in->op != IR_SELECT || !constant(s, n->arg[1], &c) || !constant(s, in->arg[2], &yes) || !constant(s, in->arg[3], &no))
-		return;
-	holds = op_compare(n->aux, n->width, yes, c);
-	if (holds == op_compare(n->aux, n->width, no, c))
-		return;
-	if (!holds)
-		swap_ways(s, n);
-	n->aux = in->aux;
-	n->width = in->width;
-	n->arg[0] = in->arg[0];
-	n->arg[1] = in->arg[1];
-	s->changed = true;
-}
-
-static void compare(struct simplify *s, u32 v)
-{
-	struct ir_node *n = &s->f->node[v];
-	u64 c;
-
-	of_choice(s, n);
-	if (ir_is_const(s->f, n->arg[0]) && !ir_is_const(s->f, n->arg[1])) {
-		u32 t = n->arg[0];
-
-		n->arg[0] = n->arg[1];
-		n->arg[1] = t;
-		n->aux = (u8)mirrored(n->aux);
-	}
-	/* (x & c) != 0 */
-	if ((n->aux == OP_JNE || n->aux == OP_JEQ) && constant(s, n->arg[1], &c) && !(c & mask_of(n->width))) {
-		const struct ir_node *in = &s->f->node[n->arg[0]];
-
-		if (in->op == OP_AND && (in->width == n->width || in->width == 32) && s->uses[n->arg[0]] == 1) {
-			if (n->aux == OP_JEQ)
-				swap_ways(s, n);
-			n->aux = OP_JSET;
-			n->width = in->width;
-			n->arg[1] = in->arg[1];
-			n->arg[0] = in->arg[0];
-			s->changed = true;
-		}
-	}
-	if (n->width == 64 && s->may[n->arg[0]] <= UINT32_MAX && s->may[n->arg[1]] <= UINT32_MAX &&
-	    (!(op_table[n->aux].flags & OPF_SIGNED) || ((s->may[n->arg[0]] | s->may[n->arg[1]]) <= INT32_MAX)))
-		n->width = 32;
-}
-
-static u32 branch(struct simplify *s, u32 v)
-{
-	struct ir_node *n = &s->f->node[v];
-	struct ir_block *b = &s->f->block[n->block];
-	int known;
-	u32 gone;
-
-	compare(s, v);
-	known = outcome(s, &s->f->node[v]);
-	if (known < 0)
-		return 0;
-	gone = b->succ[known];
-	b->succ[0] = b->succ[!known];
-	b->n_succ = 1;
-	n->op = IR_JUMP;
-	n->n = 0;
-	ir_cut(s->f, n->block, gone);
-	s->changed = s->cut = true;
-	return 0;
-}
-
-/* c ? x + 1 : x is x + (c ? 1 : 0), where the machine adds a flag: "below" and its relatives */
-static u32 counting(struct simplify *s, u32 v)
-{
-	struct ir_node n = s->f->node[v];
-	bool unsigned_order = !(op_table[n.aux].flags & OPF_SIGNED) && n.aux != OP_JSET && n.aux != OP_JEQ && n.aux != OP_JNE;
-	u64 c;
-
-	if (unsigned_order ? constant(s, n.arg[1], &c) && n.aux != OP_JLT && n.aux != OP_JGE
-			   : (n.aux != OP_JEQ && n.aux != OP_JNE) || !constant(s, n.arg[1], &c) || c)
-		return 0;
-	for (u32 k = 2; k < 4; k++) {
-		u32 more = n.arg[k], x = n.arg[5 - k], one, width = s->f->node[more].width;
-
-		if (s->f->node[more].op != OP_ADD || s->uses[more] != 1 || s->f->node[more].arg[0] != x || !constant(s, s->f->node[more].arg[1], &c) || c != 1 ||
-		    s->may[x] > mask_of(width))
-			continue;
-		n.arg[k] = simplify_const(s, 1);
-		n.arg[5 - k] = simplify_const(s, 0);
-		one = simplify_select(s, v, &n);
-		return one ? set_binary(s, v, OP_ADD, width, x, one) : 0;
-	}
-	return 0;
-}
-
-/* c ? x + y : x is x + (c ? y : 0), in a loop, whose turns are rather waited for by x */
-static u32 adding(struct simplify *s, u32 v)
-{
-	struct ir_node n = s->f->node[v];
-
-	for (u32 k = 2; k < 4 && s->f->block[n.block].depth; k++) {
-		u32 more = n.arg[k], x = n.arg[5 - k], width = s->f->node[more].width, other, y;
-		const struct ir_node sum = s->f->node[more];
-
-		if ((sum.op != OP_ADD && sum.op != OP_SUB && sum.op != OP_OR && sum.op != OP_XOR) || s->uses[more] != 1 || s->may[x] > mask_of(width) ||
-		    s->f->node[x].op != IR_PHI)
-			continue;
-		other = sum.arg[0] == x ? sum.arg[1] : sum.arg[0];
-		if (other == x || (sum.arg[0] != x && (sum.op == OP_SUB || sum.arg[1] != x)))
-			continue;
-		n.arg[k] = other;
-		n.arg[5 - k] = simplify_const(s, 0);
-		y = simplify_select(s, v, &n);
-		return y ? set_binary(s, v, sum.op, width, x, y) : 0;
-	}
-	return 0;
-}
-
-static u32 selection(struct simplify *s, u32 v)
-{
-	u32 found;
-	int known;
-
-	compare(s, v);
-	known = outcome(s, &s->f->node[v]);
-	if (s->f->node[v].arg[2] == s->f->node[v].arg[3])
-		known = 1;
-	if (known >= 0)
-		return s->f->node[v].arg[known ? 2 : 3];
-	found = counting(s, v);
-	return found ? found : adding(s, v);
-}
+/* ---- what remains ---- */
 
 static u32 phi(struct simplify *s, u32 v)
 {
@@ -743,8 +512,8 @@ static u32 rules(struct simplify *s, u32 v)
 	case OP_DIV:
 	case OP_MOD: return simplify_divide(s, v);
 	case IR_SWAP: return swap(s, v);
-	case IR_SELECT: return selection(s, v);
-	case IR_BRANCH: return branch(s, v);
+	case IR_SELECT: return simplify_selection(s, v);
+	case IR_BRANCH: return simplify_branch(s, v);
 	case IR_PHI: return phi(s, v);
 	case IR_LOAD:
 	case IR_LOADS:
