@@ -65,6 +65,7 @@ extern const struct mem mem_libc; /* malloc, realloc and free; huge pages for wh
 enum { MEM_HUGE = 2 << 20 }; /* bytes of a huge page */
 
 void *mem_alloc(const struct mem *m, size_t size);
+void *mem_room(const struct mem *m, size_t size); /* not zeroed: for what is filled at once */
 void *mem_array(const struct mem *m, size_t count, size_t each); /* NULL as well when the product overflows */
 void *mem_resize(const struct mem *m, void *ptr, size_t old_size, size_t new_size);
 void *mem_copy(const struct mem *m, const void *from, size_t size);

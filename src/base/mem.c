@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The host's allocator, and growing arrays on top of it. Memory handed out is always zeroed. */
+/* The host's allocator, and growing arrays on top of it. Memory handed out is zeroed, but for mem_room()'s. */
 #include "base/base.h"
 
 #include <stdlib.h>
@@ -34,9 +34,14 @@ static void *libc_fn(void *ud, void *ptr, size_t old_size, size_t new_size)
 
 const struct mem mem_libc = {libc_fn, NULL};
 
+void *mem_room(const struct mem *m, size_t size)
+{
+	return m->fn(m->ud, NULL, 0, size ? size : 1);
+}
+
 void *mem_alloc(const struct mem *m, size_t size)
 {
-	void *p = m->fn(m->ud, NULL, 0, size ? size : 1);
+	void *p = mem_room(m, size);
 
 	return p ? memset(p, 0, size) : NULL;
 }

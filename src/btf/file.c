@@ -106,7 +106,7 @@ static int read_file(struct btf *b, const char *path)
 	if (!err && (size < sizeof(struct btf_header) || size > MOST_BYTES))
 		err = -EINVAL;
 	if (!err) {
-		b->data = mem_alloc(b->mem, size);
+		b->data = mem_room(b->mem, size);
 		b->size = b->data ? (u32)size : 0;
 		err = b->data ? read_at(fd, b->data, size, off) : -ENOMEM;
 	}
