@@ -11,7 +11,7 @@
  */
 static void *big_alloc(size_t size)
 {
-	size_t whole = size > SIZE_MAX - MEM_HUGE ? size : ALIGN_UP(size, (size_t)MEM_HUGE);
+	size_t whole = ALIGN_UP(size, (size_t)MEM_HUGE);
 	void *p;
 
 	whole = whole - size > MEM_HUGE / 2 ? size : whole;
@@ -29,6 +29,8 @@ static void *libc_fn(void *ud, void *ptr, size_t old_size, size_t new_size)
 		free(ptr);
 		return NULL;
 	}
+	if (new_size > PTRDIFF_MAX)
+		return NULL; /* as malloc(3) does, before anybody rounds it up */
 	return !ptr && new_size >= MEM_HUGE / 2 ? big_alloc(new_size) : realloc(ptr, new_size);
 }
 
