@@ -97,6 +97,8 @@ int asm_parse(struct arena *a, const char *text, size_t len, struct raw_insn **o
 /* ops.c: ops.def's expressions: the reference semantics, also the constant folder. */
 u64 op_eval(enum op op, u32 width, u64 a, u64 b);
 bool op_compare(enum op op, u32 width, u64 a, u64 b);
+enum op op_negated(enum op op); /* holds where the comparison does not; OP_INVALID: none does (JSET) */
+enum op op_swapped(enum op op); /* a op b is b op_swapped(op) a */
 u64 op_byteswap(enum op op, u32 width, u64 a); /* LE, BE, BSWAP */
 
 #endif

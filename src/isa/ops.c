@@ -72,6 +72,38 @@ bool op_compare(enum op op, u32 width, u64 a, u64 b)
 	return width == 32 ? compare32(op, (u32)a, (u32)b) : compare64(op, a, b);
 }
 
+enum op op_negated(enum op op)
+{
+	switch (op) {
+	case OP_JEQ: return OP_JNE;
+	case OP_JNE: return OP_JEQ;
+	case OP_JGT: return OP_JLE;
+	case OP_JLE: return OP_JGT;
+	case OP_JGE: return OP_JLT;
+	case OP_JLT: return OP_JGE;
+	case OP_JSGT: return OP_JSLE;
+	case OP_JSLE: return OP_JSGT;
+	case OP_JSGE: return OP_JSLT;
+	case OP_JSLT: return OP_JSGE;
+	default: return OP_INVALID;
+	}
+}
+
+enum op op_swapped(enum op op)
+{
+	switch (op) {
+	case OP_JGT: return OP_JLT;
+	case OP_JLT: return OP_JGT;
+	case OP_JGE: return OP_JLE;
+	case OP_JLE: return OP_JGE;
+	case OP_JSGT: return OP_JSLT;
+	case OP_JSLT: return OP_JSGT;
+	case OP_JSGE: return OP_JSLE;
+	case OP_JSLE: return OP_JSGE;
+	default: return op;
+	}
+}
+
 u64 op_byteswap(enum op op, u32 width, u64 a)
 {
 	bool swap = op == OP_BSWAP || (op == OP_BE) == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);

@@ -184,7 +184,7 @@ static u64 counted(struct ir *f, u32 v, u32 b)
 
 		if (n->op == IR_BRANCH && n->arg[0] == next && ir_is_const(f, n->arg[1]) && way->succ[0] != way->succ[1]) {
 			c = (u64)f->node[n->arg[1]].imm & (n->width == 32 ? UINT32_MAX : ~0ull);
-			c = most(&k, way->succ[0] == to ? n->aux : opt_negated(n->aux), n->width, c);
+			c = most(&k, way->succ[0] == to ? n->aux : op_negated(n->aux), n->width, c);
 			return c ? up_to(c | k.start) : 0;
 		}
 		if (way->n_pred != 1)

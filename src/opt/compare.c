@@ -2,38 +2,6 @@
 /* Rules of simplification for comparisons: branches, selections, and arithmetic on what they choose. */
 #include "opt/simplify.h"
 
-static enum op mirrored(enum op cmp)
-{
-	switch (cmp) {
-	case OP_JGT: return OP_JLT;
-	case OP_JGE: return OP_JLE;
-	case OP_JLT: return OP_JGT;
-	case OP_JLE: return OP_JGE;
-	case OP_JSGT: return OP_JSLT;
-	case OP_JSGE: return OP_JSLE;
-	case OP_JSLT: return OP_JSGT;
-	case OP_JSLE: return OP_JSGE;
-	default: return cmp;
-	}
-}
-
-enum op opt_negated(enum op cmp)
-{
-	switch (cmp) {
-	case OP_JEQ: return OP_JNE;
-	case OP_JNE: return OP_JEQ;
-	case OP_JGT: return OP_JLE;
-	case OP_JGE: return OP_JLT;
-	case OP_JLT: return OP_JGE;
-	case OP_JLE: return OP_JGT;
-	case OP_JSGT: return OP_JSLE;
-	case OP_JSGE: return OP_JSLT;
-	case OP_JSLT: return OP_JSGE;
-	case OP_JSLE: return OP_JSGT;
-	default: return OP_INVALID; /* JSET has none */
-	}
-}
-
 static bool never_zero(const struct simplify *s, u32 v)
 {
 	const struct ir_node *n = &s->f->node[v];
@@ -118,7 +86,7 @@ static void compare(struct simplify *s, u32 v)
 
 		n->arg[0] = n->arg[1];
 		n->arg[1] = t;
-		n->aux = (u8)mirrored(n->aux);
+		n->aux = (u8)op_swapped(n->aux);
 	}
 	/* (x & c) != 0 */
 	if ((n->aux == OP_JNE || n->aux == OP_JEQ) && constant(s, n->arg[1], &c) && !(c & mask_of(n->width))) {

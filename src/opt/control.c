@@ -191,7 +191,7 @@ static bool decided(const struct ir *f, u32 c, u32 from, u32 *at, bool *yes)
 	for (u32 step = 0; step < MOST_STEPS; step++) {
 		const struct ir_block *b = &f->block[from];
 		const struct ir_node *end = &f->node[b->last];
-		bool same = end->aux == n->aux, other = opt_negated(end->aux) == n->aux;
+		bool same = end->aux == n->aux, other = op_negated(end->aux) == n->aux;
 
 		if (end->op == IR_BRANCH) {
 			*at = from;

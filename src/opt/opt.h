@@ -18,6 +18,4 @@ const char *opt_name(enum opt_pass p);
 /* All functions of a program. -ENOMEM; with check, -EINVAL and *why when a pass broke the form. */
 int opt_program(struct ir *f, u32 n, u32 without, bool check, struct text *dump, const char **why);
 
-enum op opt_negated(enum op cmp);
-
 #endif

@@ -15,21 +15,6 @@ struct compare {
 	u64 linked;
 };
 
-static enum op flipped(enum op op) /* a op b is b flipped(op) a */
-{
-	switch (op) {
-	case OP_JGT: return OP_JLT;
-	case OP_JGE: return OP_JLE;
-	case OP_JLT: return OP_JGT;
-	case OP_JLE: return OP_JGE;
-	case OP_JSGT: return OP_JSLT;
-	case OP_JSGE: return OP_JSLE;
-	case OP_JSLT: return OP_JSGT;
-	case OP_JSLE: return OP_JSGE;
-	default: return op;
-	}
-}
-
 static bool any_packet(const struct reg *r)
 {
 	return type_is_packet(r->type) || r->type == R_PACKET_END;
@@ -65,7 +50,7 @@ static enum edge decide_packet(const struct reg *a, const struct reg *b, enum op
 		if (a->type != R_PACKET_END)
 			return UNKNOWN;
 		pkt = b;
-		op = flipped(op);
+		op = op_swapped(op);
 	}
 	if (pkt->range >= 0)
 		return UNKNOWN;
@@ -95,7 +80,7 @@ static enum edge decide(const struct verifier *v, const struct reg *a, const str
 
 		a = b;
 		b = t;
-		op = flipped(op);
+		op = op_swapped(op);
 	}
 	if (!const_at(b, width) || (width == 32 ? (u32)b->v.bits.value : b->v.bits.value) || !not_null(a))
 		return UNKNOWN;
@@ -283,7 +268,7 @@ static bool packet_compare(struct verifier *v, struct compare *c)
 	if (c->in->imm_src || c->in->width != 64 || (!forward && !packet_against_end(c->src, c->dst)))
 		return false;
 	if (!forward)
-		op = flipped(op);
+		op = op_swapped(op);
 	if (op != OP_JGT && op != OP_JLT && op != OP_JGE && op != OP_JLE)
 		return false;
 	/* now: pkt op end. The edge on which pkt <= end (or pkt < end) holds proves bytes; on the other it is past or at the end. */

@@ -451,38 +451,6 @@ static void turn_leaders(struct turn *t)
 
 /* ---- tests ---- */
 
-static enum op negated(enum op op)
-{
-	switch (op) {
-	case OP_JEQ: return OP_JNE;
-	case OP_JNE: return OP_JEQ;
-	case OP_JGT: return OP_JLE;
-	case OP_JLE: return OP_JGT;
-	case OP_JGE: return OP_JLT;
-	case OP_JLT: return OP_JGE;
-	case OP_JSGT: return OP_JSLE;
-	case OP_JSLE: return OP_JSGT;
-	case OP_JSGE: return OP_JSLT;
-	case OP_JSLT: return OP_JSGE;
-	default: return OP_JSET;
-	}
-}
-
-static enum op swapped(enum op op)
-{
-	switch (op) {
-	case OP_JGT: return OP_JLT;
-	case OP_JLT: return OP_JGT;
-	case OP_JGE: return OP_JLE;
-	case OP_JLE: return OP_JGE;
-	case OP_JSGT: return OP_JSLT;
-	case OP_JSLT: return OP_JSGT;
-	case OP_JSGE: return OP_JSLE;
-	case OP_JSLE: return OP_JSGE;
-	default: return op;
-	}
-}
-
 static bool passed_by_all(const struct turn *t, u32 at)
 {
 	for (u32 i = 0; i < t->l->n_latches; i++)
@@ -529,7 +497,7 @@ static bool number_test(const struct turn *t, const struct sym *s, const struct 
 
 	if (in->op == OP_JSET || in->dst == REG_FP || taken_stays == falls_stays)
 		return false;
-	test->op = (u8)(taken_stays ? (enum op)in->op : negated(in->op));
+	test->op = (u8)(taken_stays ? (enum op)in->op : op_negated(in->op));
 	if (in->imm_src) {
 		test->limit = NO_PLACE;
 		test->limit_delta = in->imm;
@@ -539,7 +507,7 @@ static bool number_test(const struct turn *t, const struct sym *s, const struct 
 		return false;
 	if (moves(t, &s[in->dst], in->width, test) && stays(t, &s[in->src], test))
 		return true;
-	test->op = (u8)swapped(test->op);
+	test->op = (u8)op_swapped(test->op);
 	return moves(t, &s[in->src], in->width, test) && stays(t, &s[in->dst], test);
 }
 

@@ -230,6 +230,25 @@ TEST(random_bytes_are_refused_or_kept)
 	CHECK(kept > 20000);
 }
 
+TEST(comparisons_turned_round)
+{
+	static const u64 some[] = {0, 1, 2, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, INT64_MAX, (u64)INT64_MIN, UINT64_MAX};
+	u32 n = 0;
+
+	for (u32 op = 0; op < OP_COUNT; op++)
+		for (u32 i = 0; op_table[op].class == OPS_JMP && i < ARRAY_SIZE(some) * ARRAY_SIZE(some) * 2; i++, n++) {
+			u64 a = some[i / 2 % ARRAY_SIZE(some)], b = some[i / 2 / ARRAY_SIZE(some)];
+			u32 width = i % 2 ? 64 : 32;
+			enum op not = op_negated((enum op)op);
+
+			CHECK_EQ(op_compare(op_swapped((enum op)op), width, b, a), op_compare((enum op)op, width, a, b));
+			CHECK_EQ(not == OP_INVALID, op == OP_JSET);
+			if (not != OP_INVALID)
+				CHECK_EQ(op_compare(not, width, a, b), !op_compare((enum op)op, width, a, b));
+		}
+	CHECK_EQ(n, 11 * 2 * ARRAY_SIZE(some) * ARRAY_SIZE(some));
+}
+
 int main(void)
 {
 	RUN(each_rule_refuses_and_says_why);
@@ -238,5 +257,6 @@ int main(void)
 	RUN(error_is_optional);
 	RUN(fields_of_decoded_instructions);
 	RUN(random_bytes_are_refused_or_kept);
+	RUN(comparisons_turned_round);
 	return test_end();
 }

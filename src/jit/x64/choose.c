@@ -84,7 +84,7 @@ void select_choose(struct select *s, u32 v)
 
 		n.arg[2] = n.arg[3];
 		n.arg[3] = t;
-		n.aux = (u8)opt_negated(n.aux);
+		n.aux = (u8)op_negated(n.aux);
 		if (both) {
 			s64 u = yes;
 
@@ -144,7 +144,7 @@ void select_count(struct select *s, u32 v)
 
 	select_compare(s, &in, &ins.a, &ins.b, &ins.imm, &ins.has_imm);
 	if (s->f->node[in.arg[2]].imm == 0)
-		in.aux = (u8)opt_negated(in.aux);
+		in.aux = (u8)op_negated(in.aux);
 	ins.cc = one_flag(in.aux, &ins.a, &ins.b, &ins.imm, ins.has_imm);
 	by_carry(&ins);
 	ins.c = select_operand(s, n.arg[n.arg[0] == s->count[v]]);
