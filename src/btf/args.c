@@ -59,7 +59,7 @@ static int kernel_type(const struct args *a, u32 i, const struct btf_type *ptr, 
 {
 	const struct btf_type *t = btf_skip_modifiers(a->b, ptr->type, NULL);
 	const char *kind = btf_kind_name(btf_kind_of(t)), *name = t && t->name_off ? btf_name_of(a->b, t) : "(anon)";
-	const struct btf *kernel = a->kernel ? a->kernel->get(a->kernel->ud) : NULL;
+	const struct btf *kernel = btf_of_kernel(a->kernel);
 	u32 n;
 
 	if (!kernel || !t || !*btf_name_of(a->b, t))

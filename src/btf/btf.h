@@ -53,6 +53,10 @@ struct btf_kernel {
 	const struct btf *(*get)(void *ud);
 	void *ud;
 };
+static inline const struct btf *btf_of_kernel(const struct btf_kernel *k) /* k: NULL is none */
+{
+	return k ? k->get(k->ud) : NULL;
+}
 
 /* ---- parse.c: BTF_LOAD ---- */
 

@@ -232,7 +232,7 @@ static int fill_pointer(struct btf_field *to, const struct btf *b, const struct 
 #define DTOR(type, func) {type, func},
 #include "btf/dtors.def"
 	};
-	const struct btf *k = kernel ? kernel->get(kernel->ud) : NULL;
+	const struct btf *k = btf_of_kernel(kernel);
 	const char *name = btf_name_of(b, btf_type(b, h->type));
 	s32 id = k ? btf_find(k, name, BTF_KIND_STRUCT) : -ENOENT;
 

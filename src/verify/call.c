@@ -37,7 +37,7 @@ s32 kernel_type(struct verifier *v, enum ktype t)
 
 	if (v->ktype_ids[t])
 		return (s32)v->ktype_ids[t];
-	id = v->vmlinux ? btf_find(v->vmlinux, ktype_name(t), BTF_KIND_STRUCT) : -ENOENT;
+	id = vmlinux(v) ? btf_find(vmlinux(v), ktype_name(t), BTF_KIND_STRUCT) : -ENOENT;
 	if (id <= 0)
 		return reject(v, REJECT_KERNEL_TYPE_UNKNOWN, "the kernel's BTF has no struct %s", ktype_name(t));
 	v->ktype_ids[t] = (u32)id;
@@ -114,7 +114,7 @@ static int fill_one(struct verifier *v, const struct call *c, const struct frame
 		if (id < 0)
 			return id;
 		reg_set_pointer(r, R_BTF);
-		r->btf = v->vmlinux;
+		r->btf = vmlinux(v);
 		r->btf_id = (u32)id;
 		break;
 	case CB_DYNPTR:
@@ -450,7 +450,7 @@ static int result_object(struct verifier *v, const struct call *c, struct reg *r
 		return 0;
 	}
 	id = kernel_type(v, c->helper->ret >> RET_PARAM_SHIFT);
-	r0->btf = v->vmlinux;
+	r0->btf = vmlinux(v);
 	r0->btf_id = (u32)id;
 	return id < 0 ? id : 0;
 }

@@ -113,7 +113,7 @@ static int object_arg(struct verifier *v, const struct call *c, u32 regno, u32 a
 		if (id < 0)
 			return id;
 		/* sockets of all kinds begin with what they have in common: also where they are released */
-		return object_type(v, regno, r, v->vmlinux, (u32)id, arg & ARG_RELEASES && kind != ARG_BTF_SOCK);
+		return object_type(v, regno, r, vmlinux(v), (u32)id, arg & ARG_RELEASES && kind != ARG_BTF_SOCK);
 	case R_BTF | R_ALLOC:
 	case R_BTF | R_PERCPU | R_ALLOC:
 	case R_BTF | R_ALLOC | R_NON_OWNING:

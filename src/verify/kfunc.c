@@ -18,7 +18,7 @@ static int resolve_one(struct verifier *v, u32 i)
 
 	if (!in->imm && !in->off)
 		return 0; /* a weak symbol that was not found: refused only where it is reached */
-	if (!v->vmlinux)
+	if (!vmlinux(v))
 		return reject_err(v, REJECT_KFUNC_UNKNOWN, -ENOTSUPP, "calling kernel function is not supported without CONFIG_DEBUG_INFO_BTF");
 	if (!v->prog->gpl_compatible)
 		return reject(v, REJECT_GPL_ONLY, "cannot call kernel function from non-GPL compatible program");
@@ -27,7 +27,7 @@ static int resolve_one(struct verifier *v, u32 i)
 		log_add(v, "failed to find BTF for kernel function\n");
 		return module->err;
 	}
-	b = v->aux[i].btf = module ? module->btf : v->vmlinux;
+	b = v->aux[i].btf = module ? module->btf : vmlinux(v);
 	t = btf_type(b, (u32)in->imm);
 	if (btf_kind_of(t) != BTF_KIND_FUNC)
 		return reject(v, REJECT_KFUNC_UNKNOWN, "kernel btf_id %u is not a function", (u32)in->imm);

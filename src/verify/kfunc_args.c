@@ -227,7 +227,7 @@ static int object_param(struct verifier *v, const struct call *c, const struct p
 
 		if (known < 0)
 			return known;
-		b = v->vmlinux;
+		b = vmlinux(v);
 		id = (u32)known;
 	}
 	t = btf_skip_modifiers(b, id, &id);
@@ -413,7 +413,7 @@ static int ctx_param(struct verifier *v, struct call *c, const struct param *p)
 		return reject(v, REJECT_KFUNC_ARG, "arg#%u expected pointer to ctx, but got %s", p->i, reg_type_name(v, r->type));
 	if (c->kfunc->role != KROLE_CAST_CTX)
 		return 0;
-	id = btf_kernel_ctx(v->vmlinux, v->prog->type);
+	id = btf_kernel_ctx(vmlinux(v), v->prog->type);
 	if (id < 0)
 		return reject(v, REJECT_KFUNC_ARG, "the context of this program type has no kernel type");
 	c->obj_id = (u32)id;

@@ -99,7 +99,7 @@ static int ctx_pointer(struct verifier *v, const struct ctx_field *f, struct reg
 		if (id < 0)
 			return id;
 	}
-	set_object(v, dst, types[f->target] | nullable, v->vmlinux, (u32)id);
+	set_object(v, dst, types[f->target] | nullable, vmlinux(v), (u32)id);
 	return 0;
 }
 
@@ -325,9 +325,9 @@ int access_map_object(struct verifier *v, struct access *a)
 	s32 id;
 	int err;
 
-	if (!v->vmlinux)
+	if (!vmlinux(v))
 		return reject_err(v, REJECT_MAP_OBJECT, ENOTSUPP, "map_ptr access not supported without CONFIG_DEBUG_INFO_BTF");
-	id = name ? btf_find(v->vmlinux, name, BTF_KIND_STRUCT) : -ENOENT;
+	id = name ? btf_find(vmlinux(v), name, BTF_KIND_STRUCT) : -ENOENT;
 	if (id < 0)
 		return reject_err(v, REJECT_MAP_OBJECT, ENOTSUPP, "map_ptr access not supported for map type %u", a->ptr->map->spec.kind);
 	if (!v->allow_ptr_to_map_access)
@@ -338,7 +338,7 @@ int access_map_object(struct verifier *v, struct access *a)
 		return reject(v, REJECT_MAP_OBJECT, "only read from %s is supported", name);
 	v->result->reads_maps = true;
 	text_open(&log, v->log->mem);
-	err = btf_struct_access(v->vmlinux, (u32)id, false, a->off, a->size, &walk, &log);
+	err = btf_struct_access(vmlinux(v), (u32)id, false, a->off, a->size, &walk, &log);
 	if (err) {
 		while (log.len && log.at[log.len - 1] == '\n')
 			log.at[--log.len] = 0;
@@ -350,6 +350,6 @@ int access_map_object(struct verifier *v, struct access *a)
 	if (walk.kind == BTF_WALK_SCALAR)
 		access_unknown(v, a);
 	else
-		set_object(v, reg_of(v, (u32)a->value_reg), R_BTF | flags_of(walk.flags), v->vmlinux, walk.id);
+		set_object(v, reg_of(v, (u32)a->value_reg), R_BTF | flags_of(walk.flags), vmlinux(v), walk.id);
 	return 0;
 }

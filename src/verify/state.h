@@ -385,7 +385,6 @@ struct verifier {
 	struct id_map ids_map[ID_MAP];
 	u32 id_gen;
 	/* what is known of the kernel's types */
-	const struct btf *vmlinux; /* NULL: none */
 	u32 ktype_ids[KTYPE_COUNT]; /* resolved at first use */
 	bool replaces; /* a program extension: its arguments are those of the function that it replaces, its result is that one's */
 	const struct btf_type *attach_proto; /* of what it attaches to; NULL: none */
@@ -421,6 +420,11 @@ struct verifier {
 	u32 log_line, log_at; /* line info printed last, + 1; instruction being printed */
 	char type_name[96];
 };
+
+static inline const struct btf *vmlinux(const struct verifier *v) /* the kernel's types; NULL: none */
+{
+	return btf_of_kernel(&v->opts->kernel);
+}
 
 /* Do its bounds count? Without CAP_BPF nobody looks for what they were needed for: all of them do. */
 static inline bool all_precise(const struct verifier *v)
@@ -600,7 +604,6 @@ typedef int callback_fill(struct verifier *v, struct frame *caller, struct frame
 int callback_call(struct verifier *v, const struct insn *in, u32 subprog, const struct callback *cb, callback_fill *fill, void *ud, u32 *next);
 int walk_function(struct verifier *v, u32 subprog); /* the main function or a global one, from its entry */
 int walk_return(struct verifier *v, u32 *next, bool *done); /* exit of a frame; *done: the path is finished */
-struct btf_kernel kernel_types(const struct verifier *v);
 void main_args(struct verifier *v); /* what the main function's prototype lacks is said, and matters to nothing */
 int global_args(struct verifier *v, u32 subprog); /* reads a global function's prototype */
 /* Nothing may be held where the program may end: `where` begins the message; exception: all frames end. */

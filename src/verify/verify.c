@@ -90,7 +90,7 @@ static int note_ksym(struct verifier *v, u32 at)
 
 	if (module && module->err)
 		return reject_err(v, REJECT_KSYM, module->err, "%s", module->why);
-	aux->btf = module ? module->btf : v->vmlinux;
+	aux->btf = module ? module->btf : vmlinux(v);
 	if (!aux->btf)
 		return reject(v, REJECT_KSYM, "kernel is missing BTF, make sure CONFIG_DEBUG_INFO_BTF=y is specified in Kconfig.");
 	text_open(&log, v->log->mem);
@@ -308,7 +308,6 @@ int verify_program(struct prog *p, const struct verify_options *opts, struct tex
 	v->log_level = opts->log_level;
 	v->result = result;
 	v->why = &result->why;
-	v->vmlinux = opts->kernel_btf;
 	v->kind = p->kind->flags & PT_AS_TARGET && p->target ? p->target->kind : p->kind;
 	v->attach_type = p->kind->flags & PT_AS_TARGET && p->target ? p->target->attach_type : p->attach_type;
 	v->attach_proto = p->attach_proto;

@@ -37,7 +37,7 @@ struct verify_options {
 	bool strict_alignment, any_alignment, test_state_freq, test_rnd_hi32, reg_invariants; /* PROG_LOAD's flags */
 	u64 max_insns, max_jumps; /* 0: the mode's own */
 	u64 max_bytes; /* of memory; 0: 2 GiB */
-	const struct btf *kernel_btf; /* types of the kernel; NULL: none */
+	struct btf_kernel kernel; /* types of the kernel, asked for when a rule first needs them */
 	/* Optional: is shown the current state before each instruction that is walked (verify/state.h); it changes nothing. */
 	void (*visit)(void *ud, const struct verifier *v);
 	void *visit_ud;

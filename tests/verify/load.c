@@ -340,8 +340,10 @@ static void leave_out_of_structs(struct bpf_object *obj, const struct bpf_progra
 	}
 }
 
-/* One attempt; *us is the shortest of all until now. Only the last one is reported. setting: of the engine, whose result alone matters; NULL: none. */
-static void try_program(const char *name, const struct spec *s, int mode, bool last, const char *setting, uint64_t *us)
+static const char *setting; /* of the engine, whose result alone matters; NULL: none */
+
+/* One attempt; *us is the shortest of all until now. Only the last one is reported. */
+static void try_program(const char *name, const struct spec *s, int mode, bool last, uint64_t *us)
 {
 	const struct spec_mode *m = &s->mode[mode];
 	struct bpf_object *obj = open_object(s);
@@ -407,14 +409,20 @@ static void try_repeatedly(const char *name, const struct spec *s, int mode)
 	printf("begin\t%s\t%s\n", name, mode ? "unpriv" : "priv");
 	fflush(stdout);
 	for (unsigned i = 0; i < opt.repeat; i++)
-		try_program(name, s, mode, i + 1 == opt.repeat, NULL, &us);
+		try_program(name, s, mode, i + 1 == opt.repeat, &us);
 	backend_reset();
-	for (unsigned k = 0; opt.engines && backend_setting(k); k++) {
-		backend_reset();
-		seen = (struct seen_load){.plain = true};
-		try_program(name, s, mode, true, backend_setting(k), &us);
-	}
 	fflush(stdout);
+}
+
+static void try_setting(const char *name, const struct spec *s, int mode)
+{
+	uint64_t us = UINT64_MAX;
+
+	if (!s->mode[mode].runs || s->mode[mode].failure)
+		return;
+	current = name;
+	seen = (struct seen_load){.plain = true};
+	try_program(name, s, mode, true, &us);
 }
 
 /* What the program returns, where no annotation but a test program of the selftests says so: a line "OBJECT PROGRAM VALUE" of the file. */
@@ -434,16 +442,11 @@ static void known_result(struct spec *s, const char *prog)
 		fclose(f);
 }
 
-static int each_program(void)
+static void each_program(struct bpf_object *obj, void (*attempt)(const char *name, const struct spec *s, int mode))
 {
-	struct bpf_object *obj = open_object(NULL);
 	struct bpf_program *p;
 	unsigned unit = 0;
 
-	if (!obj) {
-		printf("openfail\t%d\n", errno);
-		return 0;
-	}
 	bpf_object__for_each_program(p, obj)
 	{
 		const char *name = bpf_program__name(p);
@@ -457,11 +460,27 @@ static int each_program(void)
 
 			if (s.auxiliary || s.auxiliary_unpriv || s.other_arch)
 				wanted = false;
-			if ((opt.prog && strcmp(opt.prog, name)) || (opt.engines && (!s.mode[mode].runs || s.mode[mode].failure)))
+			if (opt.prog && strcmp(opt.prog, name))
 				wanted = false;
 			if (wanted && unit++ >= opt.from)
-				try_repeatedly(name, &s, mode);
+				attempt(name, &s, mode);
 		}
+	}
+}
+
+static int try_object(void)
+{
+	struct bpf_object *obj = open_object(NULL);
+
+	if (!obj) {
+		printf("openfail\t%d\n", errno);
+		return 0;
+	}
+	if (!opt.engines)
+		each_program(obj, try_repeatedly);
+	for (unsigned k = 0; opt.engines && (setting = backend_setting(k)) != NULL; k++) {
+		backend_reset();
+		each_program(obj, try_setting);
 	}
 	bpf_object__close(obj);
 	return 0;
@@ -553,7 +572,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s: cannot watch runs: %s\n", backend_name, strerror(-err));
 		return 2;
 	}
-	err = each_program();
+	err = try_object();
 	free(mutant_log);
 	free(log_buf);
 	return err;

@@ -124,7 +124,7 @@ static void keep(struct watch *w, struct kept *to, u32 way)
 	    .any_alignment = flags & BPF_F_ANY_ALIGNMENT,
 	    .test_state_freq = flags & BPF_F_TEST_STATE_FREQ,
 	    .max_insns = privileged ? SNAPS_MOST : INSNS_MOST, /* what is speculative is not kept */
-	    .kernel_btf = kernel_btf(w->k),
+	    .kernel = kernel_btf_source(w->k),
 	    .visit = visit,
 	    .visit_ud = w,
 	};
