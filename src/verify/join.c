@@ -84,6 +84,7 @@ int join_enter(struct verifier *v, u32 insn, bool *enters)
 		}
 		return 0;
 	}
+	v->walks.bounded = true;
 	if (trips >= l->trips) {
 		l->trips = trips;
 		l->test = test->insn;

@@ -398,6 +398,7 @@ struct verifier {
 		u32 n, turns, attempts; /* all of them; how often the other way had its turn; those with joins that lost a proof */
 		u64 budget, spent; /* of the way that has its turn, and what earlier walks took of it */
 		bool may_join; /* some loop is bounded */
+		bool bounded; /* this walk with joins came to one */
 		bool over; /* the budget */
 		bool turns_end, joins_end; /* turn by turn, and with joins: met a limit */
 		bool last;

@@ -11,7 +11,8 @@
  *  2. A rejection by a walk that joined nothing is the verdict. One below a joined state proves nothing: the walk is made again without joins in that loop.
  *  3. The last walk joins nothing and has all of the limit, so that joins never refuse what is accepted without them.
  *  4. A way that met a limit which is not its budget has had its last turn: the other one is walked to its end, whatever that is.
- *  5. It ends: from the third turn on budgets grow by GROWTH, up to the limit; walks that lost a proof share theirs with the next one and are ATTEMPTS at
+ *  5. A walk with joins that met no loop with a bound has joined nothing, and is what the other way would be: it goes on when its budget is over.
+ *  6. It ends: from the third turn on budgets grow by GROWTH, up to the limit; walks that lost a proof share theirs with the next one and are ATTEMPTS at
  *     most. WALKS_MOST bounds all of them, and is checked.
  */
 #include "verify/loop.h"
@@ -82,6 +83,12 @@ static bool any_back_edge(const struct verifier *v)
 static u64 walked_now(const struct verifier *v)
 {
 	return v->walked.insns - v->before_walk->walked.insns;
+}
+
+/* A walk with joins that came to no bounded loop is as one that joins nothing: there is no other way to take turns with. */
+static bool joins_nothing_yet(const struct verifier *v)
+{
+	return v->joining && !v->walks.bounded;
 }
 
 static void budget_begin(struct verifier *v)
@@ -172,6 +179,11 @@ int join_due(struct verifier *v)
 			return 0;
 		}
 	}
+	if (joins_nothing_yet(v)) {
+		v->walks.budget *= GROWTH;
+		budget_begin(v);
+		return 0;
+	}
 	v->walks.over = true;
 	return JOIN_RETRY;
 }
@@ -233,7 +245,7 @@ static bool gave_up(struct verifier *v, int err)
 {
 	bool limit = err && (v->why->code == REJECT_TOO_LARGE || v->why->code == REJECT_TOO_MANY_JUMPS || v->arena.full);
 
-	if (!limit || v->walks.last || !v->walks.may_join || (!v->joining && v->why->code == REJECT_TOO_LARGE))
+	if (!limit || v->walks.last || !v->walks.may_join || joins_nothing_yet(v) || (!v->joining && v->why->code == REJECT_TOO_LARGE))
 		return false;
 	*(v->joining ? &v->walks.joins_end : &v->walks.turns_end) = true;
 	return !v->walks.joins_end || !v->walks.turns_end;
@@ -260,6 +272,7 @@ bool join_again(struct verifier *v, int *err)
 		v->loops[v->join_lost].disabled = true;
 	v->join_lost = 0;
 	v->join_restudy = false;
+	v->walks.bounded = false;
 	v->walks.spent += walked_now(v);
 	v->insns_given_up += walked_now(v);
 	v->walks_given_up++;
