@@ -114,6 +114,10 @@ static const struct loop_case cases[] = {
 	{"a counter with too far to go", "r7 = 0\nr9 = 0\nr8 = 1\nr8 <<= 40\nagain: r7 += r9\nr9 += 1\nif r9 < r8 goto again\n", false, false, 0, 1100000, 2000},
 	{"a counter with too far to come down", "r9 = 100000000\nagain: r9 += -2\nif r9 s> 7 goto again\n", false, false, 0, 1100000, 2000},
 	{"a counter that ends after two million instructions", "r9 = 0\nagain: r9 += 1\nif r9 != 1000000 goto again\n", true, false, 999999, 2100000},
+	{"a number that may go on in each turn", "r9 = *(u16 *)(r6 + 0)\nagain: r9 += 0x1ab064b9\nif r9 & 0x702000 goto again\n", false, false, 0, 1100000},
+	{"numbers that go on in each turn, one of them unknown", "r9 = *(u16 *)(r6 + 0)\nr8 = 1\nagain: r7 = *(u8 *)(r6 + 9)\nr1 = 7\nr1 |= r8\nr8 = 1\nr7 += r1\n"
+	 "*(u8 *)(r6 + 9) = r7\nif r1 > 9 goto out\nr9 += 0x1ab064b9\nif r9 & 0x702000 goto again\n", false, false, 0, 1100000},
+	{"a number that lets go after one and a half million instructions", "r9 = 0\nagain: r9 += 1\nif r9 & 0x80000 goto out\ngoto again\n", true, false, 0, 1600000},
 	/* Linux takes the lower half of a pointer for not 0, and does not look where that leads */
 	{"the lower half of a pointer is 0", "if w6 != 0 goto out\nr1 = *(u8 *)(r6 + 5000)\n", false, true, 0, SMALL},
 };
