@@ -32,7 +32,7 @@ static void note_uses(const struct image *im, u8 *uses, u32 n)
 
 u32 externs_weaken(struct skep *k, struct bytes *image, char *names, size_t size)
 {
-	const struct btf *kernel = kernel_btf(k);
+	const struct btf *kernel = NULL; /* opened for the first function that the program lacks */
 	struct image im = {.obj = image};
 	size_t at = 0;
 	Elf64_Sym *s;
@@ -40,7 +40,7 @@ u32 externs_weaken(struct skep *k, struct bytes *image, char *names, size_t size
 	u32 n, weakened = 0;
 
 	names[0] = 0;
-	if (!kernel || !image_open(&im))
+	if (!image_open(&im))
 		return 0;
 	s = image_symbols(&im, &n);
 	uses = cli_alloc(n + 1);
@@ -49,7 +49,12 @@ u32 externs_weaken(struct skep *k, struct bytes *image, char *names, size_t size
 	for (u32 i = 1; i < n; i++) {
 		const char *name = image_symbol_name(&im, &s[i]);
 
-		if (s[i].st_shndx != SHN_UNDEF || ELF64_ST_BIND(s[i].st_info) != STB_GLOBAL || uses[i] != CALLED || btf_find(kernel, name, BTF_KIND_FUNC) > 0)
+		if (s[i].st_shndx != SHN_UNDEF || ELF64_ST_BIND(s[i].st_info) != STB_GLOBAL || uses[i] != CALLED)
+			continue;
+		kernel = kernel ? kernel : kernel_btf(k);
+		if (!kernel)
+			break;
+		if (btf_find(kernel, name, BTF_KIND_FUNC) > 0)
 			continue;
 		s[i].st_info = ELF64_ST_INFO(STB_WEAK, ELF64_ST_TYPE(s[i].st_info));
 		if (at < size)

@@ -100,7 +100,7 @@ static s32 member_index(const struct btf *kernel, u32 id, const char *name)
 
 int loader_fill(struct skep *k, const struct bytes *image, const struct bpf_object *obj, const char *program, union bpf_attr *attr, char *why, size_t why_size)
 {
-	const struct btf *kernel = kernel_btf(k);
+	const struct btf *kernel;
 	struct struct_member m;
 	s32 id, index;
 
@@ -110,6 +110,7 @@ int loader_fill(struct skep *k, const struct bytes *image, const struct bpf_obje
 		snprintf(why, why_size, "no variable in .struct_ops names it");
 		return -ENOENT;
 	}
+	kernel = kernel_btf(k);
 	id = kernel ? btf_find(kernel, m.type, BTF_KIND_STRUCT) : -ENOENT;
 	index = id > 0 ? member_index(kernel, (u32)id, m.name) : -ENOENT;
 	if (index < 0) {

@@ -2,6 +2,8 @@
 /* Reading BTF that was checked. Chains of modifiers end: parse.c and file.c refuse those that do not. */
 #include "btf/btf.h"
 
+#include <sys/mman.h>
+
 enum { MOST_ARRAYS = 32 };
 
 const char *btf_kind_name(u32 kind)
@@ -47,10 +49,14 @@ void btf_free(struct btf *b)
 	btf_index_free(b);
 	mem_free(b->mem, b->types, b->types_cap * sizeof(*b->types));
 	mem_free(b->mem, b->moved, b->moved_size);
-	mem_free(b->mem, b->data, b->kernel ? b->size : b->size + 1);
+	if (b->mapped)
+		munmap(b->data, b->size);
+	else
+		mem_free(b->mem, b->data, b->kernel ? b->size : b->size + 1);
 	b->moved = NULL;
 	b->types = NULL;
 	b->data = NULL;
+	b->mapped = false;
 }
 
 bool btf_is_struct(const struct btf_type *t)

@@ -31,6 +31,7 @@ struct btf {
 	const struct mem *mem;
 	u8 *data; /* all bytes as loaded */
 	u32 size;
+	bool mapped; /* data is a mapping of the file */
 	u8 *moved; /* the types once more, where they were not aligned */
 	u32 moved_size;
 	const char *strings; /* its own part */

@@ -8,7 +8,10 @@
 
 #include "btf/btf.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static uint64_t state = 1;
@@ -274,6 +277,37 @@ TEST(without_memory_nothing_is_left)
 	CHECK(failed > 6);
 }
 
+/* Where the running kernel gives its types as a mapping, they are what a copy of them is, and take no memory of the engine's. */
+TEST(the_running_kernels_types_are_not_copied)
+{
+	static const char file[] = "/sys/kernel/btf/vmlinux";
+	struct stingy s = {.left = UINT32_MAX};
+	struct mem mem = {stingy_fn, &s};
+	struct btf b, copy;
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	size_t n = 0;
+	uint8_t *bytes;
+
+	if (fd < 0)
+		return;
+	CHECK_EQ(fstat(fd, &st), 0);
+	bytes = malloc((size_t)st.st_size);
+	for (ssize_t got = 1; got > 0 && n < (size_t)st.st_size; n += (size_t)got)
+		got = read(fd, bytes + n, (size_t)st.st_size - n);
+	CHECK_EQ(n, (size_t)st.st_size);
+	CHECK_EQ(btf_open_file(&b, &mem, file, NULL), 0);
+	CHECK_EQ(open_bytes(&copy, &mem_libc, bytes, n, NULL), 0);
+	CHECK(b.size == copy.size && b.n_types == copy.n_types && !memcmp(b.data, bytes, n) && !copy.mapped);
+	if (mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, 0) != MAP_FAILED)
+		CHECK(b.mapped && s.live < n);
+	btf_free(&b);
+	btf_free(&copy);
+	CHECK_EQ(s.live, (size_t)0);
+	free(bytes);
+	close(fd);
+}
+
 TEST(names_are_found_with_and_without_flavors)
 {
 	static struct build build;
@@ -315,6 +349,7 @@ int main(int argc, char **argv)
 	RUN(spoiled_files_are_refused_or_harmless);
 	RUN(a_split_file_goes_on_where_its_base_ends);
 	RUN(without_memory_nothing_is_left);
+	RUN(the_running_kernels_types_are_not_copied);
 	RUN(names_are_found_with_and_without_flavors);
 	return test_end();
 }
