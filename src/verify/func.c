@@ -56,6 +56,7 @@ static void caller_saved_forget(struct verifier *v, struct frame *f)
 int global_args(struct verifier *v, u32 subprog)
 {
 	struct subprog_info *sub = &v->subs[subprog];
+	const struct btf_kernel kernel = kernel_types(v);
 	const struct prog *p = v->prog;
 	struct text log;
 
@@ -64,7 +65,7 @@ int global_args(struct verifier *v, u32 subprog)
 	text_open(&log, v->log->mem);
 	sub->args_err = -EINVAL;
 	if (p->btf && p->subprogs[subprog].btf_id)
-		sub->args_err = btf_func_args(p->btf, p->subprogs[subprog].btf_id, v->kind->id, v->attach_type, &v->opts->kernel, &sub->args, &log);
+		sub->args_err = btf_func_args(p->btf, p->subprogs[subprog].btf_id, v->kind->id, v->attach_type, &kernel, &sub->args, &log);
 	sub->args_ready = true;
 	if (sub->args_err) {
 		if (log.len && log.at[log.len - 1] == '\n')
@@ -81,6 +82,7 @@ int global_args(struct verifier *v, u32 subprog)
 
 void main_args(struct verifier *v)
 {
+	const struct btf_kernel kernel = kernel_types(v);
 	const struct prog *p = v->prog;
 	struct btf_func_args args;
 	struct text log;
@@ -88,7 +90,7 @@ void main_args(struct verifier *v)
 	if (!v->log_level || !p->btf || !p->subprogs[0].btf_id)
 		return;
 	text_open(&log, v->log->mem);
-	if (btf_func_args(p->btf, p->subprogs[0].btf_id, v->kind->id, v->attach_type, &v->opts->kernel, &args, &log) && log.len)
+	if (btf_func_args(p->btf, p->subprogs[0].btf_id, v->kind->id, v->attach_type, &kernel, &args, &log) && log.len)
 		log_add(v, "%s%s", text_str(&log), log.at[log.len - 1] == '\n' ? "" : "\n");
 	text_close(&log);
 }

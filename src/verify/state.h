@@ -385,6 +385,9 @@ struct verifier {
 	struct id_map ids_map[ID_MAP];
 	u32 id_gen;
 	/* what is known of the kernel's types */
+	const struct btf *types; /* vmlinux() */
+	bool types_asked;
+	u64 types_ns; /* it took to open them */
 	u32 ktype_ids[KTYPE_COUNT]; /* resolved at first use */
 	bool replaces; /* a program extension: its arguments are those of the function that it replaces, its result is that one's */
 	const struct btf_type *attach_proto; /* of what it attaches to; NULL: none */
@@ -422,11 +425,6 @@ struct verifier {
 	char type_name[96];
 };
 
-static inline const struct btf *vmlinux(const struct verifier *v) /* the kernel's types; NULL: none */
-{
-	return btf_of_kernel(&v->opts->kernel);
-}
-
 /* Do its bounds count? Without CAP_BPF nobody looks for what they were needed for: all of them do. */
 static inline bool all_precise(const struct verifier *v)
 {
@@ -461,6 +459,10 @@ static inline const char *hook_name(const struct verifier *v)
 {
 	return v->prog->attach_struct ? v->prog->attach_struct : v->prog->attach.name;
 }
+
+/* ---- verify.c ---- */
+const struct btf *vmlinux(struct verifier *v); /* the kernel's types, opened at first use; NULL: none */
+struct btf_kernel kernel_types(struct verifier *v); /* the same for whoever may not need them */
 
 /* ---- reject.c ---- */
 /* Notes why and gives the negative errno of the row. The text is the kernel's line; it is added to the log. */
