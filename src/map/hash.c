@@ -11,8 +11,11 @@
  *     node, waits for that before it locks a bucket (hash_prepare()); epoch_await() says how long.
  *  3. Before a node is linked or unlinked, the slot's intent names it; the tally names the node it counted last. So whoever
  *     finds that the owner died knows what was done and what was not (repair()), and no node is lost or doubled.
- *  4. A slot's state belongs to one thread. A nested run on it finds `busy` and is refused.
- *  5. Every index is read once (peek()), then checked, then used: other processes can write these bytes at any time.
+ *  4. Replacing an element takes a node from the slot's ring and puts the element there. Until both have moved, `swap` names the element:
+ *     whoever repairs sees from the chain how far it came (repair_swap()). A ring has parts; one whose elements were all unlinked
+ *     before some epoch is used again after it.
+ *  5. A slot's state belongs to one thread. A nested run on it finds `busy` and is refused.
+ *  6. Every index is read once (peek()), then checked, then used: other processes can write these bytes at any time.
  */
 #include "map/hash.h"
 
@@ -33,6 +36,8 @@ int hash_table_create(struct map *m, bool percpu, bool lru, bool of_maps)
 	t->percpu = percpu;
 	t->lru = lru;
 	t->of_maps = of_maps;
+	t->linked = lru ? 0x0101 : 0;
+	t->quick = !percpu && !of_maps && m->spec.value_size % 8 == 0;
 	t->n_slots = n_slots;
 	t->mask = (u32)buckets - 1;
 	t->value_at = (u32)(sizeof(struct hash_node) + ALIGN_UP((u64)m->spec.key_size, 8));
@@ -214,7 +219,7 @@ u32 hash_turn_limbo(struct map *m, const struct hold *h, struct hash_slot *s)
 	return next;
 }
 
-void hash_prepare_slow(struct map *m, const struct hold *h, struct hash_slot *s)
+static void prepare_lists(struct map *m, const struct hold *h, struct hash_slot *s)
 {
 	struct hash *t = hash_of(m);
 	u32 young = peek(&s->young) % HASH_LIMBOS, old;
@@ -232,6 +237,45 @@ void hash_prepare_slow(struct map *m, const struct hold *h, struct hash_slot *s)
 		close_limbo(h, s, young);
 	epoch_await(h, atomic_load(&s->epoch[old]));
 	settle(m, h, s, old);
+}
+/* Behind the end of a part: goes on in one whose elements nobody can meet any more, the same one when it may. */
+static void next_part(const struct hold *h, struct hash_slot *s, u32 part)
+{
+	atomic_store_explicit(&s->part_epoch[part], epoch_advance(h->domain), memory_order_release);
+	for (u32 i = 0; i < HASH_PARTS; i++) {
+		u32 at = (part + i) % HASH_PARTS;
+
+		if (epoch_passed(h, atomic_load(&s->part_epoch[at]))) {
+			poke(&s->turn, at * (HASH_PART + 1));
+			return;
+		}
+	}
+	part = (part + 1) % HASH_PARTS;
+	epoch_await(h, atomic_load(&s->part_epoch[part]));
+	poke(&s->turn, part * (HASH_PART + 1));
+}
+
+/* The ring has a node to take, if the cache has one. It is in the ring before it leaves the cache: settle_lists() knows. */
+static void prepare_ring(const struct hold *h, struct hash_slot *s)
+{
+	u32 turn = hash_turn(s), free;
+
+	if (turn % (HASH_PART + 1) == HASH_PART)
+		next_part(h, s, turn / (HASH_PART + 1));
+	turn = hash_turn(s);
+	free = hash_free_nodes(s);
+	if (peek(&s->ring[turn]) || !free || turn % (HASH_PART + 1) == HASH_PART)
+		return;
+	poke(&s->ring[turn], peek(&s->free[free - 1]) + 1);
+	poke(&s->n_free, free - 1);
+}
+
+void hash_prepare_slow(struct map *m, const struct hold *h, struct hash_slot *s)
+{
+	if (hash_of(m)->quick && !peek(&s->ring[hash_turn(s)]))
+		prepare_ring(h, s);
+	if (hash_limbo_nodes(s, peek(&s->young) % HASH_LIMBOS) == HASH_BATCH || !hash_free_nodes(s))
+		prepare_lists(m, h, s);
 }
 
 /* A node that was never used has no claim. Whoever finds one that has moves the mark on, so that nobody waits for the dead. */
@@ -324,7 +368,7 @@ void hash_link(struct map *m, struct hash_slot *s, struct hash_bucket *b, u32 no
  */
 
 /* Does some list have the node, or somebody new? A repair may itself have been cut short, after the node had found a place. In
- * this order a node that its owner is moving meanwhile is not missed: limbo, cache, common list, claim. */
+ * this order a node that its owner is moving meanwhile is not missed: limbo, cache, ring, common list, claim. */
 static bool has_place(struct map *m, const struct hold *h, u32 node, u32 uses)
 {
 	struct hash *t = hash_of(m);
@@ -335,7 +379,7 @@ static bool has_place(struct map *m, const struct hold *h, u32 node, u32 uses)
 		for (u32 l = 0; l < HASH_LIMBOS; l++)
 			if (in_list(o->limbo[l], hash_limbo_nodes(o, l), node))
 				return true;
-		if (in_list(o->free, hash_free_nodes(o), node))
+		if (in_list(o->free, hash_free_nodes(o), node) || in_list(o->ring, HASH_RING, node + 1))
 			return true;
 	}
 	return in_spill(m, h, node) || atomic_load(&hash_node_at(t, node)->uses) != uses;
@@ -371,6 +415,25 @@ static void repair_old(struct map *m, const struct hold *h, struct hash_slot *s,
 	hash_retire(m, h, s, node);
 }
 
+/* In the ring is the new node, and either it or the old one in the chain; or they have changed places, and then the turn may have
+ * moved on. Who began to use the slot waits for this, as it finds `swap` set and needs the lock. */
+static void repair_swap(struct map *m, struct hash_slot *dead, struct hash_bucket *b, u32 old)
+{
+	struct hash *t = hash_of(m);
+	u32 turn = hash_turn(dead), node = peek(&dead->ring[turn]) - 1;
+
+	if (old < t->n_nodes && !place_of(t, b, old)) {
+		bool linked = node < t->n_nodes && place_of(t, b, node);
+
+		hash_set_live(t, hash_node_at(t, old), 0);
+		if (linked)
+			poke(&dead->ring[turn], old + 1);
+		if (linked || node == old)
+			poke(&dead->turn, turn + 1);
+	}
+	atomic_store(&dead->swap, 0);
+}
+
 /* Settles every intent that was left behind in a bucket whose lock the caller has: a living owner has one only while it holds
  * that lock itself. Whoever dies in here leaves the intent, and the lock, to the next. */
 void hash_repair_bucket(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_bucket *b)
@@ -380,7 +443,10 @@ void hash_repair_bucket(struct map *m, const struct hold *h, struct hash_slot *s
 	for (u32 i = 0; i < t->n_slots; i++) {
 		struct hash_slot *dead = &t->slots[i];
 		u32 old = atomic_load(&dead->intent_old), new = atomic_load(&dead->intent_new);
+		u64 swap = atomic_load(&dead->swap);
 
+		if (swap && swap >> 32 == (u64)(b - t->buckets))
+			repair_swap(m, dead, b, (u32)swap - 1);
 		if ((!old && !new) || atomic_load(&dead->bucket) != (u32)(b - t->buckets))
 			continue;
 		if (old && old <= t->n_nodes)
@@ -395,10 +461,11 @@ void hash_repair_bucket(struct map *m, const struct hold *h, struct hash_slot *s
 /* A slot's intents, wherever its owner left them. For a living owner it only waits. */
 static void settle_intents(struct map *m, const struct hold *h, struct hash_slot *s, struct hash_slot *of)
 {
-	u32 bucket = atomic_load(&of->bucket);
+	u64 swap = atomic_load(&of->swap);
+	u32 bucket = swap ? (u32)(swap >> 32) : atomic_load(&of->bucket);
 	struct hash_bucket *b;
 
-	if ((!atomic_load(&of->intent_old) && !atomic_load(&of->intent_new)) || hash_lock(m, h, s, bucket, &b))
+	if ((!swap && !atomic_load(&of->intent_old) && !atomic_load(&of->intent_new)) || hash_lock(m, h, s, bucket, &b))
 		return;
 	/* Not taken over: somebody did that before, and died before the repair. */
 	hash_repair_bucket(m, h, s, b);
@@ -421,6 +488,8 @@ static void settle_lists(struct map *m, const struct hold *h, struct hash_slot *
 	struct hash *t = hash_of(m);
 	u32 free = hash_free_nodes(s), moving = peek(&s->moving);
 
+	if (!atomic_load(&s->swap) && free && peek(&s->ring[hash_turn(s)]) == peek(&s->free[free - 1]) + 1)
+		poke(&s->n_free, --free);
 	for (u32 i = 0; i < HASH_LIMBOS; i++) {
 		u32 n = hash_limbo_nodes(s, i), node = n ? peek(&s->limbo[i][n - 1]) : 0;
 
@@ -441,6 +510,8 @@ static void repair(struct map *m, const struct hold *h, struct hash_slot *s)
 		atomic_store(&s->epoch[i], epoch_advance(h->domain));
 	settle_lists(m, h, s);
 	settle_intents(m, h, s, s);
+	for (u32 i = 0; i < HASH_PARTS; i++) /* after what others do to the ring */
+		atomic_store(&s->part_epoch[i], epoch_advance(h->domain));
 	atomic_store(&s->intent_old, 0);
 	atomic_store(&s->intent_new, 0);
 }
@@ -482,8 +553,10 @@ bool hash_evict(struct map *m, const struct hold *h, struct hash_slot *s)
 		if (hash_lock(m, h, s, peek(&n->hash), &b))
 			continue;
 		spot.place = atomic_load_explicit(&n->live, memory_order_acquire) ? place_of(t, b, at) : NULL;
-		if (spot.place)
+		if (spot.place) {
+			hash_name_bucket(m, s, b);
 			hash_unlink(m, h, s, &spot);
+		}
 		owned_lock_drop(h, &b->lock);
 		if (spot.place)
 			return true;

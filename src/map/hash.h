@@ -13,11 +13,12 @@
 #include "map/map.h"
 
 #ifdef SKEP_HOSTILE
-enum { HASH_CACHE = 2, HASH_BATCH = 1, HASH_LIMBOS = 2 };
+enum { HASH_CACHE = 2, HASH_BATCH = 1, HASH_LIMBOS = 2, HASH_PARTS = 2, HASH_PART = 1 };
 #else
-enum { HASH_CACHE = 128, HASH_BATCH = 64, HASH_LIMBOS = 4 };
+enum { HASH_CACHE = 128, HASH_BATCH = 64, HASH_LIMBOS = 4, HASH_PARTS = 4, HASH_PART = 32 };
 #endif
-enum { HASH_SPARE = HASH_CACHE + HASH_LIMBOS * HASH_BATCH }; /* nodes that one slot may keep to itself */
+enum { HASH_SPARE = HASH_CACHE + HASH_LIMBOS * HASH_BATCH + HASH_PARTS * HASH_PART }; /* nodes that one slot may keep to itself */
+enum { HASH_RING = HASH_PARTS * (HASH_PART + 1) };
 
 struct hash_bucket {
 	_Atomic u32 head; /* node + 1, or an end mark */
@@ -25,11 +26,21 @@ struct hash_bucket {
 };
 
 struct hash_node {
-	_Atomic u32 next; /* node + 1, or HASH_END | bucket */
-	_Atomic u32 hash;
-	_Atomic u32 uses; /* times it was given out << 10 | run slot that has or had it: a reader that copied it looks again */
-	_Atomic u8 live, recent; /* LRU: linked; looked up since the hand last passed */
-	u8 reserved[2];
+	union {
+		struct {
+			_Atomic u32 next; /* node + 1, or HASH_END | bucket */
+			_Atomic u32 hash;
+		};
+		_Atomic u64 chain; /* both at once */
+	};
+	union {
+		struct {
+			_Atomic u32 uses; /* times it was given out << 10 | run slot that has or had it: a reader that copied it looks again */
+			_Atomic u8 live, recent; /* LRU: linked; looked up since the hand last passed */
+			u8 reserved[2];
+		};
+		_Atomic u64 state;
+	};
 	u8 key[];
 };
 
@@ -38,6 +49,11 @@ struct hash_node {
 struct hash_slot {
 	_Atomic u32 generation; /* of the run slot, when the owner last used this map */
 	_Atomic u32 busy; /* an operation is under way: a nested one is refused */
+	_Atomic u64 swap; /* node + 1 whose place the ring's next node takes; 0: none. High half: its bucket */
+	_Atomic u32 turn; /* where the ring's next node is */
+	_Atomic u32 n_free;
+	_Atomic u32 young; /* which limbo takes retired nodes; the next ones, oldest first, wait for their epochs */
+	_Atomic u32 n_limbo[HASH_LIMBOS];
 	_Atomic u64 tally; /* low half: elements added minus removed; high half: last node counted + 1, top bit: removed */
 	_Atomic u32 intent_new, intent_old; /* node + 1 that an operation is putting in, taking out; 0 none */
 	_Atomic u32 bucket; /* that is locked while an intent is set */
@@ -45,10 +61,9 @@ struct hash_slot {
 	_Atomic u32 old_uses; /* what intent_old's said */
 	_Atomic u32 replaces; /* the new node takes the old one's place: the tally stays */
 	_Atomic u32 moving, moving_uses; /* node + 1 on its way from the limbo to the common list */
-	_Atomic u32 n_free;
-	_Atomic u32 n_limbo[HASH_LIMBOS];
-	_Atomic u32 young; /* which limbo takes retired nodes; the next ones, oldest first, wait for their epochs */
 	_Atomic u64 epoch[HASH_LIMBOS];
+	_Atomic u64 part_epoch[HASH_PARTS];
+	_Atomic u32 ring[HASH_RING]; /* node + 1 to take; an element that one replaces takes its place. Behind each part a 0 */
 	_Atomic u32 free[HASH_CACHE];
 	_Atomic u32 limbo[HASH_LIMBOS][HASH_BATCH];
 } __attribute__((aligned(64))); /* no cache line belongs to two */
@@ -64,6 +79,8 @@ struct hash {
 	u32 value_at; /* offset of the value in a node */
 	u32 value_bytes; /* all CPUs' */
 	bool percpu, lru, of_maps;
+	bool quick; /* replacing an element needs nothing but another node: hash_slot.ring has those */
+	u32 linked; /* live and recent of an element that was updated: the high half of `state` */
 	_Atomic u32 *fresh; /* first node that was never used; in the header */
 	_Atomic u32 *spill; /* list of free nodes that no cache had room for; node + 1 */
 	_Atomic u32 *hand; /* LRU */
@@ -198,13 +215,26 @@ static inline u32 hash_limbo_nodes(const struct hash_slot *s, u32 which)
 	return at_most(peek(&s->n_limbo[which]), HASH_BATCH);
 }
 
+/* Where in the ring. Behind the last of a part is a place that stays empty. */
+static inline u32 hash_turn(const struct hash_slot *s)
+{
+	return at_most(peek(&s->turn), HASH_RING - 1);
+}
+
+/* The slot's state is its owner's, and at rest. */
+static inline bool hash_idle(const struct hash_slot *s, const struct hold *h)
+{
+	return peek(&s->generation) == hold_generation(h) &&
+	       !(atomic_load_explicit(&s->busy, memory_order_relaxed) | atomic_load_explicit(&s->swap, memory_order_relaxed));
+}
+
 /* An operation that changes the table: begin takes the slot's state (-EBUSY in a nested run), end gives it back. */
 static inline int hash_begin(struct map *m, const struct hold *h, struct hash_slot **out)
 {
 	struct hash_slot *s = &hash_of(m)->slots[h->index];
 
 	*out = s;
-	if (unlikely(peek(&s->generation) != hold_generation(h) || atomic_load_explicit(&s->busy, memory_order_relaxed)))
+	if (unlikely(!hash_idle(s, h)))
 		return hash_begin_slow(m, h, s);
 	atomic_store_explicit(&s->busy, 1, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
@@ -220,7 +250,8 @@ static inline void hash_end(struct hash_slot *s)
 /* Before a bucket is locked: makes room for what the operation retires, and nodes to take; waits for other runs when need be. */
 static inline void hash_prepare(struct map *m, const struct hold *h, struct hash_slot *s)
 {
-	if (unlikely(hash_limbo_nodes(s, peek(&s->young) % HASH_LIMBOS) == HASH_BATCH || !hash_free_nodes(s)))
+	if (unlikely(hash_limbo_nodes(s, peek(&s->young) % HASH_LIMBOS) == HASH_BATCH || !peek(&s->n_free) ||
+		     (hash_of(m)->quick && !peek(&s->ring[hash_turn(s)]))))
 		hash_prepare_slow(m, h, s);
 }
 
@@ -234,8 +265,13 @@ static inline int hash_lock(struct map *m, const struct hold *h, struct hash_slo
 		return got;
 	if (unlikely(got > 0))
 		hash_repair_bucket(m, h, s, b);
-	poke(&s->bucket, hash & hash_of(m)->mask); /* before any intent */
 	return 0;
+}
+
+/* Before any intent but a swap. */
+static inline void hash_name_bucket(struct map *m, struct hash_slot *s, const struct hash_bucket *b)
+{
+	poke(&s->bucket, (u32)(b - hash_of(m)->buckets));
 }
 
 /* Which node was counted last, and how: it may be so in a former life only. */

@@ -284,8 +284,11 @@ __attribute__((noinline)) static int insert(struct map *m, const struct hold *h,
 					    struct hash_bucket *b, const void *key, u32 hash,
 					    const void *value, enum side side)
 {
-	u32 node = new_node(m, h, s, key, m->spec.key_size, hash, value, side, false);
+	u32 node;
 	int err;
+
+	hash_name_bucket(m, s, b);
+	node = new_node(m, h, s, key, m->spec.key_size, hash, value, side, false);
 
 	if (node == HASH_END)
 		return -ENOMEM;
@@ -313,6 +316,50 @@ __attribute__((noinline)) static int update_in_place(struct map *m, const struct
 	return 0;
 }
 
+/* The node is nobody else's yet. */
+static inline void copy_words(u8 *to, const u8 *value, u32 size)
+{
+	switch (size) {
+	case 8: STORE_AS(u64, to, LOAD_AS(u64, value)); break;
+	case 16: memcpy(to, value, 16); break;
+	case 64: memcpy(to, value, 64); break;
+	default:
+		for (u32 at = 0; at < size; at += 8)
+			__atomic_store_n((u64 *)(void *)(to + at), LOAD_AS(u64, value + at), __ATOMIC_RELAXED); /* no call of memcpy() */
+	}
+}
+
+/*
+ * The element changes places with the ring's next node, filled before. Under the bucket's lock; `swap` keeps nested runs, and those who
+ * repair, informed from before the ring is looked at until both have moved. False: the ring has no node here.
+ */
+__attribute__((always_inline)) static inline bool swap_element(struct map *m, const struct hold *h, struct hash_slot *s,
+							       const struct hash_spot *old, const void *key,
+							       u32 key_size, u32 hash, const void *value)
+{
+	const struct hash *t = hash_of(m);
+	struct hash_node *n;
+	u32 turn, node;
+
+	atomic_store_explicit(&s->swap, (u64)(hash & t->mask) << 32 | (old->index + 1), memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst);
+	turn = hash_turn(s);
+	node = peek(&s->ring[turn]) - 1;
+	if (likely(node < t->n_nodes)) {
+		n = hash_node_at(t, node);
+		atomic_store_explicit(&n->state, (u64)t->linked << 32 | (((peek(&n->uses) >> 10) + 1) << 10 | h->index), memory_order_release);
+		atomic_store_explicit(&n->chain, (u64)hash << 32 | peek(&old->node->next), memory_order_relaxed);
+		memcpy(n->key, key, key_size);
+		copy_words(hash_value(t, n), value, m->spec.value_size);
+		poke(old->place, node + 1);
+		hash_set_live(t, old->node, 0);
+		poke(&s->ring[turn], old->index + 1);
+		poke(&s->turn, turn + 1);
+	}
+	atomic_store_explicit(&s->swap, 0, memory_order_release);
+	return likely(node < t->n_nodes);
+}
+
 __attribute__((always_inline)) static inline int update_locked(struct map *m, const struct hold *h,
 							       struct hash_slot *s, struct hash_bucket *b,
 							       const void *key, u32 key_size, u32 hash,
@@ -330,6 +377,9 @@ __attribute__((always_inline)) static inline int update_locked(struct map *m, co
 		return -EEXIST;
 	if (unlikely(t->percpu || flags & BPF_F_LOCK))
 		return update_in_place(m, h, spot.node, value, flags, side);
+	if (likely(t->quick && !m->record.n) && swap_element(m, h, s, &spot, key, key_size, hash, value))
+		return 0;
+	hash_name_bucket(m, s, b);
 	node = new_node(m, h, s, key, key_size, hash, value, side, t->lru);
 	if (unlikely(node == HASH_END))
 		return -ENOMEM;
@@ -406,16 +456,48 @@ static int update(struct map *m, const struct hold *h, const void *key, const vo
 	return update_hashed(m, h, key, m->spec.key_size, hash_key_of(m, key), value, flags, side, replaced);
 }
 
+__attribute__((noinline)) static int update_any(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
+{
+	return update(m, h, key, value, flags, PROGRAM_SIDE, NULL);
+}
+
+/* What programs do most often, without a call: an element that is there is replaced. False: it is left to others, and nothing was done. */
+__attribute__((always_inline)) static inline bool update_quickly(struct map *m, const struct hold *h, const void *key,
+								 u32 key_size, u32 hash, const void *value)
+{
+	const struct hash *t = hash_of(m);
+	struct hash_slot *s = &t->slots[h->index];
+	struct hash_bucket *b = &t->buckets[hash & t->mask];
+	struct hash_spot spot;
+	u32 none = 0;
+	bool done;
+
+	if (unlikely(!t->quick || m->record.n || !hash_idle(s, h) || (s32)peek(&b->head) <= 0 ||
+		     !atomic_compare_exchange_strong_explicit(&b->lock, &none, h->tag, memory_order_acquire, memory_order_relaxed)))
+		return false;
+	done = hash_seek(t, key, key_size, hash, &spot) && swap_element(m, h, s, &spot, key, key_size, hash, value);
+	owned_lock_drop(h, &b->lock);
+	return done;
+}
+
 /* What programs do most often, by the size of the key. */
 #define UPDATE_OF(size)                                                                                      \
+	__attribute__((noinline)) static int update_slowly_##size(struct map *m, const struct hold *h,       \
+								  const void *key, const void *value,        \
+								  u64 flags, u32 hash)                       \
+	{                                                                                                    \
+		if (unlikely(flags > BPF_EXIST))                                                             \
+			return update_any(m, h, key, value, flags);                                          \
+		return update_hashed(m, h, key, size, hash, value, flags, PROGRAM_SIDE, NULL);               \
+	}                                                                                                    \
 	static int hash_update_##size(struct map *m, const struct hold *h, const void *key,                  \
 				      const void *value, u64 flags)                                          \
 	{                                                                                                    \
 		u32 hash = (u32)hash_bytes(&hash_of(m)->key, key, size);                                     \
                                                                                                              \
-		if (unlikely(flags > BPF_EXIST))                                                             \
-			return update(m, h, key, value, flags, PROGRAM_SIDE, NULL);                          \
-		return update_hashed(m, h, key, size, hash, value, flags, PROGRAM_SIDE, NULL);               \
+		if (likely(!(flags & ~(u64)BPF_EXIST)) && update_quickly(m, h, key, size, hash, value))      \
+			return 0;                                                                            \
+		return update_slowly_##size(m, h, key, value, flags, hash);                                  \
 	}
 UPDATE_OF(4)
 UPDATE_OF(8)
@@ -425,7 +507,7 @@ static int hash_update(struct map *m, const struct hold *h, const void *key, con
 	switch (m->spec.key_size) {
 	case 4: return hash_update_4(m, h, key, value, flags);
 	case 8: return hash_update_8(m, h, key, value, flags);
-	default: return update(m, h, key, value, flags, PROGRAM_SIDE, NULL);
+	default: return update_any(m, h, key, value, flags);
 	}
 }
 
@@ -472,6 +554,7 @@ static int take(struct map *m, const struct hold *h, const void *key, void *valu
 			copy_out(m, value, spot.node);
 		if (found && id)
 			*id = LOAD_AS(u32, hash_value(hash_of(m), spot.node));
+		hash_name_bucket(m, s, b);
 		if (found)
 			hash_unlink(m, h, s, &spot);
 		owned_lock_drop(h, &b->lock);
@@ -596,6 +679,7 @@ static int batch_bucket(struct map *m, const struct hold *h, struct hash_slot *s
 	err = hash_lock(m, h, s, bucket, &b);
 	if (err)
 		return err;
+	hash_name_bucket(m, s, b);
 	if (chain_length(t, bucket) > room)
 		err = -ENOSPC;
 	for (u32 at = atomic_load(&b->head); !err && at && !(at & HASH_END) && at <= t->n_nodes && n < room; n++) {

@@ -3,26 +3,32 @@
  * Two processes use the same map; one of them is killed -9 at a random instant, again and again. The other goes on: nothing
  * hangs, no completed update is lost, no value is torn, no node is lost.
  *
+ * One that is in the middle of a replacement is killed at each of its instructions, too.
+ *
  * The victim reports each completed update in shared memory before it begins the next one.
  *
  *     t-map-crash [KILLS [PIN_KILLS]]    how often, of a process with a map of its engine's and of one with a pinned map
  */
 #include "fixture.h"
 
+#include "map/hash.h"
+
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { KEYS = 32, WORDS = 8 };
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-enum { KILLS = 300, PIN_KILLS = 60 };
+enum { KILLS = 300, PIN_KILLS = 60, STEPS = 7 };
 #else
-enum { KILLS = 10000, PIN_KILLS = 2000 }; /* each of the latter makes an engine */
+enum { KILLS = 10000, PIN_KILLS = 2000, STEPS = 1 }; /* each of the latter makes an engine */
 #endif
 
 struct report {
@@ -181,6 +187,135 @@ TEST(a_killed_process_takes_nothing_with_it)
 	munmap(r, sizeof(*r));
 }
 
+/* ---- killed at each instruction of a replacement, which is where an element and a node change places ---- */
+
+/* A child that takes a slot and is about to replace the element; it runs `steps` instructions, then it is killed. Did it get to the end? */
+static bool step_and_kill(struct map *m, u32 key, u64 x, u32 steps, struct hold *its)
+{
+	u64 v[WORDS];
+	int status;
+	pid_t pid;
+
+	fill(v, x);
+	pid = fork();
+	if (pid == 0) {
+		if (hold_take(f.domain, its) || ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+			_exit(1);
+		syscall(SYS_kill, getpid(), SIGSTOP);
+		m->ops->update(m, its, &key, v, BPF_ANY);
+		syscall(SYS_exit_group, 0);
+	}
+	waitpid(pid, &status, 0);
+	while (WIFSTOPPED(status) && steps--) {
+		ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL);
+		waitpid(pid, &status, 0);
+	}
+	if (!WIFEXITED(status)) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	return WIFEXITED(status);
+}
+
+static bool swap_left(const struct map *m)
+{
+	const struct hash *t = hash_of(m);
+	bool any = false;
+
+	for (u32 i = 0; i < t->n_slots; i++)
+		any |= atomic_load(&t->slots[i].swap) != 0;
+	return any;
+}
+
+/* While nobody is at work: how many nodes that were ever used are in no place, or in two. */
+static u32 misplaced(const struct map *m)
+{
+	const struct hash *t = hash_of(m);
+	u32 wrong = 0, used = MIN(atomic_load(t->fresh), t->n_nodes), *places = calloc(t->n_nodes + 2, sizeof(*places));
+
+	for (u32 b = 0; b <= t->mask; b++)
+		for (u32 at = atomic_load(&t->buckets[b].head); at && !(at & HASH_END); at = atomic_load(&hash_node_at(t, at - 1)->next))
+			places[at]++;
+	for (u32 at = atomic_load(t->spill); at; at = atomic_load(&hash_node_at(t, at - 1)->next))
+		places[at]++;
+	for (u32 i = 0; i < t->n_slots; i++) {
+		struct hash_slot *s = &t->slots[i];
+
+		for (u32 k = 0; k < atomic_load(&s->n_free); k++)
+			places[atomic_load(&s->free[k]) + 1]++;
+		for (u32 l = 0; l < HASH_LIMBOS; l++)
+			for (u32 k = 0; k < atomic_load(&s->n_limbo[l]); k++)
+				places[atomic_load(&s->limbo[l][k]) + 1]++;
+		for (u32 k = 0; k < HASH_RING; k++)
+			places[atomic_load(&s->ring[k])]++;
+	}
+	for (u32 i = 1; i <= used; i++)
+		wrong += places[i] != 1;
+	free(places);
+	return wrong;
+}
+
+/* The element as one who goes on finds it: whole, and as it was, or as the dead one wanted it. */
+static bool goes_on(struct map *m, const struct hold *h, u32 key, u64 was)
+{
+	u64 v[WORDS] = {0};
+	bool ok = m->ops->get(m, h, &key, v, 0) == 0 && (v[0] == was || v[0] == was + 1);
+
+	for (u32 i = 1; i < WORDS; i++)
+		ok &= v[i] == v[0];
+	fill(v, was + 2);
+	return ok && m->ops->update(m, h, &key, v, BPF_ANY) == 0 && m->ops->get(m, h, &key, v, 0) == 0 && v[0] == was + 2;
+}
+
+static void cut_short(struct map *m, bool same_slot)
+{
+	struct hold *its = mmap(NULL, sizeof(*its), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0), h;
+	u64 swaps = 0, wrong = 0, at[KEYS] = {0};
+	bool end = false;
+
+	for (u32 step = 0; !end; step += STEPS) {
+		u32 key = step / STEPS % KEYS;
+		u64 v[WORDS], was = at[key];
+
+		REQUIRE(hold_take(f.domain, &h) == 0);
+		fill(v, was);
+		wrong += m->ops->update(m, &h, &key, v, BPF_ANY) != 0;
+		hold_drop(&h);
+		end = step_and_kill(m, key, was + 1, step, its);
+		swaps += swap_left(m);
+		REQUIRE(hold_take(f.domain, &h) == 0);
+		if (same_slot) {
+			CHECK(hold_gone(&h, its->tag));
+			hold_drop(&h);
+			REQUIRE(hold_take_at(f.domain, &h, its->index) == 0);
+			CHECK_EQ(h.index, its->index);
+		}
+		wrong += !goes_on(m, &h, key, was);
+		hold_gone(&h, its->tag);
+		hold_drop(&h);
+		at[key] = was + 2;
+	}
+	CHECK_EQ(wrong, 0);
+	CHECK(swaps > 0);
+	CHECK(!swap_left(m));
+	munmap(its, sizeof(*its));
+}
+
+TEST(a_replacement_can_be_cut_short_anywhere)
+{
+	struct map m;
+
+	REQUIRE(fixture_create(&f, &m, BPF_MAP_TYPE_HASH, 4, WORDS * 8, 2 * KEYS, 0) == 0);
+	for (u32 i = 0; i < 400; i++)
+		work(&m, i); /* nodes come into the ring */
+	cut_short(&m, true);
+	if (domain_cpus(f.domain) > 1)
+		cut_short(&m, false);
+	CHECK_EQ(fill_all(&m), 2 * KEYS);
+	CHECK_EQ(misplaced(&m), 0);
+	map_close(&m);
+}
+
 /* ---- a pinned map: each victim is an engine of its own that opens it; the survivor's engine ends, too, and a later one goes on ---- */
 
 static char slots_path[] = "/tmp/skep-slots-XXXXXX", pin_path[] = "/tmp/skep-crash-XXXXXX";
@@ -283,6 +418,9 @@ int main(int argc, char **argv)
 		pin_kills = (u32)strtoul(argv[2], NULL, 0);
 	fixture_open(&f);
 	RUN(a_killed_process_takes_nothing_with_it);
+#ifndef __SANITIZE_THREAD__ /* its own code would be stepped through */
+	RUN(a_replacement_can_be_cut_short_anywhere);
+#endif
 	fixture_close(&f);
 	RUN(a_pinned_map_outlives_who_opened_it);
 	unlink(pin_path);
