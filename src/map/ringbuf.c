@@ -15,8 +15,8 @@
  *     note valid), then becomes part of the ring with its BUSY bit set. Committing clears the bit, then the note, without a lock.
  *  4. Notes whose writer is gone are swept, under the lock: what is still BUSY becomes discarded. A takeover of the lock
  *     sweeps first, so that a note for a position that was never reached is dropped before the position is given out.
- *  5. Storing the copy of `head` (or the committed header) is a full barrier before the consumer's position is read;
- *     poll_sync empties the event before it reads `head`. One of the two sees the other: no wake-up is lost.
+ *  5. Storing the copy of `head` (or the committed header) is a full barrier before the consumer's position is read, where the flags
+ *     leave the wake-up to that; poll_sync empties the event before it reads `head`. One of the two sees the other: no wake-up is lost.
  */
 #include "map/map.h"
 
@@ -103,12 +103,17 @@ static void wake(const struct map *m)
 		return;
 }
 
+static bool looks_at_consumer(u64 flags)
+{
+	return !(flags & (BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP));
+}
+
 /* After a barrier: the consumer had read all that was before this record, so it may be waiting. */
 static void wake_if_due(const struct map *m, u64 pos, u64 flags)
 {
 	if (flags & BPF_RB_FORCE_WAKEUP)
 		wake(m);
-	else if (!(flags & BPF_RB_NO_WAKEUP) &&
+	else if (looks_at_consumer(flags) &&
 		 offset_of(m, atomic_load_explicit(consumer_pos(m), memory_order_acquire)) == offset_of(m, pos))
 		wake(m);
 }
@@ -224,6 +229,20 @@ static bool has_room(struct map *m, const struct hold *h, u64 span, u64 *pos)
 	return false;
 }
 
+/* Most records are short, and a call would cost as much as they do. */
+static inline void copy_record(u8 *to, const u8 *from, u64 size)
+{
+	enum { SHORT = 128, PIECE = 16 };
+
+	if (unlikely(size > SHORT || size < PIECE)) {
+		memcpy(to, from, size);
+		return;
+	}
+	for (u64 at = 0; at < size - PIECE; at += PIECE)
+		memcpy(to + at, from + at, PIECE);
+	memcpy(to + size - PIECE, from + size - PIECE, PIECE);
+}
+
 static int ringbuf_output(struct map *m, const struct hold *h, const void *data, u64 size, u64 flags)
 {
 	u64 pos;
@@ -242,10 +261,13 @@ static int ringbuf_output(struct map *m, const struct hold *h, const void *data,
 		return -EAGAIN;
 	}
 	to = record_at(m, pos);
-	memcpy(to + HEADER, data, size);
+	copy_record(to + HEADER, data, size);
 	__atomic_store_n((u64 *)to, size | (pos & (m->spec.max_entries - 1)) / PAGE << 32, __ATOMIC_RELAXED);
 	atomic_store_explicit(&ring(m)->head, pos + span_of(size), memory_order_release);
-	atomic_exchange(producer_pos(m), pos + span_of(size));
+	if (looks_at_consumer(flags))
+		atomic_exchange(producer_pos(m), pos + span_of(size));
+	else
+		atomic_store_explicit(producer_pos(m), pos + span_of(size), memory_order_release);
 	owned_lock_drop(h, &ring(m)->lock);
 	wake_if_due(m, pos, flags);
 	return 0;
@@ -309,8 +331,11 @@ static int ringbuf_commit(struct map *m, const struct hold *h, void *record, u64
 		pos = atomic_load_explicit(&n->pos, memory_order_relaxed);
 		if (record_at(m, pos) + HEADER != record)
 			continue;
-		size = at_most(atomic_load_explicit(&n->size, memory_order_relaxed), RECORD_MAX);
-		atomic_exchange(length_at(m, pos), size | (discard ? BPF_RINGBUF_DISCARD_BIT : 0));
+		size = at_most(atomic_load_explicit(&n->size, memory_order_relaxed), RECORD_MAX) | (discard ? BPF_RINGBUF_DISCARD_BIT : 0);
+		if (looks_at_consumer(flags))
+			atomic_exchange(length_at(m, pos), size);
+		else
+			atomic_store_explicit(length_at(m, pos), size, memory_order_release);
 		atomic_store_explicit(&n->tag, 0, memory_order_release);
 		wake_if_due(m, pos, flags);
 		return 0;
