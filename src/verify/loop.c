@@ -25,6 +25,7 @@ struct graph {
 	u32 *rank; /* place in it; UINT32_MAX: not reached */
 	u32 *idom;
 	u32 *pred_at, *preds;
+	u32 *leader; /* of the loop that is studied */
 	u64 work;
 };
 
@@ -48,7 +49,8 @@ static int graph_order(struct graph *g)
 	g->idom = arena_array(&g->v->arena, g->n, sizeof(u32));
 	g->pred_at = arena_array(&g->v->arena, g->n + 1, sizeof(u32));
 	g->preds = arena_array(&g->v->arena, 2 * g->n, sizeof(u32));
-	if (!stack || !edge || !g->order || !g->rank || !g->idom || !g->pred_at || !g->preds)
+	g->leader = arena_array(&g->v->arena, g->n, sizeof(u32));
+	if (!stack || !edge || !g->order || !g->rank || !g->idom || !g->pred_at || !g->preds || !g->leader)
 		return -ENOMEM;
 	memset(g->rank, 0xff, g->n * sizeof(u32));
 	g->rank[0] = 0;
@@ -559,12 +561,10 @@ static void test_add(struct turn *t, const struct sym *s, u32 at)
 static int loop_study(const struct graph *g, struct loop *l)
 {
 	const struct mem *mem = g->v->prog->mem;
-	struct turn t = {.g = g, .l = l, .changed = true};
+	struct turn t = {.g = g, .l = l, .leader = g->leader, .changed = true};
 	size_t bytes;
 
-	t.leader = arena_array(&g->v->arena, g->n, sizeof(u32));
-	if (!t.leader)
-		return -ENOMEM;
+	memset(t.leader, 0, g->n * sizeof(u32));
 	turn_leaders(&t);
 	if (t.n_leaders > LEADERS_MOST)
 		return 0;
