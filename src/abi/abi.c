@@ -103,6 +103,23 @@ const struct section *sections(u32 *n)
 	return section_rows;
 }
 
+const struct section *section_for(u32 prog_type, u32 attach_type)
+{
+	const struct section *found = NULL;
+	int best = -1;
+
+	for (u32 i = 0; i < ARRAY_SIZE(section_rows); i++) {
+		const struct section *s = &section_rows[i];
+		int fits = (s->attach_type == attach_type) * 2 + !s->flags;
+
+		if (s->prog_type == prog_type && fits > best) {
+			found = s;
+			best = fits;
+		}
+	}
+	return found;
+}
+
 const struct section *section_find(const char *name, const char **target)
 {
 	name += *name == '?'; /* not loaded on its own */

@@ -501,5 +501,6 @@ struct section {
 const struct section *sections(u32 *n);
 /* What a section of that name holds; NULL: not a program's. *target (may be NULL): what follows the '/' of a "name+" row, or NULL. */
 const struct section *section_find(const char *name, const char **target);
+const struct section *section_for(u32 prog_type, u32 attach_type); /* where such programs are written, or one of the type at least; NULL: nowhere */
 
 #endif

@@ -10,6 +10,7 @@
 #include <linux/magic.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -60,6 +61,16 @@ static enum point point_of(u32 attach_type, u32 *prog_type)
 			return points[i].point;
 		}
 	return POINT_NONE;
+}
+
+/* What nothing is wrong with ends here; the hook goes by the name of the section that programs for it are written in. */
+static int no_hook(struct sys_call *c, u32 prog_type, u32 attach_type)
+{
+	const struct section *s = section_for(prog_type, attach_type);
+	const char *name = s ? s->name : "programs of that type";
+
+	log_line(c->k, "attach: %s: %.*s: skep %s does not have this hook; programs run by PROG_TEST_RUN", c->name, (int)strcspn(name, "+"), name, skep_version());
+	return -EOPNOTSUPP;
 }
 
 bool attach_names_device(u32 attach_type)
@@ -287,7 +298,7 @@ int sys_prog_attach(struct sys_call *c)
 		err = cgroup_place_check(c->k, &where);
 	if (!err && point == POINT_DEVICE)
 		err = device_place_check(c->k, &where, type);
-	return err ? err : sys_no_hook(c);
+	return err ? err : no_hook(c, type, a->attach_type);
 }
 
 /* As nothing is anywhere, there is nothing to detach. */
@@ -322,7 +333,7 @@ int sys_prog_detach(struct sys_call *c)
 			err = -EOPNOTSUPP;
 		break;
 	case POINT_LIRC:
-		return err ? err : sys_no_hook(c);
+		return err ? err : no_hook(c, type, a->attach_type);
 	default:
 		return -EINVAL;
 	}
@@ -453,15 +464,15 @@ int link_elsewhere(struct sys_call *c, const struct prog *p)
 
 	switch (p->type) {
 	case BPF_PROG_TYPE_EXT:
-		return sys_no_hook(c);
+		return no_hook(c, p->type, 0);
 	case 32 /* BPF_PROG_TYPE_NETFILTER */:
 		err = netfilter_check(a);
-		return err ? err : sys_no_hook(c);
+		return err ? err : no_hook(c, p->type, a->attach_type);
 	case BPF_PROG_TYPE_LSM:
 		if (a->attach_type != p->attach_type)
 			return -EINVAL;
 		if (point == POINT_LINK)
-			return sys_no_hook(c);
+			return no_hook(c, p->type, a->attach_type);
 		break;
 	default:
 		break;
@@ -470,7 +481,7 @@ int link_elsewhere(struct sys_call *c, const struct prog *p)
 	    !attach_fits(p, a->attach_type))
 		return -EINVAL;
 	err = point_link_check(c, point, type);
-	return err ? err : sys_no_hook(c);
+	return err ? err : no_hook(c, type, a->attach_type);
 }
 
 /* Of a map of functions, which is all the program there is. */
@@ -485,7 +496,7 @@ int link_of_struct_ops(struct sys_call *c)
 	err =
 	    obj_map(o)->spec.kind == BPF_MAP_TYPE_STRUCT_OPS && obj_map(o)->spec.flags & F_LINK ? 0 : -EINVAL;
 	obj_put(o);
-	return err ? err : sys_no_hook(c);
+	return err ? err : no_hook(c, BPF_PROG_TYPE_STRUCT_OPS, 0);
 }
 
 int token_refused(struct skep *k, const char *call, s32 fd)

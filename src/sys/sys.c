@@ -108,9 +108,3 @@ int sys_unsupported(struct sys_call *c)
 	log_line(c->k, "%s: not supported by skep %s", c->name, skep_version());
 	return -EINVAL;
 }
-
-int sys_no_hook(struct sys_call *c)
-{
-	log_line(c->k, "attach: %s: this needs a hook that skep %s does not have; programs run by PROG_TEST_RUN", c->name, skep_version());
-	return -EOPNOTSUPP;
-}

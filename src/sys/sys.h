@@ -201,7 +201,6 @@ int sys_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size, st
 #define CMD(id, name, attr, last, handler, since, fds, ptrs) int handler(struct sys_call *c);
 #include "sys/cmd.def"
 int sys_unsupported(struct sys_call *c); /* what handlers end in that find nothing wrong, and have nothing behind them */
-int sys_no_hook(struct sys_call *c);
 /* attach_cmds.c: LINK_CREATE for what skep has nothing behind; a descriptor that a flag calls a BPF token */
 int link_elsewhere(struct sys_call *c, const struct prog *p);
 int link_of_struct_ops(struct sys_call *c);

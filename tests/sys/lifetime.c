@@ -273,7 +273,18 @@ TEST(what_is_not_supported_is_named)
 	memset(&a, 0, sizeof(a));
 	a.attach_type = BPF_LIRC_MODE2;
 	CHECK_EQ(skep_bpf(other, BPF_PROG_DETACH, &a, sizeof(a)), -EOPNOTSUPP);
-	CHECK(!strncmp(told.line, "attach: PROG_DETACH: ", 21));
+	CHECK(!strncmp(told.line, "attach: PROG_DETACH: lirc_mode2: skep ", 38));
+	if (if_indextoname(1, (char[IF_NAMESIZE]){0})) {
+		int prog = load_text(other, BPF_PROG_TYPE_XDP, "r0 = 2\nexit");
+
+		memset(&a, 0, sizeof(a));
+		a.link_create.prog_fd = (uint32_t)prog;
+		a.link_create.target_ifindex = 1;
+		a.link_create.attach_type = BPF_XDP;
+		CHECK_EQ(skep_bpf(other, BPF_LINK_CREATE, &a, sizeof(a)), -EOPNOTSUPP);
+		CHECK(!strncmp(told.line, "attach: LINK_CREATE: xdp: skep ", 31));
+		close(prog);
+	}
 	CHECK_EQ(skep_bpf(other, 38, &a, sizeof(a)), -EINVAL);
 	CHECK_EQ(skep_bpf(other, -1, &a, sizeof(a)), -EINVAL);
 	skep_close(other);
