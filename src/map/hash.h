@@ -175,6 +175,20 @@ again:
 	return false;
 }
 
+static inline u32 hash_number(const struct map *m, const void *key)
+{
+	u32 size = m->spec.key_size;
+
+	return (u32)(likely(size <= HASH_MAX_KEY) ? hash_bytes(&hash_of(m)->key, key, size) : hash_any(&hash_of(m)->key, key, size));
+}
+
+static inline struct hash_node *hash_find(const struct map *m, const void *key)
+{
+	struct hash_spot spot;
+
+	return hash_seek(hash_of(m), key, m->spec.key_size, hash_number(m, key), &spot) ? spot.node : NULL;
+}
+
 void hash_free_values(struct map *m, const struct hold *h, struct hash_node *n); /* what a node's values hold */
 void hash_table_destroy(struct map *m);
 int hash_table_create(struct map *m, bool percpu, bool lru, bool of_maps);
@@ -182,11 +196,17 @@ int hash_table_create(struct map *m, bool percpu, bool lru, bool of_maps);
 /* ---- hash_ops.c: for kinds whose elements lie in a hash ---- */
 int hash_create(struct map *m);
 void *hash_lookup(struct map *m, const struct hold *h, const void *key);
-int hash_get(struct map *m, const struct hold *h, const void *key, void *value, u64 flags);
 int hash_set(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags);
 int hash_remove(struct map *m, const struct hold *h, const void *key);
-int hash_next_key(struct map *m, const struct hold *h, const void *key, void *next);
 bool hash_in_value(struct map *m, const void *addr, u64 size);
+
+/* ---- hash_read.c ---- */
+void hash_copy_cpus(const struct map *m, u8 *to, const u8 *from);
+void hash_copy_out(struct map *m, void *value, struct hash_node *n);
+int hash_get(struct map *m, const struct hold *h, const void *key, void *value, u64 flags);
+int hash_next_key(struct map *m, const struct hold *h, const void *key, void *next);
+long hash_for_each(struct map *m, const struct hold *h, map_visit *fn, void *ud);
+int hash_batch(struct map *m, const struct hold *h, u32 *cursor, void *keys, void *values, u32 *count, u64 flags, bool take_them);
 
 /* hash.c: what does not happen on every operation */
 int hash_begin_slow(struct map *m, const struct hold *h, struct hash_slot *s);

@@ -62,25 +62,11 @@ static int hash_of_maps_create(struct map *m)
 	return err ? err : map_outer_check(m);
 }
 
-static u32 hash_key_of(const struct map *m, const void *key)
-{
-	u32 size = m->spec.key_size;
-
-	return (u32)(likely(size <= HASH_MAX_KEY) ? hash_bytes(&hash_of(m)->key, key, size) : hash_any(&hash_of(m)->key, key, size));
-}
-
-static struct hash_node *find(const struct map *m, const void *key)
-{
-	struct hash_spot spot;
-
-	return hash_seek(hash_of(m), key, m->spec.key_size, hash_key_of(m, key), &spot) ? spot.node : NULL;
-}
-
 /* ---- lookup, program side ---- */
 
 void *hash_lookup(struct map *m, const struct hold *h, const void *key)
 {
-	struct hash_node *n = find(m, key);
+	struct hash_node *n = hash_find(m, key);
 
 	(void)h;
 	return n ? hash_value(hash_of(m), n) : NULL;
@@ -94,7 +80,7 @@ static void touch(struct hash_node *n)
 
 static struct hash_node *find_recent(struct map *m, const void *key)
 {
-	struct hash_node *n = find(m, key);
+	struct hash_node *n = hash_find(m, key);
 
 	if (n)
 		touch(n);
@@ -111,7 +97,7 @@ static void *lru_hash_lookup(struct map *m, const struct hold *h, const void *ke
 
 static void *percpu_hash_lookup_cpu(struct map *m, const struct hold *h, const void *key, u32 cpu)
 {
-	struct hash_node *n = hash_of(m)->lru ? find_recent(m, key) : find(m, key);
+	struct hash_node *n = hash_of(m)->lru ? find_recent(m, key) : hash_find(m, key);
 
 	(void)h;
 	return n && cpu < hash_of(m)->n_slots ? hash_value(hash_of(m), n) + (u64)cpu * m->elem_size : NULL;
@@ -193,19 +179,6 @@ static void *hash_of_maps_lookup(struct map *m, const struct hold *h, const void
 
 enum side { PROGRAM_SIDE, SYSCALL_SIDE };
 
-/* All CPUs' values, but for what their special fields hold. */
-static void copy_cpus(const struct map *m, u8 *to, const u8 *from)
-{
-	const struct hash *t = hash_of(m);
-
-	if (!m->record.n) {
-		map_copy_words(to, from, t->value_bytes);
-		return;
-	}
-	for (u32 i = 0; i < t->n_slots; i++)
-		map_copy_padded(m, to + (u64)i * m->elem_size, from + (u64)i * m->elem_size);
-}
-
 static inline void fill_value(struct map *m, const struct hold *h, struct hash_node *n, const void *value, enum side side)
 {
 	struct hash *t = hash_of(m);
@@ -224,7 +197,7 @@ static inline void fill_value(struct map *m, const struct hold *h, struct hash_n
 		memset(to, 0, t->value_bytes);
 		map_copy_value(m, to + (u64)h->index * m->elem_size, value);
 	} else {
-		copy_cpus(m, to, value);
+		hash_copy_cpus(m, to, value);
 	}
 }
 
@@ -453,7 +426,7 @@ static int update(struct map *m, const struct hold *h, const void *key, const vo
 
 	if (err || (hash_of(m)->percpu && flags & BPF_F_LOCK))
 		return err ? err : -EINVAL;
-	return update_hashed(m, h, key, m->spec.key_size, hash_key_of(m, key), value, flags, side, replaced);
+	return update_hashed(m, h, key, m->spec.key_size, hash_number(m, key), value, flags, side, replaced);
 }
 
 __attribute__((noinline)) static int update_any(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
@@ -518,23 +491,9 @@ int hash_set(struct map *m, const struct hold *h, const void *key, const void *v
 
 /* ---- delete, take ---- */
 
-static void copy_out(struct map *m, void *value, struct hash_node *n)
-{
-	struct hash *t = hash_of(m);
-
-	if (t->percpu) {
-		copy_cpus(m, value, hash_value(t, n));
-		for (u32 i = 0; m->record.n && i < t->n_slots; i++)
-			map_clear_special(m, (u8 *)value + (u64)i * m->elem_size);
-		return;
-	}
-	map_copy_value(m, value, hash_value(t, n));
-	map_clear_special(m, value);
-}
-
 static int take(struct map *m, const struct hold *h, const void *key, void *value, u32 *id, u64 flags)
 {
-	u32 hash = hash_key_of(m, key);
+	u32 hash = hash_number(m, key);
 	struct hash_bucket *b;
 	struct hash_slot *s;
 	struct hash_spot spot;
@@ -551,7 +510,7 @@ static int take(struct map *m, const struct hold *h, const void *key, void *valu
 		bool found = hash_seek(hash_of(m), key, m->spec.key_size, hash, &spot);
 
 		if (found && value)
-			copy_out(m, value, spot.node);
+			hash_copy_out(m, value, spot.node);
 		if (found && id)
 			*id = LOAD_AS(u32, hash_value(hash_of(m), spot.node));
 		hash_name_bucket(m, s, b);
@@ -572,161 +531,6 @@ int hash_remove(struct map *m, const struct hold *h, const void *key)
 static int hash_take(struct map *m, const struct hold *h, const void *key, void *value, u64 flags)
 {
 	return take(m, h, key, value, NULL, flags);
-}
-
-/* ---- bpf(2) reads ---- */
-
-int hash_get(struct map *m, const struct hold *h, const void *key, void *value, u64 flags)
-{
-	for (u32 tries = 0;; tries++) {
-		struct hash_node *n = find(m, key);
-		u32 uses;
-
-		if (!n)
-			return -ENOENT;
-		if (flags & BPF_F_LOCK) {
-			u8 *from = hash_value(hash_of(m), n);
-			int err = map_copy_locked(m, h, value, from, from);
-
-			if (!err)
-				map_clear_special(m, value);
-			return err;
-		}
-		uses = atomic_load_explicit(&n->uses, memory_order_acquire);
-		copy_out(m, value, n);
-		atomic_thread_fence(memory_order_acquire);
-		/* The node was given out anew while it was copied: what was read may be a mixture. */
-		if (atomic_load_explicit(&n->uses, memory_order_relaxed) == uses || tries > 1000)
-			return 0;
-	}
-}
-
-/* First element of the first bucket from `bucket` on that has one. */
-static struct hash_node *first_from(const struct hash *t, u32 bucket)
-{
-	for (; bucket <= t->mask; bucket++) {
-		u32 at = atomic_load_explicit(&t->buckets[bucket].head, memory_order_acquire);
-
-		if (at && !(at & HASH_END) && at <= t->n_nodes)
-			return hash_node_at(t, at - 1);
-	}
-	return NULL;
-}
-
-int hash_next_key(struct map *m, const struct hold *h, const void *key, void *next)
-{
-	struct hash *t = hash_of(m);
-	struct hash_node *n = key ? find(m, key) : NULL;
-	u32 at = n ? atomic_load_explicit(&n->next, memory_order_acquire) : 0;
-
-	(void)h;
-	if (!n)
-		n = first_from(t, 0);
-	else if (at && !(at & HASH_END) && at <= t->n_nodes)
-		n = hash_node_at(t, at - 1);
-	else
-		n = first_from(t, (peek(&n->hash) & t->mask) + 1);
-	if (!n)
-		return -ENOENT;
-	memcpy(next, n->key, m->spec.key_size);
-	return 0;
-}
-
-static long hash_for_each(struct map *m, const struct hold *h, map_visit *fn, void *ud)
-{
-	struct hash *t = hash_of(m);
-	long seen = 0;
-
-	for (u32 b = 0; b <= t->mask; b++) {
-		u32 steps = 0;
-
-		for (u32 at = atomic_load_explicit(&t->buckets[b].head, memory_order_acquire);
-		     at && !(at & HASH_END) && at <= t->n_nodes && steps++ <= t->n_nodes;) {
-			struct hash_node *n = hash_node_at(t, at - 1);
-			u8 *value = hash_value(t, n) + (t->percpu ? (u64)h->index * m->elem_size : 0);
-
-			at = atomic_load_explicit(&n->next, memory_order_acquire);
-			seen++;
-			if (fn(ud, n->key, value))
-				return seen;
-		}
-	}
-	return seen;
-}
-
-/* ---- batches: whole buckets, as Linux; the cursor is the next bucket ---- */
-
-static u32 chain_length(const struct hash *t, u32 bucket)
-{
-	u32 n = 0;
-
-	for (u32 at = atomic_load(&t->buckets[bucket].head); at && !(at & HASH_END) && at <= t->n_nodes && n <= t->n_nodes; n++)
-		at = atomic_load(&hash_node_at(t, at - 1)->next);
-	return n;
-}
-
-static int batch_bucket(struct map *m, const struct hold *h, struct hash_slot *s, u32 bucket, u8 *keys, u8 *values, u32 room,
-			u32 *got, bool remove)
-{
-	struct hash *t = hash_of(m);
-	u32 value_out = t->percpu ? t->value_bytes : m->spec.value_size, n = 0;
-	struct hash_bucket *b;
-	int err;
-
-	*got = 0;
-	if (atomic_load(&t->buckets[bucket].head) == 0)
-		return 0;
-	err = hash_lock(m, h, s, bucket, &b);
-	if (err)
-		return err;
-	hash_name_bucket(m, s, b);
-	if (chain_length(t, bucket) > room)
-		err = -ENOSPC;
-	for (u32 at = atomic_load(&b->head); !err && at && !(at & HASH_END) && at <= t->n_nodes && n < room; n++) {
-		struct hash_spot spot = {.node = hash_node_at(t, at - 1), .place = &b->head, .index = at - 1};
-
-		at = atomic_load(&spot.node->next);
-		memcpy(keys + (u64)n * m->spec.key_size, spot.node->key, m->spec.key_size);
-		copy_out(m, values + (u64)n * value_out, spot.node);
-		if (remove) /* the first one: those before it are gone */
-			hash_unlink(m, h, s, &spot);
-	}
-	owned_lock_drop(h, &b->lock);
-	*got = n;
-	return err;
-}
-
-static int hash_batch(struct map *m, const struct hold *h, u32 *cursor, void *keys, void *values, u32 *count, u64 flags, bool take_them)
-{
-	struct hash *t = hash_of(m);
-	u32 value_out = t->percpu ? t->value_bytes : m->spec.value_size, total = 0, room = *count, bucket = *cursor;
-	struct hash_slot *s;
-	int err;
-
-	if (flags & ~(u64)BPF_F_LOCK || (flags & BPF_F_LOCK && !m->record.spin_lock))
-		return -EINVAL;
-	*count = 0;
-	if (bucket > t->mask)
-		return -ENOENT;
-	err = hash_begin(m, h, &s);
-	if (err)
-		return err;
-	for (; bucket <= t->mask; bucket++) {
-		u32 got;
-
-		hash_prepare(m, h, s);
-		err = batch_bucket(m, h, s, bucket, (u8 *)keys + (u64)total * m->spec.key_size,
-				   (u8 *)values + (u64)total * value_out, room - total, &got, take_them);
-		total += got;
-		if (err)
-			break;
-	}
-	hash_end(s);
-	*count = total;
-	*cursor = bucket;
-	if (err == -ENOSPC && total)
-		err = 0;
-	return err ? err : bucket > t->mask ? -ENOENT : 0;
 }
 
 bool hash_in_value(struct map *m, const void *addr, u64 size)

@@ -13,8 +13,6 @@
 #include "../kernel.h"
 
 #include <sys/utsname.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { LOG = 1 << 16, VALUE = 64 };
 
@@ -159,26 +157,6 @@ static bool ends_with(const char *text, const char *end)
 	return n >= m && !strcmp(text + n - m, end);
 }
 
-/* Opening the kernel's types takes much longer than this program, and is no part of the time. */
-TEST(the_time_is_the_verifiers)
-{
-	static const char types[] = "/sys/kernel/btf/vmlinux", at[] = "verification time ";
-	struct skep_options opts = {.size = sizeof(opts), .kernel_btf = types};
-	unsigned long long took = 0;
-	struct skep *k;
-	uint64_t began;
-
-	if (access(types, R_OK))
-		return;
-	CHECK_EQ(skep_open(&k, &opts), 0);
-	began = os_clock_ns(CLOCK_MONOTONIC);
-	CHECK_EQ(load_case(k, "r1 = *(u64 *)(r1 + 168)\nif r1 == 0 goto out\ncall bpf_skc_to_tcp_sock#137\nout: r0 = 0\nexit\n", 4, log_ours), 0);
-	began = os_clock_ns(CLOCK_MONOTONIC) - began;
-	CHECK(strstr(log_ours, at) && sscanf(strstr(log_ours, at) + strlen(at), "%llu", &took) == 1);
-	CHECK(took * 1000 < began / 2);
-	skep_close(k);
-}
-
 TEST(what_is_refused_before_the_walk_has_counts_too)
 {
 	static const char counts[] = "processed 0 insns max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0\n";
@@ -273,7 +251,6 @@ int main(int argc, char **argv)
 {
 	shows = argc > 1 && !strcmp(argv[1], "--show");
 	RUN(lines_of_the_log);
-	RUN(the_time_is_the_verifiers);
 	RUN(what_is_refused_before_the_walk_has_counts_too);
 	RUN(callers_are_known_on_each_path);
 	return test_end();
