@@ -21,6 +21,8 @@
 
 #include <linux/bpf.h>
 
+enum { PART_BYTES = 4096, PART_LEAST = 32 }; /* of a part of a slot's ring */
+
 /* ---- creation ---- */
 
 int hash_table_create(struct map *m, bool percpu, bool lru, bool of_maps)
@@ -47,6 +49,7 @@ int hash_table_create(struct map *m, bool percpu, bool lru, bool of_maps)
 	if (buckets > UINT32_MAX / 16 /* Linux has 16 bytes for each */ || nodes >= HASH_END / 2 || stride > INT32_MAX)
 		return -E2BIG;
 	t->n_nodes = (u32)nodes;
+	t->part = (u32)MIN(MAX(PART_BYTES / stride, PART_LEAST), HASH_PART);
 	t->stride = (u32)stride;
 	/* Nodes begin a page: they may be lent without what is before them. */
 	before = ALIGN_UP(sizeof(struct map_header) + n_slots * sizeof(struct hash_slot) + buckets * sizeof(struct hash_bucket), (u64)4096);
@@ -238,6 +241,7 @@ static void prepare_lists(struct map *m, const struct hold *h, struct hash_slot 
 	epoch_await(h, atomic_load(&s->epoch[old]));
 	settle(m, h, s, old);
 }
+
 /* Behind the end of a part: goes on in one whose elements nobody can meet any more, the same one when it may. */
 static void next_part(const struct hold *h, struct hash_slot *s, u32 part)
 {
@@ -256,15 +260,15 @@ static void next_part(const struct hold *h, struct hash_slot *s, u32 part)
 }
 
 /* The ring has a node to take, if the cache has one. It is in the ring before it leaves the cache: settle_lists() knows. */
-static void prepare_ring(const struct hold *h, struct hash_slot *s)
+static void prepare_ring(const struct hash *t, const struct hold *h, struct hash_slot *s)
 {
 	u32 turn = hash_turn(s), free;
 
-	if (turn % (HASH_PART + 1) == HASH_PART)
+	if (turn % (HASH_PART + 1) >= t->part)
 		next_part(h, s, turn / (HASH_PART + 1));
 	turn = hash_turn(s);
 	free = hash_free_nodes(s);
-	if (peek(&s->ring[turn]) || !free || turn % (HASH_PART + 1) == HASH_PART)
+	if (peek(&s->ring[turn]) || !free || turn % (HASH_PART + 1) >= t->part)
 		return;
 	poke(&s->ring[turn], peek(&s->free[free - 1]) + 1);
 	poke(&s->n_free, free - 1);
@@ -273,7 +277,7 @@ static void prepare_ring(const struct hold *h, struct hash_slot *s)
 void hash_prepare_slow(struct map *m, const struct hold *h, struct hash_slot *s)
 {
 	if (hash_of(m)->quick && !peek(&s->ring[hash_turn(s)]))
-		prepare_ring(h, s);
+		prepare_ring(hash_of(m), h, s);
 	if (hash_limbo_nodes(s, peek(&s->young) % HASH_LIMBOS) == HASH_BATCH || !hash_free_nodes(s))
 		prepare_lists(m, h, s);
 }

@@ -15,7 +15,7 @@
 #ifdef SKEP_HOSTILE
 enum { HASH_CACHE = 2, HASH_BATCH = 1, HASH_LIMBOS = 2, HASH_PARTS = 2, HASH_PART = 1 };
 #else
-enum { HASH_CACHE = 128, HASH_BATCH = 64, HASH_LIMBOS = 4, HASH_PARTS = 4, HASH_PART = 32 };
+enum { HASH_CACHE = 128, HASH_BATCH = 64, HASH_LIMBOS = 4, HASH_PARTS = 4, HASH_PART = 128 };
 #endif
 enum { HASH_SPARE = HASH_CACHE + HASH_LIMBOS * HASH_BATCH + HASH_PARTS * HASH_PART }; /* nodes that one slot may keep to itself */
 enum { HASH_RING = HASH_PARTS * (HASH_PART + 1) };
@@ -63,7 +63,7 @@ struct hash_slot {
 	_Atomic u32 moving, moving_uses; /* node + 1 on its way from the limbo to the common list */
 	_Atomic u64 epoch[HASH_LIMBOS];
 	_Atomic u64 part_epoch[HASH_PARTS];
-	_Atomic u32 ring[HASH_RING]; /* node + 1 to take; an element that one replaces takes its place. Behind each part a 0 */
+	_Atomic u32 ring[HASH_RING]; /* node + 1 to take; an element that one replaces takes its place. Behind the last of each part a 0 */
 	_Atomic u32 free[HASH_CACHE];
 	_Atomic u32 limbo[HASH_LIMBOS][HASH_BATCH];
 } __attribute__((aligned(64))); /* no cache line belongs to two */
@@ -80,6 +80,7 @@ struct hash {
 	u32 value_bytes; /* all CPUs' */
 	bool percpu, lru, of_maps;
 	bool quick; /* replacing an element needs nothing but another node: hash_slot.ring has those */
+	u32 part; /* how many nodes a part of the ring has: fewer of large ones, so that they stay in the CPU's nearest cache */
 	u32 linked; /* live and recent of an element that was updated: the high half of `state` */
 	_Atomic u32 *fresh; /* first node that was never used; in the header */
 	_Atomic u32 *spill; /* list of free nodes that no cache had room for; node + 1 */
@@ -235,7 +236,7 @@ static inline u32 hash_limbo_nodes(const struct hash_slot *s, u32 which)
 	return at_most(peek(&s->n_limbo[which]), HASH_BATCH);
 }
 
-/* Where in the ring. Behind the last of a part is a place that stays empty. */
+/* Where in the ring. Behind the last of a part are places that stay empty. */
 static inline u32 hash_turn(const struct hash_slot *s)
 {
 	return at_most(peek(&s->turn), HASH_RING - 1);
