@@ -88,11 +88,11 @@ static int find_section(int fd, u64 file_size, u64 *off, u64 *size)
 	return -EINVAL;
 }
 
-/* The kernel gives its types without a copy (since Linux 6.16). Only they stay what they are: another file could become shorter under the mapping. */
-static bool map_file(struct btf *b, int fd, u64 size)
+/* The kernel gives its types without a copy (since Linux 6.16): a file of nothing else, and the only one that cannot become shorter under the mapping. */
+static bool map_file(struct btf *b, int fd, u64 off, u64 size)
 {
 	struct statfs fs;
-	void *at = fstatfs(fd, &fs) || fs.f_type != SYSFS_MAGIC ? MAP_FAILED : mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+	void *at = off || fstatfs(fd, &fs) || fs.f_type != SYSFS_MAGIC ? MAP_FAILED : mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
 
 	if (at == MAP_FAILED)
 		return false;
@@ -122,7 +122,7 @@ static int read_file(struct btf *b, const char *path)
 		err = find_section(fd, (u64)st.st_size, &off, &size);
 	if (!err && (size < sizeof(struct btf_header) || size > MOST_BYTES))
 		err = -EINVAL;
-	if (!err && !map_file(b, fd, size)) {
+	if (!err && !map_file(b, fd, off, size)) {
 		b->data = mem_room(b->mem, size);
 		b->size = b->data ? (u32)size : 0;
 		err = b->data ? read_at(fd, b->data, size, off) : -ENOMEM;
