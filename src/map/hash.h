@@ -324,6 +324,12 @@ static inline void hash_claim(const struct hold *h, struct hash *t, struct hash_
 	poke(uses, mine);
 }
 
+/* After a node's `uses` changed, before it is filled: who copies the new bytes sees the new number, and looks again. */
+static inline void hash_used_anew(void)
+{
+	atomic_thread_fence(memory_order_release);
+}
+
 /* A node of nobody's; HASH_END when others were faster. Never waits. */
 static inline u32 hash_take_node(struct map *m, const struct hold *h, struct hash_slot *s)
 {

@@ -219,6 +219,7 @@ static inline u32 new_node(struct map *m, const struct hold *h, struct hash_slot
 	if (unlikely(node == HASH_END))
 		return HASH_END;
 	n = hash_node_at(hash_of(m), node);
+	hash_used_anew();
 	atomic_store_explicit(&n->hash, hash, memory_order_relaxed);
 	atomic_store_explicit(&n->recent, recent, memory_order_relaxed);
 	if (key_size == 4)
@@ -321,6 +322,7 @@ __attribute__((always_inline)) static inline bool swap_element(struct map *m, co
 	if (likely(node < t->n_nodes)) {
 		n = hash_node_at(t, node);
 		atomic_store_explicit(&n->state, (u64)t->linked << 32 | (((peek(&n->uses) >> 10) + 1) << 10 | h->index), memory_order_release);
+		hash_used_anew();
 		atomic_store_explicit(&n->chain, (u64)hash << 32 | peek(&old->node->next), memory_order_relaxed);
 		memcpy(n->key, key, key_size);
 		copy_words(hash_value(t, n), value, m->spec.value_size);
