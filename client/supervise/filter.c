@@ -22,10 +22,15 @@
 #define ALWAYS                    0, CALL_ALWAYS, 0, 0
 #define WHEN(arg, mask, value)   arg, CALL_WHEN, mask, value
 #define UNLESS(arg, mask, value) arg, CALL_UNLESS, mask, value
-#define CALL_ROW(name, handler, ...) {SYS_##name, handler, __VA_ARGS__, #name},
+#ifndef SYS_fchmodat2 /* newer than some systems' headers */
+#define SYS_fchmodat2 452
+#endif
+#define CALL_ROW(name, handler, args, in_bpffs, elsewhere, ...) {SYS_##name, handler, __VA_ARGS__, #name, args, in_bpffs, elsewhere},
 
 static const struct call_row rows[] = {
-#define CALL(name, handler, test) CALL_ROW(name, handler, test)
+#define CALL(name, handler, test)                   CALL_ROW(name, handler, "", 0, 0, test)
+#define FILE_CALL(name, handler, test, args)        CALL_ROW(name, handler, args, 0, 0, test)
+#define PATH_CALL(name, args, in_bpffs, elsewhere) CALL_ROW(name, serve_path, args, in_bpffs, elsewhere, ALWAYS)
 #include "client/supervise/calls.def"
 };
 
@@ -108,7 +113,7 @@ u32 filter_build(struct sock_filter *out, u32 action)
 /* 32-bit calls have no events: they stop to be counted. */
 u32 filter_trace(struct sock_filter *out, const struct task_needs *needs)
 {
-	static const struct call_row untraced = {SYS_clone, NULL, WHEN(0, CLONE_UNTRACED, CLONE_UNTRACED), "clone"};
+	static const struct call_row untraced = {SYS_clone, NULL, WHEN(0, CLONE_UNTRACED, CLONE_UNTRACED), "clone", "", 0, 0};
 	struct program p = {out, 0};
 
 	load(&p, offsetof(struct seccomp_data, arch));

@@ -93,8 +93,8 @@ void tree_open(struct tree *t, struct super *s)
 	t->door = (struct task_door){.ud = t, .read = read_task, .write = write_task, .regs = task_regs, .signal = task_signal, .cgroups = task_cgroups, .needs_changed = needs_changed,
 				    .sets_probes = true};
 	tasks_door(s->k, &t->door);
-	s->inplace.thread = t->thread;
-	s->inplace.served = true;
+	s->visit.thread = t->thread;
+	s->visit.served = true;
 }
 
 void tree_close(struct tree *t)

@@ -125,18 +125,29 @@ s64 inject_call(struct injection *i, long nr, const u64 args[6])
 	return regs.rip == i->at + 2 ? (s64)regs.rax : -EINTR;
 }
 
-int inject_open(struct injection *i, int fd, bool writes)
+/* A call on the file that fd is here. */
+static int call_on_file(struct injection *i, int fd, long nr, u32 path_arg, u64 args[6])
 {
 	char path[PATH_ROOM] = {0}, saved[PATH_ROOM];
-	u64 at = (i->regs->rsp - RED_ZONE - PATH_ROOM) & ~7ull;
 	s64 got;
 
+	args[path_arg] = (i->regs->rsp - RED_ZONE - PATH_ROOM) & ~7ull;
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), fd);
-	if (remote_get(i->p->tid, at, saved, sizeof(saved)) || remote_put(i->p->tid, at, path, sizeof(path)))
+	if (remote_get(i->p->tid, args[path_arg], saved, sizeof(saved)) || remote_put(i->p->tid, args[path_arg], path, sizeof(path)))
 		return -EFAULT;
-	got = inject_call(i, SYS_openat, (u64[6]){(u64)AT_FDCWD, at, O_CLOEXEC | (writes ? O_RDWR : O_RDONLY)});
-	remote_put(i->p->tid, at, saved, sizeof(saved));
+	got = inject_call(i, nr, args);
+	remote_put(i->p->tid, args[path_arg], saved, sizeof(saved));
 	return (int)got;
+}
+
+int inject_open(struct injection *i, int fd, bool writes)
+{
+	return call_on_file(i, fd, SYS_openat, 1, (u64[6]){(u64)AT_FDCWD, 0, O_CLOEXEC | (writes ? O_RDWR : O_RDONLY)});
+}
+
+int inject_enter(struct injection *i, int fd)
+{
+	return call_on_file(i, fd, SYS_chdir, 0, (u64[6]){0});
 }
 
 void inject_end(struct injection *i)

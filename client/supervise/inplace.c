@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Lookups that clients answer themselves: see inplace.h. The thread that answers a client's call asks for it and waits until the task is seized, so that the
- * task stops where its call has returned; there the thread that waits for children maps what it needs, and lets it go. Nothing is kept here of
- * any process: what it has is seen in its memory.
+ * Lookups that clients answer themselves: see inplace.h. The thread that answers a client's call asks for a visit (visit.c), in which what is needed is mapped
+ * there. Nothing is kept here of any process: what it has is seen in its memory.
  */
 #include "client/supervise/inplace.h"
 
@@ -11,13 +10,11 @@
 
 #include <fcntl.h>
 #include <linux/bpf.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { WANT_NOTHING, WANT_FILLS, WANT_ASKED, WANT_TAKEN, WANT_SEIZED };
 enum { OFTEN = 64 /* lookups before the first try */, USER_CS = 0x33, JUMP = 12 };
 
 /* ---- asking: any thread ---- */
@@ -46,65 +43,13 @@ static u32 count(struct inplace_want *w, const struct call *c, const struct obj 
 
 void inplace_found(struct call *c, struct obj *o)
 {
-	enum { TURNS = 250, STEP_US = 200 };
-	struct inplace_want *w = &c->s->inplace;
-	u32 nothing = WANT_NOTHING, asked = WANT_ASKED, times = c->ip ? count(w, c, o) : 0;
+	u32 times = c->ip ? count(&c->s->inplace, c, o) : 0;
 
-	if (times < OFTEN || times & (times - 1) || !w->served || !suits_map(o) || !atomic_compare_exchange_strong(&w->state, &nothing, WANT_FILLS))
+	if (times < OFTEN || times & (times - 1) || !suits_map(o) || !visit_begin(c, 0))
 		return;
-	w->tid = c->tid;
-	w->ip = c->ip;
-	w->object = o;
+	c->s->visit.object = o;
 	obj_get(o);
-	atomic_store(&w->state, WANT_ASKED);
-	call_slow(c);
-	pthread_kill(w->thread, SIGUSR1);
-	for (u32 i = 0; i < TURNS && (atomic_load(&w->state) == WANT_ASKED || atomic_load(&w->state) == WANT_TAKEN); i++)
-		usleep(STEP_US);
-	if (atomic_compare_exchange_strong(&w->state, &asked, WANT_FILLS)) { /* it has other things to do */
-		obj_put(o);
-		atomic_store(&w->state, WANT_NOTHING);
-	}
-}
-
-/* ---- seizing: the thread that waits for children, as all below ---- */
-
-void inplace_drop(struct tree *t, struct traced *p)
-{
-	struct inplace_want *w = &t->s->inplace;
-
-	p->inplace = false;
-	obj_put(w->object);
-	w->object = NULL;
-	atomic_store(&w->state, WANT_NOTHING);
-}
-
-bool inplace_asked(const struct tree *t)
-{
-	return atomic_load(&t->s->inplace.state) == WANT_ASKED;
-}
-
-void inplace_seize(struct tree *t)
-{
-	struct inplace_want *w = &t->s->inplace;
-	u32 asked = WANT_ASKED;
-	struct traced *p;
-
-	if (!atomic_compare_exchange_strong(&w->state, &asked, WANT_TAKEN))
-		return;
-	p = traced_find(t, w->tid);
-	if (!p && !t->unplaced && !left_free(t->s, w->tid) && !tree_seize(t, w->tid, SEIZE_FOLLOW)) {
-		p = traced_find(t, w->tid);
-		p->leave = true;
-		p->inplace = !ptrace(PTRACE_INTERRUPT, w->tid, 0, 0);
-	}
-	if (!p || !p->inplace) {
-		obj_put(w->object);
-		w->object = NULL;
-		atomic_store(&w->state, WANT_NOTHING);
-		return;
-	}
-	atomic_store(&w->state, WANT_SEIZED);
+	visit_ask(c);
 }
 
 /* ---- is it glibc's syscall(3), and as it was or as it was left here? ---- */
@@ -311,7 +256,7 @@ static void place_map(struct injection *i, const struct site *s, const struct ob
 
 void inplace_stopped(struct tree *t, struct traced *p)
 {
-	const struct inplace_want *w = &t->s->inplace;
+	const struct visit *w = &t->s->visit;
 	struct user_regs_struct regs;
 	struct injection i = {0};
 	struct site s;
@@ -320,5 +265,4 @@ void inplace_stopped(struct tree *t, struct traced *p)
 	    find_site(&s, p->tid, w->ip) && !is_filtered(t, p) && inject_begin(&i, t, p, &regs) && (s.base || place_code(&i, &s)))
 		place_map(&i, &s, w->object);
 	inject_end(&i);
-	inplace_drop(t, p);
 }

@@ -139,6 +139,7 @@ static void serve_one(struct turn *turn, const struct seccomp_notif *n)
 	case ANSWER_VALUE: reply(l, n->id, a.value, 0); break;
 	case ANSWER_FD: reply_fd(l, n->id, &a); break;
 	case ANSWER_WAIT: reply_later(l, n->id, a.wait); break;
+	case ANSWER_ENTER: reply(l, n->id, enter_folder(&c, a.fd).value, 0); break;
 	case ANSWER_WATCH: reply(l, n->id, -ENOTSUP, 0); break;
 	case ANSWER_CONTINUE: reply(l, n->id, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE); break;
 	}

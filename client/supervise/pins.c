@@ -16,23 +16,28 @@ struct pin {
 	struct pin *next;
 	struct obj *o;
 	u64 dev, ino;
-	char path[PATH_MAX];
+	int fd; /* of the file, which may get other names */
 };
 
 static int remember(struct super *s, struct obj *o, const char *path)
 {
 	struct pin *p = calloc(1, sizeof(*p));
 	struct stat st;
+	int fd;
 
 	if (!p)
 		return -ENOMEM;
-	if (lstat(path, &st)) {
+	fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st)) {
+		int err = -errno;
+
+		if (fd >= 0)
+			close(fd);
 		free(p);
-		return -errno;
+		return err;
 	}
 	obj_get(o);
-	*p = (struct pin){.o = o, .dev = st.st_dev, .ino = st.st_ino};
-	snprintf(p->path, sizeof(p->path), "%s", path);
+	*p = (struct pin){.o = o, .dev = st.st_dev, .ino = st.st_ino, .fd = fd};
 	pthread_mutex_lock(&s->lock);
 	p->next = s->pins;
 	s->pins = p;
@@ -53,6 +58,13 @@ static int pin_mortal(struct super *s, struct obj *o, const char *path)
 	return err;
 }
 
+static void let_go(struct pin *p)
+{
+	close(p->fd);
+	obj_put(p->o);
+	free(p);
+}
+
 void pins_forget(struct super *s)
 {
 	struct pin *gone = NULL;
@@ -61,7 +73,7 @@ void pins_forget(struct super *s)
 	for (struct pin **at = &s->pins, *p; (p = *at);) {
 		struct stat st;
 
-		if (!lstat(p->path, &st) && st.st_ino == p->ino && st.st_dev == p->dev) {
+		if (!fstat(p->fd, &st) && st.st_nlink) {
 			at = &p->next;
 			continue;
 		}
@@ -72,8 +84,7 @@ void pins_forget(struct super *s)
 	pthread_mutex_unlock(&s->lock);
 	for (struct pin *next; gone; gone = next) {
 		next = gone->next;
-		obj_put(gone->o);
-		free(gone);
+		let_go(gone);
 	}
 }
 
@@ -99,11 +110,17 @@ void pins_close(struct super *s)
 
 	pins_forget(s);
 	for (struct pin *p = s->pins; p; p = next) {
+		char self[40], path[PATH_MAX];
+		ssize_t n;
+
 		next = p->next;
-		if (p->o->type != OBJ_MAP)
-			unlink(p->path);
-		obj_put(p->o);
-		free(p);
+		snprintf(self, sizeof(self), "/proc/self/fd/%d", p->fd);
+		n = p->o->type == OBJ_MAP ? -1 : readlink(self, path, sizeof(path) - 1);
+		if (n > 0) {
+			path[n] = 0;
+			unlink(path);
+		}
+		let_go(p);
 	}
 	s->pins = NULL;
 }

@@ -3,8 +3,9 @@
  * Which files are not the host's: bpffs is a directory of this user's, tracefs, event sources and kernel types are what the engine says they are
  * (hook_file()). Everything else is the kernel's business.
  *
- * Only absolute paths are looked at, and those relative to a folder that was opened here before: an ordinary user gets into none of these
- * places on the host.
+ * Only absolute paths are looked at, and those relative to a folder that was opened or entered here before: an ordinary user gets into none of these
+ * places on the host. A folder of ours is a real one, so what the kernel does with descriptors and current directories needs no help; the names
+ * that it tells of them are translated (place_called()).
  */
 #include "client/supervise/supervise.h"
 
@@ -17,6 +18,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define BPFFS "/sys/fs/bpf"
 
 static bool below(const char *path, const char *top)
 {
@@ -32,7 +35,7 @@ static bool is_ours(const char *path)
 	for (u32 i = 0; i < ARRAY_SIZE(engine_places); i++)
 		if (below(path, engine_places[i]))
 			return true;
-	return below(path, "/sys/fs/bpf");
+	return below(path, BPFFS);
 }
 
 /* "//", "/./" and a '/' at the end mean nothing; "/.." leads up from what is ours, in which there are no links. Elsewhere it is the kernel's to say. */
@@ -74,6 +77,17 @@ static bool is_self(const char *who, size_t n, const struct call *c)
 	snprintf(tid, sizeof(tid), "%d", c->tid);
 	return (n == 4 && !memcmp(who, "self", 4)) || (n == 11 && !memcmp(who, "thread-self", 11)) ||
 	       (n == strlen(tgid) && !memcmp(who, tgid, n)) || (n == strlen(tid) && !memcmp(who, tid, n));
+}
+
+bool own_path(struct call *c, const char *path, const char *name)
+{
+	const char *who = path + sizeof("/proc/") - 1;
+	size_t n;
+
+	if (strncmp(path, "/proc/", sizeof("/proc/") - 1))
+		return false;
+	n = strcspn(who, "/");
+	return who[n] && !strcmp(who + n + 1, name) && is_self(who, n, c);
 }
 
 int own_fd_path(struct call *c, const char *path, const char *name)
@@ -143,19 +157,62 @@ static bool descriptor_facts(struct call *c, struct place *p)
 
 /* ---- where a path leads ---- */
 
+/* Linux keeps names with dots to itself: nobody makes them. */
+static bool reserved(char *path, size_t top)
+{
+	for (char *at = path + top, *end; *at; at = end) {
+		bool none;
+		char was;
+
+		end = at + 1 + strcspn(at + 1, "/");
+		if (!memchr(at, '.', (size_t)(end - at)))
+			continue;
+		was = *end;
+		*end = 0;
+		none = faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) && errno == ENOENT;
+		*at = 0;
+		none = none && !access(path, X_OK);
+		*at = '/';
+		*end = was;
+		if (none)
+			return true;
+	}
+	return false;
+}
+
 static void in_bpffs(struct super *s, struct place *p)
 {
-	const char *rest = p->asked + sizeof("/sys/fs/bpf") - 1;
+	const char *rest = p->asked + sizeof(BPFFS) - 1;
+	size_t top = strlen(s->dir) + sizeof("/bpf") - 1;
 
-	p->kind = PLACE_PATH;
-	if (!s->dir[0] || strlen(s->dir) + strlen(rest) + sizeof("/bpf") > sizeof(p->path)) {
-		p->kind = PLACE_NONE;
-		p->error = s->dir[0] ? -ENAMETOOLONG : -EACCES;
+	p->kind = PLACE_NONE;
+	p->error = s->dir[0] ? -ENAMETOOLONG : -EACCES;
+	if (!s->dir[0] || top + strlen(rest) + 2 > sizeof(p->path))
 		return;
-	}
 	strcpy(p->path, s->dir);
 	strcat(p->path, "/bpf");
 	strcat(p->path, rest);
+	if (reserved(p->path, top)) {
+		p->error = -EPERM;
+		return;
+	}
+	p->kind = PLACE_PATH;
+	p->top = !*rest;
+}
+
+bool place_called(const struct super *s, const char *at, char *to, size_t size)
+{
+	char top[PATH_MAX];
+
+	snprintf(top, sizeof(top), "%s/bpf", s->dir);
+	if (s->dir[0] && below(at, top))
+		return snprintf(to, size, "%s%s", BPFFS, at + strlen(top)) < (int)size;
+	return s->tree[0] && below(at, s->tree) && at[strlen(s->tree)] && snprintf(to, size, "%s", at + strlen(s->tree)) < (int)size;
+}
+
+bool place_target(struct super *s, const char *text, char *to, size_t size)
+{
+	return s->dir[0] && below(text, BPFFS) && snprintf(to, size, "%s/bpf%s", s->dir, text + sizeof(BPFFS) - 1) < (int)size;
 }
 
 /* Containers may have no /sys: how many CPUs there are is then said by who counts the engine's, too. */
@@ -201,13 +258,18 @@ static void from_engine(struct super *s, struct place *p)
 
 static void find(struct call *c, struct place *p)
 {
-	if (below(p->asked, "/proc")) {
+	if (!p->outside && below(p->asked, "/proc")) {
 		descriptor_facts(c, p);
+		return;
+	}
+	if (p->outside) {
+		p->kind = PLACE_PATH;
+		strcpy(p->path, p->asked);
 		return;
 	}
 	if (!below(p->asked, "/sys"))
 		return;
-	if (below(p->asked, "/sys/fs/bpf")) {
+	if (below(p->asked, BPFFS)) {
 		in_bpffs(c->s, p);
 		return;
 	}
@@ -217,29 +279,37 @@ static void find(struct call *c, struct place *p)
 		from_engine(c->s, p);
 }
 
-/* A path relative to a folder of ours is one of ours; others are the kernel's. */
-static bool absolute(struct call *c, int dir, const char *path, char *to)
+/* A path relative to a folder of ours is one of ours, or leads out of it; others are the kernel's. */
+static bool absolute(struct call *c, int dir, const char *path, struct place *out)
 {
-	char link[64], top[PATH_MAX], whole[2 * PATH_MAX + 2];
-	size_t len = strlen(c->s->tree);
+	char link[64], top[PATH_MAX], called[PATH_MAX], whole[2 * PATH_MAX + 2];
 	ssize_t n;
 
 	if (*path == '/') {
-		tidy(to, path);
+		tidy(out->asked, path);
 		return true;
 	}
-	if (dir == AT_FDCWD || dir < 0 || !len || !*path)
+	if ((dir < 0 && dir != AT_FDCWD) || !atomic_load(&c->s->entered) || !*path)
 		return false;
-	snprintf(link, sizeof(link), "/proc/%d/fd/%d", c->tid, dir);
+	snprintf(link, sizeof(link), dir == AT_FDCWD ? "/proc/%d/cwd" : "/proc/%d/fd/%d", c->tid, dir);
 	n = readlink(link, top, sizeof(top) - 1);
 	if (n < 0)
 		return false;
 	top[n] = 0;
-	if (!below(top, c->s->tree) || (size_t)n - len + strlen(path) + 2 > PATH_MAX)
+	if (!place_called(c->s, top, called, sizeof(called)) || strlen(called) + strlen(path) + 2 > PATH_MAX)
 		return false;
-	snprintf(whole, sizeof(whole), "%s/%s", top + len, path);
-	tidy(to, whole);
+	snprintf(whole, sizeof(whole), "%s/%s", called, path);
+	tidy(out->asked, whole);
+	out->outside = !is_ours(out->asked);
 	return true;
+}
+
+/* A '/' at the end, also before a '.', means what a link leads to. */
+static bool ends_as_folder(const char *path)
+{
+	size_t n = strlen(path);
+
+	return (n && path[n - 1] == '/') || (n > 1 && path[n - 1] == '.' && path[n - 2] == '/');
 }
 
 int place_of_text(struct call *c, int dir, const char *path, struct place *out)
@@ -248,10 +318,13 @@ int place_of_text(struct call *c, int dir, const char *path, struct place *out)
 	out->text = NULL;
 	out->size = 0;
 	out->error = 0;
+	out->top = out->outside = false;
 	if (strlen(path) >= PATH_MAX)
 		return -ENAMETOOLONG;
-	if (absolute(c, dir, path, out->asked))
+	if (absolute(c, dir, path, out))
 		find(c, out);
+	if (out->kind == PLACE_PATH && ends_as_folder(path))
+		strcat(out->path, "/");
 	return 0;
 }
 
@@ -329,6 +402,7 @@ int place_folder(struct super *s, const struct place *p, char *path, size_t size
 		line += n + (line[n] == '\n');
 	}
 	pthread_mutex_unlock(&s->lock);
+	atomic_store(&s->entered, true);
 	return err;
 }
 

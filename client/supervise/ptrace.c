@@ -40,30 +40,49 @@ static void let_go(const struct traced *p, int fd)
 		close(fd);
 }
 
-static void open_instead(struct traced *p, int fd, int flags, bool borrowed)
+/* The path of our descriptor in the task's memory. */
+static bool hand_path(struct traced *p, int fd, bool borrowed, struct user_regs_struct *regs)
 {
-	struct user_regs_struct regs;
 	char path[sizeof(p->saved_stack)] = {0};
-	int mode = fcntl(fd, F_GETFL) & (O_ACCMODE | O_DIRECTORY | O_NONBLOCK);
 
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), fd);
 	p->borrowed = borrowed;
-	if (ptrace(PTRACE_GETREGS, p->tid, 0, &regs)) {
+	if (ptrace(PTRACE_GETREGS, p->tid, 0, regs)) {
 		let_go(p, fd);
-		return;
+		return false;
 	}
-	p->saved_at = (regs.rsp - RED_ZONE - sizeof(p->saved_stack)) & ~7ull;
+	p->saved_at = (regs->rsp - RED_ZONE - sizeof(p->saved_stack)) & ~7ull;
 	if (remote_get(p->tid, p->saved_at, p->saved_stack, sizeof(p->saved_stack)) || remote_put(p->tid, p->saved_at, path, sizeof(path))) {
 		let_go(p, fd);
 		skip_call(p, -ENOMEM);
-		return;
+		return false;
 	}
 	p->handed = fd;
+	return true;
+}
+
+static void open_instead(struct traced *p, int fd, int flags, bool borrowed)
+{
+	struct user_regs_struct regs;
+
+	if (!hand_path(p, fd, borrowed, &regs))
+		return;
 	regs.orig_rax = SYS_openat;
 	regs.rdi = (unsigned long long)AT_FDCWD;
 	regs.rsi = p->saved_at;
-	regs.rdx = (unsigned long long)(mode | flags);
+	regs.rdx = (unsigned long long)((fcntl(fd, F_GETFL) & (O_ACCMODE | O_DIRECTORY | O_NONBLOCK)) | flags);
 	regs.r10 = 0;
+	ptrace(PTRACE_SETREGS, p->tid, 0, &regs);
+}
+
+/* chdir(2) is made with another path. */
+static void enter(struct traced *p, int fd)
+{
+	struct user_regs_struct regs;
+
+	if (!hand_path(p, fd, false, &regs))
+		return;
+	regs.rdi = p->saved_at;
 	ptrace(PTRACE_SETREGS, p->tid, 0, &regs);
 }
 
@@ -169,6 +188,7 @@ static void give_answer(struct tree *t, struct traced *p, const struct answer *a
 	switch (a->kind) {
 	case ANSWER_VALUE: skip_call(p, a->value); break;
 	case ANSWER_FD: open_instead(p, a->fd, a->cloexec ? O_CLOEXEC : 0, false); break;
+	case ANSWER_ENTER: enter(p, a->fd); break;
 	case ANSWER_WATCH: watch_ring(t, p, a); break;
 	case ANSWER_WAIT: /* handled by who asked */
 	case ANSWER_CONTINUE: break;

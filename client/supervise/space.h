@@ -94,6 +94,7 @@ struct injection {
 bool inject_begin(struct injection *i, struct tree *t, struct traced *p, const struct user_regs_struct *regs);
 s64 inject_call(struct injection *i, long nr, const u64 args[6]); /* the call's result */
 int inject_open(struct injection *i, int fd, bool writes); /* a file of ours: the descriptor there, or -errno */
+int inject_enter(struct injection *i, int fd); /* its current directory becomes the one that fd is here: 0 or -errno */
 void inject_end(struct injection *i); /* registers are as before */
 u64 inject_vdso(pid_t tid, const char *symbol); /* address of one of its functions; NULL: of a `syscall`; 0: none */
 

@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A directory of this user alone; somebody else may have been there first. */
-static int private_dir(const char *path)
+/* A directory of this user alone; somebody else may have been there first. What is below it may get any mode from its owner. */
+static int private_dir(const char *path, mode_t never)
 {
 	struct stat st;
 
@@ -18,23 +18,27 @@ static int private_dir(const char *path)
 		return -errno;
 	if (lstat(path, &st))
 		return -errno;
-	return S_ISDIR(st.st_mode) && st.st_uid == getuid() && !(st.st_mode & 022) ? 0 : -EACCES;
+	return S_ISDIR(st.st_mode) && st.st_uid == getuid() && !(st.st_mode & never) ? 0 : -EACCES;
 }
 
 /* Where pinned objects lie: the same place as for programs that are linked with libskep-bpf. */
 static int find_dir(struct super *s)
 {
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	char bpf[PATH_MAX];
+	char bpf[PATH_MAX], real[PATH_MAX];
 	int err;
 
 	if (runtime && *runtime == '/' && strlen(runtime) < sizeof(s->dir) - 16 && access(runtime, W_OK) == 0)
 		snprintf(s->dir, sizeof(s->dir), "%s/skep", runtime);
 	else
 		snprintf(s->dir, sizeof(s->dir), "/dev/shm/skep-%u", getuid());
+	err = private_dir(s->dir, 022);
+	if (err)
+		return err;
+	if (!realpath(s->dir, real) || snprintf(s->dir, sizeof(s->dir), "%s", real) >= (int)sizeof(s->dir))
+		return -ENAMETOOLONG;
 	snprintf(bpf, sizeof(bpf), "%s/bpf", s->dir);
-	err = private_dir(s->dir);
-	return err ? err : private_dir(bpf);
+	return private_dir(bpf, 0);
 }
 
 int super_open(struct super *s, const char *name, struct skep *k)

@@ -33,15 +33,20 @@ struct guess {
 	_Atomic u64 key, value, sizes; /* sizes: of the key, and of the value in the upper half */
 };
 
-/* A client that is to answer lookups itself; there is one at a time: inplace.c */
-struct inplace_want {
+/* A task that is to be stopped where its call has returned, for something to be done in it; there is one at a time: visit.c */
+struct visit {
 	_Atomic u32 state;
 	pid_t tid;
 	u64 ip;
-	struct obj *object;
-	_Atomic u64 found[64]; /* by task and map: which they are, and how often it found something there */
+	struct obj *object; /* a map whose lookups it is to answer itself; NULL: none */
+	int folder; /* that it is to enter; -1: none */
 	bool served; /* by thread */
 	pthread_t thread;
+};
+
+/* Clients that answer lookups themselves: inplace.c */
+struct inplace_want {
+	_Atomic u64 found[64]; /* by task and map: which they are, and how often it found something there */
 	_Atomic u32 *on; /* shared with those that do */
 	int on_fd;
 };
@@ -58,7 +63,7 @@ struct super {
 	const char *name; /* of the command, for messages: "skep shell" */
 	pthread_mutex_t lock;
 	int foreign; /* a descriptor that is valid and no object: stands for a client's other descriptors */
-	char dir[PATH_MAX / 2]; /* of this user: pinned objects lie in dir/bpf */
+	char dir[PATH_MAX / 2]; /* of this user, without links: pinned objects lie in dir/bpf */
 	struct ring_watch *rings; /* poll.c */
 	struct pin *pins; /* pins.c */
 	char tree[PATH_MAX / 2]; /* folders that were listed, as real ones; "": none yet (files.c) */
@@ -72,6 +77,8 @@ struct super {
 	int trace; /* files.c: where what programs print is written to; 0: nobody reads it. Under lock */
 	struct guess guesses[64];
 	struct inplace_want inplace;
+	struct visit visit;
+	_Atomic bool entered; /* somebody has a folder of ours, so relative paths may lead to what is ours */
 	struct fd_folder fd_folders[32]; /* by id */
 };
 
@@ -82,6 +89,7 @@ enum answer_kind {
 	ANSWER_FD, /* it returns a new descriptor of the client's, made from fd, which the door closes */
 	ANSWER_CONTINUE, /* the kernel makes it */
 	ANSWER_WAIT, /* it ends when wait_run() does, which the door calls in a thread of its own */
+	ANSWER_ENTER, /* chdir(2) is made with the folder fd, which the door closes */
 	ANSWER_WATCH, /* epoll_ctl(2) is made with a descriptor of the client's for the pipe fd of this process, edge-triggered (door->watches) */
 };
 
@@ -149,13 +157,18 @@ struct call_row {
 	u8 test; /* 0: always; 1: only if (arg & mask) == value; 2: only if not */
 	u32 mask, value;
 	const char *name;
+	const char *args; /* of calls on files: what the arguments are, a letter each (calls.def); "": of others */
+	int in_bpffs, elsewhere; /* results of serve_path() */
 };
+enum { MADE = 1 }; /* in_bpffs: the call is made */
 enum { CALL_ALWAYS, CALL_WHEN, CALL_UNLESS };
 
 const struct call_row *call_row(int nr); /* NULL: of no interest */
 bool call_matters(const struct call_row *row, const u64 args[6]);
 
-#define CALL(name, handler, test) call_fn handler;
+#define CALL(name, handler, test)       call_fn handler;
+#define FILE_CALL(name, handler, test, args) call_fn handler;
+#define PATH_CALL(name, args, in_bpffs, elsewhere)
 #include "client/supervise/calls.def"
 
 /* ---- filter.c ---- */
@@ -215,6 +228,11 @@ bool proc_call(pid_t tid, int *nr); /* that it sleeps in; -1: it runs, or would 
 /* ---- element.c ---- */
 bool serve_element(struct call *c, struct answer *out); /* a bpf(2) call about an element of a plain map; false: another one, which serve_bpf() is for */
 
+/* ---- visit.c ---- */
+bool visit_begin(struct call *c, unsigned wait_ms); /* true: fill in what for, then visit_ask() */
+bool visit_ask(struct call *c); /* will it be visited, once its call is answered? */
+struct answer enter_folder(struct call *c, int folder); /* for doors that cannot change a call's arguments: what its chdir(2) is answered with; takes folder */
+
 /* ---- inplace.c ---- */
 void inplace_found(struct call *c, struct obj *o); /* the call has looked something up in this map */
 
@@ -234,6 +252,8 @@ struct place {
 	char *text;
 	size_t size;
 	int error; /* PLACE_NONE: -errno */
+	bool top; /* PLACE_PATH: where bpffs would be mounted */
+	bool outside; /* PLACE_PATH: a file of the host's, that was named from a folder of ours */
 };
 /* The file that the client names, by a path in its memory, relative to its descriptor dir. 0 or -errno; then place_close() */
 int place_find(struct call *c, int dir, u64 path, struct place *out);
@@ -241,10 +261,15 @@ int place_of_text(struct call *c, int dir, const char *path, struct place *out);
 void place_close(struct super *s, struct place *p);
 
 int place_folder(struct super *s, const struct place *p, char *path, size_t size); /* PLACE_FOLDER: where it is a real one */
+bool own_path(struct call *c, const char *path, const char *name); /* is it "/proc/self/NAME"? */
 int own_fd_path(struct call *c, const char *path, const char *name); /* the N of "/proc/self/NAME/N", or -1 */
+/* What lies at `at` on the host, as it is called here; false: nothing of ours. size bytes in `to` */
+bool place_called(const struct super *s, const char *at, char *to, size_t size);
+bool place_target(struct super *s, const char *text, char *to, size_t size); /* of a symbolic link: where it leads to on the host; false: where it says */
 void places_close(struct super *s);
 
 /* ---- files.c ---- */
+call_fn serve_path; /* of PATH_CALL rows */
 bool trace_tick(struct super *s); /* passes on what programs have printed; is there a reader? */
 
 /* ---- identity.c ---- */

@@ -28,7 +28,7 @@ struct traced {
 	pid_t born_of; /* the process that is to tell of it */
 	bool exiting;
 	bool leave; /* to be let go at its next stop */
-	bool inplace; /* it gets something there first: inplace.c */
+	bool visited; /* something is done in it there first: visit.c */
 	bool in_call, wants_exit; /* the call under way; is its result wanted? */
 	int nr;
 	u64 args[6];
@@ -61,11 +61,14 @@ void task_facts(struct tree *t, pid_t tid, struct task_info *out);
 bool tree_wants_calls(const struct tree *t);
 
 /* ---- inplace.c: lookups that clients answer themselves ---- */
-bool inplace_asked(const struct tree *t); /* does somebody want to? */
-void inplace_seize(struct tree *t); /* who wants to */
-void inplace_stopped(struct tree *t, struct traced *p); /* p->inplace, and it has stopped for it */
-void inplace_drop(struct tree *t, struct traced *p); /* it does not get it */
+void inplace_stopped(struct tree *t, struct traced *p); /* it is visited for that */
 void inplace_switch(struct tree *t, bool off); /* their calls are to be seen */
+
+/* ---- visit.c ---- */
+bool visit_asked(const struct tree *t); /* is somebody to be visited? */
+void visit_seize(struct tree *t); /* who is */
+void visit_stopped(struct tree *t, struct traced *p); /* p->visited, and it has stopped for it */
+void visit_drop(struct tree *t, struct traced *p); /* it is not */
 
 /* ---- ptrace.c: calls answered in stops ---- */
 void door_enter(struct tree *t, struct traced *p);

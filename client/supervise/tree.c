@@ -54,8 +54,8 @@ void traced_remove(struct tree *t, struct traced *p)
 		*at = p->chain;
 		t->n--;
 	}
-	if (p->inplace)
-		inplace_drop(t, p);
+	if (p->visited)
+		visit_drop(t, p);
 	breaks_left(t, p);
 	if (p->task)
 		task_remove(t->s->k, p->task);
@@ -493,8 +493,6 @@ bool tree_status(struct tree *t, pid_t tid, int status, int *group_stop)
 			ptrace(PTRACE_LISTEN, tid, 0, 0);
 			return true;
 		}
-		if (p->inplace)
-			inplace_stopped(t, p);
 		break;
 	case PTRACE_EVENT_SECCOMP: call_stop(t, p); break;
 	case PTRACE_EVENT_FORK: forked(t, p, false, false); break;
@@ -518,6 +516,9 @@ bool tree_status(struct tree *t, pid_t tid, int status, int *group_stop)
 		return true;
 	default: break;
 	}
+	/* Where calls stop, the stop behind the call is the one: any stop is enough for an interruption. */
+	if (p->visited && (event == PTRACE_EVENT_STOP || sig == (SIGTRAP | 0x80)))
+		visit_stopped(t, p);
 	traced_resume(t, p, 0);
 	return true;
 }
