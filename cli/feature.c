@@ -112,10 +112,17 @@ static bool command_at(u32 i, struct feature *f)
 static bool hook_at(u32 i, struct feature *f)
 {
 	char name[SITE_NAME];
+	u32 n = 0;
 
+	*f = (struct feature){0};
+	while ((f->name = perf_hook(n, &f->about)) && n < i)
+		n++;
+	if (f->name)
+		return true;
+	i -= n;
 	if (i >= site_count())
 		return false;
-	*f = (struct feature){.id = site_id(i)};
+	*f = (struct feature){.id = site_id(i), .about = site_raw(site_name(i, name)) < 0 ? "tracepoint" : "tracepoint, raw_tracepoint, tracing (tp_btf)"};
 	snprintf(f->text, sizeof(f->text), "%s:%s", site_category(i), site_name(i, name));
 	f->name = f->text;
 	return true;

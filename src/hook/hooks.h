@@ -50,6 +50,9 @@ struct task {
 	struct task *chain; /* by tid */
 };
 
+/* ---- perf.c ---- */
+const char *perf_hook(u32 i, const char **about); /* name of the i-th hook that is a perf event, besides tracepoints; NULL: there are no more */
+
 /* ---- attachments ---- */
 struct attachment {
 	struct obj *prog; /* referenced */

@@ -24,22 +24,21 @@ static int find_tracepoint(struct skep *k, const struct perf_event_attr *attr, s
 	return 0;
 }
 
-static int find_software(struct skep *k, const struct perf_event_attr *attr, struct perf_event *e)
+static int find_output(struct skep *k, const struct perf_event_attr *attr, struct perf_event *e)
 {
-	switch (attr->config) {
-	case PERF_COUNT_SW_BPF_OUTPUT: return perf_ring_samples(attr->sample_type) && !attr->write_backward ? 0 : -EINVAL;
-	case PERF_COUNT_SW_CPU_CLOCK:
-	case PERF_COUNT_SW_TASK_CLOCK:
-		if (attr->freq && attr->sample_freq > MOST_FREQUENCY)
-			return -EINVAL;
-		e->period = !attr->freq ? attr->sample_period : attr->sample_freq ? NS / attr->sample_freq : 0;
-		if (e->period)
-			e->period = MAX(e->period, (u64)LEAST_PERIOD);
-		return 0;
-	default:
-		return attach_refused(k, -ENOENT, "perf_event_open: software event %llu: nothing counts it in skep %s: clocks and BPF output are there",
-				      (unsigned long long)attr->config, skep_version());
-	}
+	(void)k, (void)e;
+	return perf_ring_samples(attr->sample_type) && !attr->write_backward ? 0 : -EINVAL;
+}
+
+static int find_clock(struct skep *k, const struct perf_event_attr *attr, struct perf_event *e)
+{
+	(void)k;
+	if (attr->freq && attr->sample_freq > MOST_FREQUENCY)
+		return -EINVAL;
+	e->period = !attr->freq ? attr->sample_period : attr->sample_freq ? NS / attr->sample_freq : 0;
+	if (e->period)
+		e->period = MAX(e->period, (u64)LEAST_PERIOD);
+	return 0;
 }
 
 /* attr: config1 is the file's path, config2 an offset in it; config: bit 0 is for returns, its high half the offset of a counter. */
@@ -62,19 +61,42 @@ static int find_probe(struct skep *k, const struct perf_event_attr *attr, struct
 	return e->probe.path ? 0 : -ENOMEM;
 }
 
+#define ANY UINT64_MAX
+
+static const struct source {
+	const char *name, *about;
+	u32 type;
+	u64 config, mask;
+	int (*find)(struct skep *k, const struct perf_event_attr *attr, struct perf_event *e);
+} sources[] = {
+#define SOURCE(name, type, config, mask, find, about) {name, about, type, config, mask, find},
+#include "hook/sources.def"
+};
+
+const char *perf_hook(u32 i, const char **about)
+{
+	for (u32 s = 0; s < ARRAY_SIZE(sources); s++) {
+		if (!*sources[s].about || i--)
+			continue;
+		*about = sources[s].about;
+		return sources[s].name;
+	}
+	return NULL;
+}
+
 static int find_source(struct skep *k, const struct perf_event_attr *attr, struct perf_event *e)
 {
 	e->site = -1;
-	switch (attr->type) {
-	case PERF_TYPE_TRACEPOINT: return find_tracepoint(k, attr, e);
-	case PERF_TYPE_SOFTWARE: return find_software(k, attr, e);
-	case PMU_KPROBE:
+	for (u32 s = 0; s < ARRAY_SIZE(sources); s++)
+		if (sources[s].type == attr->type && (attr->config & sources[s].mask) == sources[s].config)
+			return sources[s].find(k, attr, e);
+	if (attr->type == PERF_TYPE_SOFTWARE)
+		return attach_refused(k, -ENOENT, "perf_event_open: software event %llu: nothing counts it in skep %s: clocks and BPF output are there",
+				      (unsigned long long)attr->config, skep_version());
+	if (attr->type == PMU_KPROBE)
 		return attach_refused(k, -ENOENT, "perf_event_open: kprobe: functions of the kernel do not run in skep %s: there is nothing to probe", skep_version());
-	case PMU_UPROBE: return find_probe(k, attr, e);
-	default:
-		return attach_refused(k, -ENOENT, "perf_event_open: events of type %u (config %llu) are not offered by skep %s: software events and tracepoints are",
-				      attr->type, (unsigned long long)attr->config, skep_version());
-	}
+	return attach_refused(k, -ENOENT, "perf_event_open: events of type %u (config %llu) are not offered by skep %s: software events and tracepoints are", attr->type,
+			      (unsigned long long)attr->config, skep_version());
 }
 
 static struct perf_event **list_of(struct hooks *h, const struct perf_event *e)

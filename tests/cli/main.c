@@ -143,6 +143,12 @@ TEST(feature_lists_the_tables)
 	CHECK(strstr(out, "\n  xdp "));
 	CHECK(strstr(out, "\n  hash "));
 	CHECK(strstr(out, "\n  add "));
+	CHECK(strstr(out, "\n  uprobe "));
+	CHECK(strstr(out, "\n  uretprobe "));
+	CHECK(strstr(out, "\n  usdt "));
+	CHECK(strstr(out, "\n  perf:cpu-clock "));
+	CHECK(strstr(out, "\n  sched:sched_process_exec "));
+	CHECK(!strstr(out, "perf:bpf-output"));
 	CHECK(!strstr(out, "\033"));
 	CHECK(!strstr(out, " \n"));
 	run("feature", "-j", NULL);

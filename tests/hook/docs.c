@@ -35,6 +35,15 @@ static void tracepoints(struct text *t)
 	}
 }
 
+static void perf_hooks(struct text *t)
+{
+	const char *name, *about;
+
+	text_add(t, "| hook | programs |\n| --- | --- |\n");
+	for (u32 i = 0; (name = perf_hook(i, &about)); i++)
+		text_addf(t, "| %s | %s |\n", name, about);
+}
+
 static void system_calls(struct text *t)
 {
 	char name[SITE_NAME];
@@ -103,15 +112,15 @@ static void types(struct text *t)
 static void write_all(struct text *t)
 {
 	text_add(t, "# Hooks\n\n"
-		    "<!-- Written by `build/tests/hook/t-hook-docs --write` from src/kernel/*.def and types.h: do not edit. -->\n\n"
+		    "<!-- Written by `build/tests/hook/t-hook-docs --write` from src/kernel/*.def, src/hook/sources.def and types.h: do not edit. -->\n\n"
 		    "Where programs can be attached. Events come from a door (`skep shell`, `skep trace`), or from whoever calls `task_event_*()` of src/hook/tasks.h.\n"
 		    "Format files are Linux's, but for the ids, which are the same in every engine. Attaching to anything else is refused, by name, in the engine's log.\n\n"
 		    "## Tracepoints\n\n"
 		    "TRACEPOINT programs by perf event (a link, or PERF_EVENT_IOC_SET_BPF); RAW_TRACEPOINT programs by name; TRACING programs as tp_btf.\n\n");
 	tracepoints(t);
-	text_add(t, "\n## Clocks\n\n"
-		    "PERF_EVENT programs on software events PERF_COUNT_SW_CPU_CLOCK and PERF_COUNT_SW_TASK_CLOCK: a period in ns, or a frequency of up to 100,000 per second.\n\n"
-		    "## Kernel types\n\n"
+	text_add(t, "\n## Clocks and functions\n\nBy perf_event_open(2).\n\n");
+	perf_hooks(t);
+	text_add(t, "\n## Kernel types\n\n"
 		    "What programs can read, by CO-RE or typed pointers. A field that is not here does not exist: a program that needs it is refused when it is loaded.\n\n");
 	types(t);
 	text_add(t, "\n## System calls\n\nTRACEPOINT programs, category `syscalls`. An exit's only field is `long ret`.\n\n");
