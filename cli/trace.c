@@ -303,6 +303,41 @@ static bool has_ended(pid_t pid)
 	return (kill(pid, 0) && errno == ESRCH) || (proc_stat(pid, &st) && (st.state == 'Z' || st.state == 'X') && st.threads <= 1);
 }
 
+/* Threads of a process have ids of their own, and entries in /proc that are not listed. */
+static bool is_thread(pid_t pid)
+{
+	return remote_tgid(pid) != pid;
+}
+
+/* Asked before the client is started, by what an attempt to attach would be refused for. */
+static bool can_watch(const char *name, pid_t pid)
+{
+	u64 tracer = 0, uid = getuid();
+	char byte;
+	int err;
+
+	if (has_ended(pid)) {
+		fprintf(stderr, "%s: there is no process %d%s\n", name, pid, kill(pid, 0) ? "" : ": it has ended");
+		return false;
+	}
+	if (is_thread(pid)) {
+		fprintf(stderr, "%s: %d is a thread of process %d: watch that\n", name, pid, remote_tgid(pid));
+		return false;
+	}
+	proc_status(pid, "TracerPid", 10, &tracer);
+	proc_status(pid, "Uid", 10, &uid);
+	err = (int)remote_read(pid, 0, &byte, 1);
+	if (tracer && err != -EPERM)
+		fprintf(stderr, "%s: process %d cannot be watched: process %d traces it already\n", name, pid, (int)tracer);
+	else if (err == -EPERM && (uid_t)uid != getuid())
+		fprintf(stderr, "%s: process %d cannot be watched: it belongs to another user (uid %d)\n", name, pid, (int)uid);
+	else if (err == -EPERM)
+		fprintf(stderr, "%s: process %d cannot be watched: the kernel does not let this user trace it; `skep doctor` says what this host allows\n", name, pid);
+	else if (err == -ESRCH)
+		fprintf(stderr, "%s: process %d cannot be watched: it is a thread of the kernel, or ends\n", name, pid);
+	return !tracer && err != -EPERM && err != -ESRCH;
+}
+
 static bool over(struct session *ss)
 {
 	const struct trace *t = ss->ud;
@@ -375,6 +410,8 @@ static int run_trace(struct cli *c)
 	if (t.args->pid && i < c->n_operands)
 		return cli_usage(c, "either a command to run or a process to watch (-p), not both");
 	if (t.args->pid) {
+		if (!can_watch("skep trace", (pid_t)t.args->pid))
+			return STATUS_SKEP_FAILED;
 		t.command = t.client;
 		return front_run("skep trace", t.client, run_session, &t);
 	}
