@@ -111,8 +111,8 @@ static const struct kind {
 	{"clients", "programs that call bpf(2)", has_door, false, NULL},
 	{"watched commands", "tasks whose calls, execs, exits and signals are events", has_trace, true, NULL},
 	{"running processes", "the same for processes that were there before", has_attach, true, NULL},
-	{"counting probes", "programs at functions, of arrays and global data alone", has_trace, true, "inside the process"},
-	{"other probes", "those with hash or per-CPU maps, rings, strings or stacks: some 10 us each", has_trace, true, "breakpoints"},
+	{"counting probes", "programs at functions, of arrays, hashes and global data alone", has_trace, true, "inside the process"},
+	{"other probes", "those with rings, strings or stacks: some 10 us each", has_trace, true, "breakpoints"},
 };
 
 /* NULL: none */
@@ -145,9 +145,32 @@ static bool hook_exists(struct skep *k, const char *hook, size_t n)
 	return !err;
 }
 
-/* NULL: it works; otherwise what it lacks. */
-static const char *lacks(const struct finding *f, const struct tool *t, char *buf, size_t size)
+/* What an engine has not, by the first part of a hook's name. */
+static const struct lack {
+	const char *group, *about;
+} lack_table[] = {
+	{"kernel", "functions and data of a kernel (kprobe, fentry)"},
+	{"perf", "events of processors"},
+	{"sched", "tracepoints of the scheduler (sched_switch, sched_wakeup)"},
+	{"block", "tracepoints of disks (block)"},
+	{"irq", "tracepoints of interrupts (irq)"},
+	{"sock", "tracepoints of sockets (sock)"},
+	{NULL, "other tracepoints"},
+};
+
+static const struct lack *lack_of(const char *hook, size_t n)
 {
+	const struct lack *l = lack_table;
+
+	while (l->group && (strlen(l->group) >= n || hook[strlen(l->group)] != '/' || strncmp(l->group, hook, strlen(l->group)) != 0))
+		l++;
+	return l;
+}
+
+/* NULL: it works; otherwise what it lacks: *group is set where that is a hook. */
+static const char *lacks(const struct finding *f, const struct tool *t, const struct lack **group, char *buf, size_t size)
+{
+	*group = NULL;
 	if (!has_door(f))
 		return "no way in";
 	if (*t->hooks && !has_trace(f))
@@ -156,6 +179,7 @@ static const char *lacks(const struct finding *f, const struct tool *t, char *bu
 		size_t n = strcspn(h, " ");
 
 		if (!hook_exists(f->k, h, n)) {
+			*group = lack_of(h, n);
 			snprintf(buf, size, "skep %s has no hook %.*s", skep_version(), (int)n, h);
 			return buf;
 		}
@@ -177,12 +201,63 @@ static const char *remedy_of(const struct finding *f, u32 i)
 	return checks[i].remedy;
 }
 
+static void print_tools(const struct cli *c, const struct finding *f)
+{
+	const struct lack *group;
+	char buf[160];
+	struct table t;
+
+	printf("\n%stools%s\n", paint(c, PAINT_BOLD), paint(c, PAINT_NONE));
+	table_open(&t, "lll");
+	t.indent = 2;
+	for (u32 i = 0; i < ARRAY_SIZE(tools); i++) {
+		const char *why = lacks(f, &tools[i], &group, buf, sizeof(buf));
+
+		if (group)
+			continue;
+		table_cell(&t, "%s", tools[i].name);
+		table_cell(&t, "%s", why ? "no" : "yes");
+		table_cell(&t, "%s", why ? why : tools[i].about);
+	}
+	table_close(&t, stdout);
+}
+
+/* Tools that nothing on this host would help: by what they lack, of which an engine has none. */
+static void print_refused(const struct cli *c, const struct finding *f)
+{
+	enum { WIDTH = 100 };
+	const struct lack *group;
+	char buf[160];
+
+	printf("\n%stools that need hooks of a kernel, which are refused when they attach%s\n", paint(c, PAINT_BOLD), paint(c, PAINT_NONE));
+	for (u32 g = 0; g < ARRAY_SIZE(lack_table); g++) {
+		size_t at = 0;
+
+		for (u32 i = 0; i < ARRAY_SIZE(tools); i++) {
+			size_t n = strlen(tools[i].name);
+
+			lacks(f, &tools[i], &group, buf, sizeof(buf));
+			if (group != &lack_table[g])
+				continue;
+			if (!at)
+				printf("  %s\n", lack_table[g].about);
+			if (at && at + n + 1 > WIDTH) {
+				putchar('\n');
+				at = 0;
+			}
+			printf("%s%s", at ? " " : "    ", tools[i].name);
+			at += n + (at ? 1 : 4);
+		}
+		if (at)
+			putchar('\n');
+	}
+}
+
 static void print_text(const struct cli *c, struct finding *f)
 {
 	struct utsname u;
 	struct table t;
 	bool some = false;
-	char buf[160];
 
 	uname(&u);
 	printf("%shost%s: %s %s%s\n", paint(c, PAINT_BOLD), paint(c, PAINT_NONE), u.sysname, u.release,
@@ -206,17 +281,7 @@ static void print_text(const struct cli *c, struct finding *f)
 		table_cell(&t, "%s", kinds[i].about);
 	}
 	table_close(&t, stdout);
-	printf("\n%stools%s\n", paint(c, PAINT_BOLD), paint(c, PAINT_NONE));
-	table_open(&t, "lll");
-	t.indent = 2;
-	for (u32 i = 0; i < ARRAY_SIZE(tools); i++) {
-		const char *why = lacks(f, &tools[i], buf, sizeof(buf));
-
-		table_cell(&t, "%s", tools[i].name);
-		table_cell(&t, "%s", why ? "no" : "yes");
-		table_cell(&t, "%s", why ? why : tools[i].about);
-	}
-	table_close(&t, stdout);
+	print_tools(c, f);
 	for (u32 i = 0; i < ARRAY_SIZE(checks); i++) {
 		const char *remedy = remedy_of(f, i);
 
@@ -226,11 +291,14 @@ static void print_text(const struct cli *c, struct finding *f)
 		if (remedy)
 			printf("  %s: %s\n", checks[i].name, remedy);
 	}
+	if (has_door(f))
+		print_refused(c, f);
 }
 
 static void print_json(struct finding *f)
 {
 	struct utsname u;
+	const struct lack *group;
 	struct json j;
 	char buf[160];
 
@@ -257,12 +325,21 @@ static void print_json(struct finding *f)
 	json_end(&j);
 	json_object(&j, "tools");
 	for (u32 i = 0; i < ARRAY_SIZE(tools); i++) {
-		const char *why = lacks(f, &tools[i], buf, sizeof(buf));
+		const char *why = lacks(f, &tools[i], &group, buf, sizeof(buf));
 
 		json_object(&j, tools[i].name);
 		json_bool(&j, "works", !why);
 		json_text(&j, "shows", tools[i].about);
 		json_text(&j, "lacks", why);
+		json_array(&j, "hooks");
+		for (const char *h = tools[i].hooks; *h;) {
+			size_t n = strcspn(h, " ");
+
+			snprintf(buf, sizeof(buf), "%.*s", (int)n, h);
+			json_text(&j, NULL, buf);
+			h += n + (h[n] == ' ');
+		}
+		json_end(&j);
 		json_end(&j);
 	}
 	json_end(&j);
