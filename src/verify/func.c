@@ -196,18 +196,11 @@ int callback_call(struct verifier *v, const struct insn *in, u32 subprog, const 
 
 int async_push(struct verifier *v, u32 insn, u32 prev_insn, u32 subprog, bool sleepable, struct frame **callee)
 {
-	struct pending *p = v->free_pending;
 	struct state *s = state_new(v);
 
-	if (p)
-		v->free_pending = p->next;
-	else
-		p = arena_alloc(&v->arena, sizeof(*p));
-	if (!p || !s)
+	if (!s || !pending_push(v, s, insn, prev_insn))
 		return reject(v, REJECT_MEMORY, "out of memory");
-	*p = (struct pending){.st = s, .insn = insn, .prev_insn = prev_insn, .log_pos = text_length(v->log), .next = v->pending};
-	v->pending = p;
-	if (++v->n_pending > v->max_jumps) {
+	if (v->n_pending > v->max_jumps) {
 		reject_err(v, REJECT_TOO_MANY_JUMPS, E2BIG, "The sequence of %u jumps is too complex for async cb.", v->n_pending);
 		return reject_measured(v, (s64)v->max_jumps, v->n_pending);
 	}
@@ -497,15 +490,7 @@ static int walk_once(struct verifier *v, u32 subprog)
 	if (err && err != JOIN_RETRY)
 		trace_rejection(v);
 	join_blame(v, err);
-	while (v->pending) {
-		struct pending *p = v->pending;
-
-		v->pending = p->next;
-		state_free(v, p->st);
-		p->next = v->free_pending;
-		v->free_pending = p;
-	}
-	v->n_pending = 0;
+	pending_forget(v);
 	prune_forget(v);
 	if (!err && v->log_level && !(v->log_level & 2))
 		text_back(v->log, 0);

@@ -162,14 +162,19 @@ struct frame *frame_new(struct verifier *v, u32 callers)
 	return f;
 }
 
+static void frame_give(struct verifier *v, struct frame *f)
+{
+	f->n_slots = 0;
+	f->regs = (struct reg *)(void *)v->free_frames;
+	v->free_frames = f;
+}
+
 static void frame_free(struct verifier *v, struct frame *f)
 {
 	for (u32 i = 0; i < chunks_of(f); i++)
 		part_drop(&v->chunks, &f->chunk[i]->part);
-	f->n_slots = 0;
 	part_drop(&v->files, &file_of(f)->part);
-	f->regs = (struct reg *)(void *)v->free_frames;
-	v->free_frames = f;
+	frame_give(v, f);
 }
 
 /* callers: how many frames are below, whose registers the state shares; the last one's are its own. */
@@ -371,10 +376,44 @@ int state_copy(struct verifier *v, struct state *to, const struct state *from)
 	return 0;
 }
 
-/* A state that was put away becomes the current one: what it shares may change now. */
+void state_shelve(struct verifier *v, struct state *s)
+{
+	for (u32 i = 0; i < s->n_frames; i++) {
+		if (i + 1 == s->n_frames)
+			part_drop(&v->files, &file_of(s->frame[i])->part);
+		frame_give(v, s->frame[i]);
+	}
+	s->n_frames = 0;
+	s->next = v->free_states;
+	v->free_states = s;
+}
+
+int state_unshelve(struct verifier *v, struct state *s, const struct state *own)
+{
+	u32 n_frames = s->n_frames, n_hist = s->n_hist, n_refs = s->n_refs;
+
+	s->refs = own->refs;
+	s->cap_refs = own->cap_refs;
+	s->hist = own->hist;
+	s->cap_hist = own->cap_hist;
+	s->n_frames = s->n_hist = s->n_refs = 0;
+	if (refs_reserve(v, s, n_refs) || hist_reserve(v, s, n_hist))
+		return -ENOMEM;
+	for (u32 i = 0; i < n_frames; i++) {
+		s->frame[i] = i + 1 == n_frames ? frame_new(v, i) : frame_make(v);
+		if (!s->frame[i])
+			return -ENOMEM;
+	}
+	s->n_frames = n_frames;
+	s->n_hist = n_hist;
+	s->n_refs = n_refs;
+	return 0;
+}
+
+/* A state that was put away becomes the current one: what it shares may change now. NULL: there was no memory for it. */
 int state_resume(struct verifier *v, struct state *s)
 {
-	if (chunks_reserve(v, chunks_in(s)) || files_reserve(v, s->n_frames))
+	if (!s || chunks_reserve(v, chunks_in(s)) || files_reserve(v, s->n_frames))
 		return reject(v, REJECT_MEMORY, "out of memory");
 	state_free(v, v->cur);
 	v->cur = s;
@@ -383,24 +422,16 @@ int state_resume(struct verifier *v, struct state *s)
 
 struct state *push_branch(struct verifier *v, u32 insn, u32 prev_insn, bool speculative)
 {
-	struct pending *p = v->free_pending;
-	struct state *s;
+	struct state *s = state_new(v);
 
-	if (p)
-		v->free_pending = p->next;
-	else
-		p = arena_alloc(&v->arena, sizeof(*p));
-	s = p ? state_new(v) : NULL;
-	if (!s || state_copy(v, s, v->cur)) {
+	if (!s || state_copy(v, s, v->cur) || !pending_push(v, s, insn, prev_insn)) {
 		reject(v, REJECT_MEMORY, "out of memory");
 		return NULL;
 	}
 	s->speculative |= speculative;
 	if (s->parent)
 		s->parent->branches++;
-	*p = (struct pending){.st = s, .insn = insn, .prev_insn = prev_insn, .log_pos = text_length(v->log), .next = v->pending};
-	v->pending = p;
-	if (++v->n_pending > v->max_jumps) {
+	if (v->n_pending > v->max_jumps) {
 		reject(v, REJECT_TOO_MANY_JUMPS, "The sequence of %u jumps is too complex.", v->n_pending);
 		reject_measured(v, (s64)v->max_jumps, v->n_pending);
 		return NULL;

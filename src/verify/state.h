@@ -328,11 +328,12 @@ struct subprog_info {
 	struct btf_func_args args;
 };
 
-struct pending { /* a branch not yet explored */
-	struct state *st;
+struct pending { /* a branch not yet explored: pending.c */
+	struct state *st; /* NULL: packed */
+	const u64 *packed;
 	u32 insn, prev_insn;
 	size_t log_pos; /* length of the log to go back to */
-	struct pending *next;
+	struct pending *next, *newer;
 };
 
 struct id_map {
@@ -360,8 +361,9 @@ struct verifier {
 	/* the walk */
 	struct state *cur;
 	u32 insn, prev_insn;
-	struct pending *pending;
-	u32 n_pending;
+	struct pending *pending, *oldest_whole; /* oldest_whole: those before it are packed */
+	u32 n_pending, n_whole;
+	struct pack_block *packed, *free_blocks; /* the newest block of packed states; empty ones */
 	struct walked { /* what walks count and see; a walk that is given up takes its part back */
 		u64 insns, prev_insns;
 		u32 jumps, prev_jumps, ids; /* ids: the last one given */
@@ -515,6 +517,9 @@ int state_copy(struct verifier *v, struct state *to, const struct state *from); 
 /* How a path that was cut off came to where it was, and nothing of what was known there; NULL: no memory. */
 struct state *back_edge_new(struct verifier *v, const struct state *from);
 void back_edge_free(struct verifier *v, struct state *s);
+/* A packed state gives back its memory, but holds on to what it shares with others; and gets room for what it says it has, own: its buffers till now. */
+void state_shelve(struct verifier *v, struct state *s);
+int state_unshelve(struct verifier *v, struct state *s, const struct state *own);
 int state_resume(struct verifier *v, struct state *s); /* the current state is s from now on, and the old one gone */
 int stack_grow(struct verifier *v, struct frame *f, u32 slots);
 struct stack_slot *stack_edit(struct verifier *v, struct frame *f, u32 slot); /* of the current state, or of one that was just pushed */
@@ -529,6 +534,11 @@ int ref_acquire_kind(struct verifier *v, enum ref_kind kind, u32 insn, u32 id, c
 int ref_release(struct verifier *v, u32 id); /* registers with it become unknown */
 int ref_drop(struct state *s, u32 id, enum ref_kind kind, const void *ptr); /* only the entry; -EINVAL */
 struct ref *ref_find(const struct state *s, u32 id);
+
+/* ---- pending.c: the branches not yet walked ---- */
+struct pending *pending_push(struct verifier *v, struct state *s, u32 insn, u32 prev_insn); /* NULL: no memory */
+struct state *pending_pop(struct verifier *v); /* the newest's state; NULL: no memory */
+void pending_forget(struct verifier *v); /* all of them */
 
 /* ---- precise.c ---- */
 int precise_open(struct verifier *v);

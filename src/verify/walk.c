@@ -294,22 +294,16 @@ static int walk_insn(struct verifier *v, const struct insn *in, u32 *next, bool 
 /* The next pending branch becomes the current state; false: none is left. */
 static int path_next(struct verifier *v, bool *any)
 {
-	struct pending *p = v->pending;
+	const struct pending *p = v->pending;
 
 	*any = p != NULL;
 	if (!p)
 		return 0;
-	if (state_resume(v, p->st))
-		return v->why->err;
 	v->insn = p->insn;
 	v->prev_insn = p->prev_insn;
 	if (!(v->log_level & 2) && v->log_level)
 		text_back(v->log, p->log_pos);
-	v->pending = p->next;
-	p->next = v->free_pending;
-	v->free_pending = p;
-	v->n_pending--;
-	return 0;
+	return state_resume(v, pending_pop(v));
 }
 
 static void log_arrival(struct verifier *v, const char *what)
