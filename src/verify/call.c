@@ -231,27 +231,13 @@ static int helper_map(struct verifier *v, struct call *c)
 	return 0;
 }
 
-enum { KEY_UNSEEN = 0, KEY_VARIES = 1, KEY_SHIFT = 1 }; /* key_state: else (key + 1) << KEY_SHIFT */
-
 static int tail_call(struct verifier *v, const struct call *c)
 {
-	struct insn_aux *aux = &v->aux[v->insn];
 	const struct reg *r = reg_of(v, 3);
-	u64 key;
-	int err;
 
 	if (!map_allows(c->map->spec.kind, param_of(c->helper->args[arg_index(c->helper, ARG_MAP_HANDLE)])))
 		return reject(v, REJECT_MAP_MISMATCH, "expected prog array map for tail call");
-	if (!reg_is_const(r) || r->v.bits.value >= c->map->spec.max_entries) {
-		aux->key_state = KEY_VARIES;
-	} else {
-		err = mark_precise(v, 3);
-		if (err)
-			return err;
-		key = (r->v.bits.value + 1) << KEY_SHIFT;
-		aux->key_state = aux->key_state == KEY_UNSEEN || aux->key_state == key ? key : KEY_VARIES;
-	}
-	return 0;
+	return reg_is_const(r) && r->v.bits.value < c->map->spec.max_entries ? mark_precise(v, 3) : 0; /* as in Linux, which then jumps directly */
 }
 
 /*

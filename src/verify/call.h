@@ -114,7 +114,7 @@ int arg_map_field(struct verifier *v, struct call *c, u32 regno, u32 kind); /* t
 int arg_graph_root(struct verifier *v, struct call *c, u32 regno, u32 kind);
 int arg_graph_node(struct verifier *v, struct call *c, u32 regno, u32 kind);
 int arg_refcounted(struct verifier *v, struct call *c, u32 regno);
-int node_inserted(struct verifier *v, struct call *c, u32 regno); /* the owner is now the list or tree */
+int node_inserted(struct verifier *v, u32 regno); /* the owner is now the list or tree */
 void reg_set_node(struct reg *r, const struct btf_field *root);
 int set_non_owning(struct verifier *v, struct reg *r);
 int object_new(struct verifier *v, struct call *c, struct reg *r0);

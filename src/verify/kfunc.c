@@ -174,11 +174,7 @@ static int kfunc_effects(struct verifier *v, struct call *c, u32 *next)
 	switch (c->kfunc->role) {
 	case KROLE_LIST_PUSH:
 	case KROLE_RBTREE_ADD:
-		return node_inserted(v, c, 2);
-	case KROLE_OBJ_DROP:
-	case KROLE_PERCPU_OBJ_DROP:
-		v->aux[v->insn].local_meta = btf_meta(c->obj_btf, c->obj_id);
-		return 0;
+		return node_inserted(v, 2);
 	case KROLE_THROW:
 		v->walked.exception = true;
 		return v->exception_callback ? 0 : result_ok(v, 1, "R1");
@@ -237,7 +233,6 @@ static int result_by_role(struct verifier *v, struct call *c, struct reg *r0)
 		reg_set_pointer(r0, R_BTF | R_ALLOC);
 		r0->btf = c->obj_btf;
 		r0->btf_id = c->obj_id;
-		v->aux[v->insn].local_meta = btf_meta(c->obj_btf, c->obj_id);
 		return 0;
 	case KROLE_LIST_POP:
 		reg_set_node(r0, c->list_head);

@@ -208,11 +208,10 @@ static void to_non_owning(struct verifier *v, struct reg *r, void *ud)
 	x->err = set_non_owning(v, r);
 }
 
-int node_inserted(struct verifier *v, struct call *c, u32 regno)
+int node_inserted(struct verifier *v, u32 regno)
 {
 	struct conversion x = {reg_of(v, regno)->ref, 0};
 
-	v->aux[v->insn].local_meta = btf_meta(c->obj_btf, c->obj_id);
 	if (!x.ref || !ref_find(v->cur, x.ref))
 		return bug(v, "a node without a reference");
 	each_reg(v, v->cur, to_non_owning, &x);
@@ -262,8 +261,6 @@ int object_new(struct verifier *v, struct call *c, struct reg *r0)
 	reg_set_pointer(r0, R_BTF | R_ALLOC | (per_cpu ? (u32)R_PERCPU : 0u));
 	r0->btf = b;
 	r0->btf_id = id;
-	v->aux[v->insn].obj_size = t->size;
-	v->aux[v->insn].local_meta = fields;
 	return 0;
 }
 

@@ -303,17 +303,19 @@ struct insn_aux {
 	u32 scc; /* cycle of the control flow that it belongs to, 0: none */
 	u32 ptr_type; /* loads, stores, atomics: pointer type of the access on every path; 0 not yet */
 	struct state *states; /* checkpoints */
-	u32 n_states;
-	struct map *map; /* calls: the map that every path passes; MAP_MANY when they differ */
-	u64 key_state; /* calls with a map: the key, where it is one constant on every path */
-	u64 obj_size; /* calls that allocate */
-	u32 ksym_type, ksym_id, ksym_size; /* loads of kernel variables: what the register holds */
-	const struct kfunc *kfunc; /* calls of kernel functions */
-	const struct btf *btf; /* and loads of kernel variables: the kernel's, or a module's */
-	const void *local_meta; /* calls on the program's own types: struct of btf records */
-	u32 alu_state; /* pointer arithmetic of unprivileged programs: how it is sanitised; must be the same on every path */
-	u32 alu_limit;
+	const struct btf *btf; /* calls of kernel functions, loads of kernel variables: the kernel's, or a module's */
+	union {
+		struct map *map; /* loads of a map or of its value; calls of helpers: the map that every path passes; MAP_MANY when they differ */
+		const struct kfunc *kfunc; /* calls of kernel functions */
+		struct {
+			u32 ksym_type, ksym_id, ksym_size; /* loads of kernel variables: what the register holds */
+		};
+		struct {
+			u32 alu_state, alu_limit; /* pointer arithmetic of unprivileged programs: how it is sanitised; must be the same on every path */
+		};
+	};
 };
+_Static_assert(sizeof(struct insn_aux) == 64, "a line of the cache for each instruction");
 #define MAP_MANY ((struct map *)(uintptr_t)-1)
 
 struct subprog_info {

@@ -252,7 +252,7 @@ static bool takes_pointers_away(const struct verifier *v, const struct trace *t,
 	if (in->pseudo == CALL_SUBPROG)
 		return packet && v->subs[subprog_at(v->prog, (u32)in->target) - v->prog->subprogs].changes_pkt_data;
 	h = in->pseudo == CALL_HELPER ? helper_at(v, (u32)t->way.at) : NULL;
-	k = v->aux[t->way.at].kfunc;
+	k = in->pseudo == CALL_KFUNC ? v->aux[t->way.at].kfunc : NULL;
 	if (h && h->effects & EFFECT_TAIL_CALL)
 		return packet && returns_by_tail_call(v, (u32)t->way.at, t->way.next);
 	if (packet)
