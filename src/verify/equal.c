@@ -232,7 +232,7 @@ static bool place_covers(struct verifier *v, const struct state *old, const stru
 	u32 slot = place - REGS;
 
 	if (place < REGS)
-		return reg_covers(v, &a->regs[place], &b->regs[place], reg_precise(v, old, f, place), how);
+		return reg_covers(v, reg_at(a, place), reg_at(b, place), reg_precise(v, old, f, place), how);
 	s = stack_at(a, slot);
 	t = slot < b->n_slots ? stack_at(b, slot) : NULL;
 	if (s == t && !s->reg.id && !s->reg.ref)
@@ -333,10 +333,10 @@ bool state_maybe_looping(struct verifier *v, const struct state *old, const stru
 	u16 *differs = &v->aux[cur->insn].differs;
 	u32 f = cur->n_frames - 1, place = *differs & 0xff;
 
-	if (place < REGS && *differs >> 8 == f && !regs_identical(&a->regs[place], &b->regs[place]))
+	if (place < REGS && *differs >> 8 == f && !regs_identical(reg_at(a, place), &b->regs[place]))
 		return false;
 	for (u32 i = 0; i < REGS; i++)
-		if (!regs_identical(&a->regs[i], &b->regs[i])) {
+		if (!regs_identical(reg_at(a, i), &b->regs[i])) {
 			*differs = (u16)(f << 8 | i);
 			return false;
 		}

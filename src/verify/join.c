@@ -420,7 +420,7 @@ static void join_frame(struct join *j, u32 f)
 	struct reg *regs = regs_edit(j->v, cur);
 
 	for (u32 i = 0; i < REG_FP; i++)
-		join_reg(j, &entry->regs[i], &before->regs[i], steps ? &steps[i] : NULL, &regs[i]);
+		join_reg(j, reg_at(entry, i), reg_at(before, i), steps ? &steps[i] : NULL, &regs[i]);
 	for (u32 i = 0; i < cur->n_slots; i++)
 		join_slot(j, slot_at(entry, i), slot_at(before, i), steps && j->loop->proof_slots >> i & 1 ? &steps[REG_FP + i] : NULL,
 			  stack_edit(j->v, cur, i));
@@ -462,7 +462,7 @@ void join_tighten(struct verifier *v, u32 insn, const struct state *entry)
 	before = cur_frame(entry->latest);
 	for (u32 i = 0; i < REG_FP; i++)
 		if (v->aux[insn].live_in >> i & 1)
-			tighten(v, &l->step[i], trips, &from->regs[i], &before->regs[i], &f->regs[i]);
+			tighten(v, &l->step[i], trips, reg_at(from, i), reg_at(before, i), &f->regs[i]);
 	for (u64 m = l->proof_slots; m; m &= m - 1) {
 		u32 i = (u32)__builtin_ctzll(m);
 
@@ -504,7 +504,7 @@ static void all_bounds_precise(struct state *s)
 		s->precise_regs[f] = 0;
 		s->precise_slots[f] = 0;
 		for (u32 i = 0; i < REG_FP; i++) {
-			const struct reg *r = &s->frame[f]->regs[i];
+			const struct reg *r = reg_at(s->frame[f], i);
 
 			if (r->type == R_SCALAR && !scalar_is_unknown(&r->v))
 				s->precise_regs[f] |= (u16)(1u << i);

@@ -184,10 +184,10 @@ void log_state(struct verifier *v, const struct state *s, u32 frame, bool all)
 	if (f->number)
 		log_add(v, " frame%u:", f->number);
 	for (u32 i = 0; i < REGS; i++) {
-		if (f->regs[i].type == R_NONE || (!all && !(v->scratched_regs >> i & 1)))
+		if (reg_at(f, i)->type == R_NONE || (!all && !(v->scratched_regs >> i & 1)))
 			continue;
 		log_add(v, " R%u=", i);
-		log_reg(v, f, &f->regs[i], reg_precise(v, s, frame, i));
+		log_reg(v, f, reg_at(f, i), reg_precise(v, s, frame, i));
 	}
 	for (u32 i = 0; i < f->n_slots; i++)
 		if (all || v->scratched_slots >> i & 1)

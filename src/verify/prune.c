@@ -218,7 +218,7 @@ void loop_widen(struct verifier *v, const struct state *old, struct state *cur)
 		struct frame *b = cur->frame[f];
 
 		for (u32 i = 0; i < REGS; i++)
-			if (widens(v, &a->regs[i], &b->regs[i], reg_precise(v, old, f, i)))
+			if (widens(v, reg_at(a, i), reg_at(b, i), reg_precise(v, old, f, i)))
 				reg_forget(v, &regs_edit(v, b)[i]);
 		for (u32 i = 0; i < MIN(a->n_slots, b->n_slots); i++) {
 			const struct stack_slot *s = stack_at(a, i), *t = stack_at(b, i);
@@ -320,7 +320,7 @@ static int checkpoint_add(struct verifier *v, u32 insn)
 	state_lives(v);
 	v->walked.prev_jumps = v->walked.jumps;
 	v->walked.prev_insns = v->walked.insns;
-	if (state_copy(v, s, cur))
+	if (state_copy(v, s, cur, true))
 		return reject(v, REJECT_MEMORY, "out of memory");
 	cur->n_hist = cur->n_links = 0; /* the segment's history is the checkpoint's */
 	s->insn = insn;

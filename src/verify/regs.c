@@ -9,6 +9,17 @@ u32 new_id(struct verifier *v)
 	return ++v->walked.ids;
 }
 
+#define UNKNOWN                                                                                                        \
+	{                                                                                                              \
+		.bits = {0, UINT64_MAX}, .umax = UINT64_MAX, .smin = INT64_MIN, .smax = INT64_MAX, .umax32 = UINT32_MAX, \
+		.smin32 = INT32_MIN, .smax32 = INT32_MAX                                                               \
+	}
+
+const struct reg plain_regs[PLAIN_KINDS] = {
+	[PLAIN_NONE - REGS] = {.type = R_NONE, .v = UNKNOWN},
+	[PLAIN_UNKNOWN - REGS] = {.type = R_SCALAR, .v = UNKNOWN},
+};
+
 void reg_set_none(struct reg *r)
 {
 	memset(r, 0, sizeof(*r));

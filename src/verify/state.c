@@ -173,20 +173,62 @@ static void frame_free(struct verifier *v, struct frame *f)
 {
 	for (u32 i = 0; i < chunks_of(f); i++)
 		part_drop(&v->chunks, &f->chunk[i]->part);
-	part_drop(&v->files, &file_of(f)->part);
+	if (f->regs) {
+		part_drop(&v->files, &file_of(f)->part);
+	} else {
+		f->kept->next = v->free_kept[f->kept->n];
+		v->free_kept[f->kept->n] = f->kept;
+	}
 	frame_give(v, f);
 }
 
-/* callers: how many frames are below, whose registers the state shares; the last one's are its own. */
-static struct frame *frame_copy(struct verifier *v, const struct frame *from, u32 callers, bool last)
+static u32 plain_kind(const struct reg *r)
 {
-	struct frame *to = last ? frame_new(v, callers) : frame_make(v);
+	u32 kind = r->type == R_NONE ? PLAIN_NONE : PLAIN_UNKNOWN;
+
+	return memcmp(r, &plain_regs[kind - REGS], sizeof(*r)) ? REGS : kind;
+}
+
+static struct kept_regs *regs_keep(struct verifier *v, const struct reg *regs)
+{
+	struct kept_regs *k;
+	u8 at[REGS], n = 0;
+
+	for (u32 i = 0; i < REGS; i++) {
+		u32 kind = regs[i].type <= R_SCALAR ? plain_kind(&regs[i]) : REGS;
+
+		at[i] = kind == REGS ? n++ : (u8)kind;
+	}
+	k = v->free_kept[n];
+	if (k)
+		v->free_kept[n] = k->next;
+	else
+		k = arena_alloc(&v->arena, sizeof(*k) + n * sizeof(k->reg[0]));
+	if (!k)
+		return NULL;
+	memcpy(k->at, at, sizeof(at));
+	k->n = n;
+	for (u32 i = 0; i < REGS; i++)
+		if (at[i] < REGS)
+			k->reg[at[i]] = regs[i];
+	return k;
+}
+
+/* callers: how many frames are below, whose registers the state shares; the last one's are its own. keep: for a checkpoint. */
+static struct frame *frame_copy(struct verifier *v, const struct frame *from, u32 callers, bool last, bool keep)
+{
+	struct frame *to = last && !keep ? frame_new(v, callers) : frame_make(v);
 	u32 n = chunks_of(from);
 
 	if (!to)
 		return NULL;
 	memcpy(to, from, offsetof(struct frame, regs));
-	if (last) {
+	if (last && keep) {
+		to->regs = NULL;
+		to->kept = regs_keep(v, from->regs);
+		if (!to->kept)
+			return NULL;
+	} else if (last) {
 		memcpy(to->regs, from->regs, sizeof(file_of(from)->regs));
 	} else {
 		to->regs = from->regs;
@@ -229,7 +271,7 @@ u32 scalars_in_regs(const struct state *s, u32 frame, u32 regs)
 	if (s->bare)
 		return regs & s->scalar_regs[frame];
 	for (u32 m = regs; m; m &= m - 1)
-		if (s->frame[frame]->regs[__builtin_ctz(m)].type != R_SCALAR)
+		if (reg_at(s->frame[frame], (u32)__builtin_ctz(m))->type != R_SCALAR)
 			regs &= ~(m & -m);
 	return regs;
 }
@@ -364,12 +406,12 @@ static int path_copy(struct verifier *v, struct state *to, const struct state *f
 	return 0;
 }
 
-int state_copy(struct verifier *v, struct state *to, const struct state *from)
+int state_copy(struct verifier *v, struct state *to, const struct state *from, bool keep)
 {
 	if (chunks_reserve(v, 2 * chunks_in(from)) || path_copy(v, to, from))
 		return -ENOMEM;
 	for (to->n_frames = 0; to->n_frames < from->n_frames; to->n_frames++) {
-		to->frame[to->n_frames] = frame_copy(v, from->frame[to->n_frames], to->n_frames, to->n_frames + 1 == from->n_frames);
+		to->frame[to->n_frames] = frame_copy(v, from->frame[to->n_frames], to->n_frames, to->n_frames + 1 == from->n_frames, keep);
 		if (!to->frame[to->n_frames])
 			return -ENOMEM;
 	}
@@ -424,7 +466,7 @@ struct state *push_branch(struct verifier *v, u32 insn, u32 prev_insn, bool spec
 {
 	struct state *s = state_new(v);
 
-	if (!s || state_copy(v, s, v->cur) || !pending_push(v, s, insn, prev_insn)) {
+	if (!s || state_copy(v, s, v->cur, false) || !pending_push(v, s, insn, prev_insn)) {
 		reject(v, REJECT_MEMORY, "out of memory");
 		return NULL;
 	}

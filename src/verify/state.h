@@ -172,6 +172,18 @@ struct reg_file {
 	struct reg regs[REGS];
 };
 
+/*
+ * Registers of a checkpoint's current frame: those that hold more than nothing, or any number. They are as many as are held, and do not change.
+ */
+enum { PLAIN_NONE = REGS, PLAIN_UNKNOWN, PLAIN_KINDS = 2 };
+struct kept_regs {
+	struct kept_regs *next; /* free list, of those with as many */
+	u8 at[REGS]; /* which of them, or PLAIN_* */
+	u8 n;
+	struct reg reg[];
+};
+extern const struct reg plain_regs[PLAIN_KINDS];
+
 struct frame {
 	u32 number; /* 0 is the entry function */
 	u32 subprog;
@@ -182,10 +194,20 @@ struct frame {
 	u32 callback_depth; /* how often it was entered again on this path */
 	u32 refs_on_entry; /* callbacks: of the state; what comes later must be gone at its exit */
 	u32 n_slots; /* stack in use: fp - 8 * n_slots */
-	struct reg *regs; /* of a struct reg_file */
+	struct reg *regs; /* of a struct reg_file; NULL: kept has them */
+	struct kept_regs *kept;
 	struct stack_chunk *chunk[STACK_CHUNKS]; /* those of the slots in use */
 };
 
+static inline const struct reg *reg_at(const struct frame *f, u32 i) /* of any frame; those of paths may be read in regs[], too */
+{
+	u32 at;
+
+	if (f->regs)
+		return &f->regs[i];
+	at = f->kept->at[i];
+	return at < REGS ? &f->kept->reg[at] : &plain_regs[at - REGS];
+}
 static inline const struct stack_slot *stack_at(const struct frame *f, u32 slot)
 {
 	return &f->chunk[slot / CHUNK_SLOTS]->slot[slot % CHUNK_SLOTS];
@@ -383,6 +405,7 @@ struct verifier {
 	/* free lists */
 	struct state *free_states, *free_back_edges;
 	struct frame *free_frames;
+	struct kept_regs *free_kept[REGS + 1];
 	struct parts files, chunks;
 	bool opaque_slots; /* some stack slot held a dynptr, an iterator or saved flags */
 	struct pending *free_pending;
@@ -515,7 +538,7 @@ void state_strip(struct verifier *v, struct state *s); /* gives its frames back;
 /* Of these registers or slots of a frame those that hold a scalar. */
 u32 scalars_in_regs(const struct state *s, u32 frame, u32 regs);
 u64 scalars_in_slots(const struct state *s, u32 frame, u64 slots);
-int state_copy(struct verifier *v, struct state *to, const struct state *from); /* to is new */
+int state_copy(struct verifier *v, struct state *to, const struct state *from, bool keep); /* to is new; keep: a checkpoint */
 /* How a path that was cut off came to where it was, and nothing of what was known there; NULL: no memory. */
 struct state *back_edge_new(struct verifier *v, const struct state *from);
 void back_edge_free(struct verifier *v, struct state *s);

@@ -17,7 +17,7 @@ static const struct reg *place_reg(const struct frame *f, u32 place)
 	const struct stack_slot *s;
 
 	if (place < REG_FP)
-		return &f->regs[place];
+		return reg_at(f, place);
 	if (place - REG_FP >= f->n_slots)
 		return NULL;
 	s = stack_at(f, place - REG_FP);
