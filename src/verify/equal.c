@@ -48,7 +48,7 @@ static bool scalar_ids_match(struct verifier *v, u32 old, u32 cur)
 	return !(old & ID_DELTA) || ids_match(v, old & ~ID_DELTA, cur & ~ID_DELTA);
 }
 
-static bool regs_same(const struct reg *a, const struct reg *b)
+bool reg_same(const struct reg *a, const struct reg *b)
 {
 	return a->type == b->type && a->off == b->off && (a->type != R_SCALAR || a->delta == b->delta) && a->raw[0] == b->raw[0] && a->raw[1] == b->raw[1] &&
 	       scalar_equal(&a->v, &b->v);
@@ -56,7 +56,7 @@ static bool regs_same(const struct reg *a, const struct reg *b)
 
 static bool regs_exact(struct verifier *v, const struct reg *a, const struct reg *b)
 {
-	return regs_same(a, b) && ids_match(v, a->id, b->id) && ids_match(v, a->ref, b->ref);
+	return reg_same(a, b) && ids_match(v, a->id, b->id) && ids_match(v, a->ref, b->ref);
 }
 
 bool regs_interchangeable(struct verifier *v, const struct reg *a, const struct reg *b)
@@ -67,7 +67,7 @@ bool regs_interchangeable(struct verifier *v, const struct reg *a, const struct 
 static bool scalar_covers(struct verifier *v, const struct reg *old, const struct reg *cur, bool precise, enum exactness how)
 {
 	if (v->explore_alu_limits)
-		return regs_same(old, cur) && scalar_ids_match(v, old->id, cur->id);
+		return reg_same(old, cur) && scalar_ids_match(v, old->id, cur->id);
 	if (!precise && how == LOOSE)
 		return true;
 	if (old->id && (old->id ^ cur->id) & ID_DELTA)
@@ -322,21 +322,16 @@ bool state_covers(struct verifier *v, const struct state *old, const struct stat
 	return resources_match(v, old, cur);
 }
 
-static bool regs_identical(const struct reg *a, const struct reg *b)
-{
-	return a->id == b->id && regs_same(a, b);
-}
-
 bool state_maybe_looping(struct verifier *v, const struct state *old, const struct state *cur)
 {
 	const struct frame *a = cur_frame(old), *b = cur_frame(cur);
 	u16 *differs = &v->aux[cur->insn].differs;
 	u32 f = cur->n_frames - 1, place = *differs & 0xff;
 
-	if (place < REGS && *differs >> 8 == f && !regs_identical(reg_at(a, place), &b->regs[place]))
+	if (place < REGS && *differs >> 8 == f && !reg_identical(a, place, &b->regs[place]))
 		return false;
 	for (u32 i = 0; i < REGS; i++)
-		if (!regs_identical(reg_at(a, i), &b->regs[i])) {
+		if (!reg_identical(a, i, &b->regs[i])) {
 			*differs = (u16)(f << 8 | i);
 			return false;
 		}

@@ -310,7 +310,18 @@ static int prune_here(struct verifier *v, struct state *old, bool loop)
 	return !err && loop ? back_edge_add(v, old, v->cur) : err;
 }
 
-static int checkpoint_add(struct verifier *v, u32 insn)
+/*
+ * Of registers that nobody reads again a checkpoint keeps no more than whether they are the same: but for those that what goes round is widened
+ * or joined by, in the order of all its ids; and for the log.
+ */
+static s32 regs_to_keep(const struct verifier *v, u32 insn, bool joins)
+{
+	const struct insn_aux *aux = &v->aux[insn];
+
+	return joins || aux->force_checkpoint || aux->calls_callback || v->log_level & 3 || v->insns[insn].op == OP_MAY_GOTO ? (s32)ALL_REGS : (s32)aux->live_in;
+}
+
+static int checkpoint_add(struct verifier *v, u32 insn, bool joins)
 {
 	struct state *cur = v->cur, *s = state_new(v);
 
@@ -320,7 +331,7 @@ static int checkpoint_add(struct verifier *v, u32 insn)
 	state_lives(v);
 	v->walked.prev_jumps = v->walked.jumps;
 	v->walked.prev_insns = v->walked.insns;
-	if (state_copy(v, s, cur, true))
+	if (state_copy(v, s, cur, regs_to_keep(v, insn, joins)))
 		return reject(v, REJECT_MEMORY, "out of memory");
 	cur->n_hist = cur->n_links = 0; /* the segment's history is the checkpoint's */
 	s->insn = insn;
@@ -438,7 +449,7 @@ int prune_visit(struct verifier *v, u32 insn, bool *pruned)
 	}
 	if (!made && (!add || (!v->priv && seen > STATES_UNPRIVILEGED)))
 		return 0;
-	if (checkpoint_add(v, insn))
+	if (checkpoint_add(v, insn, made || enters))
 		return v->why->err;
 	if (made)
 		join_made(v, cur->parent, entry);

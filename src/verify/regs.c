@@ -16,8 +16,16 @@ u32 new_id(struct verifier *v)
 	}
 
 const struct reg plain_regs[PLAIN_KINDS] = {
-	[PLAIN_NONE - REGS] = {.type = R_NONE, .v = UNKNOWN},
-	[PLAIN_UNKNOWN - REGS] = {.type = R_SCALAR, .v = UNKNOWN},
+	[PLAIN_NONE] = {.type = R_NONE, .v = UNKNOWN},
+	[PLAIN_UNKNOWN] = {.type = R_SCALAR, .v = UNKNOWN},
+	[PLAIN_FRAME] = {.type = R_STACK, .frame = 0}, /* R10 of each */
+	[PLAIN_FRAME + 1] = {.type = R_STACK, .frame = 1},
+	[PLAIN_FRAME + 2] = {.type = R_STACK, .frame = 2},
+	[PLAIN_FRAME + 3] = {.type = R_STACK, .frame = 3},
+	[PLAIN_FRAME + 4] = {.type = R_STACK, .frame = 4},
+	[PLAIN_FRAME + 5] = {.type = R_STACK, .frame = 5},
+	[PLAIN_FRAME + 6] = {.type = R_STACK, .frame = 6},
+	[PLAIN_FRAME + 7] = {.type = R_STACK, .frame = 7},
 };
 
 void reg_set_none(struct reg *r)

@@ -176,56 +176,87 @@ static void frame_free(struct verifier *v, struct frame *f)
 	if (f->regs) {
 		part_drop(&v->files, &file_of(f)->part);
 	} else {
-		f->kept->next = v->free_kept[f->kept->n];
-		v->free_kept[f->kept->n] = f->kept;
+		f->kept->next = v->free_kept[f->kept->words];
+		v->free_kept[f->kept->words] = f->kept;
 	}
 	frame_give(v, f);
 }
 
+/* The plain one that it is, or PLAIN_KINDS. */
 static u32 plain_kind(const struct reg *r)
 {
-	u32 kind = r->type == R_NONE ? PLAIN_NONE : PLAIN_UNKNOWN;
+	u32 kind = r->type == R_NONE ? PLAIN_NONE : r->type == R_SCALAR ? PLAIN_UNKNOWN : r->type == R_STACK ? PLAIN_FRAME + r->frame : PLAIN_KINDS;
 
-	return memcmp(r, &plain_regs[kind - REGS], sizeof(*r)) ? REGS : kind;
+	return kind < PLAIN_KINDS && !memcmp(r, &plain_regs[kind], sizeof(*r)) ? kind : PLAIN_KINDS;
 }
 
-static struct kept_regs *regs_keep(struct verifier *v, const struct reg *regs)
+/* Of all that reg_identical() compares. */
+static u64 reg_digest(const struct reg *r)
+{
+	u64 word[5 + sizeof(r->v) / 8] = {(u64)r->type << 32 | (u32)r->off, r->id, r->raw[0], r->raw[1], r->type == R_SCALAR ? (u32)r->delta : 0};
+	u64 sum = 0;
+
+	memcpy(&word[5], &r->v, sizeof(r->v));
+	for (u32 i = 0; i < ARRAY_SIZE(word); i++)
+		sum = (sum ^ word[i] ^ sum >> 29) * 0x9e3779b97f4a7c15u;
+	return sum;
+}
+
+static struct kept_regs *regs_keep(struct verifier *v, const struct reg *regs, u32 keep)
 {
 	struct kept_regs *k;
-	u8 at[REGS], n = 0;
+	u8 at[REGS], n = 0, digests = 0;
+	u32 words;
+	u64 *digest;
 
 	for (u32 i = 0; i < REGS; i++) {
-		u32 kind = regs[i].type <= R_SCALAR ? plain_kind(&regs[i]) : REGS;
+		u32 kind = plain_kind(&regs[i]);
 
-		at[i] = kind == REGS ? n++ : (u8)kind;
+		at[i] = kind < PLAIN_KINDS ? (u8)(KEPT_PLAIN + kind) : keep >> i & 1 ? n++ : (u8)(KEPT_DIGEST + digests++);
 	}
-	k = v->free_kept[n];
+	words = n * (u32)REG_WORDS + digests;
+	k = v->free_kept[words];
 	if (k)
-		v->free_kept[n] = k->next;
+		v->free_kept[words] = k->next;
 	else
-		k = arena_alloc(&v->arena, sizeof(*k) + n * sizeof(k->reg[0]));
+		k = arena_alloc(&v->arena, sizeof(*k) + words * sizeof(u64));
 	if (!k)
 		return NULL;
 	memcpy(k->at, at, sizeof(at));
 	k->n = n;
-	for (u32 i = 0; i < REGS; i++)
-		if (at[i] < REGS)
+	k->words = (u8)words;
+	digest = (u64 *)(void *)&k->reg[n];
+	for (u32 i = 0; i < REGS; i++) {
+		if (at[i] < KEPT_PLAIN)
 			k->reg[at[i]] = regs[i];
+		else if (at[i] >= KEPT_DIGEST)
+			digest[at[i] - KEPT_DIGEST] = reg_digest(&regs[i]);
+	}
 	return k;
 }
 
-/* callers: how many frames are below, whose registers the state shares; the last one's are its own. keep: for a checkpoint. */
-static struct frame *frame_copy(struct verifier *v, const struct frame *from, u32 callers, bool last, bool keep)
+bool reg_identical(const struct frame *f, u32 i, const struct reg *r)
 {
-	struct frame *to = last && !keep ? frame_new(v, callers) : frame_make(v);
+	const struct reg *a;
+
+	if (!f->regs && f->kept->at[i] >= KEPT_DIGEST)
+		return ((const u64 *)(const void *)&f->kept->reg[f->kept->n])[f->kept->at[i] - KEPT_DIGEST] == reg_digest(r);
+	a = reg_at(f, i);
+	return a->id == r->id && reg_same(a, r);
+}
+
+/* callers: how many frames are below, whose registers the state shares; the last one's are its own. keep: as in state_copy(). */
+static struct frame *frame_copy(struct verifier *v, const struct frame *from, u32 callers, bool last, s32 keep)
+{
+	struct frame *to = last && keep == WHOLE ? frame_new(v, callers) : frame_make(v);
 	u32 n = chunks_of(from);
 
 	if (!to)
 		return NULL;
 	memcpy(to, from, offsetof(struct frame, regs));
-	if (last && keep) {
+	if (last && keep != WHOLE) {
 		to->regs = NULL;
-		to->kept = regs_keep(v, from->regs);
+		to->kept = regs_keep(v, from->regs, (u32)keep);
 		if (!to->kept)
 			return NULL;
 	} else if (last) {
@@ -406,7 +437,7 @@ static int path_copy(struct verifier *v, struct state *to, const struct state *f
 	return 0;
 }
 
-int state_copy(struct verifier *v, struct state *to, const struct state *from, bool keep)
+int state_copy(struct verifier *v, struct state *to, const struct state *from, s32 keep)
 {
 	if (chunks_reserve(v, 2 * chunks_in(from)) || path_copy(v, to, from))
 		return -ENOMEM;
@@ -466,7 +497,7 @@ struct state *push_branch(struct verifier *v, u32 insn, u32 prev_insn, bool spec
 {
 	struct state *s = state_new(v);
 
-	if (!s || state_copy(v, s, v->cur, false) || !pending_push(v, s, insn, prev_insn)) {
+	if (!s || state_copy(v, s, v->cur, WHOLE) || !pending_push(v, s, insn, prev_insn)) {
 		reject(v, REJECT_MEMORY, "out of memory");
 		return NULL;
 	}

@@ -173,16 +173,19 @@ struct reg_file {
 };
 
 /*
- * Registers of a checkpoint's current frame: those that hold more than nothing, or any number. They are as many as are held, and do not change.
+ * Registers of a checkpoint's current frame. They do not change, so only those lie there that are not as plain as many are; and of what nobody reads
+ * again there is but a digest, which tells whether a path comes back as it was.
  */
-enum { PLAIN_NONE = REGS, PLAIN_UNKNOWN, PLAIN_KINDS = 2 };
+enum { PLAIN_NONE, PLAIN_UNKNOWN, PLAIN_FRAME, PLAIN_KINDS = PLAIN_FRAME + FRAMES };
+enum { KEPT_PLAIN = REGS, KEPT_DIGEST = KEPT_PLAIN + PLAIN_KINDS, REG_WORDS = sizeof(struct reg) / 8 };
 struct kept_regs {
-	struct kept_regs *next; /* free list, of those with as many */
-	u8 at[REGS]; /* which of them, or PLAIN_* */
-	u8 n;
+	struct kept_regs *next; /* free list, of those of the same size */
+	u8 at[REGS]; /* its place in reg[]; from KEPT_PLAIN on in plain_regs[], from KEPT_DIGEST on behind reg[] */
+	u8 n, words; /* of whole registers; of these and the digests */
 	struct reg reg[];
 };
 extern const struct reg plain_regs[PLAIN_KINDS];
+_Static_assert(sizeof(struct reg) % 8 == 0 && REGS * REG_WORDS < 256, "sizes of kept registers fit");
 
 struct frame {
 	u32 number; /* 0 is the entry function */
@@ -206,8 +209,10 @@ static inline const struct reg *reg_at(const struct frame *f, u32 i) /* of any f
 	if (f->regs)
 		return &f->regs[i];
 	at = f->kept->at[i];
-	return at < REGS ? &f->kept->reg[at] : &plain_regs[at - REGS];
+	return at < KEPT_PLAIN ? &f->kept->reg[at] : at < KEPT_DIGEST ? &plain_regs[at - KEPT_PLAIN] : &plain_regs[PLAIN_NONE];
 }
+bool reg_same(const struct reg *a, const struct reg *b); /* but for their ids */
+bool reg_identical(const struct frame *f, u32 i, const struct reg *r); /* also with one of which there is a digest */
 static inline const struct stack_slot *stack_at(const struct frame *f, u32 slot)
 {
 	return &f->chunk[slot / CHUNK_SLOTS]->slot[slot % CHUNK_SLOTS];
@@ -405,7 +410,7 @@ struct verifier {
 	/* free lists */
 	struct state *free_states, *free_back_edges;
 	struct frame *free_frames;
-	struct kept_regs *free_kept[REGS + 1];
+	struct kept_regs *free_kept[REGS * REG_WORDS + 1]; /* by words */
 	struct parts files, chunks;
 	bool opaque_slots; /* some stack slot held a dynptr, an iterator or saved flags */
 	struct pending *free_pending;
@@ -538,7 +543,9 @@ void state_strip(struct verifier *v, struct state *s); /* gives its frames back;
 /* Of these registers or slots of a frame those that hold a scalar. */
 u32 scalars_in_regs(const struct state *s, u32 frame, u32 regs);
 u64 scalars_in_slots(const struct state *s, u32 frame, u64 slots);
-int state_copy(struct verifier *v, struct state *to, const struct state *from, bool keep); /* to is new; keep: a checkpoint */
+/* to is new. keep: a checkpoint, with these registers of the current frame (and digests of the others); or WHOLE: a path that goes on. */
+enum { WHOLE = -1, ALL_REGS = (1 << REGS) - 1 };
+int state_copy(struct verifier *v, struct state *to, const struct state *from, s32 keep);
 /* How a path that was cut off came to where it was, and nothing of what was known there; NULL: no memory. */
 struct state *back_edge_new(struct verifier *v, const struct state *from);
 void back_edge_free(struct verifier *v, struct state *s);
