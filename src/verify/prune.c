@@ -249,6 +249,16 @@ static bool iterator_active(const struct state *s)
 	return stack_at(f, (u32)(-off - 1) / SLOT_BYTES)->reg.iter.state == ITER_ACTIVE;
 }
 
+/* An old state in which the registers of the current frame are those of the current one, also where it keeps only a digest of them. */
+static void log_old(struct verifier *v, struct state *old, const struct state *cur)
+{
+	struct reg **regs = &cur_frame(old)->regs, *kept = *regs;
+
+	*regs = cur_frame(cur)->regs;
+	log_state(v, old, old->n_frames - 1, true);
+	*regs = kept;
+}
+
 /* The old checkpoint lies on this very path, or on a sibling's that is not finished. */
 static enum arrival arrive_unfinished(struct verifier *v, struct state *old, u32 insn)
 {
@@ -272,7 +282,7 @@ static enum arrival arrive_unfinished(struct verifier *v, struct state *old, u32
 		log_add(v, "cur state:");
 		log_state(v, cur, cur->n_frames - 1, true);
 		log_add(v, "old state:");
-		log_state(v, old, cur->n_frames - 1, true);
+		log_old(v, old, cur);
 		return FAILED;
 	}
 	return MISS_IN_LOOP;
@@ -312,13 +322,13 @@ static int prune_here(struct verifier *v, struct state *old, bool loop)
 
 /*
  * Of registers that nobody reads again a checkpoint keeps no more than whether they are the same: but for those that what goes round is widened
- * or joined by, in the order of all its ids; and for the log.
+ * or joined by, in the order of all its ids.
  */
 static s32 regs_to_keep(const struct verifier *v, u32 insn, bool joins)
 {
 	const struct insn_aux *aux = &v->aux[insn];
 
-	return joins || aux->force_checkpoint || aux->calls_callback || v->log_level & 3 || v->insns[insn].op == OP_MAY_GOTO ? (s32)ALL_REGS : (s32)aux->live_in;
+	return joins || aux->force_checkpoint || aux->calls_callback || v->insns[insn].op == OP_MAY_GOTO ? (s32)ALL_REGS : (s32)aux->live_in;
 }
 
 static int checkpoint_add(struct verifier *v, u32 insn, bool joins)
