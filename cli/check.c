@@ -58,6 +58,7 @@ struct row {
 	bool reached; /* PROG_LOAD saw it; otherwise `why` says what was in the way */
 	struct skep_check check;
 	char *why;
+	char *note; /* what was taken for granted */
 	char *log;
 };
 
@@ -133,6 +134,21 @@ static int check_load(void *ud, struct skep *k, int cmd, union bpf_attr *attr, u
 	return ch->result;
 }
 
+/* The section's name says too little: what the context says instead is told. */
+static void note_guess(struct checker *ch, const struct bpf_program *p, const char *section)
+{
+	const char *own = bpf_program__section_name(p), *lacks = "is unknown";
+	char note[256];
+
+	if (!strncmp(own, SECTION_REPLACES, strlen(SECTION_REPLACES)))
+		lacks = "does not tell the type of what it replaces";
+	else if (!strcmp(own, SECTION_TEXT))
+		lacks = "names no type of program";
+	snprintf(note, sizeof(note), "section \"%s\" %s: taken for %s from its context", strcmp(own, SECTION_TEXT) ? own : ".text", lacks, section);
+	cli_warning(ch->c, "%s: %s: %s", ch->row->object, bpf_program__name(p), note);
+	ch->row->note = copy(note);
+}
+
 /* Programs in sections of unknown name, and those that replace a function of a program that is not here. */
 static const char *give_type(struct checker *ch, struct bpf_object *obj, struct bpf_program *p)
 {
@@ -148,7 +164,7 @@ static const char *give_type(struct checker *ch, struct bpf_object *obj, struct 
 	if (!section && !strncmp(own, SECTION_REPLACES, strlen(SECTION_REPLACES)))
 		return "it replaces a function, and its context does not tell the type of that program; say it with --type";
 	if (!section) {
-		snprintf(why, sizeof(why), "section \"%s\" names no type of program; say it with --type", strcmp(own, ".code") ? own : ".text");
+		snprintf(why, sizeof(why), "section \"%s\" names no type of program; say it with --type", strcmp(own, SECTION_TEXT) ? own : ".text");
 		return why;
 	}
 	if (libbpf_prog_type_by_name(section, &type, &attach)) {
@@ -157,6 +173,8 @@ static const char *give_type(struct checker *ch, struct bpf_object *obj, struct 
 	}
 	bpf_program__set_type(p, type);
 	bpf_program__set_expected_attach_type(p, attach);
+	if (section != ch->args->type)
+		note_guess(ch, p, section);
 	return NULL;
 }
 
@@ -190,6 +208,7 @@ static void check_program(struct checker *ch, const char *path, const struct byt
 		return;
 	}
 	bpf_object__for_each_program(other, obj) bpf_program__set_autoload(other, other == p);
+	ch->row = row;
 	why = give_type(ch, obj, p);
 	row->type = bpf_program__type(p);
 	if (why) {
@@ -207,7 +226,6 @@ static void check_program(struct checker *ch, const char *path, const struct byt
 	ch->image = image;
 	ch->obj = obj;
 	ch->program = p;
-	ch->row = row;
 	skep_set_unprivileged(ch->k, ch->args->unprivileged);
 	if (bpf_object__load(obj) && !row->reached && !row->why) {
 		char text[160];
@@ -509,6 +527,7 @@ static void json_row(struct json *j, const struct row *r)
 	json_text(j, "safe", word(r, &r->check.safe));
 	json_text(j, "code", refused && v->code[0] ? v->code : NULL);
 	json_text(j, "message", !r->reached ? r->why : refused ? message(v) : NULL);
+	json_text(j, "note", r->note);
 	json_known(j, "insn", refused && v->insn != UINT32_MAX, v->insn);
 	json_text(j, "file", refused && v->line ? v->file : NULL);
 	json_known(j, "line", refused && v->line, v->line);
@@ -582,6 +601,7 @@ static void close_all(struct checker *ch)
 	for (u32 i = 0; i < ch->rows.n; i++) {
 		free(ch->rows.at[i].program);
 		free(ch->rows.at[i].why);
+		free(ch->rows.at[i].note);
 		free(ch->rows.at[i].log);
 	}
 	vec_free(&mem_libc, &ch->rows);

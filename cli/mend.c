@@ -298,7 +298,7 @@ static int promote_text(struct image *im)
 		if (i != text && holds_code(im, i))
 			return 0;
 	im->done |= MENDED_TEXT;
-	respell(im, text, ".code");
+	respell(im, text, SECTION_TEXT);
 	return 0;
 }
 

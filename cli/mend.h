@@ -19,6 +19,7 @@ enum mended {
 
 /* Begins the names of sections whose programs replace a function of another one. */
 #define SECTION_REPLACES "replaces"
+#define SECTION_TEXT     ".code" /* what .text is called once it is taken for a section of programs */
 
 /* Changes obj, which may grow. 0, or -errno with what is wrong in why; what is no ELF object of eBPF is left as it is. */
 int object_mend(struct bytes *obj, unsigned *mended, char *why, size_t why_size);

@@ -4,6 +4,7 @@
 
 #include "cli/form.h"
 #include "cli/loader.h"
+#include "cli/mend.h"
 #include "isa/isa.h"
 
 #include <linux/bpf.h>
@@ -161,9 +162,65 @@ static int load_member(void *ud, struct skep *k, int cmd, union bpf_attr *attr, 
 	return skep_bpf(k, cmd, attr, size);
 }
 
+/* What skep lacks, by what libbpf said: `lacks` with the program's section, or else with the name that follows libbpf's words. */
+static bool lacking(const struct target *t, char *why, size_t size)
+{
+	static const struct {
+		const char *words, *lacks;
+		bool section;
+	} known[] = {
+		{"failed to find kernel BTF type ID of '", "the hook", true},
+		{"attach program FD is not set", "anything to replace for the hook", true},
+		{"extern (func ksym) '", "the kernel function", false},
+		{"the kernel has no struct ", "the hook struct_ops of struct", false},
+	};
+
+	for (u32 i = 0; said && i < ARRAY_SIZE(known); i++) {
+		const char *at = strstr(said, known[i].words);
+
+		if (!at)
+			continue;
+		at = known[i].section ? bpf_program__section_name(t->prog) : at + strlen(known[i].words);
+		snprintf(why, size, "skep %s does not have %s %.*s; skep check verifies it", skep_version(), known[i].lacks, (int)strcspn(at, "'\n"), at);
+		return true;
+	}
+	return false;
+}
+
+/* Libbpf's words are shown where they say more than the reason does. */
+static int refused(struct target *t, const char *path, int err)
+{
+	char why[256];
+
+	if (!lacking(t, why, sizeof(why))) {
+		repeat_said(0);
+		if (said && strstr(said, "failed to resolve CO-RE relocation"))
+			snprintf(why, sizeof(why), "it is relocated against types of a kernel that skep does not have");
+		else
+			libbpf_strerror(err, why, sizeof(why));
+	}
+	return cli_error(t->c, "%s: program %s is refused: %s", path, t->name, why);
+}
+
+/* A section of a name that libbpf does not know: the program's context may tell the type. */
+static void type_guess(struct target *t)
+{
+	enum bpf_attach_type attach;
+	enum bpf_prog_type type;
+	const char *section;
+
+	if (bpf_program__type(t->prog) != BPF_PROG_TYPE_UNSPEC)
+		return;
+	section = section_by_context(bpf_object__btf(t->obj), t->name);
+	if (!section || libbpf_prog_type_by_name(section, &type, &attach))
+		return;
+	bpf_program__set_type(t->prog, type);
+	bpf_program__set_expected_attach_type(t->prog, attach);
+	cli_warning(t->c, "%s: section \"%s\" is unknown: taken for %s from its context", t->name, bpf_program__section_name(t->prog), section);
+}
+
 int target_open(struct target *t, const char *path)
 {
-	char why[160];
 	int err = engine_open(t);
 
 	t->fd = -1;
@@ -182,20 +239,15 @@ int target_open(struct target *t, const char *path)
 	if (!t->prog)
 		return STATUS_USAGE;
 	t->name = bpf_program__name(t->prog);
+	type_guess(t);
 	t->type = bpf_program__type(t->prog);
 	loader_only(t->obj, &t->image, t->prog);
 	maps_note_types(t);
 	skep_bpf_hook(load_member, t);
 	err = bpf_object__load(t->obj) ? errno : 0;
 	skep_bpf_hook(NULL, NULL);
-	if (err) {
-		repeat_said(0);
-		if (said && strstr(said, "failed to resolve CO-RE relocation"))
-			snprintf(why, sizeof(why), "it is relocated against types of a kernel that skep does not have");
-		else
-			libbpf_strerror(err, why, sizeof(why));
-		return cli_error(t->c, "%s: program %s is refused: %s", path, t->name, why);
-	}
+	if (err)
+		return refused(t, path, err);
 	t->fd = bpf_program__fd(t->prog);
 	return STATUS_DONE;
 }
