@@ -13,6 +13,7 @@
 #include <pcap/pcap.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { BATCH = 64, MOST = 65536, ROOM = MOST + 512 };
 
@@ -170,18 +171,47 @@ static int read_all(struct capture *c, const char *path)
 		status = flush(c);
 	progress_end(&progress);
 	if (!status && got == PCAP_ERROR)
-		return cli_error(c->t->c, "%s: damaged after %llu packets: %s", path, (unsigned long long)(c->o->runs + c->o->skipped), pcap_geterr(c->in));
+		return cli_error(c->t->c, "%s: cannot be read behind packet %llu: %s", path, (unsigned long long)(c->o->runs + c->o->skipped), pcap_geterr(c->in));
 	return status;
+}
+
+/* Where stdout is the capture, what else is printed goes to stderr. */
+static FILE *output_file(struct capture *c, const char *path)
+{
+	FILE *file;
+	int fd;
+
+	if (strcmp(path, "-") != 0)
+		return fopen(path, "wb");
+	fd = dup(STDOUT_FILENO);
+	file = fd < 0 ? NULL : fdopen(fd, "wb");
+	if (file)
+		dup2(STDERR_FILENO, STDOUT_FILENO);
+	else if (fd >= 0)
+		close(fd);
+	c->t->c->color = c->t->c->color && c->t->c->terminal;
+	return file;
 }
 
 static int open_output(struct capture *c, const char *path)
 {
+	FILE *file;
+
 	if (!path)
 		return STATUS_DONE;
+	if (!strcmp(path, "-") && isatty(STDOUT_FILENO))
+		return cli_usage(c->t->c, "--write -: a capture is not written to a terminal; send stdout to a file or a program");
+	file = output_file(c, path);
+	if (!file)
+		return cli_error(c->t->c, "%s: %s", path, strerror(errno)), STATUS_USAGE;
 	c->out_type = pcap_open_dead_with_tstamp_precision(pcap_datalink(c->in), 262144, PCAP_TSTAMP_PRECISION_NANO);
-	c->out = c->out_type ? pcap_dump_open(c->out_type, path) : NULL;
+	c->out = c->out_type ? pcap_dump_fopen(c->out_type, file) : NULL;
 	c->results = cli_alloc((size_t)BATCH * ROOM);
-	return c->out ? STATUS_DONE : (cli_error(c->t->c, "%s", c->out_type ? pcap_geterr(c->out_type) : "out of memory"), STATUS_USAGE);
+	if (c->out)
+		return STATUS_DONE;
+	cli_error(c->t->c, "%s", c->out_type ? pcap_geterr(c->out_type) : "out of memory");
+	fclose(file);
+	return STATUS_USAGE;
 }
 
 static int open_input(struct capture *c)

@@ -269,22 +269,6 @@ static void unreadable(struct checker *ch, const char *path, const char *why)
 	cli_error(ch->c, "%s: %s", path, why);
 }
 
-static void say_mended(struct checker *ch, const char *path, unsigned mended)
-{
-	static const char *const what[] = {
-		"functions have no type or are local: taken for programs",
-		"relocations with addends are taken for ones without",
-		"its only code is in .text: taken for programs",
-		"maps are defined in the section \"maps\": taken as if in \".maps\"",
-		"no license section: checked as not GPL-compatible",
-		"its types (.BTF) cannot be read: checked without them",
-	};
-
-	for (u32 i = 0; i < ARRAY_SIZE(what); i++)
-		if (mended >> i & 1)
-			cli_warning(ch->c, "%s: %s", path, what[i]);
-}
-
 static void no_such_program(struct checker *ch, const char *path, struct bpf_object *obj)
 {
 	enum { NAMES = 10 };
@@ -342,7 +326,7 @@ static void check_object(struct checker *ch, const char *path)
 		bytes_free(&image);
 		return;
 	}
-	say_mended(ch, path, mended | untyped);
+	mended_say(ch->c, path, mended | untyped);
 	bpf_object__for_each_program(p, obj)
 	{
 		if (ch->args->prog && strcmp(ch->args->prog, bpf_program__name(p)))

@@ -106,6 +106,8 @@ int cli_usage(const struct cli *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void *cli_alloc(size_t size); /* zeroed; ends the command when there is no memory */
 void *cli_resize(void *p, size_t size);
 
+const char *plural(u64 n); /* "s", but for one */
+
 enum paint { PAINT_NONE, PAINT_BOLD, PAINT_DIM, PAINT_RED, PAINT_GREEN, PAINT_YELLOW, PAINT_BLUE };
 const char *paint(const struct cli *c, enum paint p); /* an escape sequence, or "" where colours are off */
 
@@ -131,22 +133,24 @@ struct progress {
 void progress_show(struct progress *p, u64 done);
 void progress_end(struct progress *p);
 
-/* ---- json.c: one value, written as it is made; key is NULL inside arrays and at the top ---- */
+/* ---- json.c: one value, written as it is made, as JSON or as a line for people; key is NULL inside arrays and at the top ---- */
 struct json {
 	FILE *out;
 	unsigned depth;
-	bool first;
+	bool first, line;
 	char closing[64];
 };
 void json_open(struct json *j, FILE *out);
+void json_open_line(struct json *j, FILE *out);
 void json_object(struct json *j, const char *key);
 void json_array(struct json *j, const char *key);
 void json_end(struct json *j); /* of the innermost object or array; the outermost ends the line */
 void json_text(struct json *j, const char *key, const char *s); /* NULL gives null */
+void json_word(struct json *j, const char *key, const char *s); /* in a line without quotes */
 void json_textf(struct json *j, const char *key, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void json_unsigned(struct json *j, const char *key, u64 n);
 void json_signed(struct json *j, const char *key, s64 n);
-void json_real(struct json *j, const char *key, double x);
+void json_real(struct json *j, const char *key, double x, int digits); /* JSON has null for what is not finite */
 void json_bool(struct json *j, const char *key, bool b);
 void json_hex(struct json *j, const char *key, const void *bytes, size_t n); /* a string of hexadecimal digits */
 

@@ -401,6 +401,25 @@ static unsigned guess(const struct bytes *in)
 	return is_hex(in) ? FORMAT_HEX : FORMAT_RAW;
 }
 
+static bool is_text(const struct bytes *in)
+{
+	for (size_t i = 0; i < in->n; i++)
+		if (!isprint(in->at[i]) && !isspace(in->at[i]))
+			return false;
+	return true;
+}
+
+static int not_hex(struct cli *c, const char *input, const struct bytes *in)
+{
+	struct bytes bytes;
+	char why[128];
+
+	if (parse_hex((const char *)in->at, in->n, &bytes, why, sizeof(why)))
+		return cli_error(c, "%s: neither an object nor hexadecimal digits: %s", input, why);
+	bytes_free(&bytes);
+	return cli_error(c, "%s: %zu bytes are no whole instructions of 8 bytes", input, in->n);
+}
+
 static int dump_bytes(struct cli *c, struct arena *arena, const char *input, const struct bytes *in)
 {
 	struct dump_section s = {.n = (u32)(in->n / sizeof(struct raw_insn))};
@@ -409,6 +428,8 @@ static int dump_bytes(struct cli *c, struct arena *arena, const char *input, con
 
 	if (!in->n)
 		return cli_error(c, "%s: there is nothing in it", input);
+	if (in->n % sizeof(struct raw_insn) && args->format == FORMAT_AUTO && is_text(in))
+		return not_hex(c, input, in);
 	if (in->n % sizeof(struct raw_insn) || in->n / sizeof(struct raw_insn) > INT32_MAX)
 		return cli_error(c, "%s: %zu bytes are no whole instructions of 8 bytes", input, in->n);
 	if (args->prog)

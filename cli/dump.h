@@ -62,7 +62,7 @@ struct dump_object {
 /* Strings of an object may hold anything; nothing of it may reach a terminal as a control character. Blanks around it go. Returns buf. */
 const char *plain_text(const char *s, char *buf, size_t size);
 /* --facts, --ir, --asm: exit status */
-int dump_coded(struct cli *c, const char *input, const struct bytes *object);
+int dump_coded(struct cli *c, const char *input, struct bytes *object); /* which is mended as skep check does */
 
 /* 0, or -errno with a sentence in why. Close it in both cases. */
 void dump_close_elf(struct dump_object *o);

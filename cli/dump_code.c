@@ -9,6 +9,7 @@
 #include "cli/dump.h"
 #include "cli/form.h"
 #include "cli/loader.h"
+#include "cli/mend.h"
 #include "client/skep-bpf.h"
 #include "engine/engine.h"
 #include "jit/jit.h"
@@ -507,14 +508,20 @@ static int one_program(struct coded *d, const char *input, const struct bytes *i
 	return status;
 }
 
-static int programs(struct coded *d, const char *input, const struct bytes *in)
+static int programs(struct coded *d, const char *input, struct bytes *in)
 {
 	char text[FORM_WHY];
 	const char *why = form_refused(in->at, in->n, text);
-	struct bpf_object *obj = why ? NULL : loader_open(input, in);
+	unsigned mended = 0;
+	struct bpf_object *obj;
 	int status = STATUS_DONE, n = 0;
 	struct bpf_program *p;
 
+	if (!why)
+		structs_hide(in);
+	if (!why && object_mend(in, &mended, text, sizeof(text)))
+		why = text;
+	obj = why ? NULL : loader_open(input, in);
 	if (!obj) {
 		said[strcspn(said, "\n")] = 0;
 		why = why ? why : form_hint(said);
@@ -533,7 +540,7 @@ static int programs(struct coded *d, const char *input, const struct bytes *in)
 	return status;
 }
 
-int dump_coded(struct cli *c, const char *input, const struct bytes *in)
+int dump_coded(struct cli *c, const char *input, struct bytes *in)
 {
 	struct coded d = {.c = c, .args = c->args};
 	struct skep_options opts = {.size = sizeof(opts), .engine = SKEP_ENGINE_INTERP};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * JSON (RFC 8259), written as it is made: the writer keeps only what closes each open bracket.
+ * JSON (RFC 8259), written as it is made: the writer keeps only what closes each open bracket. The same calls write a line for people:
+ * {name value, name "text", name [1, 2]}.
  */
 #include "cli/cli.h"
 
@@ -10,6 +11,11 @@
 void json_open(struct json *j, FILE *out)
 {
 	*j = (struct json){.out = out, .first = true};
+}
+
+void json_open_line(struct json *j, FILE *out)
+{
+	*j = (struct json){.out = out, .first = true, .line = true};
 }
 
 unsigned utf8_length(const u8 *s)
@@ -25,41 +31,54 @@ unsigned utf8_length(const u8 *s)
 	return n;
 }
 
-/* Names from objects may hold anything: a byte that is not UTF-8 becomes U+FFFD. */
-static void write_string(FILE *out, const char *text)
+/* C1 controls act on terminals, too. */
+static bool is_control(const u8 *s)
+{
+	return *s < 0x20 || *s == 0x7f || (s[0] == 0xc2 && s[1] < 0xa0);
+}
+
+/* Names from objects may hold anything. A byte that is not UTF-8 becomes U+FFFD in JSON, \xNN in a line, where controls do, too. */
+static void write_characters(const struct json *j, const char *text)
 {
 	const u8 *s = (const u8 *)text;
 
-	fputc('"', out);
 	while (*s) {
 		unsigned n = utf8_length(s);
 
 		if (*s == '"' || *s == '\\')
-			fprintf(out, "\\%c", *s);
+			fprintf(j->out, "\\%c", *s);
 		else if (*s == '\n')
-			fputs("\\n", out);
-		else if (*s < 0x20 || *s == 0x7f)
-			fprintf(out, "\\u%04x", *s);
+			fputs("\\n", j->out);
+		else if (n && is_control(s))
+			fprintf(j->out, j->line ? "\\x%02x" : "\\u%04x", s[n - 1]);
 		else if (n)
-			fwrite(s, 1, n, out);
+			fwrite(s, 1, n, j->out);
+		else if (j->line)
+			fprintf(j->out, "\\x%02x", *s);
 		else
-			fputs("\\ufffd", out);
+			fputs("\\ufffd", j->out);
 		s += n ? n : 1;
 	}
-	fputc('"', out);
+}
+
+static void write_string(const struct json *j, const char *text)
+{
+	fputc('"', j->out);
+	write_characters(j, text);
+	fputc('"', j->out);
 }
 
 static void begin(struct json *j, const char *key)
 {
 	if (!j->first)
-		fputc(',', j->out);
-	if (j->depth)
+		fputs(j->line ? ", " : ",", j->out);
+	if (j->depth && !j->line)
 		fprintf(j->out, "\n%*s", (int)(2 * j->depth), "");
 	j->first = false;
-	if (key) {
-		write_string(j->out, key);
-		fputs(": ", j->out);
-	}
+	if (!key)
+		return;
+	(j->line ? write_characters : write_string)(j, key);
+	fputs(j->line ? " " : ": ", j->out);
 }
 
 static void nest(struct json *j, const char *key, char open, char close)
@@ -69,7 +88,7 @@ static void nest(struct json *j, const char *key, char open, char close)
 	if (j->depth + 1 < sizeof(j->closing))
 		j->closing[j->depth++] = close;
 	else
-		abort(); /* nesting is fixed by the verb's code, never by input */
+		abort(); /* nesting is bounded by the verb's code, never by input */
 	j->first = true;
 }
 
@@ -86,11 +105,11 @@ void json_array(struct json *j, const char *key)
 void json_end(struct json *j)
 {
 	j->depth--;
-	if (!j->first)
+	if (!j->first && !j->line)
 		fprintf(j->out, "\n%*s", (int)(2 * j->depth), "");
 	fputc(j->closing[j->depth], j->out);
 	j->first = false;
-	if (!j->depth)
+	if (!j->depth && !j->line)
 		fputc('\n', j->out);
 }
 
@@ -98,9 +117,15 @@ void json_text(struct json *j, const char *key, const char *s)
 {
 	begin(j, key);
 	if (s)
-		write_string(j->out, s);
+		write_string(j, s);
 	else
 		fputs("null", j->out);
+}
+
+void json_word(struct json *j, const char *key, const char *s)
+{
+	begin(j, key);
+	(j->line ? write_characters : write_string)(j, s);
 }
 
 void json_textf(struct json *j, const char *key, const char *fmt, ...)
@@ -128,11 +153,11 @@ void json_signed(struct json *j, const char *key, s64 n)
 	fprintf(j->out, "%lld", (long long)n);
 }
 
-void json_real(struct json *j, const char *key, double x)
+void json_real(struct json *j, const char *key, double x, int digits)
 {
 	begin(j, key);
-	if (isfinite(x))
-		fprintf(j->out, "%.6g", x);
+	if (isfinite(x) || j->line)
+		fprintf(j->out, "%.*g", digits, x);
 	else
 		fputs("null", j->out);
 }
@@ -145,9 +170,11 @@ void json_bool(struct json *j, const char *key, bool b)
 
 void json_hex(struct json *j, const char *key, const void *bytes, size_t n)
 {
+	const char *quote = j->line ? "" : "\"", *between = j->line ? " " : "";
+
 	begin(j, key);
-	fputc('"', j->out);
+	fputs(quote, j->out);
 	for (size_t i = 0; i < n; i++)
-		fprintf(j->out, "%02x", ((const u8 *)bytes)[i]);
-	fputc('"', j->out);
+		fprintf(j->out, "%s%02x", i ? between : "", ((const u8 *)bytes)[i]);
+	fputs(quote, j->out);
 }

@@ -4,6 +4,7 @@
 
 #include <linux/bpf.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static bool per_cpu(const struct bpf_map *m)
 {
@@ -12,12 +13,28 @@ static bool per_cpu(const struct bpf_map *m)
 	return t == BPF_MAP_TYPE_PERCPU_ARRAY || t == BPF_MAP_TYPE_PERCPU_HASH || t == BPF_MAP_TYPE_LRU_PERCPU_HASH;
 }
 
-static bool has_keys(const struct bpf_map *m)
+static bool is_list(const struct bpf_map *m)
+{
+	return bpf_map__type(m) == BPF_MAP_TYPE_QUEUE || bpf_map__type(m) == BPF_MAP_TYPE_STACK;
+}
+
+static bool holds_ids(const struct bpf_map *m)
 {
 	u32 t = bpf_map__type(m);
 
-	return bpf_map__key_size(m) && t != BPF_MAP_TYPE_PROG_ARRAY && t != BPF_MAP_TYPE_PERF_EVENT_ARRAY && t != BPF_MAP_TYPE_ARRAY_OF_MAPS &&
-	       t != BPF_MAP_TYPE_HASH_OF_MAPS;
+	return t == BPF_MAP_TYPE_PROG_ARRAY || t == BPF_MAP_TYPE_ARRAY_OF_MAPS || t == BPF_MAP_TYPE_HASH_OF_MAPS;
+}
+
+/* Why its elements cannot be shown; NULL when they can. */
+static const char *not_listed(const struct bpf_map *m)
+{
+	u32 t = bpf_map__type(m);
+
+	if (t == BPF_MAP_TYPE_RINGBUF)
+		return " bytes (--events STRUCT prints its records)";
+	if (is_list(m))
+		return bpf_map__pin_path(m) ? " (pinned: to list its elements would take them away)" : NULL;
+	return bpf_map__key_size(m) && t != BPF_MAP_TYPE_PERF_EVENT_ARRAY ? NULL : " (its elements cannot be listed)";
 }
 
 static bool all_zero(const u8 *p, size_t n)
@@ -32,28 +49,37 @@ static u32 value_step(const struct bpf_map *m)
 	return per_cpu(m) ? ALIGN_UP(bpf_map__value_size(m), 8u) : bpf_map__value_size(m);
 }
 
+/* The elements of a map, one after another; those of queues and stacks are taken out, as the object ends with the command. */
 struct entries {
 	struct bpf_map *map;
 	u8 *key, *next, *value;
 	u32 step, n_values;
-	u64 n, hidden; /* printed, elements of arrays that are zero */
+	bool indexed, skips_zero; /* an array; elements that are zero are not shown */
+	u64 n, hidden; /* shown, skipped */
 };
 
-static void entries_open(struct entries *e, struct bpf_map *m)
+static void entries_open(struct entries *e, struct bpf_map *m, bool skips_zero)
 {
+	u32 t = bpf_map__type(m);
+	bool array = t == BPF_MAP_TYPE_ARRAY || t == BPF_MAP_TYPE_PERCPU_ARRAY;
+
 	*e = (struct entries){.map = m, .step = value_step(m), .n_values = per_cpu(m) ? possible_cpus() : 1};
+	e->indexed = array || t == BPF_MAP_TYPE_PROG_ARRAY || t == BPF_MAP_TYPE_ARRAY_OF_MAPS;
+	e->skips_zero = skips_zero && array && bpf_map__max_entries(m) > 1;
 	e->key = cli_alloc(bpf_map__key_size(m));
 	e->next = cli_alloc(bpf_map__key_size(m));
 	e->value = cli_alloc((size_t)e->step * e->n_values);
 }
 
-/* The next element that is worth showing. */
 static bool entries_next(struct entries *e)
 {
 	int fd = bpf_map__fd(e->map);
-	bool array = bpf_map__type(e->map) == BPF_MAP_TYPE_ARRAY || bpf_map__type(e->map) == BPF_MAP_TYPE_PERCPU_ARRAY;
 	bool first = e->n + e->hidden == 0;
 
+	if (not_listed(e->map))
+		return false;
+	if (is_list(e->map))
+		return !bpf_map_lookup_and_delete_elem(fd, NULL, e->value) && ++e->n;
 	while (!bpf_map_get_next_key(fd, first ? NULL : e->key, e->next)) {
 		u8 *t = e->key;
 
@@ -62,7 +88,7 @@ static bool entries_next(struct entries *e)
 		e->next = t;
 		if (bpf_map_lookup_elem(fd, e->key, e->value))
 			continue;
-		if (array && bpf_map__max_entries(e->map) > 1 && all_zero(e->value, (size_t)e->step * e->n_values)) {
+		if (e->skips_zero && all_zero(e->value, (size_t)e->step * e->n_values)) {
 			e->hidden++;
 			continue;
 		}
@@ -108,26 +134,85 @@ static struct map_types types_of(const struct target *t, const struct bpf_map *m
 	return types;
 }
 
+/* The name behind an id that a program array or a map of maps holds. */
+static void name_of(u32 map_type, u32 id, char name[BPF_OBJ_NAME_LEN])
+{
+	struct bpf_prog_info prog = {0};
+	struct bpf_map_info map = {0};
+	bool is_prog = map_type == BPF_MAP_TYPE_PROG_ARRAY;
+	u32 size = is_prog ? sizeof(prog) : sizeof(map);
+	int fd = is_prog ? bpf_prog_get_fd_by_id(id) : bpf_map_get_fd_by_id(id);
+
+	*name = 0;
+	if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, is_prog ? (void *)&prog : (void *)&map, &size))
+		memcpy(name, is_prog ? prog.name : map.name, BPF_OBJ_NAME_LEN);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* An index is a number also where the object has no type for it. */
+static void put_key(struct json *j, const char *key, const struct entries *e, const struct btf *b, struct map_types types)
+{
+	u32 index;
+
+	if (types.key || !e->indexed) {
+		value_json(j, key, b, types.key, e->key, bpf_map__key_size(e->map));
+	} else {
+		memcpy(&index, e->key, sizeof(index));
+		json_unsigned(j, key, index);
+	}
+}
+
+/* As JSON or as a line; key is NULL in either's arrays and in lines. */
+static void put_value(struct json *j, const char *key, const struct entries *e, const struct btf *b, struct map_types types, u32 cpu)
+{
+	char name[BPF_OBJ_NAME_LEN];
+	u32 id;
+
+	if (!holds_ids(e->map)) {
+		value_json(j, key, b, types.value, e->value + (size_t)cpu * e->step, bpf_map__value_size(e->map));
+		return;
+	}
+	memcpy(&id, e->value, sizeof(id));
+	name_of(bpf_map__type(e->map), id, name);
+	json_object(j, key);
+	json_unsigned(j, "id", id);
+	json_text(j, "name", name);
+	json_end(j);
+}
+
+static void print_entry(const struct entries *e, const struct btf *b, struct map_types types)
+{
+	struct json line;
+
+	fputs("  ", stdout);
+	if (bpf_map__key_size(e->map)) {
+		json_open_line(&line, stdout);
+		put_key(&line, NULL, e, b, types);
+		fputs(" -> ", stdout);
+	}
+	for (u32 cpu = 0; cpu < e->n_values; cpu++) {
+		if (e->n_values > 1)
+			printf(cpu ? ", cpu%u " : "cpu%u ", cpu);
+		json_open_line(&line, stdout);
+		put_value(&line, NULL, e, b, types, cpu);
+	}
+	fputs("\n", stdout);
+}
+
 static void print_map(struct target *t, struct bpf_map *m)
 {
-	const struct btf *b = bpf_object__btf(t->obj);
+	const char *reason = not_listed(m);
 	struct map_types types = types_of(t, m);
 	struct entries e;
 
-	printf("%s%s%s  %s of %u\n", paint(t->c, PAINT_BOLD), bpf_map__name(m), paint(t->c, PAINT_NONE),
-	       libbpf_bpf_map_type_str(bpf_map__type(m)), bpf_map__max_entries(m));
-	entries_open(&e, m);
-	while (entries_next(&e)) {
-		fputs("  ", stdout);
-		value_text(stdout, b, types.key, e.key, bpf_map__key_size(m));
-		fputs(" -> ", stdout);
-		for (u32 i = 0; i < e.n_values; i++) {
-			if (e.n_values > 1)
-				printf(i ? ", cpu%u " : "cpu%u ", i);
-			value_text(stdout, b, types.value, e.value + (size_t)i * e.step, bpf_map__value_size(m));
-		}
-		fputs("\n", stdout);
-	}
+	printf("%s%s%s  %s of %u%s\n", paint(t->c, PAINT_BOLD), bpf_map__name(m), paint(t->c, PAINT_NONE), libbpf_bpf_map_type_str(bpf_map__type(m)),
+	       bpf_map__max_entries(m), reason ? reason : "");
+	if (reason)
+		return;
+	entries_open(&e, m, true);
+	while (entries_next(&e))
+		print_entry(&e, bpf_object__btf(t->obj), types);
 	if (!e.n)
 		puts(e.hidden ? "  (all zero)" : "  (empty)");
 	else if (e.hidden)
@@ -143,51 +228,53 @@ void maps_print(struct target *t)
 		if (bpf_map__fd(m) < 0)
 			continue;
 		putchar('\n');
-		if (has_keys(m))
-			print_map(t, m);
-		else
-			printf("%s%s%s  %s of %u%s\n", paint(t->c, PAINT_BOLD), bpf_map__name(m), paint(t->c, PAINT_NONE),
-			       libbpf_bpf_map_type_str(bpf_map__type(m)), bpf_map__max_entries(m),
-			       bpf_map__type(m) == BPF_MAP_TYPE_RINGBUF ? " bytes (--events STRUCT prints its records)" : "");
+		print_map(t, m);
 	}
+}
+
+static void json_entry(struct json *j, const struct entries *e, const struct btf *b, struct map_types types)
+{
+	json_object(j, NULL);
+	if (bpf_map__key_size(e->map))
+		put_key(j, "key", e, b, types);
+	if (e->n_values == 1) {
+		put_value(j, "value", e, b, types, 0);
+	} else {
+		json_array(j, "values");
+		for (u32 cpu = 0; cpu < e->n_values; cpu++)
+			put_value(j, NULL, e, b, types, cpu);
+		json_end(j);
+	}
+	json_end(j);
+}
+
+static void json_map(struct target *t, struct json *j, struct bpf_map *m)
+{
+	struct map_types types = types_of(t, m);
+	struct entries e;
+
+	json_object(j, NULL);
+	json_text(j, "name", bpf_map__name(m));
+	json_text(j, "type", libbpf_bpf_map_type_str(bpf_map__type(m)));
+	json_unsigned(j, "max_entries", bpf_map__max_entries(m));
+	json_array(j, "entries");
+	entries_open(&e, m, false);
+	while (entries_next(&e))
+		json_entry(j, &e, bpf_object__btf(t->obj), types);
+	entries_close(&e);
+	json_end(j);
+	json_end(j);
 }
 
 void maps_json(struct target *t, struct json *j)
 {
-	const struct btf *b = t->obj ? bpf_object__btf(t->obj) : NULL;
 	struct bpf_map *m;
 
 	json_array(j, "maps");
 	if (t->obj)
-		bpf_object__for_each_map(m, t->obj) {
-			struct map_types types = types_of(t, m);
-			struct entries e;
-
-			if (bpf_map__fd(m) < 0)
-				continue;
-			json_object(j, NULL);
-			json_text(j, "name", bpf_map__name(m));
-			json_text(j, "type", libbpf_bpf_map_type_str(bpf_map__type(m)));
-			json_unsigned(j, "max_entries", bpf_map__max_entries(m));
-			json_array(j, "entries");
-			entries_open(&e, m);
-			while (has_keys(m) && entries_next(&e)) {
-				json_object(j, NULL);
-				value_json(j, "key", b, types.key, e.key, bpf_map__key_size(m));
-				if (e.n_values == 1) {
-					value_json(j, "value", b, types.value, e.value, bpf_map__value_size(m));
-				} else {
-					json_array(j, "values");
-					for (u32 i = 0; i < e.n_values; i++)
-						value_json(j, NULL, b, types.value, e.value + (size_t)i * e.step, bpf_map__value_size(m));
-					json_end(j);
-				}
-				json_end(j);
-			}
-			entries_close(&e);
-			json_end(j);
-			json_end(j);
-		}
+		bpf_object__for_each_map(m, t->obj)
+			if (bpf_map__fd(m) >= 0)
+				json_map(t, j, m);
 	json_end(j);
 }
 

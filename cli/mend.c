@@ -399,3 +399,19 @@ int object_mend(struct bytes *obj, unsigned *mended, char *why, size_t why_size)
 	*mended = im.done;
 	return err;
 }
+
+void mended_say(const struct cli *c, const char *path, unsigned mended)
+{
+	static const char *const what[] = {
+		"functions have no type or are local: taken for programs",
+		"relocations with addends are taken for ones without",
+		"its only code is in .text: taken for programs",
+		"maps are defined in the section \"maps\": taken as if in \".maps\"",
+		"no license section: checked as not GPL-compatible",
+		"its types (.BTF) cannot be read: checked without them",
+	};
+
+	for (u32 i = 0; i < ARRAY_SIZE(what); i++)
+		if (mended >> i & 1)
+			cli_warning(c, "%s: %s", path, what[i]);
+}

@@ -24,6 +24,9 @@ enum mended {
 /* Changes obj, which may grow. 0, or -errno with what is wrong in why; what is no ELF object of eBPF is left as it is. */
 int object_mend(struct bytes *obj, unsigned *mended, char *why, size_t why_size);
 
+/* A warning for each. */
+void mended_say(const struct cli *c, const char *path, unsigned mended);
+
 /* Hides types that form_refused() refuses where nothing needs them, as maps in ".maps" do: Linux's loaders go on without what the kernel does not take. */
 bool types_hide(struct bytes *obj);
 

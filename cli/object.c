@@ -122,6 +122,7 @@ static int open_bare(struct target *t)
 	bytes_free(&b);
 	if (t->fd >= 0)
 		return STATUS_DONE;
+	log[strcspn(log, "\n")] = 0;
 	return cli_error(t->c, "refused: %s", log[0] ? log : strerror(-t->fd));
 }
 
@@ -129,8 +130,9 @@ static int open_bare(struct target *t)
 static int open_object(struct target *t, const char *path)
 {
 	int err = read_file(path, &t->image);
+	unsigned mended = 0;
 	const char *why;
-	char text[160];
+	char text[256];
 
 	if (err)
 		return cli_error(t->c, "%s: %s", path, strerror(-err)), STATUS_USAGE;
@@ -138,10 +140,13 @@ static int open_object(struct target *t, const char *path)
 	if (why)
 		return cli_error(t->c, "%s: %s", path, why), STATUS_USAGE;
 	structs_hide(&t->image);
+	if (object_mend(&t->image, &mended, text, sizeof(text)))
+		return cli_error(t->c, "%s: %s", path, text), STATUS_USAGE;
 	t->obj = loader_open(path, &t->image);
+	err = errno;
+	mended_say(t->c, path, mended & ~(unsigned)NO_LICENSE);
 	if (t->obj)
 		return STATUS_DONE;
-	err = errno;
 	repeat_said(0);
 	libbpf_strerror(err, text, sizeof(text));
 	return cli_error(t->c, "%s: cannot be opened as a BPF object: %s", path, form_hint(said) ? form_hint(said) : text), STATUS_USAGE;

@@ -80,6 +80,11 @@ const char *paint(const struct cli *c, enum paint p)
 	return c->color ? codes[p] : "";
 }
 
+const char *plural(u64 n)
+{
+	return n == 1 ? "" : "s";
+}
+
 /* ---- tables ---- */
 
 void table_open(struct table *t, const char *align)

@@ -13,7 +13,7 @@ static const struct run_args defaults = {.repeat = 1};
 static const struct opt opts[] = {
 	TEXT(struct run_args, prog, 'p', "prog", "NAME", "which program of the object; needed when it has several"),
 	TEXT(struct run_args, pcap, 'r', "pcap", "FILE", "run on every packet of a capture (pcap, pcapng; Ethernet, raw IP)"),
-	TEXT(struct run_args, write, 'w', "write", "FILE", "write the packets that pass, as the program left them, to a capture"),
+	TEXT(struct run_args, write, 'w', "write", "FILE", "write the packets that pass, as the program left them, to a capture; -: to stdout, and the report to stderr"),
 	TEXT(struct run_args, data, 0, "data", "HEX|@FILE", "run on one packet, or with --insns on these bytes"),
 	TEXT(struct run_args, ctx, 0, "ctx", "HEX|@FILE", "the context: struct __sk_buff or xdp_md, arguments of a raw tracepoint, ..."),
 	TEXT(struct run_args, insns, 0, "insns", "HEX|@FILE", "run bare bytecode with R1 = address and R2 = length of --data; prints R0"),
@@ -25,7 +25,7 @@ static const struct opt opts[] = {
 	FLAG(struct run_args, perf_map, 0, "perf-map", "write the names of compiled functions to /tmp/perf-PID.map, where perf finds them"),
 	FLAG(struct run_args, maps, 'm', "maps", "print the contents of the object's maps afterwards"),
 	FLAG(struct run_args, stats, 's', "stats", "print time and instructions"),
-	FLAG(struct run_args, json, 'j', "json", "one JSON object: program, type, engine, code_bytes and compile_us or interpreted (why), runs, ns_per_run, retval, retval_counts, data_out, maps"),
+	FLAG(struct run_args, json, 'j', "json", "one JSON object: program, type, engine, code_bytes and compile_us or interpreted (why), runs, ns_per_run, retval, retval_counts, data_out, ctx_out, maps"),
 	OPTS_END,
 };
 
@@ -53,13 +53,38 @@ static int input(struct target *t, const char *option, const char *arg, struct b
 
 /* ---- one input, as often as asked ---- */
 
-static int run_flat(struct target *t, struct bytes *ctx, struct outcome *o)
+enum { CTX_ROOM = 512 /* larger than any context */ };
+
+/* What a test run itself sets in a context where the caller left it to it. */
+static bool set_by_run(const struct target *t, u32 at)
 {
-	struct skep_run run = {.size = sizeof(run), .ctx = ctx->at, .ctx_size = ctx->n, .pass_size = t->obj == NULL};
+	u32 ifindex = offsetof(struct __sk_buff, ifindex), wire_len = offsetof(struct __sk_buff, wire_len);
+
+	return takes_packets(t->type) && t->type != BPF_PROG_TYPE_XDP && (at - ifindex < sizeof(u32) || at - wire_len < sizeof(u32));
+}
+
+/* What a program made of the context that it was given. */
+static void note_context(const struct target *t, struct outcome *o, const struct bytes *given, const u8 *now, u32 size)
+{
+	if (!given->at)
+		return;
+	for (u32 i = 0; i < size && !o->ctx_changed; i++)
+		o->ctx_changed = now[i] != (i < given->n ? given->at[i] : 0) && !set_by_run(t, i);
+	o->ctx.n = size;
+	o->ctx.at = cli_alloc(size);
+	memcpy(o->ctx.at, now, size);
+}
+
+static int run_flat(struct target *t, const struct bytes *ctx, struct outcome *o)
+{
+	u8 *copy = cli_alloc(ctx->n);
+	struct skep_run run = {.size = sizeof(run), .ctx = ctx->at ? copy : NULL, .ctx_size = ctx->n, .pass_size = t->obj == NULL};
 	size_t said = said_until_now();
 	struct timespec a, b;
 	int err = 0;
 
+	if (ctx->at)
+		memcpy(copy, ctx->at, ctx->n);
 	clock_gettime(CLOCK_MONOTONIC, &a);
 	for (u64 i = 0; i < t->args->repeat && !err; i++)
 		err = skep_run(t->k, t->fd, &run);
@@ -70,6 +95,9 @@ static int run_flat(struct target *t, struct bytes *ctx, struct outcome *o)
 		cli_error(t->c, "%s: %s", t->name, strerror(-err));
 		repeat_said(said);
 	}
+	if (!err && t->obj)
+		note_context(t, o, ctx, copy, (u32)ctx->n);
+	free(copy);
 	if (err)
 		return STATUS_FAILED;
 	outcome_add(o, run.result, 0);
@@ -85,12 +113,15 @@ static int run_data(struct target *t, const struct bytes *data, const struct byt
 		    .ctx_size_in = (u32)ctx->n, .repeat = (int)t->args->repeat);
 	struct skep_packet p = {.data = data->at, .size = (u32)data->n};
 	struct skep_fault fault = {0};
+	u8 ctx_out[CTX_ROOM] = {0};
 	size_t said = said_until_now();
 
 	o->out.n = data->n + 4096;
 	o->out.at = cli_alloc(o->out.n);
 	test.data_out = o->out.at;
 	test.data_size_out = (u32)o->out.n;
+	test.ctx_out = ctx->at ? ctx_out : NULL;
+	test.ctx_size_out = ctx->at ? sizeof(ctx_out) : 0;
 	if (bpf_prog_test_run_opts(t->fd, &test)) {
 		int err = errno;
 
@@ -103,6 +134,7 @@ static int run_data(struct target *t, const struct bytes *data, const struct byt
 		return STATUS_FAILED;
 	}
 	o->out.n = test.data_size_out;
+	note_context(t, o, ctx, ctx_out, MIN(test.ctx_size_out, (u32)sizeof(ctx_out)));
 	outcome_add(o, test.retval, data->n);
 	o->runs = t->args->repeat;
 	o->ns = (u64)test.duration * t->args->repeat;
@@ -148,13 +180,26 @@ static void print_verdicts(struct target *t, struct outcome *o)
 	}
 	table_close(&table, stdout);
 	if (o->skipped)
-		printf("%llu packets were too short or too long to be frames\n", (unsigned long long)o->skipped);
+		printf("%llu packet%s too short or too long to be %s\n", (unsigned long long)o->skipped, o->skipped == 1 ? " was" : "s were",
+		       o->skipped == 1 ? "a frame" : "frames");
 	if (!o->runs)
 		printf("%sno packets\n", o->skipped ? "" : "\n");
 	else
-		printf("\n%llu packets, %llu bytes: %.0f ns per packet, %.2f million packets/s (%s)\n", (unsigned long long)o->runs,
+		printf("\n%llu packet%s, %llu bytes: %.0f ns per packet, %.2f million packets/s (%s)\n", (unsigned long long)o->runs, plural(o->runs),
 		       (unsigned long long)o->bytes, (double)o->ns / (double)o->runs, (double)o->runs * 1000.0 / (double)MAX(o->ns, (u64)1),
 		       t->code.bytes ? "compiled" : "interpreter");
+}
+
+/* Member by member where the object's types have its struct. */
+static void print_context(struct target *t, const struct bytes *ctx)
+{
+	const struct btf *b = bpf_object__btf(t->obj);
+	const char *name = t->type == BPF_PROG_TYPE_XDP ? "xdp_md" : "__sk_buff";
+	s32 id = b && takes_packets(t->type) ? btf__find_by_name_kind(b, name, BTF_KIND_STRUCT) : 0;
+
+	printf("context afterwards: ");
+	value_text(stdout, id > 0 && btf__resolve_size(b, (u32)id) <= (s64)ctx->n ? b : NULL, (u32)MAX(id, 0), ctx->at, (u32)ctx->n);
+	putchar('\n');
 }
 
 static void print_text(struct target *t, struct outcome *o)
@@ -168,16 +213,26 @@ static void print_text(struct target *t, struct outcome *o)
 	else
 		printf("%s\n", verdict_name(t->type, o->result, buf, sizeof(buf)));
 	if (t->args->stats && !t->args->pcap)
-		printf("%llu runs, %.0f ns per run (%s)\n", (unsigned long long)o->runs, (double)o->ns / (double)o->runs,
+		printf("%llu run%s, %.0f ns per run (%s)\n", (unsigned long long)o->runs, plural(o->runs), (double)o->ns / (double)o->runs,
 		       t->code.bytes ? "compiled" : "interpreter");
 	if (t->args->stats && t->code.bytes)
 		printf("compiled in %u us to %u bytes\n", t->code.compile_us, t->code.bytes);
 	else if (t->args->stats)
 		printf("interpreted: %s\n", t->code.reason);
+	if (o->ctx_changed)
+		print_context(t, &o->ctx);
 	trace_print(t);
 	if (t->args->maps && t->obj)
 		maps_print(t);
 	events_print(t, stdout);
+}
+
+static void json_bytes(struct json *j, const char *key, const struct bytes *b)
+{
+	if (b->at)
+		json_hex(j, key, b->at, b->n);
+	else
+		json_text(j, key, NULL);
 }
 
 static void print_json(struct target *t, struct outcome *o)
@@ -198,7 +253,7 @@ static void print_json(struct target *t, struct outcome *o)
 		json_text(&j, "interpreted", t->code.reason);
 	}
 	json_unsigned(&j, "runs", o->runs);
-	json_real(&j, "ns_per_run", o->runs ? (double)o->ns / (double)o->runs : 0);
+	json_real(&j, "ns_per_run", o->runs ? (double)o->ns / (double)o->runs : 0, 6);
 	json_unsigned(&j, "retval", o->result);
 	json_object(&j, "retval_counts");
 	for (unsigned i = 0; i < o->n_verdicts; i++) {
@@ -206,10 +261,8 @@ static void print_json(struct target *t, struct outcome *o)
 		json_unsigned(&j, name, t->args->pcap ? o->verdicts[i].packets : o->runs);
 	}
 	json_end(&j);
-	if (o->out.at)
-		json_hex(&j, "data_out", o->out.at, o->out.n);
-	else
-		json_text(&j, "data_out", NULL);
+	json_bytes(&j, "data_out", &o->out);
+	json_bytes(&j, "ctx_out", &o->ctx);
 	maps_json(t, &j);
 	json_end(&j);
 }
@@ -290,7 +343,8 @@ static int run(struct cli *c)
 	else if (t.k)
 		trace_print(&t);
 	free(o.verdicts);
-	free(o.out.at);
+	bytes_free(&o.out);
+	bytes_free(&o.ctx);
 	target_close(&t);
 	return status;
 }

@@ -46,7 +46,8 @@ struct outcome {
 	} *verdicts;
 	unsigned n_verdicts;
 	u64 skipped; /* packets that no program of this type can see */
-	struct bytes out; /* data after a single run */
+	struct bytes out, ctx; /* data, and the context that was given, after a single run */
+	bool ctx_changed;
 };
 void outcome_add(struct outcome *o, u64 result, u64 bytes);
 

@@ -3,6 +3,7 @@
 #include "cli/run.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <stdlib.h>
 
 enum { DEPTH = 16 };
@@ -25,31 +26,6 @@ static bool network_order(const char *alias)
 	return alias && (!strcmp(alias, "__be16") || !strcmp(alias, "__be32"));
 }
 
-static u64 integer(const void *data, u32 size, const char *alias)
-{
-	u64 v = 0;
-
-	memcpy(&v, data, MIN(size, 8u));
-	if (network_order(alias))
-		v = size == 2 ? ntohs((u16)v) : ntohl((u32)v);
-	return v;
-}
-
-static s64 sign_extend(u64 v, u32 size)
-{
-	u32 shift = 64 - 8 * MIN(size, 8u);
-
-	return (s64)(v << shift) >> shift;
-}
-
-static bool is_char(const struct btf *b, u32 id)
-{
-	const char *alias = NULL;
-	const struct btf_type *t = resolve(b, &id, &alias);
-
-	return t && btf_is_int(t) && t->size == 1 && !strcmp(btf__name_by_offset(b, t->name_off), "char");
-}
-
 static bool is_byte(const struct btf *b, u32 id)
 {
 	const struct btf_type *t = resolve(b, &id, NULL);
@@ -57,14 +33,124 @@ static bool is_byte(const struct btf *b, u32 id)
 	return t && btf_is_int(t) && t->size == 1;
 }
 
+static bool is_char(const struct btf *b, u32 id)
+{
+	const struct btf_type *t = resolve(b, &id, NULL);
+
+	return t && is_byte(b, id) && !strcmp(btf__name_by_offset(b, t->name_off), "char");
+}
+
+/* ---- to text and JSON ---- */
+
+/* Bytes that are written under a name; address: what has an address's size may be one. */
+struct item {
+	const char *name; /* NULL inside arrays */
+	const u8 *at;
+	u32 size;
+	bool address;
+};
+
+static void value(struct json *j, const struct btf *b, u32 id, struct item it, u32 depth);
+
+/* Four bytes may be anything: names tell addresses. */
+static bool names_address(const char *name)
+{
+	static const char *const words[] = {"addr", "ip", "src", "dst", "source", "dest", "prefix", "net", "host", "peer", "gateway", "server", "client"};
+
+	for (size_t i = 0; name && i < ARRAY_SIZE(words); i++)
+		if (strstr(name, words[i]))
+			return true;
+	return false;
+}
+
+static void address(struct json *j, const struct item *it)
+{
+	char buf[INET6_ADDRSTRLEN];
+
+	json_word(j, it->name, inet_ntop(it->size == 4 ? AF_INET : AF_INET6, it->at, buf, sizeof(buf)));
+}
+
+/* v: as wide as a number is, with its sign. */
 static const char *enum_name(const struct btf *b, const struct btf_type *t, u64 v)
 {
-	const struct btf_enum *e = btf_enum(t);
+	for (u32 i = 0; i < btf_vlen(t); i++) {
+		const struct btf_enum64 *wide = btf_is_enum64(t) ? btf_enum64(t) + i : NULL;
+		const struct btf_enum *e = btf_enum(t) + i;
+
+		if (wide ? btf_enum64_value(wide) == v : (u64)(s64)e->val == v || (u32)e->val == v)
+			return btf__name_by_offset(b, wide ? wide->name_off : e->name_off);
+	}
+	return NULL;
+}
+
+/* Older compilers do not say whether an enum is signed. */
+static bool enum_is_signed(const struct btf_type *t)
+{
+	bool negative = btf_kflag(t);
 
 	for (u32 i = 0; btf_is_enum(t) && i < btf_vlen(t); i++)
-		if ((u32)e[i].val == (u32)v)
-			return btf__name_by_offset(b, e[i].name_off);
-	return NULL;
+		negative = negative || btf_enum(t)[i].val < 0;
+	return negative;
+}
+
+/* A number that fills the lowest bits of v, of an integer, an enum or a pointer. */
+static void number(struct json *j, const char *name, const struct btf *b, const struct btf_type *t, u64 v, u32 bits)
+{
+	bool is_enum = btf_is_any_enum(t), is_signed = is_enum ? enum_is_signed(t) : btf_is_int(t) && btf_int_encoding(t) & BTF_INT_SIGNED;
+	u64 extended = is_signed && bits ? (u64)((s64)(v << (64 - bits)) >> (64 - bits)) : v;
+	const char *word = is_enum ? enum_name(b, t, extended) : NULL;
+	char hex[24];
+
+	if (btf_is_ptr(t) && j->line) {
+		snprintf(hex, sizeof(hex), "0x%llx", (unsigned long long)v);
+		word = hex;
+	}
+	if (word)
+		json_word(j, name, word);
+	else if (btf_is_int(t) && btf_int_encoding(t) & BTF_INT_BOOL)
+		json_bool(j, name, v != 0);
+	else if (is_signed)
+		json_signed(j, name, (s64)extended);
+	else
+		json_unsigned(j, name, v);
+}
+
+static void whole_number(struct json *j, const struct btf *b, const struct btf_type *t, const char *alias, struct item it)
+{
+	u64 v[2] = {0};
+	char hex[40];
+
+	memcpy(v, it.at, MIN(it.size, (u32)sizeof(v)));
+	if (network_order(alias) && it.size == 4 && it.address) {
+		address(j, &it);
+	} else if (it.size > 8) {
+		snprintf(hex, sizeof(hex), "0x%016llx%016llx", (unsigned long long)v[1], (unsigned long long)v[0]);
+		json_word(j, it.name, hex);
+	} else {
+		number(j, it.name, b, t, !network_order(alias) ? v[0] : it.size == 2 ? ntohs((u16)v[0]) : ntohl((u32)v[0]), 8 * it.size);
+	}
+}
+
+/* In the fewest digits that give it back. */
+static void real(struct json *j, struct item it)
+{
+	char buf[32];
+	int digits = 6;
+	double x;
+	float f;
+
+	if (it.size != sizeof(double) && it.size != sizeof(float)) {
+		json_hex(j, it.name, it.at, it.size);
+		return;
+	}
+	memcpy(&f, it.at, sizeof(f));
+	x = (double)f;
+	if (it.size == sizeof(double))
+		memcpy(&x, it.at, sizeof(x));
+	do
+		snprintf(buf, sizeof(buf), "%.*g", digits, x);
+	while ((it.size == sizeof(double) ? strtod(buf, NULL) < x || strtod(buf, NULL) > x : strtof(buf, NULL) < f || strtof(buf, NULL) > f) && ++digits <= 17);
+	json_real(j, it.name, x, MIN(digits, 17));
 }
 
 static u64 bitfield(const u8 *data, u32 bit, u32 width)
@@ -76,198 +162,104 @@ static u64 bitfield(const u8 *data, u32 bit, u32 width)
 	return v;
 }
 
-static void text(FILE *out, const struct btf *b, u32 id, const u8 *data, u32 size, u32 depth);
-
-static void hex_text(FILE *out, const u8 *data, u32 size)
-{
-	for (u32 i = 0; i < size; i++)
-		fprintf(out, i ? " %02x" : "%02x", data[i]);
-}
-
-static void members_text(FILE *out, const struct btf *b, const struct btf_type *t, const u8 *data, u32 size, u32 depth)
+/* Members of one without a name are the outer one's, as in C. */
+static void members(struct json *j, const struct btf *b, const struct btf_type *t, struct item it, u32 depth)
 {
 	const struct btf_member *m = btf_members(t);
+	bool prefix = btf_vlen(t) && !strncmp(btf__name_by_offset(b, m->name_off), "prefix", strlen("prefix")); /* the key of an LPM trie */
 
-	fputs("{", out);
 	for (u32 i = 0; i < btf_vlen(t); i++, m++) {
-		u32 bit = btf_member_bit_offset(t, i), width = btf_member_bitfield_size(t, i);
+		u32 id = m->type, bit = btf_member_bit_offset(t, i), width = btf_member_bitfield_size(t, i);
 		const char *name = btf__name_by_offset(b, m->name_off);
+		const struct btf_type *type = resolve(b, &id, NULL);
 		s64 bytes = btf__resolve_size(b, m->type);
+		struct item one = {name, it.at + bit / 8, (u32)bytes, prefix || names_address(name)};
 
-		fputs(i ? ", " : "", out);
-		if (name && *name)
-			fprintf(out, "%s ", name);
-		if (width)
-			fprintf(out, "%llu", (unsigned long long)bitfield(data, bit, width));
-		else if (bytes >= 0 && bit / 8 + (u64)bytes <= size)
-			text(out, b, m->type, data + bit / 8, (u32)bytes, depth + 1);
+		if (width) {
+			if (type && width <= 64 && ((u64)bit + width + 7) / 8 <= it.size)
+				number(j, name, b, type, bitfield(it.at, bit, width), width);
+		} else if (bytes < 0 || bit / 8 + (u64)bytes > it.size) {
+			continue;
+		} else if (type && btf_is_composite(type) && !*name && depth < DEPTH) {
+			members(j, b, type, one, depth + 1);
+		} else {
+			value(j, b, m->type, one, depth + 1);
+		}
 	}
-	fputs("}", out);
 }
 
-/* Global data: "name value" of each variable. */
-static void section_text(FILE *out, const struct btf *b, const struct btf_type *t, const u8 *data, u32 size, u32 depth)
+static void section(struct json *j, const struct btf *b, const struct btf_type *t, struct item it, u32 depth)
 {
 	const struct btf_var_secinfo *v = btf_var_secinfos(t);
-	bool first = true;
 
-	fputs("{", out);
 	for (u32 i = 0; i < btf_vlen(t); i++, v++) {
 		const struct btf_type *var = btf__type_by_id(b, v->type);
+		const char *name = var ? btf__name_by_offset(b, var->name_off) : NULL;
 
-		if (!var || (u64)v->offset + v->size > size)
-			continue;
-		fprintf(out, "%s%s ", first ? "" : ", ", btf__name_by_offset(b, var->name_off));
-		text(out, b, var->type, data + v->offset, v->size, depth + 1);
-		first = false;
+		if (var && (u64)v->offset + v->size <= it.size)
+			value(j, b, var->type, (struct item){name, it.at + v->offset, v->size, names_address(name)}, depth + 1);
 	}
-	fputs("}", out);
 }
 
-static void array_text(FILE *out, const struct btf *b, const struct btf_type *t, const u8 *data, u32 size, u32 depth)
+static void array(struct json *j, const struct btf *b, const struct btf_type *t, struct item it, u32 depth)
 {
 	const struct btf_array *a = btf_array(t);
 	s64 each = btf__resolve_size(b, a->type);
-	char address[INET6_ADDRSTRLEN];
 
 	if (is_char(b, a->type)) {
-		fprintf(out, "\"%.*s\"", (int)strnlen((const char *)data, size), data);
-	} else if (is_byte(b, a->type) && a->nelems == 16) {
-		fputs(inet_ntop(AF_INET6, data, address, sizeof(address)), out);
-	} else if (is_byte(b, a->type) && a->nelems == 4) {
-		fputs(inet_ntop(AF_INET, data, address, sizeof(address)), out);
+		json_textf(j, it.name, "%.*s", (int)strnlen((const char *)it.at, it.size), it.at);
+	} else if (it.address && is_byte(b, a->type) && (it.size == 4 || it.size == 16)) {
+		address(j, &it);
 	} else {
-		fputs("[", out);
-		for (u32 i = 0; each > 0 && i < a->nelems && (u64)(i + 1) * (u64)each <= size; i++) {
-			fputs(i ? ", " : "", out);
-			text(out, b, a->type, data + i * (u64)each, (u32)each, depth + 1);
-		}
-		fputs("]", out);
+		json_array(j, it.name);
+		for (u32 i = 0; each > 0 && i < a->nelems && (u64)(i + 1) * (u64)each <= it.size; i++)
+			value(j, b, a->type, (struct item){NULL, it.at + i * (u64)each, (u32)each, it.address}, depth + 1);
+		json_end(j);
 	}
 }
 
-static void text(FILE *out, const struct btf *b, u32 id, const u8 *data, u32 size, u32 depth)
-{
-	const char *alias = NULL, *name;
-	const struct btf_type *t = resolve(b, &id, &alias);
-	u64 v;
-
-	if (!t || depth > DEPTH) {
-		hex_text(out, data, size);
-		return;
-	}
-	switch (btf_kind(t)) {
-	case BTF_KIND_STRUCT:
-	case BTF_KIND_UNION: members_text(out, b, t, data, size, depth); break;
-	case BTF_KIND_DATASEC: section_text(out, b, t, data, size, depth); break;
-	case BTF_KIND_ARRAY: array_text(out, b, t, data, size, depth); break;
-	case BTF_KIND_PTR: fprintf(out, "0x%llx", (unsigned long long)integer(data, size, NULL)); break;
-	case BTF_KIND_ENUM:
-	case BTF_KIND_ENUM64:
-		v = integer(data, size, NULL);
-		name = enum_name(b, t, v);
-		if (name)
-			fputs(name, out);
-		else
-			fprintf(out, "%llu", (unsigned long long)v);
-		break;
-	case BTF_KIND_INT:
-		v = integer(data, size, alias);
-		if (btf_int_encoding(t) & BTF_INT_BOOL)
-			fputs(v ? "true" : "false", out);
-		else if (btf_int_encoding(t) & BTF_INT_SIGNED)
-			fprintf(out, "%lld", (long long)sign_extend(v, size));
-		else
-			fprintf(out, "%llu", (unsigned long long)v);
-		break;
-	default: hex_text(out, data, size);
-	}
-}
-
-void value_text(FILE *out, const struct btf *b, u32 type, const void *data, u32 size)
-{
-	text(out, b, type, data, size, 0);
-}
-
-/* ---- JSON ---- */
-
-static void json(struct json *j, const char *key, const struct btf *b, u32 id, const u8 *data, u32 size, u32 depth)
+static void value(struct json *j, const struct btf *b, u32 id, struct item it, u32 depth)
 {
 	const char *alias = NULL;
 	const struct btf_type *t = resolve(b, &id, &alias);
-	char address[INET6_ADDRSTRLEN];
-	const struct btf_array *a;
 
 	if (!t || depth > DEPTH) {
-		json_hex(j, key, data, size);
+		json_hex(j, it.name, it.at, it.size);
 		return;
 	}
 	switch (btf_kind(t)) {
 	case BTF_KIND_STRUCT:
 	case BTF_KIND_UNION:
-		json_object(j, key);
-		for (u32 i = 0; i < btf_vlen(t); i++) {
-			const struct btf_member *m = btf_members(t) + i;
-			u32 bit = btf_member_bit_offset(t, i), width = btf_member_bitfield_size(t, i);
-			const char *name = btf__name_by_offset(b, m->name_off);
-			s64 bytes = btf__resolve_size(b, m->type);
-
-			if (width)
-				json_unsigned(j, name, bitfield(data, bit, width));
-			else if (bytes >= 0 && bit / 8 + (u64)bytes <= size)
-				json(j, name && *name ? name : "_", b, m->type, data + bit / 8, (u32)bytes, depth + 1);
-		}
+		json_object(j, it.name);
+		members(j, b, t, it, depth);
 		json_end(j);
 		break;
 	case BTF_KIND_DATASEC:
-		json_object(j, key);
-		for (u32 i = 0; i < btf_vlen(t); i++) {
-			const struct btf_var_secinfo *v = btf_var_secinfos(t) + i;
-			const struct btf_type *var = btf__type_by_id(b, v->type);
-
-			if (var && (u64)v->offset + v->size <= size)
-				json(j, btf__name_by_offset(b, var->name_off), b, var->type, data + v->offset, v->size, depth + 1);
-		}
+		json_object(j, it.name);
+		section(j, b, t, it, depth);
 		json_end(j);
 		break;
-	case BTF_KIND_ARRAY:
-		a = btf_array(t);
-		if (is_char(b, a->type)) {
-			json_textf(j, key, "%.*s", (int)strnlen((const char *)data, size), data);
-		} else if (is_byte(b, a->type) && (a->nelems == 16 || a->nelems == 4)) {
-			json_text(j, key, inet_ntop(a->nelems == 4 ? AF_INET : AF_INET6, data, address, sizeof(address)));
-		} else {
-			s64 each = btf__resolve_size(b, a->type);
-
-			json_array(j, key);
-			for (u32 i = 0; each > 0 && i < a->nelems && (u64)(i + 1) * (u64)each <= size; i++)
-				json(j, NULL, b, a->type, data + i * (u64)each, (u32)each, depth + 1);
-			json_end(j);
-		}
-		break;
-	case BTF_KIND_ENUM:
-		if (enum_name(b, t, integer(data, size, NULL)))
-			json_text(j, key, enum_name(b, t, integer(data, size, NULL)));
-		else
-			json_unsigned(j, key, integer(data, size, NULL));
-		break;
+	case BTF_KIND_ARRAY: array(j, b, t, it, depth); break;
+	case BTF_KIND_FLOAT: real(j, it); break;
 	case BTF_KIND_INT:
-		if (btf_int_encoding(t) & BTF_INT_BOOL)
-			json_bool(j, key, integer(data, size, alias) != 0);
-		else if (btf_int_encoding(t) & BTF_INT_SIGNED)
-			json_signed(j, key, sign_extend(integer(data, size, alias), size));
-		else
-			json_unsigned(j, key, integer(data, size, alias));
-		break;
 	case BTF_KIND_PTR:
-	case BTF_KIND_ENUM64: json_unsigned(j, key, integer(data, size, NULL)); break;
-	default: json_hex(j, key, data, size);
+	case BTF_KIND_ENUM:
+	case BTF_KIND_ENUM64: whole_number(j, b, t, alias, it); break;
+	default: json_hex(j, it.name, it.at, it.size);
 	}
 }
 
 void value_json(struct json *j, const char *key, const struct btf *b, u32 type, const void *data, u32 size)
 {
-	json(j, key, b, type, data, size, 0);
+	value(j, b, type, (struct item){key, data, size, false}, 0);
+}
+
+void value_text(FILE *out, const struct btf *b, u32 type, const void *data, u32 size)
+{
+	struct json line;
+
+	json_open_line(&line, out);
+	value_json(&line, NULL, b, type, data, size);
 }
 
 /* ---- from text ---- */
@@ -336,13 +328,16 @@ static bool parse(const char **p, const struct btf *b, u32 id, u8 *data, u32 siz
 	case BTF_KIND_ARRAY:
 		a = btf_array(t);
 		if (is_char(b, a->type) || (is_byte(b, a->type) && (a->nelems == 4 || a->nelems == 16))) {
+			const char *before = *p;
 			size_t len = token(p, word, sizeof(word));
 
 			if (is_char(b, a->type))
 				return len < size ? memcpy(data, word, len), true : (snprintf(why, n, "\"%s\" is too long", word), false);
 			if (inet_pton(a->nelems == 4 ? AF_INET : AF_INET6, word, data) == 1)
 				return true;
-			return snprintf(why, n, "\"%s\" is not an IPv%c address", word, a->nelems == 4 ? '4' : '6'), false;
+			if (strpbrk(word, ".:") || !isdigit((u8)word[0]))
+				return snprintf(why, n, "\"%s\" is not an IPv%c address", word, a->nelems == 4 ? '4' : '6'), false;
+			*p = before; /* as many numbers */
 		}
 		for (u32 i = 0; i < a->nelems; i++)
 			if (!parse(p, b, a->type, data + (size_t)i * (size / a->nelems), size / a->nelems, depth + 1, why, n))

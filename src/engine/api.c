@@ -129,7 +129,7 @@ static int run_packet(struct batch *b, struct skep_packet *p)
 
 	if (p->size < ETH_HLEN || p->size > STAGE_MOST)
 		return -EINVAL;
-	stage_put(&b->stage, p->data, p->size, 0);
+	stage_put(&b->stage, p->data, p->size, 0, 0);
 	stage_aim(&b->stage, &b->run);
 	err = vm_run(&b->run, &result);
 	if (err)

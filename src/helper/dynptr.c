@@ -28,7 +28,7 @@ static u8 *bytes_at(const struct run *r, const struct dynptr *d, u32 off, u32 le
 
 	if (d->of == DYNPTR_OF_MEMORY)
 		return (u8 *)PTR(d->data + at);
-	return p && at <= (u64)(p->tail - p->data) && len <= (u64)(p->tail - p->data) - at ? p->data + at : NULL;
+	return p && at <= packet_bytes(p) && len <= packet_bytes(p) - at ? p->data + at : NULL;
 }
 
 /* ---- making them ---- */
@@ -95,9 +95,9 @@ static u64 from_packet(const struct run *r, u64 flags, struct dynptr *to, enum d
 	*to = (struct dynptr){0};
 	if (flags || !p)
 		return RESULT(-EINVAL);
-	if (p->tail - p->data > DYNPTR_MOST)
+	if (packet_bytes(p) > DYNPTR_MOST)
 		return RESULT(-E2BIG);
-	*to = (struct dynptr){.size = (u32)(p->tail - p->data) & DYNPTR_MOST, .of = of & 127, .read_only = p->read_only};
+	*to = (struct dynptr){.size = (u32)packet_bytes(p) & DYNPTR_MOST, .of = of & 127, .read_only = p->read_only};
 	return 0;
 }
 

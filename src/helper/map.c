@@ -110,7 +110,7 @@ u64 helper_perf_event_output(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 	(void)a;
 	if (c & ~(BPF_F_CTXLEN_MASK | BPF_F_INDEX_MASK) || (more && !p))
 		return RESULT(-EINVAL);
-	if (more && (u64)(p->tail - p->data) < more)
+	if (more && packet_bytes(p) < more)
 		return RESULT(-EFAULT);
 	if (more)
 		parts[1] = (struct map_bytes){p->data, more};

@@ -23,14 +23,19 @@ u64 helper_xdp_adjust_head(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 u64 helper_xdp_adjust_tail(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
 	struct packet *p = r->ctx.packet;
-	s64 delta = (s32)(u32)b;
+	s64 delta = (s32)(u32)b, room = p->frags ? -p->frags % PACKET_FRAGMENT : p->end - p->tail;
 
 	(void)a, (void)c, (void)d, (void)e;
-	if (delta > p->end - p->tail || p->tail - p->data + delta < ETH_HLEN)
+	if (delta > room || (s64)packet_bytes(p) + delta < ETH_HLEN)
 		return RESULT(-EINVAL);
 	if (delta > 0)
-		memset(p->tail, 0, (size_t)delta);
-	p->tail += delta;
+		memset(p->tail + p->frags, 0, (size_t)delta);
+	if (p->frags + delta > 0 && p->frags) {
+		p->frags = (u32)(p->frags + delta);
+	} else {
+		p->tail += p->frags + delta;
+		p->frags = 0;
+	}
 	return 0;
 }
 
@@ -51,7 +56,7 @@ u64 helper_xdp_adjust_meta(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 u64 helper_xdp_get_buff_len(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
 	(void)a, (void)b, (void)c, (void)d, (void)e;
-	return (u64)(r->ctx.packet->tail - r->ctx.packet->data);
+	return packet_bytes(r->ctx.packet);
 }
 
 static s64 check_range(const struct packet *p, u64 off, u64 n)
@@ -59,7 +64,7 @@ static s64 check_range(const struct packet *p, u64 off, u64 n)
 	off = (u32)off, n = (u32)n;
 	if (off > 0xffff || n > 0xffff)
 		return -EFAULT;
-	return off + n > (u64)(p->tail - p->data) ? -EINVAL : 0;
+	return off + n > packet_bytes(p) ? -EINVAL : 0;
 }
 
 u64 helper_xdp_load_bytes(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)

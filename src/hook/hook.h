@@ -14,6 +14,8 @@
 
 /* A packet buffer with Linux's head and tail room, and the context that shows it to a program. */
 enum { STAGE_HEAD_XDP = 256, STAGE_HEAD_SKB = 64, STAGE_HEAD = 512, STAGE_TAIL = 320, STAGE_MOST = 65536 + 64 };
+/* What Linux keeps of an XDP frame in one piece: a page, without its head and tail room. What is behind lies in fragments, 17 at most. */
+enum { STAGE_PIECE = 4096 - STAGE_HEAD_XDP - STAGE_TAIL, STAGE_FRAGMENTS = 17 * PACKET_FRAGMENT };
 
 struct stage {
 	const struct mem *mem;
@@ -30,15 +32,16 @@ struct stage {
 
 int stage_open(struct stage *s, const struct mem *mem, const struct prog *p, u32 most); /* most: bytes of the largest packet */
 void stage_close(struct stage *s);
-/* Puts a frame on stage: 14 bytes or more, link-layer header first. meta: bytes at its start that are XDP metadata. */
-void stage_put(struct stage *s, const void *frame, u32 size, u32 meta);
+/* Puts a frame on stage: 14 bytes or more, link-layer header first. meta: bytes at its start that are XDP metadata; frags: bytes at its end that are in
+ * fragments. */
+void stage_put(struct stage *s, const void *frame, u32 size, u32 meta, u32 frags);
 void stage_aim(struct stage *s, struct run *r); /* makes the run see it */
 /* What came of it: the frame as it is now. */
 static inline u8 *stage_frame(const struct stage *s, u32 *size)
 {
 	u8 *from = s->is_xdp ? s->packet.meta : s->packet.data;
 
-	*size = (u32)(s->packet.tail - from);
+	*size = (u32)(s->packet.data - from) + (u32)packet_bytes(&s->packet);
 	return from;
 }
 

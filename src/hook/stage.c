@@ -38,7 +38,7 @@ static u16 ethertype(const u8 *frame)
 	return __builtin_bswap16(type) >= 1536 ? type : __builtin_bswap16(0x0004 /* ETH_P_802_2 */);
 }
 
-void stage_put(struct stage *s, const void *frame, u32 size, u32 meta)
+void stage_put(struct stage *s, const void *frame, u32 size, u32 meta, u32 frags)
 {
 	u32 head = s->is_xdp ? STAGE_HEAD_XDP - meta : STAGE_HEAD; /* metadata is part of the headroom */
 	struct packet *p = &s->packet;
@@ -46,12 +46,12 @@ void stage_put(struct stage *s, const void *frame, u32 size, u32 meta)
 
 	memcpy(start, frame, size);
 	*p = (struct packet){
-		.head = s->buffer, .meta = start, .data = start + meta, .tail = start + size, .end = s->buffer + s->size - STAGE_TAIL,
+		.head = s->buffer, .meta = start, .data = start + meta, .tail = start + size - frags, .frags = frags, .end = s->buffer + s->size - STAGE_TAIL,
 		.mac = start, .network = start + ETH_HLEN, .ifindex = LOOPBACK,
 	};
 	if (s->is_xdp) {
 		/* Linux keeps a page: what a program may grow into ends where the page's shared info begins. */
-		if (head + size <= 4096 - STAGE_TAIL)
+		if (head + size - frags <= 4096 - STAGE_TAIL)
 			p->end = s->buffer + 4096 - STAGE_TAIL;
 		s->ctx.xdp = (struct xdp_md){.ingress_ifindex = LOOPBACK};
 		return;

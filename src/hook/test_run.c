@@ -50,6 +50,22 @@ static int give(u64 to, u32 *room, const void *from, u32 size)
 	return -(int)err;
 }
 
+/* Of a frame in fragments, these come first into a room that is too small; where they do not fit, the attr stays as it was before the run. */
+static int give_frame(const struct stage *s, struct attr_test_run *a, const struct attr_test_run *before)
+{
+	u32 size, frags = s->packet.frags, room = a->data_size_out;
+	u8 *frame = stage_frame(s, &size);
+
+	if (!frags || !a->data_out || !room || room >= size)
+		return give(a->data_out, &a->data_size_out, frame, size);
+	if (room < frags)
+		return *a = *before, -ENOSPC;
+	memcpy(PTR(a->data_out), frame, room - frags);
+	memcpy((u8 *)PTR(a->data_out) + (room - frags), s->packet.tail, frags);
+	a->data_size_out = size;
+	return -ENOSPC;
+}
+
 static int repeat_run(struct skep *k, struct prog *p, struct stage *s, struct attr_test_run *a)
 {
 	u32 repeat = a->repeat ? a->repeat : 1;
@@ -108,10 +124,10 @@ static int xdp_origin(const struct xdp_md *md)
 
 static int xdp_test_run(struct skep *k, struct prog *p, struct attr_test_run *a, struct stage *s)
 {
+	const struct attr_test_run before = *a;
 	bool use_ctx = a->ctx_in || a->ctx_out;
 	struct xdp_md md;
-	u32 size;
-	u8 *frame;
+	u32 piece;
 	int err;
 
 	if (a->flags & ~(u32)BPF_F_TEST_XDP_LIVE_FRAMES)
@@ -133,11 +149,13 @@ static int xdp_test_run(struct skep *k, struct prog *p, struct attr_test_run *a,
 	err = xdp_origin(&md);
 	if (err)
 		return err;
-	if (a->ctx_in && md.data_end < a->data_size_in) {
-		log_line(k, "PROG_TEST_RUN: data_end %u of %u: packets in fragments are not supported", md.data_end, a->data_size_in);
-		return -EOPNOTSUPP;
-	}
-	stage_put(s, PTR(a->data_in), a->data_size_in, md.data);
+	piece = MIN(a->ctx_in ? md.data_end : a->data_size_in, md.data + STAGE_PIECE);
+	if (a->data_size_in - piece > STAGE_FRAGMENTS)
+		return -ENOMEM;
+	err = stage_open(s, &k->mem, p, a->data_size_in + PACKET_FRAGMENT);
+	if (err)
+		return err;
+	stage_put(s, PTR(a->data_in), a->data_size_in, md.data, a->data_size_in - piece);
 	if (md.ingress_ifindex) {
 		s->packet.ifindex = s->ctx.xdp.ingress_ifindex = md.ingress_ifindex;
 		s->ctx.xdp.rx_queue_index = md.rx_queue_index;
@@ -145,12 +163,11 @@ static int xdp_test_run(struct skep *k, struct prog *p, struct attr_test_run *a,
 	err = repeat_run(k, p, s, a);
 	if (err)
 		return err;
-	frame = stage_frame(s, &size);
-	err = give(a->data_out, &a->data_size_out, frame, size);
+	err = give_frame(s, a, &before);
 	if (err || !use_ctx)
 		return err;
 	md.data = (u32)(s->packet.data - s->packet.meta);
-	md.data_end = size;
+	md.data_end = (u32)(s->packet.tail - s->packet.meta);
 	return a->ctx_out ? give(a->ctx_out, &a->ctx_size_out, &md, sizeof(md)) : 0;
 }
 
@@ -199,6 +216,8 @@ static int skb_test_run(struct skep *k, struct prog *p, struct attr_test_run *a,
 		log_line(k, "PROG_TEST_RUN: BPF_F_TEST_SKB_CHECKSUM_COMPLETE is not supported");
 		return -EOPNOTSUPP;
 	}
+	if (a->data_size_in > STAGE_MOST)
+		return -EINVAL;
 	if (!a->data_in)
 		return -EFAULT;
 	err = ctx_in(a, &in, sizeof(in));
@@ -206,7 +225,10 @@ static int skb_test_run(struct skep *k, struct prog *p, struct attr_test_run *a,
 		return err;
 	if (in.ifindex > 1)
 		return -ENODEV;
-	stage_put(s, PTR(a->data_in), a->data_size_in, 0);
+	err = stage_open(s, &k->mem, p, MAX(a->data_size_in + 256, (u32)PAGE));
+	if (err)
+		return err;
+	stage_put(s, PTR(a->data_in), a->data_size_in, 0, 0);
 	if (s->packet.tail - s->packet.network < least_header(skb->protocol)) {
 		log_line(k, "PROG_TEST_RUN: an IP packet without a whole header: %lld bytes behind the Ethernet header",
 			 (long long)(s->packet.tail - s->packet.network));
@@ -252,7 +274,7 @@ static int skb_test_run(struct skep *k, struct prog *p, struct attr_test_run *a,
 
 int packet_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 {
-	struct stage s;
+	struct stage s = {.mem = &k->mem};
 	int err;
 
 	if ((a->ctx_size_in && !a->ctx_in) || (!a->ctx_size_in && a->ctx_in) || (a->ctx_size_out && !a->ctx_out) ||
@@ -260,12 +282,9 @@ int packet_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 		return -EINVAL;
 	if (p->kind->runs == RUN_XDP && (p->attach_type == BPF_XDP_DEVMAP || p->attach_type == BPF_XDP_CPUMAP))
 		return -EINVAL; /* these run behind a redirection */
-	if (a->data_size_in < ETH_HLEN || a->data_size_in > STAGE_MOST)
+	if (a->data_size_in < ETH_HLEN)
 		return -EINVAL;
-	err = stage_open(&s, &k->mem, p, MAX(a->data_size_in + 256, 4096u));
-	if (err)
-		return err;
-	err = s.is_xdp ? xdp_test_run(k, p, a, &s) : skb_test_run(k, p, a, &s);
+	err = p->kind->runs == RUN_XDP ? xdp_test_run(k, p, a, &s) : skb_test_run(k, p, a, &s);
 	stage_close(&s);
 	return err;
 }

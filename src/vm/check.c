@@ -124,7 +124,7 @@ static enum verdict find(struct run *r, u64 addr, u64 size)
 
 	if (stack_ok(r, addr, size))
 		return WRITABLE;
-	if (p && inside(addr, size, p->meta, (u64)(p->tail - p->meta)))
+	if (p && inside(addr, size, p->meta, (u64)(p->data - p->meta) + packet_bytes(p)))
 		return p->read_only ? READABLE : WRITABLE;
 	for (u32 i = 0; i < r->n_spans; i++)
 		if (inside(addr, size, (const void *)(uintptr_t)r->spans[i].start, r->spans[i].size))

@@ -28,12 +28,19 @@ enum { LOOPBACK = 1 }; /* the number of the interface that packets come in by, w
 /* A packet buffer: head <= meta <= data <= tail <= end. Room before data is headroom. */
 struct packet {
 	u8 *head, *meta, *data, *tail, *end;
+	u32 frags; /* bytes behind tail that only helpers reach: Linux has them in fragments */
 	bool read_only; /* direct access may not write */
 	bool encapsulated; /* bpf_skb_adjust_room() put a header in front of another */
 	u32 ifindex, rx_queue, protocol; /* protocol in network order, as __sk_buff has it */
 	u8 *mac, *network; /* where the link-layer and the network header begin */
 	struct tunnel *tunnel; /* NULL: XDP */
 };
+
+enum { PACKET_FRAGMENT = 4096 /* bytes of one, the last may have fewer */ };
+static inline u64 packet_bytes(const struct packet *p)
+{
+	return (u64)(p->tail - p->data) + p->frags;
+}
 
 struct run_ctx {
 	const struct ctx_type *type;

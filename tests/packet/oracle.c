@@ -495,13 +495,73 @@ TEST(flags_are_checked_as_on_linux)
 	}
 }
 
-/* Linux puts what is behind data_end into fragments, which skep refuses with a reason. */
-static bool xdp_in_fragments(const uint8_t *ctx, uint32_t ctx_size, uint32_t size)
+/* Kernels before 6.18 take a context only for all of the frame. */
+static bool kernel_fragments(int kernel)
 {
-	struct xdp_md md = {0};
+	static struct outcome o;
+	struct xdp_md md = {.data_end = 40};
+	uint8_t data[60] = {0};
 
-	memcpy(&md, ctx, ctx_size < sizeof(md) ? ctx_size : sizeof(md));
-	return md.data_end < size;
+	run_one(kernel_bpf, kernel, &(struct input){.data = data, .size = sizeof(data), .ctx = &md, .ctx_size = sizeof(md)}, &o);
+	return !o.err;
+}
+
+#define KEPT           "r6 = r1\n"
+#define FRAGMENTS_SEEN "r7 = *(u32 *)(r6 +4)\nr1 = *(u32 *)(r6 +0)\nr7 -= r1\nr1 = r6\ncall 188\nr7 <<= 16\nr0 += r7\nexit"
+
+static const struct program fragment_programs[] = {
+	{"sizes", KEPT FRAGMENTS_SEEN, {END}},
+	{"bpf_xdp_adjust_tail", KEPT "r2 = %d\ncall 65\nr1 = r6\n" FRAGMENTS_SEEN,
+	 {-14, -46, -47, -100, -5000, -6001, -7000, -8986, -8987, 1, 100, 1000, 2288, 2289, 4076, END}},
+	{"bpf_xdp_adjust_tail twice", KEPT "r2 = %d\ncall 65\nr1 = r6\nr2 = 1000\ncall 65\nr1 = r6\n" FRAGMENTS_SEEN, {0, -1, -2000, -4000, -6000, -6500, -9000, END}},
+	{"bpf_xdp_adjust_head", KEPT "r2 = %d\ncall 44\nr1 = r6\n" FRAGMENTS_SEEN, {-216, -217, -8, 20, 26, 27, 46, 47, 2986, 2987, 3506, 3507, END}},
+	{"bpf_xdp_load_bytes", KEPT "r2 = %d\nr3 = r10\nr3 += -8\nr4 = 8\n*(u64 *)(r10 -8) = 0\ncall 189\nr1 = *(u64 *)(r10 -8)\nr0 += r1\nexit",
+	 {0, 32, 36, 52, 53, 2996, 3516, 8992, 8993, 65535, 65536, END}},
+	{"bpf_xdp_store_bytes", KEPT "r2 = %d\nr3 = r10\nr3 += -8\nr4 = 8\n*(u64 *)(r10 -8) = 7\ncall 190\nexit", {0, 36, 52, 53, 2996, 3516, 8992, 8993, END}},
+};
+
+static void on_fragments(const struct program *p, int value)
+{
+	static const struct {
+		uint32_t size, data, data_end;
+	} frames[] = {{60, 0, 60}, {60, 0, 40}, {60, 0, 14}, {60, 0, 0}, {60, 8, 40}, {3520, 0, 3520}, {3521, 0, 3521}, {9000, 0, 9000}, {9000, 0, 3000},
+		      {9000, 100, 3600}, {7616, 0, 7616}, {7615, 0, 3520}};
+	static const uint32_t rooms[] = {ROOM, 8999, 6100, 5400, 100, 20, 0};
+	static uint8_t data[9000];
+	char text[1000];
+	int mine, kernel;
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+	snprintf(text, sizeof(text), p->text, value);
+#pragma GCC diagnostic pop
+	for (uint32_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * 7 + i / 256);
+	if (!load_both(BPF_PROG_TYPE_XDP, p->name, text, &mine, &kernel))
+		return;
+	for (uint32_t i = 0; i < ARRAY_SIZE(frames) && kernel_fragments(kernel); i++)
+		for (uint32_t r = 0; r < ARRAY_SIZE(rooms); r++) {
+			struct xdp_md md = {.data = frames[i].data, .data_end = frames[i].data_end};
+			struct input in = {.data = data, .size = frames[i].size, .room = rooms[r], .ctx = &md, .ctx_size = sizeof(md), .ctx_room = sizeof(md)};
+
+			compare(p->name, value, mine, kernel, &in);
+		}
+	close(mine);
+	close(kernel);
+}
+
+TEST(xdp_frames_in_fragments_as_on_linux)
+{
+	if (!kernel_loads(BPF_PROG_TYPE_XDP))
+		SKIP(KERNEL_MISSING);
+	for (uint32_t i = 0; i < ARRAY_SIZE(fragment_programs); i++) {
+		const struct program *p = &fragment_programs[i];
+		int v = 0;
+
+		do
+			on_fragments(p, p->values[v]);
+		while (++v < MOST_VALUES && p->values[v] != END && p->values[0] != END);
+	}
 }
 
 /* Every byte of the context in turn, at every length that matters. */
@@ -530,8 +590,6 @@ TEST(contexts_are_checked_as_on_linux)
 						else if (end)
 							continue;
 						ctx[at] = values[v];
-						if (t == 0 && xdp_in_fragments(ctx, lengths[l], sizeof(data)))
-							continue;
 						if (at == (t ? offsetof(struct __sk_buff, ifindex) : offsetof(struct xdp_md, ingress_ifindex)) && values[v] > 1 &&
 						    if_indextoname(values[v], device))
 							continue; /* this machine has such a device */
@@ -583,6 +641,7 @@ int main(void)
 	RUN(socket_filters_end_as_on_linux);
 	RUN(sizes_are_checked_as_on_linux);
 	RUN(flags_are_checked_as_on_linux);
+	RUN(xdp_frames_in_fragments_as_on_linux);
 	RUN(contexts_are_checked_as_on_linux);
 	RUN(metadata_is_passed_as_on_linux);
 	skep_close(engine);
