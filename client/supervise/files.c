@@ -53,15 +53,15 @@ static struct answer finish(struct call *c, struct place *p, s64 ret)
 
 /* ---- opening ---- */
 
-static int open_text(const struct place *p)
+int file_of_text(const char *text, size_t size)
 {
 	int fd = memfd_create("skep-file", MFD_CLOEXEC), reader;
 	char path[40];
 
 	if (fd < 0)
 		return -errno;
-	for (size_t done = 0; done < p->size;) {
-		ssize_t n = write(fd, p->text + done, p->size - done);
+	for (size_t done = 0; done < size;) {
+		ssize_t n = write(fd, text + done, size - done);
 
 		if (n < 0) {
 			int err = -errno;
@@ -167,7 +167,7 @@ static int open_place(struct super *s, const struct place *p, int flags, mode_t 
 	case PLACE_TEXT:
 		if (flags & O_DIRECTORY || (flags & O_ACCMODE) != O_RDONLY)
 			return flags & O_DIRECTORY ? -ENOTDIR : -EACCES;
-		return is_trace_pipe(p) ? open_trace(s, flags) : open_text(p);
+		return is_trace_pipe(p) ? open_trace(s, flags) : file_of_text(p->text, p->size);
 	case PLACE_FOLDER:
 		if ((flags & O_ACCMODE) != O_RDONLY)
 			return -EISDIR;
@@ -204,14 +204,29 @@ static bool open_how(struct call *c, struct open_how *how)
 	return true;
 }
 
+/* ".../status", which is looked at twice */
+static bool is_status(const char *path)
+{
+	const size_t end = sizeof("/status") - 1;
+	size_t n = strlen(path);
+
+	return n > end && !memcmp(path, "/proc/", 6) && !memcmp(path + n - end, "/status", end);
+}
+
 struct answer serve_open(struct call *c)
 {
 	struct open_how how;
 	struct place p;
 	int fd;
 
-	if (!open_how(c, &how) || !ours(c, &p))
+	if (!open_how(c, &how))
 		return answer_continue();
+	if (!ours(c, &p)) {
+		if (!is_status(p.asked) || how.flags & (O_PATH | O_DIRECTORY | O_ACCMODE))
+			return answer_continue();
+		fd = status_open(c, p.asked);
+		return fd < 0 ? answer_continue() : answer_fd(fd, how.flags & O_CLOEXEC);
+	}
 	fd = open_place(c->s, &p, (int)how.flags, (mode_t)how.mode);
 	place_close(c->s, &p);
 	return answer_fd(fd, how.flags & O_CLOEXEC);

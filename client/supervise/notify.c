@@ -188,6 +188,7 @@ int notify_serve(struct super *s, int fd)
 	}
 	*l = (struct listener){.s = s, .fd = fd, .users = THREADS};
 	pthread_mutex_init(&l->place, NULL);
+	atomic_store(&s->listens, true);
 	(void)ioctl(fd, NOTIF_SET_FLAGS, NOTIF_SYNC_WAKE_UP); /* since 6.6: the task and who answers it share a processor */
 	for (u32 i = 0; i < THREADS; i++) {
 		pthread_t t;

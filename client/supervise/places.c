@@ -319,6 +319,7 @@ int place_of_text(struct call *c, int dir, const char *path, struct place *out)
 	out->size = 0;
 	out->error = 0;
 	out->top = out->outside = false;
+	out->asked[0] = 0;
 	if (strlen(path) >= PATH_MAX)
 		return -ENAMETOOLONG;
 	if (absolute(c, dir, path, out))

@@ -78,6 +78,8 @@ struct super {
 	struct guess guesses[64];
 	struct inplace_want inplace;
 	struct visit visit;
+	_Atomic bool listens; /* tasks are behind a filter of ours */
+	pid_t no_new_privs[64]; /* status.c: processes that asked for it; 0: none. Under lock */
 	_Atomic bool entered; /* somebody has a folder of ours, so relative paths may lead to what is ours */
 	struct fd_folder fd_folders[32]; /* by id */
 };
@@ -247,7 +249,7 @@ enum place_kind {
 };
 struct place {
 	enum place_kind kind;
-	char asked[PATH_MAX]; /* as the client named it, absolute */
+	char asked[PATH_MAX]; /* as the client named it, absolute; "": by a relative path that is the kernel's */
 	char path[PATH_MAX];
 	char *text;
 	size_t size;
@@ -271,6 +273,11 @@ void places_close(struct super *s);
 /* ---- files.c ---- */
 call_fn serve_path; /* of PATH_CALL rows */
 bool trace_tick(struct super *s); /* passes on what programs have printed; is there a reader? */
+
+int file_of_text(const char *text, size_t size); /* a descriptor for reading, or -errno */
+
+/* ---- status.c ---- */
+int status_open(struct call *c, const char *path); /* /proc/PID/status as it would be without this supervisor; -errno: it is no such file, or nothing of ours */
 
 /* ---- identity.c ---- */
 bool is_client(struct super *s, pid_t tid);

@@ -43,9 +43,11 @@ static int change(int cmd, int map, const void *key, const void *value)
 
 #define UPDATE(map, key, value) change(BPF_MAP_UPDATE_ELEM, map, key, value)
 
+/* As the kernel has it: of absolute paths the supervisor says what there would be without it. */
 static long number_in(const char *field)
 {
-	FILE *f = fopen("/proc/self/status", "re");
+	int dir = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC), fd = openat(dir, "status", O_RDONLY | O_CLOEXEC);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
 	char line[256];
 	long x = -1;
 
@@ -54,6 +56,7 @@ static long number_in(const char *field)
 			x = strtol(line + strlen(field), NULL, 10);
 	if (f)
 		fclose(f);
+	close(dir);
 	return x;
 }
 
