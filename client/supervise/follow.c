@@ -237,7 +237,7 @@ void tree_follow(struct tree *t, pid_t root)
 			if (pid <= 1 || pid == root || !remote_descends(pid, root) || is_free(t, pid, root))
 				continue;
 			found += follow_threads(t, pid, SEIZE_FOLLOW, &error);
-			if (error)
+			if (error && !held_by_client(t->s, pid))
 				refused(t, pid, error);
 		}
 		if (d)
@@ -245,6 +245,24 @@ void tree_follow(struct tree *t, pid_t root)
 		if (t->refused)
 			break;
 	}
+}
+
+void tree_begins(struct tree *t, bool follow)
+{
+	enum { TURNS = 5000, STEP_US = 200 };
+	pid_t pid = atomic_load(&t->s->begins);
+	int err = -EPERM;
+
+	/* its tracer's call is under way */
+	for (u32 i = 0; i < TURNS && held_by_client(t->s, pid); i++)
+		usleep(STEP_US);
+	if (follow && !left_free(t->s, pid))
+		err = tree_attach(t, pid, SEIZE_FOLLOW);
+	if (follow && err)
+		refused(t, pid, err);
+	breaks_update(t);
+	kill(pid, SIGCONT);
+	atomic_store(&t->s->begins, 0);
 }
 
 /* The processor that a task runs on; -1: it does not run. */

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -203,8 +204,31 @@ void uring_seen(struct super *s, pid_t tid)
 	super_say(s, "process %d (%s) asks for io_uring: calls that it makes through it are not seen", tid, comm);
 }
 
+bool held_by_client(struct super *s, pid_t tid)
+{
+	pid_t tracer = tracer_of(tid);
+
+	return tracer && tracer != getpid() && is_client(s, tracer);
+}
+
+/* A client lets a command begin that it has held until its probes were there (bpftrace -c): it stays stopped until it is followed. */
+static void let_begin(struct call *c, pid_t target)
+{
+	pid_t none = 0;
+
+	if (c->args[3] || tracer_of(target) != remote_tgid(c->tid) || !is_client(c->s, c->tid) || !remote_descends(target, getpid()) || !c->s->visit.served ||
+	    !atomic_compare_exchange_strong(&c->s->begins, &none, target))
+		return;
+	if (kill(target, SIGSTOP))
+		atomic_store(&c->s->begins, 0);
+	else
+		pthread_kill(c->s->visit.thread, SIGUSR1);
+}
+
 struct answer serve_ptrace(struct call *c)
 {
+	if (c->args[0] == PTRACE_DETACH)
+		let_begin(c, (pid_t)c->args[1]);
 	tracer_seen(c->s, c->tid, c->args[0], (pid_t)c->args[1]);
 	return answer_continue();
 }

@@ -23,7 +23,7 @@
 /* Is there something to do other than what children did? Its signal may have come while nobody waited. */
 static bool has_to_do(const struct session *ss)
 {
-	return atomic_load(&ss->tree.changed) || atomic_load(&ss->tree.finished) || atomic_load(&ss->tick) || visit_asked(&ss->tree);
+	return atomic_load(&ss->tree.changed) || atomic_load(&ss->tree.finished) || atomic_load(&ss->tick) || visit_asked(&ss->tree) || atomic_load(&ss->super.begins);
 }
 
 /* Notices descriptors that were closed without a call (a client that was killed), and wakes readers again. */
@@ -513,6 +513,8 @@ static int step(struct session *ss, int flags)
 		needs_changed(ss);
 	if (visit_asked(&ss->tree))
 		visit_seize(&ss->tree);
+	if (atomic_load(&ss->super.begins))
+		tree_begins(&ss->tree, ss->follows && tree_wanted(&ss->tree));
 	if (atomic_load(&ss->tick) && atomic_exchange(&ss->tick, false))
 		tree_sample(&ss->tree, os_clock_ns(CLOCK_MONOTONIC));
 	if (atomic_load(&ss->tree.finished))

@@ -78,6 +78,7 @@ struct super {
 	struct guess guesses[64];
 	struct inplace_want inplace;
 	struct visit visit;
+	_Atomic pid_t begins; /* a command that a client lets begin, stopped until it is followed; 0: none */
 	_Atomic bool listens; /* tasks are behind a filter of ours */
 	pid_t no_new_privs[64]; /* status.c: processes that asked for it; 0: none. Under lock */
 	_Atomic bool entered; /* somebody has a folder of ours, so relative paths may lead to what is ours */
@@ -284,6 +285,7 @@ bool is_client(struct super *s, pid_t tid);
 void client_seen(struct super *s, pid_t tid); /* it made a call that only clients make */
 
 void tracer_seen(struct super *s, pid_t tid, u64 request, pid_t target); /* ptrace(2): says once that it is refused where skep traces the target already */
+bool held_by_client(struct super *s, pid_t tid); /* does a client trace it? */
 void uring_seen(struct super *s, pid_t tid); /* io_uring_setup(2): says once that what is done through it is not seen */
 bool left_free(const struct super *s, pid_t tid); /* does it run a program of no_follow? */
 void exec_seen(struct super *s, pid_t tid, const char *path); /* says once that a set-id program gets no privilege */

@@ -80,6 +80,7 @@ int tree_seize(struct tree *t, pid_t tid, enum seize_how how); /* traced from no
 int tree_attach(struct tree *t, pid_t pid, enum seize_how how); /* all threads of a running process: -errno of the first that is refused */
 /* All tasks that descend from root; those that sleep where an interruption would be noticed change at their next stop. */
 void tree_follow(struct tree *t, pid_t root);
+void tree_begins(struct tree *t, bool follow); /* super.begins goes on, traced if it is to be followed */
 void tree_sample(struct tree *t, u64 now); /* runs the programs on clocks that are due */
 bool tree_held(struct tree *t, pid_t *tid, int *status); /* a status that tree_sample() took from wait(2) */
 void tree_unseen(struct tree *t); /* says how many calls had no events and how many reads of memory were refused, and forgets it */
