@@ -8,7 +8,7 @@
  */
 #include "verify/state.h"
 
-enum { KEPT_WHOLE = 32, BLOCK_WORDS = 4096 };
+enum { KEPT_WHOLE = 128, BLOCK_WORDS = 4096 };
 
 struct pack_block {
 	struct pack_block *below;

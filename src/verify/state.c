@@ -182,24 +182,28 @@ static void frame_free(struct verifier *v, struct frame *f)
 	frame_give(v, f);
 }
 
-/* The plain one that it is, or PLAIN_KINDS. */
-static u32 plain_kind(const struct reg *r)
+/* The plain one that it is, or PLAIN_KINDS. Those without a value, and R10, are always plain. */
+static u32 plain_kind(const struct reg *r, u32 regno)
 {
-	u32 kind = r->type == R_NONE ? PLAIN_NONE : r->type == R_SCALAR ? PLAIN_UNKNOWN : r->type == R_STACK ? PLAIN_FRAME + r->frame : PLAIN_KINDS;
+	u32 kind = r->type == R_NONE ? PLAIN_NONE : regno == REG_FP ? PLAIN_FRAME + r->frame : PLAIN_KINDS;
 
-	return kind < PLAIN_KINDS && !memcmp(r, &plain_regs[kind], sizeof(*r)) ? kind : PLAIN_KINDS;
+	if (r->type == R_SCALAR && r->v.bits.mask == UINT64_MAX && !memcmp(r, &plain_regs[PLAIN_UNKNOWN], sizeof(*r)))
+		kind = PLAIN_UNKNOWN;
+	return kind;
 }
 
 /* Of all that reg_identical() compares. */
 static u64 reg_digest(const struct reg *r)
 {
-	u64 word[5 + sizeof(r->v) / 8] = {(u64)r->type << 32 | (u32)r->off, r->id, r->raw[0], r->raw[1], r->type == R_SCALAR ? (u32)r->delta : 0};
-	u64 sum = 0;
+	const struct scalar *n = &r->v;
+	u64 sum = ((u64)r->type << 32 | (u32)r->off) * 0x9e3779b97f4a7c15u + ((u64)(r->type == R_SCALAR ? r->delta : 0) << 32 | r->id) * 0xc2b2ae3d27d4eb4fu;
 
-	memcpy(&word[5], &r->v, sizeof(r->v));
-	for (u32 i = 0; i < ARRAY_SIZE(word); i++)
-		sum = (sum ^ word[i] ^ sum >> 29) * 0x9e3779b97f4a7c15u;
-	return sum;
+	sum += (r->raw[0] + 0x165667b19e3779f9u) * (r->raw[1] * 2 + 0x27d4eb2f165667c5u);
+	sum += (n->bits.value + 0x85ebca77c2b2ae63u) * (n->bits.mask * 2 + 0x9fb21c651e98df25u);
+	sum += (n->umin + 0xd6e8feb86659fd93u) * (n->umax * 2 + 0xa0761d6478bd642fu);
+	sum += ((u64)n->smin + 0xe7037ed1a0b428dbu) * ((u64)n->smax * 2 + 0x8ebc6af09c88c6e3u);
+	sum += ((u64)n->umin32 << 32 | n->umax32) * 0x589965cc75374cc3u + ((u64)(u32)n->smin32 << 32 | (u32)n->smax32) * 0x1d8e4e27c47d124fu;
+	return sum ^ sum >> 32;
 }
 
 static struct kept_regs *regs_keep(struct verifier *v, const struct reg *regs, u32 keep)
@@ -210,7 +214,7 @@ static struct kept_regs *regs_keep(struct verifier *v, const struct reg *regs, u
 	u64 *digest;
 
 	for (u32 i = 0; i < REGS; i++) {
-		u32 kind = plain_kind(&regs[i]);
+		u32 kind = plain_kind(&regs[i], i);
 
 		at[i] = kind < PLAIN_KINDS ? (u8)(KEPT_PLAIN + kind) : keep >> i & 1 ? n++ : (u8)(KEPT_DIGEST + digests++);
 	}
