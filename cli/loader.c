@@ -19,6 +19,30 @@ struct bpf_object *loader_open(const char *path, const struct bytes *image)
 	return bpf_object__open_mem(image->at, image->n, &opts);
 }
 
+/*
+ * The kernel's types, which libbpf opens for each object and gives back once that is loaded. It reads them only, and a command has one engine with the same
+ * types from beginning to end: they are opened once.
+ */
+struct btf *__real_btf__load_vmlinux_btf(void);
+struct btf *__wrap_btf__load_vmlinux_btf(void);
+void __real_btf__free(struct btf *btf);
+void __wrap_btf__free(struct btf *btf);
+
+static struct btf *kernel_types_kept;
+
+struct btf *__wrap_btf__load_vmlinux_btf(void)
+{
+	if (!kernel_types_kept || libbpf_get_error(kernel_types_kept))
+		kernel_types_kept = __real_btf__load_vmlinux_btf();
+	return kernel_types_kept;
+}
+
+void __wrap_btf__free(struct btf *btf)
+{
+	if (btf != kernel_types_kept)
+		__real_btf__free(btf);
+}
+
 static bool names_function(Elf *elf, const GElf_Shdr *relocs, Elf_Data *data, const char *function)
 {
 	Elf_Scn *symtab = elf_getscn(elf, relocs->sh_link);
