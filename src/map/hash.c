@@ -13,7 +13,7 @@
  *     finds that the owner died knows what was done and what was not (repair()), and no node is lost or doubled.
  *  4. Replacing an element takes a node from the slot's ring and puts the element there. Until both have moved, `swap` names the element:
  *     whoever repairs sees from the chain how far it came (repair_swap()). A ring has parts; one whose elements were all unlinked
- *     before some epoch is used again after it.
+ *     before some epoch is used again after it. It grows by elements that were replaced when it had no node to take.
  *  5. A slot's state belongs to one thread. A nested run on it finds `busy` and is refused.
  *  6. Every index is read once (peek()), then checked, then used: other processes can write these bytes at any time.
  */
@@ -22,6 +22,7 @@
 #include <linux/bpf.h>
 
 enum { PART_BYTES = 4096, PART_LEAST = 32 }; /* of a part of a slot's ring */
+enum { RING_SHARE = 8 }; /* all slots' rings have at most an eighth as many nodes as the map has elements, unless they have the least parts */
 
 /* ---- creation ---- */
 
@@ -45,11 +46,12 @@ int hash_table_create(struct map *m, bool percpu, bool lru, bool of_maps)
 	t->value_at = (u32)(sizeof(struct hash_node) + ALIGN_UP((u64)m->spec.key_size, 8));
 	t->value_bytes = m->elem_size * (percpu ? n_slots : 1);
 	stride = (u64)t->value_at + (u64)m->elem_size * (percpu ? n_slots : 1);
-	nodes = (u64)m->spec.max_entries + (u64)n_slots * HASH_SPARE;
+	t->part = (u32)MIN(MAX(PART_BYTES / stride, PART_LEAST), HASH_PART);
+	t->parts = MIN(MAX(m->spec.max_entries / (RING_SHARE * n_slots * t->part), (u32)HASH_PARTS_LEAST), (u32)HASH_PARTS);
+	nodes = (u64)m->spec.max_entries + (u64)n_slots * (HASH_SPARE + t->parts * t->part);
 	if (buckets > UINT32_MAX / 16 /* Linux has 16 bytes for each */ || nodes >= HASH_END / 2 || stride > INT32_MAX)
 		return -E2BIG;
 	t->n_nodes = (u32)nodes;
-	t->part = (u32)MIN(MAX(PART_BYTES / stride, PART_LEAST), HASH_PART);
 	t->stride = (u32)stride;
 	/* Nodes begin a page: they may be lent without what is before them. */
 	before = ALIGN_UP(sizeof(struct map_header) + n_slots * sizeof(struct hash_slot) + buckets * sizeof(struct hash_bucket), (u64)4096);
@@ -242,21 +244,22 @@ static void prepare_lists(struct map *m, const struct hold *h, struct hash_slot 
 	settle(m, h, s, old);
 }
 
-/* Behind the end of a part: goes on in one whose elements nobody can meet any more, the same one when it may. */
-static void next_part(const struct hold *h, struct hash_slot *s, u32 part)
+/* Behind the end of a part: goes on in the first one whose elements nobody can meet any more, so that what is used is in the near cache. The
+ * others serve while a run takes long, or was stopped; when it has used up all, this waits. */
+static void next_part(const struct hash *t, const struct hold *h, struct hash_slot *s, u32 part)
 {
-	atomic_store_explicit(&s->part_epoch[part], epoch_advance(h->domain), memory_order_release);
-	for (u32 i = 0; i < HASH_PARTS; i++) {
-		u32 at = (part + i) % HASH_PARTS;
+	u32 at, oldest = 0;
 
-		if (epoch_passed(h, atomic_load(&s->part_epoch[at]))) {
-			poke(&s->turn, at * (HASH_PART + 1));
-			return;
-		}
+	if (part < t->parts)
+		atomic_store_explicit(&s->part_epoch[part], epoch_advance(h->domain), memory_order_release);
+	for (at = 0; at < t->parts && !epoch_passed(h, atomic_load(&s->part_epoch[at])); at++)
+		if (atomic_load(&s->part_epoch[at]) < atomic_load(&s->part_epoch[oldest]))
+			oldest = at;
+	if (at == t->parts) {
+		at = oldest;
+		epoch_await(h, atomic_load(&s->part_epoch[at]));
 	}
-	part = (part + 1) % HASH_PARTS;
-	epoch_await(h, atomic_load(&s->part_epoch[part]));
-	poke(&s->turn, part * (HASH_PART + 1));
+	poke(&s->turn, at * (HASH_PART + 1));
 }
 
 /* The ring has a node to take, if the cache has one. It is in the ring before it leaves the cache: settle_lists() knows. */
@@ -264,11 +267,11 @@ static void prepare_ring(const struct hash *t, const struct hold *h, struct hash
 {
 	u32 turn = hash_turn(s), free;
 
-	if (turn % (HASH_PART + 1) >= t->part)
-		next_part(h, s, turn / (HASH_PART + 1));
+	if (hash_part_over(t, turn))
+		next_part(t, h, s, turn / (HASH_PART + 1));
 	turn = hash_turn(s);
 	free = hash_free_nodes(s);
-	if (peek(&s->ring[turn]) || !free || turn % (HASH_PART + 1) >= t->part)
+	if (peek(&s->ring[turn]) || !free || hash_part_over(t, turn))
 		return;
 	poke(&s->ring[turn], peek(&s->free[free - 1]) + 1);
 	poke(&s->n_free, free - 1);
@@ -383,7 +386,7 @@ static bool has_place(struct map *m, const struct hold *h, u32 node, u32 uses)
 		for (u32 l = 0; l < HASH_LIMBOS; l++)
 			if (in_list(o->limbo[l], hash_limbo_nodes(o, l), node))
 				return true;
-		if (in_list(o->free, hash_free_nodes(o), node) || in_list(o->ring, HASH_RING, node + 1))
+		if (in_list(o->free, hash_free_nodes(o), node) || in_list(o->ring, t->parts * (HASH_PART + 1), node + 1))
 			return true;
 	}
 	return in_spill(m, h, node) || atomic_load(&hash_node_at(t, node)->uses) != uses;

@@ -13,11 +13,11 @@
 #include "map/map.h"
 
 #ifdef SKEP_HOSTILE
-enum { HASH_CACHE = 2, HASH_BATCH = 1, HASH_LIMBOS = 2, HASH_PARTS = 2, HASH_PART = 1 };
+enum { HASH_CACHE = 2, HASH_BATCH = 1, HASH_LIMBOS = 2, HASH_PARTS = 3, HASH_PARTS_LEAST = 2, HASH_PART = 1 };
 #else
-enum { HASH_CACHE = 128, HASH_BATCH = 64, HASH_LIMBOS = 4, HASH_PARTS = 4, HASH_PART = 128 };
+enum { HASH_CACHE = 128, HASH_BATCH = 64, HASH_LIMBOS = 4, HASH_PARTS = 32, HASH_PARTS_LEAST = 4, HASH_PART = 128 };
 #endif
-enum { HASH_SPARE = HASH_CACHE + HASH_LIMBOS * HASH_BATCH + HASH_PARTS * HASH_PART }; /* nodes that one slot may keep to itself */
+enum { HASH_SPARE = HASH_CACHE + HASH_LIMBOS * HASH_BATCH }; /* nodes that one slot may keep to itself, besides its ring */
 enum { HASH_RING = HASH_PARTS * (HASH_PART + 1) };
 
 struct hash_bucket {
@@ -63,9 +63,9 @@ struct hash_slot {
 	_Atomic u32 moving, moving_uses; /* node + 1 on its way from the limbo to the common list */
 	_Atomic u64 epoch[HASH_LIMBOS];
 	_Atomic u64 part_epoch[HASH_PARTS];
-	_Atomic u32 ring[HASH_RING]; /* node + 1 to take; an element that one replaces takes its place. Behind the last of each part a 0 */
 	_Atomic u32 free[HASH_CACHE];
 	_Atomic u32 limbo[HASH_LIMBOS][HASH_BATCH];
+	_Atomic u32 ring[HASH_RING]; /* node + 1 to take; an element that one replaces takes its place. Behind the last of each part a 0 */
 } __attribute__((aligned(64))); /* no cache line belongs to two */
 
 enum { HASH_END = 0x80000000u };
@@ -80,6 +80,7 @@ struct hash {
 	u32 value_bytes; /* all CPUs' */
 	bool percpu, lru, of_maps;
 	bool quick; /* replacing an element needs nothing but another node: hash_slot.ring has those */
+	u32 parts; /* of a slot's ring: more of a large map, so that a run which takes long, or was stopped, holds up no updates */
 	u32 part; /* how many nodes a part of the ring has: fewer of large ones, so that they stay in the CPU's nearest cache */
 	u32 linked; /* live and recent of an element that was updated: the high half of `state` */
 	_Atomic u32 *fresh; /* first node that was never used; in the header */
@@ -236,10 +237,15 @@ static inline u32 hash_limbo_nodes(const struct hash_slot *s, u32 which)
 	return at_most(peek(&s->n_limbo[which]), HASH_BATCH);
 }
 
-/* Where in the ring. Behind the last of a part are places that stay empty. */
+/* Where in the ring. Behind the last of a part are places that stay empty, and so are those of parts that the map does not have. */
 static inline u32 hash_turn(const struct hash_slot *s)
 {
 	return at_most(peek(&s->turn), HASH_RING - 1);
+}
+
+static inline bool hash_part_over(const struct hash *t, u32 turn)
+{
+	return turn % (HASH_PART + 1) >= t->part || turn / (HASH_PART + 1) >= t->parts;
 }
 
 /* The slot's state is its owner's, and at rest. */
@@ -372,12 +378,26 @@ static inline void hash_intend_old(struct hash_slot *s, const struct hash_spot *
 	poke(&s->intent_old, old->index + 1);
 }
 
+/* An element that was replaced without the ring goes there if there is room for one more: its part grows. The turn moves on first: nobody may
+ * take the element before the part's time has come. False: the limbo has it to take. */
+static inline bool hash_grow_ring(const struct map *m, struct hash_slot *s, u32 node)
+{
+	u32 turn = hash_turn(s);
+
+	if (!hash_of(m)->quick || m->record.n || peek(&s->ring[turn]) || hash_part_over(hash_of(m), turn))
+		return false;
+	poke(&s->turn, turn + 1);
+	poke(&s->ring[turn], node + 1);
+	return true;
+}
+
 static inline void hash_unlinked(struct map *m, const struct hold *h, struct hash_slot *s, const struct hash_spot *old, bool removed)
 {
 	hash_set_live(hash_of(m), old->node, 0);
 	if (removed)
 		hash_tally(s, -1, old->index);
-	hash_retire(m, h, s, old->index);
+	if (removed || !hash_grow_ring(m, s, old->index))
+		hash_retire(m, h, s, old->index);
 	poke(&s->intent_old, 0);
 	if (unlikely(map_holds(m)))
 		hash_free_values(m, h, old->node);

@@ -100,7 +100,7 @@ struct map_inner_fields { /* special fields of a map-in-map's elements, as far a
 
 /* First bytes of every region that can be pinned. Bytes of a pinned file are checked against it on adoption. */
 #define MAP_MAGIC   0x50454b53u /* "SKEP" */
-#define MAP_VERSION 4u
+#define MAP_VERSION 5u
 struct map_header {
 	u32 magic, version;
 	struct map_spec spec;

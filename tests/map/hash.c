@@ -313,6 +313,58 @@ TEST(a_stopped_reader_stops_no_writer)
 	map_close(&m);
 }
 
+static void *look_for_long(void *ud)
+{
+	struct worker *w = ud;
+	struct hold h = held();
+	u32 key = 1;
+	const struct value *p = w->map->ops->lookup(w->map, &h, &key);
+
+	w->inserted = p ? p->word[0] : 0;
+	atomic_store(&w->looked, true);
+	while (!atomic_load(w->stop))
+		os_yield();
+	w->removed = p ? p->word[0] : 0;
+	w->torn = !p || torn(p);
+	hold_drop(&h);
+	return NULL;
+}
+
+/* A large map has nodes for many updates while another's run goes on: nobody waits till it is given up, and what it found stays. */
+TEST(what_a_long_run_found_stays_while_others_update)
+{
+	enum { KEPT = 16, PART = 32 /* nodes of this size */, UPDATES = HASH_PARTS * (HASH_PART < PART ? HASH_PART : PART) };
+	_Atomic bool stop = false;
+	struct worker reader = {.stop = &stop};
+	u32 key, errors = 0;
+	struct value v;
+	struct map m;
+	struct hold h;
+	pthread_t t;
+
+	REQUIRE(fixture_create(&f, &m, BPF_MAP_TYPE_HASH, 4, sizeof(v), 8 * domain_cpus(f.domain) * HASH_PARTS * HASH_PART, 0) == 0);
+	reader.map = &m;
+	for (u32 i = 0; i < KEPT + UPDATES; i++) {
+		if (i == KEPT) {
+			pthread_create(&t, NULL, look_for_long, &reader);
+			while (!atomic_load(&reader.looked))
+				os_yield();
+		}
+		v = uniform(i + 1);
+		key = i % KEPT;
+		h = held();
+		errors += m.ops->update(&m, &h, &key, &v, BPF_ANY) != 0;
+		hold_drop(&h);
+	}
+	atomic_store(&stop, true);
+	pthread_join(t, NULL);
+	CHECK_EQ(errors, 0);
+	CHECK_EQ(reader.inserted, 2);
+	CHECK_EQ(reader.removed, 2);
+	CHECK(!reader.torn);
+	map_close(&m);
+}
+
 /* ---- LRU ---- */
 
 TEST(eviction_prefers_what_was_not_looked_up)
@@ -518,6 +570,7 @@ int main(void)
 	RUN(a_full_map_is_exactly_full);
 	RUN(long_runs_do_not_wait_for_each_other_to_end);
 	RUN(a_stopped_reader_stops_no_writer);
+	RUN(what_a_long_run_found_stays_while_others_update);
 	RUN(eviction_prefers_what_was_not_looked_up);
 	RUN(an_lru_map_never_refuses);
 	RUN(a_signal_handler_gets_ebusy_not_a_deadlock);
