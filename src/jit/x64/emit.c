@@ -659,6 +659,7 @@ static bool round_of(struct emit *e, u32 from)
 	for (e->block = 0; e->block < m->n_blocks && !m->failed; e->block++) {
 		const struct mach_block *b = &m->block[e->block];
 
+		e->start[e->block] = m->size;
 		if (e->block && e->alias[e->block] != e->block)
 			continue;
 		e->next = e->block + 1;
@@ -679,6 +680,7 @@ static bool round_of(struct emit *e, u32 from)
 				e->flags = NULL;
 		}
 	}
+	e->start[m->n_blocks] = m->size;
 	mach_line(m, UINT32_MAX); /* tables, and what fills up to the next function */
 	x64_numbers_end(e);
 	return !m->failed && fix(e);
@@ -692,32 +694,57 @@ static bool calls(const struct mach *m, u32 block)
 	return false;
 }
 
-/* Loops without calls that fit into a line, by the places of the first round, where jumps were long. */
-static void find_small_loops(struct emit *e)
+/* How long blocks come out, by the places of the first round, where jumps were long. */
+static u32 length_of(const struct emit *e, u32 first, u32 end)
 {
 	enum { SAVED = 4 };
+	u32 length = e->guess[end] - e->guess[first];
+
+	for (u32 b = first; b < end; b++)
+		length -= e->alias[b] == b ? MIN(length, (u32)SAVED) : 0;
+	return length;
+}
+
+/* Behind the first block that jumps back to where the loop begins: many turns get no further. */
+static u32 shortest_turn(const struct emit *e, u32 first, u32 end)
+{
+	for (u32 b = first; b < end; b++) {
+		const struct mach_block *at = &e->m->block[b];
+		const struct mach_ins *last = at->end > at->first ? &e->m->ins[at->end - 1] : NULL;
+
+		if (last && (last->op == M_BRANCH || last->op == M_JUMP))
+			for (u32 k = 0; k < (last->op == M_BRANCH ? 2 : 1); k++)
+				if (e->alias[last->to[k]] == first)
+					return b + 1;
+	}
+	return end;
+}
+
+/* Loops without calls that fit into a line; of longer ones, what runs in every turn. */
+static void find_small_loops(struct emit *e)
+{
 	const struct mach *m = e->m;
 	const struct ir *f = m->ir;
 
 	for (u32 b = 1; b < m->n_blocks; b++) {
-		u32 header = f->block[m->block[b].ir].header, end = b, length = 0;
+		u32 header = f->block[m->block[b].ir].header, end = b;
 		bool leaves = false;
 
 		e->small[b] = e->small[b - 1];
 		if (!m->block[b].top || m->block[b].cold || e->alias[b] != b)
 			continue;
-		while (end < m->n_blocks && !m->block[end].cold && f->block[m->block[end].ir].header == header) {
-			length += e->alias[end] == end ? SAVED : 0;
-			leaves |= calls(m, end);
+		while (end < m->n_blocks && !m->block[end].cold && f->block[m->block[end].ir].header == header)
 			end++;
-		}
-		if (end == m->n_blocks || (!m->block[end].cold && ir_in_loop(f, m->block[end].ir, header)) || e->alias[end] != end)
+		if (end < m->n_blocks && !m->block[end].cold && ir_in_loop(f, m->block[end].ir, header))
 			continue;
-		length = e->guess[end] - e->guess[b] - MIN(length, e->guess[end] - e->guess[b]);
-		if (leaves || length > LINE)
+		if (length_of(e, b, end) > LINE)
+			end = shortest_turn(e, b, end);
+		for (u32 at = b; at < end; at++)
+			leaves |= calls(m, at);
+		if (leaves || length_of(e, b, end) > LINE)
 			continue;
 		e->small[b]++;
-		e->length[b] = length;
+		e->length[b] = length_of(e, b, end);
 	}
 }
 
@@ -740,7 +767,7 @@ int x64_emit(struct mach *m)
 	x64_aliases(&e);
 	if (!round_of(&e, from))
 		return -ENOMEM;
-	memcpy(guess, e.start, m->n_blocks * sizeof(u32));
+	memcpy(guess, e.start, (m->n_blocks + 1) * sizeof(u32));
 	e.guess = guess;
 	find_small_loops(&e);
 	m->n_sites = sites;
