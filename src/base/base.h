@@ -38,6 +38,16 @@ typedef unsigned __int128 u128;
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
 #define UNUSED            __attribute__((unused))
 
+/* Asks for a cache line to be the own processor's before it is read: what is read first and written later goes from one to the other twice. */
+static inline void prefetch_to_write(const void *p)
+{
+#ifdef __x86_64__
+	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)p)); /* which __builtin_prefetch() is for newer baselines only */
+#else
+	__builtin_prefetch(p, 1);
+#endif
+}
+
 /* bits.c-free helpers: loads and stores at any alignment, in host order */
 #define LOAD_AS(type, p)      (((const struct { type v; } __attribute__((packed, may_alias)) *)(p))->v)
 #define STORE_AS(type, p, x)  ((void)(((struct { type v; } __attribute__((packed, may_alias)) *)(p))->v = (x)))

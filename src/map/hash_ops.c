@@ -405,7 +405,7 @@ __attribute__((always_inline)) static inline int update_hashed(struct map *m, co
 	struct hash_slot *s;
 	int err;
 
-	__builtin_prefetch(&t->buckets[hash & t->mask], 1);
+	prefetch_to_write(&t->buckets[hash & t->mask]);
 	err = hash_begin(m, h, &s);
 	if (unlikely(err))
 		return err;
@@ -444,10 +444,12 @@ __attribute__((always_inline)) static inline bool update_quickly(struct map *m, 
 	struct hash_slot *s = &t->slots[h->index];
 	struct hash_bucket *b = &t->buckets[hash & t->mask];
 	struct hash_spot spot;
-	u32 none = 0;
+	u32 none = 0, head = peek(&b->head) - 1; /* the chain's first node, or a number that is none */
 	bool done;
 
-	if (unlikely(!t->quick || m->record.n || !hash_idle(s, h) || (s32)peek(&b->head) <= 0 ||
+	if (likely(head < t->n_nodes))
+		prefetch_to_write(hash_node_at(t, head)); /* it is written once its turn in the ring comes */
+	if (unlikely(!t->quick || m->record.n || !hash_idle(s, h) || head >= t->n_nodes ||
 		     !atomic_compare_exchange_strong_explicit(&b->lock, &none, h->tag, memory_order_acquire, memory_order_relaxed)))
 		return false;
 	done = hash_seek(t, key, key_size, hash, &spot) && swap_element(m, h, s, &spot, key, key_size, hash, value);
@@ -470,6 +472,7 @@ __attribute__((always_inline)) static inline bool update_quickly(struct map *m, 
 	{                                                                                                    \
 		u32 hash = (u32)hash_bytes(&hash_of(m)->key, key, size);                                     \
                                                                                                              \
+		prefetch_to_write(&hash_of(m)->buckets[hash & hash_of(m)->mask]);                            \
 		if (likely(!(flags & ~(u64)BPF_EXIST)) && update_quickly(m, h, key, size, hash, value))      \
 			return 0;                                                                            \
 		return update_slowly_##size(m, h, key, value, flags, hash);                                  \
