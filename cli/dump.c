@@ -394,13 +394,7 @@ static int print_object(struct cli *c, struct arena *arena, const char *input, s
 	return STATUS_DONE;
 }
 
-static unsigned guess(const struct bytes *in)
-{
-	if ((in->n >= 4 && !memcmp(in->at, "\177ELF", 4)) || form_is_bitcode(in->at, in->n))
-		return FORMAT_ELF;
-	return is_hex(in) ? FORMAT_HEX : FORMAT_RAW;
-}
-
+/* No program is: it ends in an instruction that does not print. */
 static bool is_text(const struct bytes *in)
 {
 	for (size_t i = 0; i < in->n; i++)
@@ -409,15 +403,11 @@ static bool is_text(const struct bytes *in)
 	return true;
 }
 
-static int not_hex(struct cli *c, const char *input, const struct bytes *in)
+static unsigned guess(const struct bytes *in)
 {
-	struct bytes bytes;
-	char why[128];
-
-	if (parse_hex((const char *)in->at, in->n, &bytes, why, sizeof(why)))
-		return cli_error(c, "%s: neither an object nor hexadecimal digits: %s", input, why);
-	bytes_free(&bytes);
-	return cli_error(c, "%s: %zu bytes are no whole instructions of 8 bytes", input, in->n);
+	if ((in->n >= 4 && !memcmp(in->at, "\177ELF", 4)) || form_is_bitcode(in->at, in->n))
+		return FORMAT_ELF;
+	return is_text(in) ? FORMAT_HEX : FORMAT_RAW;
 }
 
 static int dump_bytes(struct cli *c, struct arena *arena, const char *input, const struct bytes *in)
@@ -428,8 +418,6 @@ static int dump_bytes(struct cli *c, struct arena *arena, const char *input, con
 
 	if (!in->n)
 		return cli_error(c, "%s: there is nothing in it", input);
-	if (in->n % sizeof(struct raw_insn) && args->format == FORMAT_AUTO && is_text(in))
-		return not_hex(c, input, in);
 	if (in->n % sizeof(struct raw_insn) || in->n / sizeof(struct raw_insn) > INT32_MAX)
 		return cli_error(c, "%s: %zu bytes are no whole instructions of 8 bytes", input, in->n);
 	if (args->prog)
@@ -444,12 +432,13 @@ static int dump_bytes(struct cli *c, struct arena *arena, const char *input, con
 
 static int dump_hex(struct cli *c, struct arena *arena, const char *input, const struct bytes *in)
 {
+	const struct dump_args *args = c->args;
 	struct bytes bytes;
 	char why[128];
 	int status;
 
 	if (parse_hex((const char *)in->at, in->n, &bytes, why, sizeof(why)))
-		return cli_error(c, "%s: %s", input, why);
+		return cli_error(c, "%s: %s%s", input, args->format == FORMAT_AUTO ? "neither an object nor hexadecimal digits: " : "", why);
 	status = dump_bytes(c, arena, input, &bytes);
 	bytes_free(&bytes);
 	return status;

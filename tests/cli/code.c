@@ -162,6 +162,9 @@ TEST(dump_refuses_what_is_no_code)
 	SKEP("zz\n", "dump", "-");
 	CHECK_EQ(status, 1);
 	CHECK(strstr(err, "neither an object nor hexadecimal digits: 'z' at position 1"));
+	SKEP("7a7a", "dump", "-");
+	CHECK_EQ(status, 1);
+	CHECK(strstr(err, "2 bytes are no whole instructions"));
 	SKEP("ff00000000000000", "dump", "-");
 	CHECK_EQ(status, 1);
 	CHECK(strstr(err, "insn 0 (ff000000 00000000): unknown opcode ff"));
