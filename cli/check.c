@@ -134,21 +134,6 @@ static int check_load(void *ud, struct skep *k, int cmd, union bpf_attr *attr, u
 	return ch->result;
 }
 
-/* The section's name says too little: what the context says instead is told. */
-static void note_guess(struct checker *ch, const struct bpf_program *p, const char *section)
-{
-	const char *own = bpf_program__section_name(p), *lacks = "is unknown";
-	char note[256];
-
-	if (!strncmp(own, SECTION_REPLACES, strlen(SECTION_REPLACES)))
-		lacks = "does not tell the type of what it replaces";
-	else if (!strcmp(own, SECTION_TEXT))
-		lacks = "names no type of program";
-	snprintf(note, sizeof(note), "section \"%s\" %s: taken for %s from its context", strcmp(own, SECTION_TEXT) ? own : ".text", lacks, section);
-	cli_warning(ch->c, "%s: %s: %s", ch->row->object, bpf_program__name(p), note);
-	ch->row->note = copy(note);
-}
-
 /* Programs in sections of unknown name, and those that replace a function of a program that is not here. */
 static const char *give_type(struct checker *ch, struct bpf_object *obj, struct bpf_program *p)
 {
@@ -156,11 +141,15 @@ static const char *give_type(struct checker *ch, struct bpf_object *obj, struct 
 	enum bpf_attach_type attach;
 	enum bpf_prog_type type;
 	static char why[256];
+	char note[CONTEXT_NOTE];
 
 	if (bpf_program__type(p) != BPF_PROG_TYPE_UNSPEC)
 		return NULL;
-	if (!section)
-		section = section_by_context(bpf_object__btf(obj), bpf_program__name(p));
+	if (!section && type_by_context(bpf_object__btf(obj), p, note)) {
+		cli_warning(ch->c, "%s: %s: %s", ch->row->object, bpf_program__name(p), note);
+		ch->row->note = copy(note);
+		return NULL;
+	}
 	if (!section && !strncmp(own, SECTION_REPLACES, strlen(SECTION_REPLACES)))
 		return "it replaces a function, and its context does not tell the type of that program; say it with --type";
 	if (!section) {
@@ -173,8 +162,6 @@ static const char *give_type(struct checker *ch, struct bpf_object *obj, struct 
 	}
 	bpf_program__set_type(p, type);
 	bpf_program__set_expected_attach_type(p, attach);
-	if (section != ch->args->type)
-		note_guess(ch, p, section);
 	return NULL;
 }
 

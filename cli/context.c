@@ -3,6 +3,7 @@
 #include "cli/mend.h"
 
 #include <bpf/btf.h>
+#include <bpf/libbpf.h>
 
 /* Behind const, volatile, typedef; NULL when there is no end to them. */
 static const struct btf_type *skip_modifiers(const struct btf *btf, u32 id)
@@ -27,7 +28,8 @@ static const char *context_of(const struct btf *btf, const char *func)
 	return t && btf_is_struct(t) ? btf__name_by_offset(btf, t->name_off) : NULL;
 }
 
-const char *section_by_context(const struct btf *btf, const char *func)
+/* A section that means as much as the type of the context does; NULL: it tells nothing. */
+static const char *section_by_context(const struct btf *btf, const char *func)
 {
 	const char *context = context_of(btf, func);
 	static const char *const known[][2] = {
@@ -51,4 +53,22 @@ const char *section_by_context(const struct btf *btf, const char *func)
 		if (!strcmp(context, known[i][0]))
 			return known[i][1];
 	return NULL;
+}
+
+bool type_by_context(const struct btf *btf, struct bpf_program *p, char note[CONTEXT_NOTE])
+{
+	const char *own = bpf_program__section_name(p), *lacks = "is unknown", *section = section_by_context(btf, bpf_program__name(p));
+	enum bpf_attach_type attach;
+	enum bpf_prog_type type;
+
+	if (!section || libbpf_prog_type_by_name(section, &type, &attach))
+		return false;
+	bpf_program__set_type(p, type);
+	bpf_program__set_expected_attach_type(p, attach);
+	if (!strncmp(own, SECTION_REPLACES, strlen(SECTION_REPLACES)))
+		lacks = "does not tell the type of what it replaces";
+	else if (!strcmp(own, SECTION_TEXT))
+		lacks = "names no type of program";
+	snprintf(note, CONTEXT_NOTE, "section \"%s\" %s: taken for %s from its context", strcmp(own, SECTION_TEXT) ? own : ".text", lacks, section);
+	return true;
 }

@@ -485,6 +485,7 @@ static int one_program(struct coded *d, const char *input, const struct bytes *i
 	struct bpf_object *obj;
 	struct obj *o = NULL;
 	int status = STATUS_DONE;
+	char note[CONTEXT_NOTE];
 
 	said[0] = 0;
 	obj = loader_open(input, in);
@@ -493,6 +494,8 @@ static int one_program(struct coded *d, const char *input, const struct bytes *i
 		bpf_object__close(obj);
 		return cli_error(d->c, "%s: %s", input, said);
 	}
+	if (bpf_program__type(d->libbpf) == BPF_PROG_TYPE_UNSPEC)
+		type_by_context(bpf_object__btf(obj), d->libbpf, note); /* as skep check does, which says so */
 	loader_only(obj, in, d->libbpf);
 	loader_prepare(obj);
 	bpf_program__set_log_level(d->libbpf, 4 /* statistics */); /* libbpf would load what is refused once more, for a log that nobody reads */

@@ -30,9 +30,11 @@ void mended_say(const struct cli *c, const char *path, unsigned mended);
 /* Hides types that form_refused() refuses where nothing needs them, as maps in ".maps" do: Linux's loaders go on without what the kernel does not take. */
 bool types_hide(struct bytes *obj);
 
-/* context.c: a section that means as much as the type of a function's context does; NULL: it tells nothing */
+/* context.c: gives a program whose section says too little the type that its context tells. True: note says what was taken for what. */
 struct btf;
-const char *section_by_context(const struct btf *btf, const char *func);
+struct bpf_program;
+enum { CONTEXT_NOTE = 256 };
+bool type_by_context(const struct btf *btf, struct bpf_program *p, char note[CONTEXT_NOTE]);
 
 /* ---- between mend.c, mend_maps.c, structs.c and externs.c: an ELF file in memory, all of whose section headers, names and bounds were checked ---- */
 struct image {

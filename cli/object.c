@@ -207,25 +207,9 @@ static int refused(struct target *t, const char *path, int err)
 	return cli_error(t->c, "%s: program %s is refused: %s", path, t->name, why);
 }
 
-/* A section of a name that libbpf does not know: the program's context may tell the type. */
-static void type_guess(struct target *t)
-{
-	enum bpf_attach_type attach;
-	enum bpf_prog_type type;
-	const char *section;
-
-	if (bpf_program__type(t->prog) != BPF_PROG_TYPE_UNSPEC)
-		return;
-	section = section_by_context(bpf_object__btf(t->obj), t->name);
-	if (!section || libbpf_prog_type_by_name(section, &type, &attach))
-		return;
-	bpf_program__set_type(t->prog, type);
-	bpf_program__set_expected_attach_type(t->prog, attach);
-	cli_warning(t->c, "%s: section \"%s\" is unknown: taken for %s from its context", t->name, bpf_program__section_name(t->prog), section);
-}
-
 int target_open(struct target *t, const char *path)
 {
+	char why[CONTEXT_NOTE];
 	int err = engine_open(t);
 
 	t->fd = -1;
@@ -244,7 +228,8 @@ int target_open(struct target *t, const char *path)
 	if (!t->prog)
 		return STATUS_USAGE;
 	t->name = bpf_program__name(t->prog);
-	type_guess(t);
+	if (bpf_program__type(t->prog) == BPF_PROG_TYPE_UNSPEC && type_by_context(bpf_object__btf(t->obj), t->prog, why))
+		cli_warning(t->c, "%s: %s", t->name, why);
 	t->type = bpf_program__type(t->prog);
 	loader_only(t->obj, &t->image, t->prog);
 	maps_note_types(t);
