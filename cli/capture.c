@@ -58,16 +58,18 @@ const char *verdict_name(u32 type, u64 result, char *buf, size_t n)
 }
 
 /* Does the packet go on? Only then it is written. */
-static bool passes(u32 type, u32 result)
+static bool passes(u32 type, u32 result, bool nowhere)
 {
+	if (nowhere)
+		return false;
 	if (type == BPF_PROG_TYPE_XDP)
 		return result == XDP_PASS || result == XDP_TX || result == XDP_REDIRECT;
 	if (is_tc(type))
-		return result != TC_ACT_SHOT && result != TC_ACT_STOLEN && result != TC_ACT_QUEUED && result != TC_ACT_TRAP;
+		return result != TC_ACT_SHOT && result != TC_ACT_STOLEN && result != TC_ACT_TRAP;
 	return result != 0;
 }
 
-void outcome_add(struct outcome *o, u64 result, u64 bytes)
+void outcome_add(struct outcome *o, u64 result, bool nowhere, u64 bytes)
 {
 	struct verdict *v = o->verdicts;
 
@@ -83,6 +85,8 @@ void outcome_add(struct outcome *o, u64 result, u64 bytes)
 	}
 	v->packets++;
 	v->bytes += bytes;
+	v->nowhere_packets += nowhere;
+	v->nowhere_bytes += nowhere ? bytes : 0;
 }
 
 /* ---- reading ---- */
@@ -138,8 +142,8 @@ static int flush(struct capture *c)
 	clock_gettime(CLOCK_MONOTONIC, &b);
 	c->o->ns += (u64)(b.tv_sec - a.tv_sec) * 1000000000u + (u64)b.tv_nsec - (u64)a.tv_nsec;
 	for (unsigned i = 0; i < done; i++) {
-		outcome_add(c->o, c->packets[i].result, c->heads[i].len);
-		if (c->out && passes(c->t->type, c->packets[i].result) && !write_packet(c, i))
+		outcome_add(c->o, c->packets[i].result, c->packets[i].nowhere, c->heads[i].len);
+		if (c->out && passes(c->t->type, c->packets[i].result, c->packets[i].nowhere) && !write_packet(c, i))
 			return cli_error(c->t->c, "%s: %s", c->t->args->write, strerror(errno));
 	}
 	c->n = 0;

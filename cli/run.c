@@ -13,7 +13,7 @@ static const struct run_args defaults = {.repeat = 1};
 static const struct opt opts[] = {
 	TEXT(struct run_args, prog, 'p', "prog", "NAME", "which program of the object; needed when it has several"),
 	TEXT(struct run_args, pcap, 'r', "pcap", "FILE", "run on every packet of a capture (pcap, pcapng; Ethernet, raw IP)"),
-	TEXT(struct run_args, write, 'w', "write", "FILE", "write the packets that pass, as the program left them, to a capture; -: to stdout, and the report to stderr"),
+	TEXT(struct run_args, write, 'w', "write", "FILE", "write the packets that pass (redirected ones too, if the program named a target), as the program left them, to a capture; -: to stdout, and the report to stderr"),
 	TEXT(struct run_args, data, 0, "data", "HEX|@FILE", "run on one packet, or with --insns on these bytes"),
 	TEXT(struct run_args, ctx, 0, "ctx", "HEX|@FILE", "the context: struct __sk_buff or xdp_md, arguments of a raw tracepoint, ..."),
 	TEXT(struct run_args, insns, 0, "insns", "HEX|@FILE", "run bare bytecode with R1 = address and R2 = length of --data; prints R0"),
@@ -25,7 +25,7 @@ static const struct opt opts[] = {
 	FLAG(struct run_args, perf_map, 0, "perf-map", "write the names of compiled functions to /tmp/perf-PID.map, where perf finds them"),
 	FLAG(struct run_args, maps, 'm', "maps", "print the contents of the object's maps afterwards"),
 	FLAG(struct run_args, stats, 's', "stats", "print time and instructions"),
-	FLAG(struct run_args, json, 'j', "json", "one JSON object: program, type, engine, code_bytes and compile_us or interpreted (why), runs, ns_per_run, retval, retval_counts, data_out, ctx_out, maps"),
+	FLAG(struct run_args, json, 'j', "json", "one JSON object: program, type, engine, code_bytes and compile_us or interpreted (why), runs, ns_per_run, retval, retval_counts, no_target, data_out, ctx_out, maps"),
 	OPTS_END,
 };
 
@@ -100,7 +100,7 @@ static int run_flat(struct target *t, const struct bytes *ctx, struct outcome *o
 	free(copy);
 	if (err)
 		return STATUS_FAILED;
-	outcome_add(o, run.result, 0);
+	outcome_add(o, run.result, false, 0);
 	o->runs = t->args->repeat;
 	o->ns = (u64)(b.tv_sec - a.tv_sec) * 1000000000u + (u64)b.tv_nsec - (u64)a.tv_nsec;
 	return STATUS_DONE;
@@ -135,7 +135,7 @@ static int run_data(struct target *t, const struct bytes *data, const struct byt
 	}
 	o->out.n = test.data_size_out;
 	note_context(t, o, ctx, ctx_out, MIN(test.ctx_size_out, (u32)sizeof(ctx_out)));
-	outcome_add(o, test.retval, data->n);
+	outcome_add(o, test.retval, said_until_now() != said, data->n); /* the engine says so when a verdict redirects to nowhere */
 	o->runs = t->args->repeat;
 	o->ns = (u64)test.duration * t->args->repeat;
 	return STATUS_DONE;
@@ -159,6 +159,18 @@ static int by_packets(const void *a, const void *b)
 	return x->packets < y->packets ? 1 : x->packets > y->packets ? -1 : 0;
 }
 
+#define NO_TARGET ", no target"
+
+static void table_verdict(struct table *table, const struct outcome *o, const char *name, const char *more, u64 packets, u64 bytes)
+{
+	if (!packets)
+		return;
+	table_cell(table, "%s%s", name, more);
+	table_cell(table, "%llu", (unsigned long long)packets);
+	table_cell(table, "%llu", (unsigned long long)bytes);
+	table_cell(table, "%.1f%%", 100.0 * (double)packets / (double)o->runs);
+}
+
 static void print_verdicts(struct target *t, struct outcome *o)
 {
 	struct table table;
@@ -172,11 +184,10 @@ static void print_verdicts(struct target *t, struct outcome *o)
 	table_cell(&table, "share");
 	for (unsigned i = 0; i < o->n_verdicts; i++) {
 		const struct verdict *v = &o->verdicts[i];
+		const char *name = verdict_name(t->type, v->result, buf, sizeof(buf));
 
-		table_cell(&table, "%s", verdict_name(t->type, v->result, buf, sizeof(buf)));
-		table_cell(&table, "%llu", (unsigned long long)v->packets);
-		table_cell(&table, "%llu", (unsigned long long)v->bytes);
-		table_cell(&table, "%.1f%%", 100.0 * (double)v->packets / (double)o->runs);
+		table_verdict(&table, o, name, "", v->packets - v->nowhere_packets, v->bytes - v->nowhere_bytes);
+		table_verdict(&table, o, name, NO_TARGET, v->nowhere_packets, v->nowhere_bytes);
 	}
 	table_close(&table, stdout);
 	if (o->skipped)
@@ -211,7 +222,7 @@ static void print_text(struct target *t, struct outcome *o)
 	else if (!t->obj)
 		printf("0x%llx\n", (unsigned long long)o->result);
 	else
-		printf("%s\n", verdict_name(t->type, o->result, buf, sizeof(buf)));
+		printf("%s%s\n", verdict_name(t->type, o->result, buf, sizeof(buf)), o->verdicts->nowhere_packets ? NO_TARGET : "");
 	if (t->args->stats && !t->args->pcap)
 		printf("%llu run%s, %.0f ns per run (%s)\n", (unsigned long long)o->runs, plural(o->runs), (double)o->ns / (double)o->runs,
 		       t->code.bytes ? "compiled" : "interpreter");
@@ -235,10 +246,27 @@ static void json_bytes(struct json *j, const char *key, const struct bytes *b)
 		json_text(j, key, NULL);
 }
 
+/* Runs by what they returned, and how many of them redirected to nowhere. */
+static void json_counts(struct json *j, const struct target *t, const struct outcome *o)
+{
+	u64 each = t->args->pcap ? 1 : o->runs, nowhere = 0;
+	char name[40];
+
+	json_object(j, "retval_counts");
+	for (unsigned i = 0; i < o->n_verdicts; i++) {
+		const struct verdict *v = &o->verdicts[i];
+
+		snprintf(name, sizeof(name), "%llu", (unsigned long long)v->result);
+		json_unsigned(j, name, each * v->packets);
+		nowhere += each * v->nowhere_packets;
+	}
+	json_end(j);
+	json_unsigned(j, "no_target", nowhere);
+}
+
 static void print_json(struct target *t, struct outcome *o)
 {
 	struct json j;
-	char name[40];
 
 	trace_print(t);
 	json_open(&j, stdout);
@@ -255,12 +283,7 @@ static void print_json(struct target *t, struct outcome *o)
 	json_unsigned(&j, "runs", o->runs);
 	json_real(&j, "ns_per_run", o->runs ? (double)o->ns / (double)o->runs : 0, 6);
 	json_unsigned(&j, "retval", o->result);
-	json_object(&j, "retval_counts");
-	for (unsigned i = 0; i < o->n_verdicts; i++) {
-		snprintf(name, sizeof(name), "%llu", (unsigned long long)o->verdicts[i].result);
-		json_unsigned(&j, name, t->args->pcap ? o->verdicts[i].packets : o->runs);
-	}
-	json_end(&j);
+	json_counts(&j, t, o);
 	json_bytes(&j, "data_out", &o->out);
 	json_bytes(&j, "ctx_out", &o->ctx);
 	maps_json(t, &j);

@@ -43,13 +43,14 @@ struct outcome {
 	u64 result; /* of the last run */
 	struct verdict {
 		u64 result, packets, bytes;
+		u64 nowhere_packets, nowhere_bytes; /* those of them that it redirects, but no target is there */
 	} *verdicts;
 	unsigned n_verdicts;
 	u64 skipped; /* packets that no program of this type can see */
 	struct bytes out, ctx; /* data, and the context that was given, after a single run */
 	bool ctx_changed;
 };
-void outcome_add(struct outcome *o, u64 result, u64 bytes);
+void outcome_add(struct outcome *o, u64 result, bool nowhere, u64 bytes);
 
 /* object.c */
 int target_open(struct target *t, const char *path); /* exit status; says what is wrong */

@@ -238,6 +238,7 @@ struct skep_packet {
 	uint32_t result; /* out: the program's verdict */
 	void *out; /* optional: where the frame goes as the program left it */
 	uint32_t out_size; /* in: room; out: bytes */
+	uint32_t nowhere; /* out: 1: the verdict redirects, but the program named no target, or nothing is there: Linux drops the packet */
 };
 
 /** Runs an XDP, tc or socket filter program on n packets, one after the other. *done: how many were completed.

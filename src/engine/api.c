@@ -135,6 +135,7 @@ static int run_packet(struct batch *b, struct skep_packet *p)
 	if (err)
 		return err;
 	p->result = (uint32_t)result;
+	p->nowhere = stage_nowhere(&b->stage, b->run.prog, result);
 	frame = stage_frame(&b->stage, &size);
 	if (b->stage.is_xdp) {
 		frame = b->stage.packet.data;

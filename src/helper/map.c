@@ -49,10 +49,39 @@ u64 helper_map_lookup_percpu_elem(struct run *r, u64 a, u64 b, u64 c, u64 d, u64
 
 /* ---- where packets go ---- */
 
+/* Has the map an interface for all to go to? except: where the packet came from; 0: that counts, too. */
+static bool has_device(struct map *m, const struct hold *h, u32 except)
+{
+	u32 key;
+	bool more = !m->ops->next_key(m, h, NULL, &key);
+
+	while (more) {
+		const u32 *device = m->ops->lookup(m, h, &key);
+
+		if (device && *device != except)
+			return true;
+		more = !m->ops->next_key(m, h, &key, &key);
+	}
+	return false;
+}
+
+/* When a lookup fails, Linux forgets the map, not the key or interface before it, which is then the number of an interface. */
 u64 helper_redirect_map(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
+	const u64 flags = XDP_ABORTED | XDP_DROP | XDP_PASS | XDP_TX | BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS;
+	struct map *m = MAP(a);
+	struct packet *p = r->ctx.packet;
+	u32 verdict = m->ops->redirect(m, r->hold, b, c);
+	bool found = verdict == XDP_REDIRECT;
+
 	(void)d, (void)e;
-	return MAP(a)->ops->redirect(MAP(a), r->hold, b, c);
+	if (found && c & BPF_F_BROADCAST)
+		p->way = (struct way){has_device(m, r->hold, c & BPF_F_EXCLUDE_INGRESS ? p->ifindex : 0) ? WAY_MAP : WAY_NONE, (u32)b};
+	else if (found)
+		p->way = (struct way){WAY_MAP, (u32)b};
+	else if (!(c & ~flags))
+		p->way.kind = WAY_DEVICE;
+	return verdict;
 }
 
 /* ---- rings ---- */

@@ -9,28 +9,34 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* ---- redirection: checked and told by the result; an engine carries no packet on, so where to is not kept ---- */
+/* ---- redirection: an engine carries no packet on; where to is kept, as a verdict that redirects to nowhere drops the packet ---- */
+
+static u64 to_device(struct run *r, u64 ifindex, u64 verdict)
+{
+	r->ctx.packet->way = (struct way){WAY_DEVICE, (u32)ifindex};
+	return verdict;
+}
 
 u64 helper_redirect(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
 	bool xdp = r->prog->kind->runs == RUN_XDP;
 
-	(void)a, (void)c, (void)d, (void)e;
+	(void)c, (void)d, (void)e;
 	if (b & ~(u64)(xdp ? 0 : BPF_F_INGRESS))
 		return xdp ? XDP_ABORTED : TC_ACT_SHOT;
-	return xdp ? XDP_REDIRECT : TC_ACT_REDIRECT;
+	return to_device(r, a, xdp ? XDP_REDIRECT : TC_ACT_REDIRECT);
 }
 
 u64 helper_redirect_neigh(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
-	(void)r, (void)a, (void)b, (void)e;
-	return ((u32)c && (u32)c < sizeof(struct bpf_redir_neigh)) || d ? TC_ACT_SHOT : TC_ACT_REDIRECT;
+	(void)b, (void)e;
+	return ((u32)c && (u32)c < sizeof(struct bpf_redir_neigh)) || d ? TC_ACT_SHOT : to_device(r, a, TC_ACT_REDIRECT);
 }
 
 u64 helper_redirect_peer(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
-	(void)r, (void)a, (void)c, (void)d, (void)e;
-	return b ? TC_ACT_SHOT : TC_ACT_REDIRECT;
+	(void)c, (void)d, (void)e;
+	return b ? TC_ACT_SHOT : to_device(r, a, TC_ACT_REDIRECT);
 }
 
 u64 helper_clone_redirect(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)

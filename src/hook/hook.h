@@ -45,6 +45,10 @@ static inline u8 *stage_frame(const struct stage *s, u32 *size)
 	return from;
 }
 
+/* Does the verdict redirect, and the program named no target, or one that is not there? Linux drops such a packet. Interfaces are not looked up, as a
+ * packet is from elsewhere; there is none with the number 0. */
+bool stage_nowhere(const struct stage *s, const struct prog *p, u64 verdict);
+
 int packet_test_run(struct skep *k, struct prog *p, struct attr_test_run *a);
 int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a);
 

@@ -2,6 +2,7 @@
 /* A packet on stage: buffer, head and tail room, and the context struct that a program sees it through. */
 #include "hook/hook.h"
 
+#include <linux/pkt_cls.h>
 #include <net/ethernet.h>
 
 enum { HOST = 0, MULTICAST = 2, OTHER_HOST = 3 };
@@ -62,6 +63,16 @@ void stage_put(struct stage *s, const void *frame, u32 size, u32 meta, u32 frags
 	s->ctx.skb = (struct __sk_buff){
 		.len = (u32)(p->tail - p->data), .pkt_type = packet_type(start), .protocol = ethertype(start), .ifindex = LOOPBACK,
 	};
+}
+
+bool stage_nowhere(const struct stage *s, const struct prog *p, u64 verdict)
+{
+	const struct way *w = &s->packet.way;
+	bool tc = p->type == BPF_PROG_TYPE_SCHED_CLS || p->type == BPF_PROG_TYPE_SCHED_ACT;
+
+	if (s->is_xdp ? (u32)verdict != XDP_REDIRECT : !tc || (u32)verdict != TC_ACT_REDIRECT)
+		return false;
+	return w->kind == WAY_NONE || (w->kind == WAY_DEVICE && !w->target);
 }
 
 void stage_aim(struct stage *s, struct run *r)

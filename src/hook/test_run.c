@@ -92,6 +92,8 @@ static int repeat_run(struct skep *k, struct prog *p, struct stage *s, struct at
 	run_account(k, p, repeat, (u64)a->duration * repeat);
 	if (err)
 		log_line(k, "%s: %s", prog_name(p), r.fault.text);
+	else if (stage_nowhere(s, p, result))
+		log_line(k, "%s: the verdict redirects, but the program named no target that is there: Linux drops such a packet", prog_name(p));
 	return err;
 }
 

@@ -34,6 +34,10 @@ struct packet {
 	u32 ifindex, rx_queue, protocol; /* protocol in network order, as __sk_buff has it */
 	u8 *mac, *network; /* where the link-layer and the network header begin */
 	struct tunnel *tunnel; /* NULL: XDP */
+	struct way {
+		enum { WAY_NONE, WAY_DEVICE, WAY_MAP } kind;
+		u32 target; /* an interface, or a key */
+	} way; /* where the redirect helpers sent it last */
 };
 
 enum { PACKET_FRAGMENT = 4096 /* bytes of one, the last may have fewer */ };

@@ -90,6 +90,15 @@ SEC("socket") int first_bytes(struct __sk_buff *skb)
 	return 3;
 }
 
+SEC("xdp") int away(struct xdp_md *ctx)
+{
+	unsigned char *data = (void *)(long)ctx->data;
+
+	if (data + 1 > (unsigned char *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	return *data == 2 ? (int)bpf_redirect(5, 0) : XDP_REDIRECT;
+}
+
 SEC("raw_tp/sys_enter") int sum(struct bpf_raw_tracepoint_args *ctx)
 {
 	return (int)(ctx->args[0] + ctx->args[1]);

@@ -385,6 +385,118 @@ static void the_running_kernel_refuses_attrs_that_are_nowhere_and_unknown_comman
 	nothing_and_nowhere(&kernel);
 }
 
+/* ---- rows with a few words changed at random: both sides answer the same ---- */
+
+/* Words that count what lies behind pointers: no large number. */
+static const struct {
+	int cmd, word;
+} counts[] = {
+	{SYS_PROG_LOAD, 1},	 {SYS_PROG_LOAD, 7},	      {SYS_PROG_LOAD, 19},	 {SYS_PROG_LOAD, 22},	    {SYS_PROG_LOAD, 23},    {SYS_PROG_LOAD, 26},
+	{SYS_PROG_LOAD, 29},	 {SYS_PROG_TEST_RUN, 2},      {SYS_PROG_TEST_RUN, 3},	 {SYS_PROG_TEST_RUN, 8},    {SYS_PROG_TEST_RUN, 10}, {SYS_PROG_TEST_RUN, 11},
+	{SYS_BTF_LOAD, 4},	 {SYS_BTF_LOAD, 5},	      {SYS_OBJ_GET_INFO_BY_FD, 1}, {SYS_TASK_FD_QUERY, 3},  {SYS_MAP_LOOKUP_BATCH, 8}, {SYS_MAP_LOOKUP_AND_DELETE_BATCH, 8},
+	{SYS_MAP_UPDATE_BATCH, 8}, {SYS_MAP_DELETE_BATCH, 8}, {SYS_PROG_STREAM_READ_BY_FD, 2},
+};
+
+static bool is_count(int cmd, int at)
+{
+	for (uint32_t i = 0; i < ARRAY_SIZE(counts); i++)
+		if (counts[i].cmd == cmd && counts[i].word == at)
+			return true;
+	return false;
+}
+
+static bool is_pointer(int cmd, int at)
+{
+	const struct cmd_ptr *p = cmd_pointers((u32)cmd);
+
+	for (; p->length; p++)
+		if (p->offset / 4 == (u32)at || p->offset / 4 + 1 == (u32)at)
+			return true;
+	return false;
+}
+
+/* Other numbers than descriptors that both have would be another thing on each side. */
+static bool is_descriptor(int cmd, int at)
+{
+	const struct cmd_fd *fd = cmd_descriptors((u32)cmd);
+
+	for (; fd->offset != UINT32_MAX; fd++)
+		if (fd->offset / 4 == (u32)at)
+			return true;
+	return cmd == SYS_TASK_FD_QUERY || (at == 5 && (cmd == SYS_PROG_ATTACH || cmd == SYS_PROG_DETACH)) || cmd == SYS_MAP_FREEZE;
+}
+
+static uint64_t dice;
+static uint32_t roll(uint32_t n)
+{
+	dice = dice * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(dice >> 33) % n;
+}
+
+struct change {
+	int word;
+	uint32_t number;
+	int fd; /* of the side's descriptors; -1: the number */
+};
+
+static struct change some_change(const struct row *r, uint32_t words)
+{
+	static const uint32_t small[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 24, 26, 28, 29, 30, 31, 32, 33, 34, 36, 40, 45, 46, 47, 48, 55, 56, 57, 64},
+			      large[] = {65, 100, 128, 255, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 1u << 17, 1u << 18, 1u << 20, 1u << 24, 1u << 30, 1u << 31, UINT32_MAX};
+	struct change c = {.word = (int)roll(words), .fd = -1};
+
+	c.number = roll(3) || is_count(r->cmd, c.word) ? small[roll(ARRAY_SIZE(small))] : large[roll(ARRAY_SIZE(large))];
+	if (is_descriptor(r->cmd, c.word))
+		c.number = roll(2) ? 0 : BAD;
+	if (roll(3) == 0 && !is_count(r->cmd, c.word))
+		c.fd = (int)roll((sizeof(struct side) - offsetof(struct side, hash)) / sizeof(int));
+	return c;
+}
+
+static int ask_changed(const struct side *s, const struct row *r, const struct change *changes, int n)
+{
+	struct wide w;
+
+	prepare(&w, s, r);
+	for (int i = 0; i < n; i++)
+		if (is_pointer(r->cmd, changes[i].word))
+			*wide(&w.attr, changes[i].word & ~1) = 0;
+		else
+			*word(&w.attr, changes[i].word) = changes[i].fd < 0 ? changes[i].number : (uint32_t)(&s->hash)[changes[i].fd];
+	return call(s, r->cmd, &w.attr, sizeof(w));
+}
+
+static bool mutable(int cmd)
+{
+	return cmd != SYS_PROG_GET_NEXT_ID && cmd != SYS_MAP_GET_NEXT_ID && cmd != SYS_BTF_GET_NEXT_ID && cmd != SYS_LINK_GET_NEXT_ID &&
+	       cmd != SYS_PROG_GET_FD_BY_ID && cmd != SYS_MAP_GET_FD_BY_ID && cmd != SYS_BTF_GET_FD_BY_ID && cmd != SYS_LINK_GET_FD_BY_ID;
+}
+
+static void mutate(uint32_t n, uint64_t seed)
+{
+	uint32_t n_cmds;
+	const struct cmd_info *cmd = cmd_infos(&n_cmds);
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct row *r = &rows[dice = seed + i, roll(7), roll(ARRAY_SIZE(rows))];
+		struct change changes[3];
+		int kept = 1 + (int)roll(3), mine, theirs;
+
+		if (!mutable(r->cmd))
+			continue;
+		for (int j = 0; j < kept; j++)
+			changes[j] = some_change(r, cmd[r->cmd].last / 4);
+		mine = ask_changed(&engine, r, changes, kept);
+		theirs = ask_changed(&kernel, r, changes, kept);
+		if (mine == theirs)
+			continue;
+		printf("# %llu: %s, %s: %d, Linux %d:", (unsigned long long)(seed + i), r->name, r->what, mine, theirs);
+		for (int j = 0; j < kept; j++)
+			printf(changes[j].fd < 0 ? " [%d]=%#x" : " [%d]=fd%d", changes[j].word, changes[j].fd < 0 ? changes[j].number : (unsigned)changes[j].fd);
+		printf("\n");
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct task_door door = {0}; /* or nothing can be attached to tracepoints */
@@ -403,6 +515,8 @@ int main(int argc, char **argv)
 			printf("%d\t%d\t%s, %s\n", ask(&kernel, &rows[i]), ask(&engine, &rows[i]), rows[i].name, rows[i].what);
 		return 0;
 	}
+	if (argc > 3 && !strcmp(argv[1], "--mutate"))
+		return mutate((uint32_t)atoi(argv[2]), (uint64_t)atoi(argv[3])), 0;
 	RUN(rows_change_every_word_of_every_command);
 	RUN_WITH_PROC(the_engine_answers_as_the_table_says, "descriptors have no direction");
 	RUN(the_engine_refuses_unknown_bytes_of_every_command);
