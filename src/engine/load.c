@@ -178,12 +178,23 @@ static bool device_bound(const struct attr_prog_load *a)
 	return a->prog_type == BPF_PROG_TYPE_XDP || (a->prog_type == BPF_PROG_TYPE_SCHED_CLS && !bound);
 }
 
+static int check_signature(struct load *l)
+{
+	enum { MOST_SIGNATURE = 8192, KEYRING_PLATFORM = 2 /* the last of the system's */ };
+	const struct attr_prog_load *a = l->attr;
+
+	if (!a->signature)
+		return 0;
+	if (a->signature_size > MOST_SIGNATURE || (u32)a->keyring_id > KEYRING_PLATFORM)
+		return -EINVAL;
+	return load_refuse(l, -EOPNOTSUPP, "signed programs are not supported by skep %s", skep_version());
+}
+
 /* What the attributes say about the program, with the errors and in the order of Linux 6.18. */
 static int take_identity(struct load *l)
 {
 	enum { FLAGS = BPF_F_STRICT_ALIGNMENT | BPF_F_ANY_ALIGNMENT | BPF_F_TEST_STATE_FREQ | BPF_F_SLEEPABLE | BPF_F_TEST_RND_HI32 |
 		       BPF_F_XDP_HAS_FRAGS | UAPI_F_XDP_DEV_BOUND_ONLY | UAPI_F_TEST_REG_INVARIANTS | UAPI_F_TOKEN_FD };
-	enum { MOST_SIGNATURE = 4 << 20, KEYRING_PLATFORM = 2 /* the last of the system's */ };
 	const struct attr_prog_load *a = l->attr;
 	char device[IF_NAMESIZE];
 	struct prog *p = l->p;
@@ -206,20 +217,15 @@ static int take_identity(struct load *l)
 		err = check_attach(l);
 	if (!err)
 		err = take_license(l);
+	if (!err)
+		err = check_signature(l);
 	if (err)
 		return err;
 	if (a->prog_ifindex)
 		return load_refuse(l, device_bound(a) && if_indextoname(a->prog_ifindex, device) ? -EOPNOTSUPP : -EINVAL, "programs on network devices are not supported by skep %s", skep_version());
 	if (!p->kind)
 		return load_refuse(l, -EINVAL, "program type %u is not one of Linux 6.18; skep feature lists what is", a->prog_type);
-	err = take_name(l);
-	if (err)
-		return err;
-	if (a->signature && (a->signature_size > MOST_SIGNATURE || (u32)a->keyring_id > KEYRING_PLATFORM))
-		return -EINVAL;
-	if (a->signature)
-		return load_refuse(l, -EOPNOTSUPP, "signed programs are not supported by skep %s", skep_version());
-	return 0;
+	return take_name(l);
 }
 
 static int begin_log(struct load *l)
@@ -602,8 +608,8 @@ static int prog_load(struct load *l)
 		take_identity,	 /* type, licence, name, flags */
 		begin_log,	 /* its level, buffer and size */
 		take_array,	 /* maps that are the program's in any case */
-		take_insns,	 /* decode: every encoding is known */
 		take_types,	 /* BTF: functions */
+		take_insns,	 /* decode: every encoding is known */
 		find_functions,	 /* every jump stays in its function, none runs off its end */
 		match_types,	 /* names and prototypes of functions, lines of source */
 		relocate,	 /* numbers that depend on the kernel's types */

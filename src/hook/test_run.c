@@ -279,9 +279,6 @@ int packet_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 	struct stage s = {.mem = &k->mem};
 	int err;
 
-	if ((a->ctx_size_in && !a->ctx_in) || (!a->ctx_size_in && a->ctx_in) || (a->ctx_size_out && !a->ctx_out) ||
-	    (!a->ctx_size_out && a->ctx_out))
-		return -EINVAL;
 	if (p->kind->runs == RUN_XDP && (p->attach_type == BPF_XDP_DEVMAP || p->attach_type == BPF_XDP_CPUMAP))
 		return -EINVAL; /* these run behind a redirection */
 	if (a->data_size_in < ETH_HLEN)
@@ -309,8 +306,10 @@ int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 		return -EINVAL;
 	if (writable && a->flags)
 		return -EINVAL;
-	if (!writable && a->cpu && (!(a->flags & BPF_F_TEST_RUN_ON_CPU) || a->cpu >= domain_cpus(k->domain)))
-		return a->flags ? -ENXIO : -EINVAL;
+	if (!writable && a->cpu && !(a->flags & BPF_F_TEST_RUN_ON_CPU))
+		return -EINVAL;
+	if (!writable && a->cpu >= domain_cpus(k->domain))
+		return -ENXIO;
 	ctx = mem_alloc(&k->mem, most);
 	if (!ctx)
 		return -ENOMEM;

@@ -108,13 +108,14 @@ const struct map_ops xsk_map_ops = {
 
 static int sock_create(struct map *m)
 {
+	enum { MOST_SOCKETS = 1 << 27 }; /* more, and Linux's buckets take 4 GiB */
 	const struct map_spec *s = &m->spec;
 	bool hash = s->kind == MAP_KIND_SOCKHASH;
 
 	if (s->max_entries == 0 || (s->value_size != 4 && s->value_size != 8) ||
 	    s->flags & ~(u32)COMMON_FLAGS)
 		return -EINVAL;
-	if (hash ? s->key_size == 0 : s->key_size != 4 || s->max_entries > INT32_MAX)
+	if (hash ? s->key_size == 0 || s->max_entries > MOST_SOCKETS : s->key_size != 4 || s->max_entries > INT32_MAX)
 		return -EINVAL;
 	if (s->key_size > 512)
 		return -E2BIG;

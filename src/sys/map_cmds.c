@@ -114,34 +114,74 @@ static int take_types(struct skep *k, const struct attr_map_create *a, struct ma
 	return map_check_types(k, m);
 }
 
+static int one_program_refused(struct skep *k, const struct attr_map_create *a)
+{
+	if (a->excl_prog_hash && a->excl_prog_hash_size)
+		log_line(k, "MAP_CREATE: maps of one program alone (excl_prog_hash) are not supported by skep %s", skep_version());
+	return a->excl_prog_hash || a->excl_prog_hash_size ? -EINVAL : 0;
+}
+
 /* What is asked once there is a map, in this order. */
 static int map_complete(struct skep *k, const struct attr_map_create *a, struct map_obj *m)
 {
+	int err;
+
 	if (a->map_flags & UAPI_F_TOKEN_FD)
 		return token_refused(k, "MAP_CREATE", a->map_token_fd);
-	if (a->map_ifindex)
-		return device_refused(k, a);
 	if (!name_ok(a->map_name, sizeof(a->map_name)))
 		return -EINVAL;
 	if (k->options.max_map_bytes && atomic_load(&k->map_bytes) + m->map.bytes > k->options.max_map_bytes)
 		return -ENOMEM;
-	return take_types(k, a, m);
+	err = take_types(k, a, m);
+	return err ? err : one_program_refused(k, a);
+}
+
+static struct map_spec spec_of(const struct attr_map_create *a)
+{
+	return (struct map_spec){a->map_type, a->key_size, a->value_size, a->max_entries, a->map_flags & ~(u32)UAPI_F_TOKEN_FD,
+				 a->map_extra, {0}, a->btf_key_type_id, a->btf_value_type_id};
+}
+
+static struct map new_map(struct skep *k, const struct attr_map_create *a, struct map *inner)
+{
+	return (struct map){.mem = &k->mem, .window = &k->window, .domain = k->domain, .host = &k->map_host, .heap = &k->heap,
+			    .inner = inner, .kernel_type = a->btf_vmlinux_value_type_id, .any_node = a->numa_node == UINT32_MAX};
+}
+
+/* What Linux says of sizes and flags before it looks at devices and templates, and makes the map. */
+static int check_sizes(struct skep *k, const struct attr_map_create *a)
+{
+	struct map m = new_map(k, a, NULL);
+	struct map_spec spec = spec_of(a);
+	int err;
+
+	spec.max_entries = MIN(spec.max_entries, 1);
+	err = map_create(&m, &spec);
+	if (!err)
+		map_close(&m);
+	return err == -EBADF ? 0 : err; /* for want of a template */
+}
+
+static int check_place(struct skep *k, const struct attr_map_create *a)
+{
+	int err = check_sizes(k, a);
+
+	if (!err && a->map_flags & UAPI_F_TOKEN_FD)
+		err = token_refused(k, "MAP_CREATE", a->map_token_fd);
+	return err || !a->map_ifindex ? err : device_refused(k, a);
 }
 
 /* Takes over inner, if nothing fails. */
 static int map_object_create(struct skep *k, const struct attr_map_create *a, struct obj *inner, struct obj **out)
 {
-	struct map_spec spec = {a->map_type, a->key_size, a->value_size, a->max_entries, a->map_flags & ~(u32)UAPI_F_TOKEN_FD,
-				a->map_extra, {0}, a->btf_key_type_id, a->btf_value_type_id};
+	struct map_spec spec = spec_of(a);
 	struct map_obj *m = mem_alloc(&k->mem, sizeof(*m));
 	int err;
 
 	if (!m)
 		return -ENOMEM;
 	m->inner = inner;
-	m->map = (struct map){.mem = &k->mem, .window = &k->window, .domain = k->domain, .host = &k->map_host, .heap = &k->heap,
-			      .inner = inner ? obj_map(inner) : NULL, .kernel_type = a->btf_vmlinux_value_type_id,
-			      .any_node = a->numa_node == UINT32_MAX};
+	m->map = new_map(k, a, inner ? obj_map(inner) : NULL);
 	memcpy(spec.name, a->map_name, strnlen(a->map_name, sizeof(spec.name) - 1));
 	err = map_create(&m->map, &spec);
 	if (!err) {
@@ -186,11 +226,6 @@ int sys_map_create(struct sys_call *c)
 	struct obj *inner = NULL, *o;
 	int err, fd;
 
-	if (a->excl_prog_hash || a->excl_prog_hash_size) {
-		if (a->excl_prog_hash && a->excl_prog_hash_size)
-			log_line(c->k, "MAP_CREATE: maps of one program alone (excl_prog_hash) are not supported by skep %s", skep_version());
-		return -EINVAL;
-	}
 	if (a->btf_vmlinux_value_type_id && (!info || !(info->ops->traits & KIND_KERNEL_TYPE) || a->btf_key_type_id || a->btf_value_type_id))
 		return -EINVAL;
 	if (a->btf_key_type_id && !a->btf_value_type_id)
@@ -209,7 +244,9 @@ int sys_map_create(struct sys_call *c)
 		log_line(c->k, "MAP_CREATE: a map of type %s needs a kernel's BTF, and the engine was given none", info->name);
 		return -ENOTSUPP;
 	}
-	err = take_inner(c->k, a, &inner);
+	err = info->ops->traits & KIND_OUTER || a->map_ifindex ? check_place(c->k, a) : 0;
+	if (!err)
+		err = take_inner(c->k, a, &inner);
 	if (!err)
 		err = map_object_create(c->k, a, inner, &o);
 	if (err) {
@@ -405,7 +442,7 @@ int sys_map_take(struct sys_call *c)
 	err = err ? err : element_open(c, a->map_fd, NEED_READ | NEED_WRITE, &e);
 	if (err)
 		return err;
-	err = e.map->frozen ? -EPERM : key_of(e.map, a->key, &key);
+	err = e.map->frozen ? -EPERM : lock_missing(e.map, a->flags) ? -EINVAL : key_of(e.map, a->key, &key);
 	/* Without a place for the value the element is gone all the same. */
 	bytes = map_value_bytes(e.map);
 	if (!err)
@@ -506,10 +543,10 @@ static int read_by_key(struct batch *b, u32 want)
 	return err;
 }
 
-/* No place for keys or values: Linux finds out when it has something for it. */
+/* No place for keys, values or the cursor: Linux finds out when it has something for it; a cursor behind the end stays what it is. */
 static int read_nowhere(struct batch *b, u32 cursor)
 {
-	u32 n = at_most(b->a->count, b->e.map->spec.max_entries);
+	u32 from = cursor, n = at_most(b->a->count, b->e.map->spec.max_entries);
 	u64 key_bytes = (u64)n * b->e.map->spec.key_size, bytes = key_bytes + n * map_value_bytes(b->e.map);
 	u8 *room = mem_alloc(b->e.mem, bytes);
 	int err;
@@ -518,7 +555,7 @@ static int read_nowhere(struct batch *b, u32 cursor)
 		return -ENOMEM;
 	err = b->e.map->ops->batch(b->e.map, &b->e.hold, &cursor, room, room + key_bytes, &n, b->a->elem_flags, false);
 	mem_free(b->e.mem, room, bytes);
-	return n ? -EFAULT : err;
+	return n || (!b->a->out_batch && cursor != from) ? -EFAULT : err;
 }
 
 static int read_batch(struct sys_call *c, u32 trait, int need, bool take)
@@ -534,11 +571,9 @@ static int read_batch(struct sys_call *c, u32 trait, int need, bool take)
 		return batch_close(&b, 0);
 	if (!b.e.map->ops->batch)
 		return batch_close(&b, read_by_key(&b, want));
-	if (!b.a->out_batch)
-		return batch_close(&b, -EFAULT);
 	if (b.a->in_batch)
 		memcpy(&cursor, PTR(b.a->in_batch), sizeof(cursor));
-	if (!b.a->keys || !b.a->values)
+	if (!b.a->keys || !b.a->values || !b.a->out_batch)
 		return batch_close(&b, read_nowhere(&b, cursor));
 	b.done = want;
 	err = b.e.map->ops->batch(b.e.map, &b.e.hold, &cursor, PTR(b.a->keys), PTR(b.a->values), &b.done, b.a->elem_flags, take);

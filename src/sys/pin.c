@@ -172,14 +172,14 @@ int sys_obj_pin(struct sys_call *c)
 	err = obj_by_fd(c->k, (int)a->bpf_fd, 0, 0, &o);
 	if (err)
 		return -EINVAL;
-	if (!a->pathname) {
+	if (o->type == OBJ_BTF) {
+		err = -EINVAL;
+	} else if (!a->pathname) {
 		err = -EFAULT;
 	} else if (pin_has_name(pin_fd_of(o))) {
 		err = pin_again(pin_fd_of(o), dir_of(a), path_of(a));
 	} else if (o->type == OBJ_MAP) {
 		err = pin_map(c->k, o, dir_of(a), path_of(a));
-	} else if (o->type == OBJ_BTF) {
-		err = -EINVAL;
 	} else {
 		err = place_check(dir_of(a), path_of(a));
 		if (!err && o->type == OBJ_PROG) {

@@ -11,15 +11,14 @@ int sys_prog_test_run(struct sys_call *c)
 {
 	struct attr_test_run *a = c->attr;
 	struct obj *o;
-	int err = obj_by_fd(c->k, (int)a->prog_fd, OBJ_PROG, 0, &o);
+	int err;
 
+	if (!a->ctx_size_in != !a->ctx_in || !a->ctx_size_out != !a->ctx_out)
+		return -EINVAL;
+	err = obj_by_fd(c->k, (int)a->prog_fd, OBJ_PROG, 0, &o);
 	if (err)
 		return err;
-	if ((a->ctx_size_in && !a->ctx_in) || (!a->ctx_size_in && a->ctx_in) || (a->ctx_size_out && !a->ctx_out) ||
-	    (!a->ctx_size_out && a->ctx_out))
-		err = -EINVAL;
-	else
-		err = hook_test_run(c->k, o->body, a);
+	err = hook_test_run(c->k, o->body, a);
 	obj_put(o);
 	return err;
 }
