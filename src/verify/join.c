@@ -13,7 +13,8 @@
  *  2. A joined state, and any state behind it within the loop, covers only paths of the same arrival: what turns change by a constant is bounded by
  *     where that arrival began, and the paths that were walked ended by it (join_covers()). Nor would a cycle through an outer loop be seen otherwise.
  *  3. Every bound that a joined state holds is precise, also on the path that led to it; its scalars share no ids.
- *  4. The bound holds for the joined state as well, so that whatever it covers ends.
+ *  4. The bound is that of the arrival, whose turns all that a joined state covers are (rule 2). What the joined state itself knows need not tell it:
+ *     numbers that lie between a counter's first and its last one may step over a limit that the counter's own meet.
  *  5. An arrival makes at most JOINS_MOST joined states; after that its turns are walked one by one.
  */
 #include "verify/loop.h"
@@ -487,11 +488,6 @@ int join_make(struct verifier *v, u32 insn, struct state *entry, bool *made)
 	for (u32 f = 0; f < v->cur->n_frames; f++)
 		join_frame(&j, f);
 	*made = true;
-	/* Less is known now, which is sound; without a bound for it no path may end there, though. */
-	if (loop_trips(j.loop, cur_frame(v->cur), &test) == TRIPS_UNKNOWN) {
-		v->join_lost = v->aux[insn].loop;
-		return JOIN_RETRY;
-	}
 	for (u32 f = 0; f < v->cur->n_frames; f++)
 		for (u32 k = innermost(v, v->cur, f); k; k = v->loops[k].outer)
 			v->loops[k].joined = true;

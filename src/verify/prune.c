@@ -18,7 +18,7 @@ enum { DEPTH_DENSE = 16384, SPACING_MOST = 8 };
 struct scc_visit { /* one cycle, entered through one chain of calls */
 	struct scc_visit *next;
 	u32 callsites[FRAMES], n;
-	struct state *entry, *back_edges;
+	struct state *entry, *back_edges, *last_back_edge;
 };
 
 struct scc {
@@ -159,6 +159,24 @@ static void state_lives(struct verifier *v)
 	stats->peak_states = MAX(stats->peak_states, v->live_states);
 }
 
+/*
+ * Marks go from where a path was cut off to where it came from, and the walk cut the latest paths off first: taken in that order, two rounds are mostly
+ * enough. Linux takes them the other way round, and after so many rounds marks all; its result needs its order.
+ */
+static void back_edge_put(const struct verifier *v, struct scc_visit *visit, struct state *s)
+{
+	if (v->joins && visit->back_edges) {
+		s->next = NULL;
+		visit->last_back_edge->next = s;
+		visit->last_back_edge = s;
+		return;
+	}
+	s->next = visit->back_edges;
+	visit->back_edges = s;
+	if (!s->next)
+		visit->last_back_edge = s;
+}
+
 static int back_edge_add(struct verifier *v, struct state *old, const struct state *cur)
 {
 	struct scc_visit *visit = visit_find(v, old, true);
@@ -169,8 +187,7 @@ static int back_edge_add(struct verifier *v, struct state *old, const struct sta
 	log_cycle(v, "backedge", visit, old);
 	s->insn = v->insn;
 	s->equal = old;
-	s->next = visit->back_edges;
-	visit->back_edges = s;
+	back_edge_put(v, visit, s);
 	state_lives(v);
 	return 0;
 }

@@ -64,6 +64,8 @@ static const struct loop_case cases[] = {
 	 true, true, 8388608, 3000},
 	{"iterators in one another", NEW("-16") "outer:\n" NEXT("-16") "if r0 == 0 goto done\n" NEW("-32") "inner:\n" NEXT("-32") "if r0 != 0 goto inner\n" DONE("-32")
 	 "goto outer\ndone:\n" DONE("-16"), true, true, 0, 200},
+	{"a counter of three that is compared for being its limit", "r7 = 0\nr9 = 0\nagain:\n" FORKS "r1 = r6\nr1 += r9\n*(u32 *)(r1 + 723) = r7\nr9 += 3\n"
+	 "if r9 != 300 goto again\n*(u64 *)(r6 + 1000) = r7\n", true, true, 99, 2500},
 	{"a pointer that goes along", "r7 = 0\nr9 = 0\nr8 = r6\nagain:\n" FORKS "*(u32 *)(r8 + 0) = r7\nr8 += 4\nr9 += 1\nif r9 != 256 goto again\n", true, true, 255, 2500},
 	{"loops in one another", "r7 = 0\nr9 = 0\nouter: r8 = 0\ninner:\n" FORKS "r8 += 1\nif r8 != 50 goto inner\nr9 += 1\nif r9 != 50 goto outer\n"
 	 "*(u64 *)(r6 + 1000) = r7\n", true, false, 49, 4000},
@@ -73,6 +75,8 @@ static const struct loop_case cases[] = {
 	 4000001},
 	{"past the end at a limit that is met by a step that is no power of two",
 	 "r7 = 0\nr9 = 0\nagain:\n" FORKS "r9 += 24\nif r9 != 1032 goto again\nr1 = r6\nr1 += r9\n*(u64 *)(r1 + 0) = r7\n", false, false, 0, 4000001},
+	{"past the end in the last turn of a counter of three", "r7 = 0\nr9 = 0\nagain:\n" FORKS "r1 = r6\nr1 += r9\n*(u32 *)(r1 + 724) = r7\nr9 += 3\n"
+	 "if r9 != 300 goto again\n", false, false, 0, 4000001},
 	{"an index past the end in turn 300", "r7 = 0\nr9 = 0\nagain:\n" FORKS "if r9 != 300 goto fine\nr1 = r6\nr1 += r9\nr2 = *(u64 *)(r1 + 1000)\n"
 	 "fine: r9 += 1\nif r9 != 512 goto again\n", false, false, 0, 4000001},
 	{"a value that grows past the end", "r7 = 0\nr9 = 0\nr8 = 0\nagain: r1 = *(u8 *)(r6 + 0)\nif r1 > 8 goto low\nr8 += 3\nlow: r8 += 1\nr1 = r6\nr1 += r8\n"
