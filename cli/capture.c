@@ -6,7 +6,6 @@
 #include "cli/run.h"
 
 #include <linux/bpf.h>
-#include <linux/pkt_cls.h>
 #include <net/ethernet.h>
 #define PCAP_DONT_INCLUDE_PCAP_BPF_H /* its struct bpf_insn is the classic one */
 #include <pcap/dlt.h>
@@ -31,43 +30,6 @@ struct capture {
 };
 
 /* ---- verdicts ---- */
-
-static const char *const xdp_names[] = {"XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT"};
-static const char *const tc_names[] = {"TC_ACT_OK", "TC_ACT_RECLASSIFY", "TC_ACT_SHOT", "TC_ACT_PIPE", "TC_ACT_STOLEN",
-				       "TC_ACT_QUEUED", "TC_ACT_REPEAT", "TC_ACT_REDIRECT", "TC_ACT_TRAP"};
-
-static bool is_tc(u32 type)
-{
-	return type == BPF_PROG_TYPE_SCHED_CLS || type == BPF_PROG_TYPE_SCHED_ACT;
-}
-
-const char *verdict_name(u32 type, u64 result, char *buf, size_t n)
-{
-	if (type == BPF_PROG_TYPE_XDP && result < ARRAY_SIZE(xdp_names))
-		return xdp_names[result];
-	if (is_tc(type) && result < ARRAY_SIZE(tc_names))
-		return tc_names[result];
-	if (is_tc(type) && (s32)(u32)result == TC_ACT_UNSPEC)
-		return "TC_ACT_UNSPEC";
-	if (type == BPF_PROG_TYPE_SOCKET_FILTER && result == 0)
-		return "drop";
-	if (type == BPF_PROG_TYPE_SOCKET_FILTER && result >= 65535)
-		return "accept";
-	snprintf(buf, n, type == BPF_PROG_TYPE_SOCKET_FILTER ? "accept %llu bytes" : "%llu", (unsigned long long)result);
-	return buf;
-}
-
-/* Does the packet go on? Only then it is written. */
-static bool passes(u32 type, u32 result, bool nowhere)
-{
-	if (nowhere)
-		return false;
-	if (type == BPF_PROG_TYPE_XDP)
-		return result == XDP_PASS || result == XDP_TX || result == XDP_REDIRECT;
-	if (is_tc(type))
-		return result != TC_ACT_SHOT && result != TC_ACT_STOLEN && result != TC_ACT_TRAP;
-	return result != 0;
-}
 
 void outcome_add(struct outcome *o, u64 result, bool nowhere, u64 bytes)
 {
@@ -143,7 +105,7 @@ static int flush(struct capture *c)
 	c->o->ns += (u64)(b.tv_sec - a.tv_sec) * 1000000000u + (u64)b.tv_nsec - (u64)a.tv_nsec;
 	for (unsigned i = 0; i < done; i++) {
 		outcome_add(c->o, c->packets[i].result, c->packets[i].nowhere, c->heads[i].len);
-		if (c->out && passes(c->t->type, c->packets[i].result, c->packets[i].nowhere) && !write_packet(c, i))
+		if (c->out && !c->packets[i].nowhere && verdict_passes(c->t->type, c->packets[i].result) && !write_packet(c, i))
 			return cli_error(c->t->c, "%s: %s", c->t->args->write, strerror(errno));
 	}
 	c->n = 0;

@@ -36,12 +36,6 @@ static const struct example examples[] = {
 	{NULL, NULL},
 };
 
-static bool takes_packets(u32 type)
-{
-	return type == BPF_PROG_TYPE_XDP || type == BPF_PROG_TYPE_SOCKET_FILTER || type == BPF_PROG_TYPE_SCHED_CLS ||
-	       type == BPF_PROG_TYPE_SCHED_ACT;
-}
-
 static int input(struct target *t, const char *option, const char *arg, struct bytes *out)
 {
 	char why[160];

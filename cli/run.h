@@ -64,6 +64,8 @@ void repeat_said(size_t from);
 /* capture.c */
 int run_capture(struct target *t, struct outcome *o); /* exit status */
 const char *verdict_name(u32 prog_type, u64 result, char *buf, size_t n);
+bool verdict_passes(u32 prog_type, u32 result); /* such a packet goes on */
+bool takes_packets(u32 prog_type);
 
 /* value.c */
 void value_text(FILE *out, const struct btf *b, u32 type, const void *data, u32 size);

@@ -236,12 +236,12 @@ struct skep_packet {
 	const void *data;
 	uint32_t size;
 	uint32_t result; /* out: the program's verdict */
-	void *out; /* optional: where the frame goes as the program left it */
+	void *out; /* optional: where the frame goes as the program left it, with the link-layer header, also where the program does not see that */
 	uint32_t out_size; /* in: room; out: bytes */
 	uint32_t nowhere; /* out: 1: the verdict redirects, but the program named no target, or nothing is there: Linux drops the packet */
 };
 
-/** Runs an XDP, tc or socket filter program on n packets, one after the other. *done: how many were completed.
+/** Runs an XDP, tc, socket filter, cgroup_skb or LWT (in, out, xmit) program on n packets, one after the other. *done: how many were completed.
  * -EFAULT: packets[*done] made it fault (fault may be NULL). -EINVAL: its size, or prog_fd is no program of such a type. -ENOSPC: no room for it in out, where
  * its beginning stands. -EBADF: no descriptor. */
 SKEP_API int skep_run_packets(struct skep *k, int prog_fd, struct skep_packet *packets, unsigned int n, unsigned int *done,

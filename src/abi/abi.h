@@ -402,6 +402,7 @@ enum ctx_type_flags {
 	CTX_TYPE_FLAT = 1, /* plain memory, of a size that the run says (raw tracepoint args, syscall programs, own types) */
 	CTX_TYPE_WRITABLE = 2, /* flat: may be written */
 	CTX_TYPE_UNALIGNED = 4, /* accesses need not be aligned to their size */
+	CTX_TYPE_POINTERS = 8, /* whoever makes the struct sets the pointers in it; NULL: the run has no such object */
 };
 struct ctx_type {
 	const char *name; /* the uapi struct: "xdp_md" */

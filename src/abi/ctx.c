@@ -64,7 +64,8 @@ static const struct ctx_field skb_flow_dissector_fields[] = {
 	const struct ctx_type ctx_##name = {struct_name, (u32)(bytes), flags, name##_fields, ARRAY_SIZE(name##_fields) - 1};
 #include "abi/ctx.def"
 
-#define SKB_TYPE(name) const struct ctx_type ctx_##name = {"__sk_buff", sizeof(struct __sk_buff), 0, name##_fields, ARRAY_SIZE(name##_fields)}
+#define SKB_TYPE(name) const struct ctx_type ctx_##name = \
+	{"__sk_buff", sizeof(struct __sk_buff), CTX_TYPE_POINTERS, name##_fields, ARRAY_SIZE(name##_fields)}
 SKB_TYPE(skb_socket_filter);
 SKB_TYPE(skb_tc);
 SKB_TYPE(skb_cgroup);

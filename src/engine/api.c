@@ -140,6 +140,10 @@ static int run_packet(struct batch *b, struct skep_packet *p)
 	if (b->stage.is_xdp) {
 		frame = b->stage.packet.data;
 		size = (u32)(b->stage.packet.tail - frame);
+	} else if (!b->stage.has_link_header) { /* the header was taken off: it comes back */
+		frame -= ETH_HLEN;
+		memcpy(frame, p->data, ETH_HLEN);
+		size += ETH_HLEN;
 	}
 	if (p->out) {
 		if (size > p->out_size)

@@ -89,3 +89,32 @@ u64 helper_check_mtu(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 	*mtu_len = (u32)mtu;
 	return fits || cut ? BPF_MTU_CHK_RET_SUCCESS : BPF_MTU_CHK_RET_FRAG_NEEDED;
 }
+
+/* ---- routes ---- */
+
+/* Link-local or multicast. */
+static bool stays_local(const u32 address[4])
+{
+	const u8 *byte = (const u8 *)address;
+
+	return byte[0] == 0xff || (byte[0] == 0xfe && (byte[1] & 0xc0) == 0x80);
+}
+
+/* An engine's network forwards nothing, whatever the host's does: what is left of a lookup is what it checks before it asks for a route. */
+BODY(helper_fib_lookup)
+{
+	enum { FLAGS = 0x3f /* all that Linux 6.18 has, BPF_FIB_LOOKUP_DIRECT to _MARK */ };
+	const struct bpf_fib_lookup *p = PTR(b);
+	char name[IF_NAMESIZE];
+
+	(void)r, (void)a, (void)e;
+	if ((u32)c < sizeof(*p) || (u32)d & ~(u32)FLAGS)
+		return RESULT(-EINVAL);
+	if (p->family != AF_INET && p->family != AF_INET6)
+		return RESULT(-EAFNOSUPPORT);
+	if (p->family == AF_INET6 && (stays_local(p->ipv6_dst) || stays_local(p->ipv6_src)))
+		return BPF_FIB_LKUP_RET_NOT_FWDED;
+	if (p->ifindex != LOOPBACK && !if_indextoname(p->ifindex, name))
+		return RESULT(-ENODEV);
+	return BPF_FIB_LKUP_RET_FWD_DISABLED;
+}

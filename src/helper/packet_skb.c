@@ -92,7 +92,7 @@ u64 helper_skb_change_tail(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 	u32 n = (u32)b;
 
 	(void)a, (void)d, (void)e;
-	if (c || n < ETH_HLEN || n > MOST_BYTES)
+	if (c || (s64)n < p->network - p->data || n > MOST_BYTES)
 		return RESULT(-EINVAL);
 	if (n > (u64)(p->end - p->data))
 		return RESULT(-ENOMEM);

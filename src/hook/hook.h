@@ -23,6 +23,7 @@ struct stage {
 	u32 size; /* of the buffer */
 	struct packet packet;
 	struct tunnel tunnel;
+	struct bpf_sock sock; /* what Linux lets test packets belong to: a full socket of no protocol that is closed */
 	union {
 		struct xdp_md xdp;
 		struct __sk_buff skb;

@@ -288,7 +288,7 @@ void opt_context(struct ir *f)
 					load_either(f, v);
 			} else if (is_address_field(field)) {
 				load_packet_address(f, v, field->kind);
-			} else if (field && field->kind == CTX_POINTER) {
+			} else if (field && field->kind == CTX_POINTER && !(t->flags & CTX_TYPE_POINTERS && field->access & CTX_MAYBE_NULL)) {
 				load_pointer(f, v, field);
 			}
 		}

@@ -239,8 +239,8 @@ int vm_ctx_load(struct run *r, u32 off, u32 size, u64 *out)
 		*out = load_at(r->ctx.bytes + off, size);
 		return 0;
 	}
-	if (f->kind == CTX_POINTER && f->access & CTX_MAYBE_NULL) { /* no run has such an object */
-		*out = 0;
+	if (f->kind == CTX_POINTER && f->access & CTX_MAYBE_NULL) {
+		*out = r->ctx.type->flags & CTX_TYPE_POINTERS ? load_at(r->ctx.bytes + off, size) : 0; /* NULL: no run has such an object */
 		return 0;
 	}
 	if (f->kind == CTX_POINTER || !p)

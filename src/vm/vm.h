@@ -38,6 +38,7 @@ struct packet {
 		enum { WAY_NONE, WAY_DEVICE, WAY_MAP } kind;
 		u32 target; /* an interface, or a key */
 	} way; /* where the redirect helpers sent it last */
+	struct bpf_sock *sock; /* the one it belongs to; NULL: none */
 };
 
 enum { PACKET_FRAGMENT = 4096 /* bytes of one, the last may have fewer */ };

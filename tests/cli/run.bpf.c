@@ -85,6 +85,30 @@ SEC("tc") int rewrite(struct __sk_buff *skb)
 	return skb->mark == 9 ? 2 : 0;
 }
 
+/* IPv4 goes on if its socket, too, says so; the rest with congestion, or not at all. */
+SEC("cgroup_skb/egress") int of_cgroup(struct __sk_buff *skb)
+{
+	struct bpf_sock *sock = skb->sk;
+
+	sock = sock ? bpf_sk_fullsock(sock) : 0;
+	if (!sock)
+		return 0;
+	return sock->family == 2 /* AF_INET */ ? 1 : sock->family ? 3 : 2;
+}
+
+/* Puts a byte in front; without the link-layer header. */
+SEC("lwt_xmit") int of_tunnel(struct __sk_buff *skb)
+{
+	unsigned char byte = 0x77;
+
+	if (skb->protocol == 0xdd86 /* IPv6 */)
+		return BPF_LWT_REROUTE;
+	if (skb->protocol != 8 /* IPv4 */ || bpf_skb_change_head(skb, 1, 0))
+		return BPF_DROP;
+	bpf_skb_store_bytes(skb, 0, &byte, 1, 0);
+	return skb->len == 21 ? BPF_REDIRECT : BPF_OK;
+}
+
 SEC("socket") int first_bytes(struct __sk_buff *skb)
 {
 	return 3;

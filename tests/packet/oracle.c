@@ -11,7 +11,7 @@
 #include <net/if.h>
 #include <stddef.h>
 
-enum { ROOM = 12000, MOST_VALUES = 16 };
+enum { ROOM = 12000, MOST_VALUES = 18 };
 
 static struct skep *engine;
 static unsigned compared, refused;
@@ -179,9 +179,30 @@ static void make_packets(void)
 	p = add_packet(1514, 0x0800, ours), p[14] = 0x45;
 }
 
+/* A program of a type that may return 0 or 1 only leaves its result in cb[0] of the context, which it keeps in the stack. */
+static void tell_by_context(char *text, size_t room)
+{
+	static char was[4000];
+	size_t n;
+
+	snprintf(was, sizeof(was), "%s", text);
+	n = (size_t)snprintf(text, room, "*(u64 *)(r10 -512) = r1\n");
+	for (const char *from = was, *end; *from; from = end) {
+		end = strstr(from, "exit");
+		if (!end) {
+			snprintf(text + n, room - n, "%s", from);
+			break;
+		}
+		n += (size_t)snprintf(text + n, room - n, "%.*sgoto told", (int)(end - from), from);
+		end += strlen("exit");
+	}
+	n = strlen(text);
+	snprintf(text + n, room - n, "\ntold: r1 = *(u64 *)(r10 -512)\n*(u32 *)(r1 +48) = r0\nr0 = 1\nexit");
+}
+
 static void on_packets(uint32_t type, const struct program *p, uint32_t ctx_room)
 {
-	char text[2000];
+	char text[4000];
 	int mine, kernel, i = 0;
 
 	do {
@@ -191,6 +212,8 @@ static void on_packets(uint32_t type, const struct program *p, uint32_t ctx_room
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 		snprintf(text, sizeof(text), p->text, v, v, v);
 #pragma GCC diagnostic pop
+		if (type == BPF_PROG_TYPE_CGROUP_SKB)
+			tell_by_context(text, sizeof(text));
 		if (load_both(type, p->name, text, &mine, &kernel)) {
 			for (uint32_t k = 0; k < n_packets; k++) {
 				struct xdp_md whole = {.data_end = packet_sizes[k]};
@@ -224,8 +247,27 @@ static void on_packets(uint32_t type, const struct program *p, uint32_t ctx_room
 	{"bpf_check_mtu, flags", CHECK_MTU("0", "0", "0", "%d"), {1, 2, 3, -1, END}},                                                                    \
 	{"bpf_check_mtu, flags and more", CHECK_MTU("0", "0", "%d", "1"), {0, 1, -1, END}}
 
+/* A struct bpf_fib_lookup at fp-64, of 64 bytes: the family's word, the interface, the destination's first word. */
+#define ROUTE(family, device, to, size, flags)                                                                                                           \
+	"r2 = r10\nr2 += -64\n*(u64 *)(r2 +0) = " family "\n*(u32 *)(r2 +8) = " device "\n*(u32 *)(r2 +12) = 0\n*(u64 *)(r2 +16) = 0\n"                  \
+	"*(u64 *)(r2 +24) = 0\n*(u32 *)(r2 +32) = " to "\n*(u32 *)(r2 +36) = 0\n*(u64 *)(r2 +40) = 0\n*(u64 *)(r2 +48) = 0\n*(u64 *)(r2 +56) = 0\n"  \
+	"r3 = " size "\nr4 = " flags "\ncall 69\nexit"
+#define ROUTE_PROGRAMS                                                                                                                                   \
+	{"bpf_fib_lookup, family", ROUTE("%d", "1", "7", "64", "0"), {0, 1, 2, 3, 10, 17, END}},                                                         \
+	{"bpf_fib_lookup, device", ROUTE("2", "%d", "7", "64", "0"), {0, 1, 0x7fffffff, -1, END}},                                                       \
+	{"bpf_fib_lookup, size", ROUTE("2", "1", "7", "%d", "0"), {1, 4, 63, 64, END}},                                                                  \
+	{"bpf_fib_lookup, flags", ROUTE("2", "1", "7", "64", "%d"), {1, 2, 3, 4, 8, 16, 32, 63, 64, 128, -1, END}},                                      \
+	{"bpf_fib_lookup, IPv6", ROUTE("10", "1", "%d", "64", "0"), {0, 0x80fe, 0xbffe, 0xc0fe, 0xff, 0x20ff, 0x1002, END}}
+/* Nobody listens on port 1. */
+#define LOOK(call) "*(u64 *)(r10 -16) = 0\n*(u64 *)(r10 -8) = 0x10001\nr2 = r10\nr2 += -16\nr3 = 12\nr4 = %d\nr5 = 0\ncall " call               \
+	"\nif r0 == 0 goto out\nr1 = r0\ncall 86\nr0 = 1\nout: exit"
+#define SOCKET_PROGRAMS                                                                                                                                  \
+	{"bpf_sk_lookup_tcp", LOOK("84"), {0, 1, -1, END}}, {"bpf_sk_lookup_udp", LOOK("85"), {0, 1, -1, END}}, {"bpf_skc_lookup_tcp", LOOK("99"), {0, 1, -1, END}}
+
 static const struct program xdp_programs[] = {
 	MTU_PROGRAMS,
+	ROUTE_PROGRAMS,
+	SOCKET_PROGRAMS,
 	{"verdict", "r0 = %d\nexit", {0, 1, 2, 3, 4, 5, 77, -1, END}},
 	{"bpf_xdp_adjust_head", "r2 = %d\ncall 44\nexit", DELTAS},
 	{"bpf_xdp_adjust_tail", "r2 = %d\ncall 65\nexit", DELTAS},
@@ -329,6 +371,12 @@ TEST(packets_go_where_maps_say_as_on_linux)
 	"\n*(u64 *)(r2 +0) = 7\n*(u64 *)(r2 +8) = 7\n*(u64 *)(r2 +16) = 7\n*(u64 *)(r2 +24) = 7\n*(u64 *)(r2 +32) = 7\n*(u32 *)(r2 +40) = 7\ncall 20\n"
 #define KEY_WORDS {-96, -92, -88, -84, -80, -76, -72, -68, -64, -60, -56, END}
 
+/* r0: the packet's, where it is a full one. */
+#define SOCKET "r1 = *(u64 *)(r1 +168)\nr0 = 77\nif r1 == 0 goto out\ncall 95\nif r0 == 0 goto out\n"
+#define COOKIE(call) "r1 = r0\n*(u64 *)(r10 -80) = 0x45\n*(u64 *)(r10 -72) = 0\n*(u64 *)(r10 -64) = 0\n*(u64 *)(r10 -56) = 0\n*(u64 *)(r10 -48) = 0\n"      \
+	"*(u64 *)(r10 -40) = 0\n*(u64 *)(r10 -32) = 0\n*(u64 *)(r10 -24) = 0\n*(u64 *)(r10 -16) = 0\n*(u64 *)(r10 -8) = 0\n"                           \
+	"r2 = r10\nr2 += -80\nr3 = 20\nr4 = r10\nr4 += -60\nr5 = %d\ncall " call "\nout: exit"
+
 static const struct program skb_programs[] = {
 	{"bpf_skb_set_tunnel_key, flags", SET_KEY("5", "0", "44", "%d") "exit", {0, 1, 2, 4, 8, 16, 31, 32, -1, END}},
 	{"bpf_skb_set_tunnel_key, size", SET_KEY("5", "0", "%d", "0") "exit", {1, 4, 8, 20, 22, 24, 28, 32, 43, 44, 45, 48, END}},
@@ -364,6 +412,7 @@ static const struct program skb_programs[] = {
 	{"field", "r0 = *(u32 *)(r1 +%d)\nexit", {0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, END}},
 	{"field", "r0 = *(u32 *)(r1 +%d)\nexit", {60, 64, 68, 72, 84, 160, 164, 176, END}},
 	{"wide field", "r0 = *(u64 *)(r1 +%d)\nexit", {152, 184, END}},
+	{"field of the socket", "r0 = *(u32 *)(r1 +%d)\nexit", {88, 92, 96, 100, 104, 108, 112, 116, 120, 124, 132, 136, END}},
 	{"byte of a field", "r0 = *(u8 *)(r1 +%d)\nexit", {0, 1, 4, 16, 17, 180, END}},
 	{"bytes that classic BPF loads", "r6 = r1\nr0 = *(u32 *)skb[%d]\nexit", {0, 10, 11, 42, 46, 56, 57, 1496, 1510, END}},
 	{"halfwords that classic BPF loads", "r6 = r1\nr0 = *(u16 *)skb[%d]\nexit", {0, 12, 13, 44, 45, 58, 59, -0x100000, -0x0ffffe, -0x200000, END}},
@@ -415,6 +464,26 @@ static const struct program skb_programs[] = {
 	{"bpf_skb_adjust_room, mode", "r2 = 8\nr3 = %d\nr4 = 0\ncall 50\nexit", {2, -1, END}},
 	{"bpf_skb_ecn_set_ce", "r6 = r1\nr2 = 14\n*(u8 *)(r10 -1) = %d\nr2 = 15\nr3 = r10\nr3 += -1\nr4 = 1\nr5 = 0\ncall 9\nr1 = r6\ncall 97\nexit",
 	 {0, 1, 2, 3, 0x10, 0x20, 0x30, 0xfd, 0xff, END}},
+	{"socket", "r0 = *(u64 *)(r1 +168)\nif r0 == 0 goto out\nr0 = *(u32 *)(r0 +%d)\nout: exit", {4, 24, END}},
+	{"full socket", SOCKET "r0 = *(u32 *)(r0 +%d)\nout: exit", {0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 52, 56, 64, 72, 76, END}},
+	{"halfword of a full socket", SOCKET "r0 = *(u16 *)(r0 +%d)\nout: exit", {4, 44, 48, 52, END}},
+	{"bpf_tcp_sock", SOCKET "r1 = r0\ncall 96\nif r0 == 0 goto out\nr0 = 1\nout: exit", {END}},
+	{"bpf_get_listener_sock", SOCKET "r1 = r0\ncall 98\nif r0 == 0 goto out\nr0 = 1\nout: exit", {END}},
+	{"bpf_get_socket_cookie", "call 46\nif r0 == 0 goto out\nr0 = %d\nout: exit", {1, END}},
+	{"bpf_get_socket_uid", "call 47\nr0 += %d\nexit", {1, END}},
+	{"bpf_skb_cgroup_id", "call 79\nexit", {END}},
+	{"bpf_skb_ancestor_cgroup_id", "r2 = %d\ncall 83\nexit", {0, 1, 100, -1, END}},
+	{"bpf_sk_cgroup_id", SOCKET "r1 = r0\ncall 128\nout: exit", {END}},
+	{"bpf_sk_ancestor_cgroup_id", SOCKET "r1 = r0\nr2 = %d\ncall 129\nout: exit", {0, 1, 100, -1, END}},
+	{"bpf_skb_cgroup_classid", "call 151\nexit", {END}},
+	{"bpf_sk_assign", "r6 = r1\n" SOCKET "r2 = r0\nr1 = r6\nr3 = %d\ncall 124\nout: exit", {0, 1, 2, END}},
+	{"bpf_sk_assign, none", "r2 = 0\nr3 = %d\ncall 124\nexit", {0, 1, END}},
+	{"bpf_tcp_gen_syncookie", SOCKET COOKIE("110"), {20, 60, END}},
+	{"bpf_tcp_check_syncookie", SOCKET COOKIE("100"), {20, 60, END}},
+	{"bpf_skb_get_xfrm_state", "*(u64 *)(r10 -8) = 7\nr2 = 0\nr3 = r10\nr3 += -8\nr4 = 8\nr5 = %d\ncall 66\nr1 = *(u64 *)(r10 -8)\nr1 <<= 8\nr0 += r1\nexit",
+	 {0, 1, END}},
+	ROUTE_PROGRAMS,
+	SOCKET_PROGRAMS,
 	{"length", "r0 = *(u32 *)(r1 +80)\nr1 = *(u32 *)(r1 +76)\nr0 -= r1\nexit", {END}},
 	{"rewrite", "r0 = 0\nr2 = *(u32 *)(r1 +76)\nr3 = *(u32 *)(r1 +80)\nr4 = r2\nr4 += 14\nif r4 > r3 goto out\n*(u8 *)(r2 +%d) = 171\nr0 = *(u16 *)(r2 +12)\nout: exit",
 	 {0, 5, 13, END}},
@@ -445,9 +514,22 @@ TEST(socket_filters_end_as_on_linux)
 	skb_type(BPF_PROG_TYPE_SOCKET_FILTER);
 }
 
+TEST(programs_of_cgroups_end_as_on_linux)
+{
+	skb_type(BPF_PROG_TYPE_CGROUP_SKB);
+}
+
+TEST(programs_of_tunnels_end_as_on_linux)
+{
+	static const uint32_t types[] = {BPF_PROG_TYPE_LWT_IN, BPF_PROG_TYPE_LWT_OUT, BPF_PROG_TYPE_LWT_XMIT};
+
+	for (uint32_t i = 0; i < ARRAY_SIZE(types); i++)
+		skb_type(types[i]);
+}
+
 /* ---- what the caller passes ---- */
 
-static const uint32_t packet_types[] = {BPF_PROG_TYPE_XDP, BPF_PROG_TYPE_SCHED_CLS, BPF_PROG_TYPE_SOCKET_FILTER};
+static const uint32_t packet_types[] = {BPF_PROG_TYPE_XDP, BPF_PROG_TYPE_SCHED_CLS, BPF_PROG_TYPE_SOCKET_FILTER, BPF_PROG_TYPE_CGROUP_SKB, BPF_PROG_TYPE_LWT_XMIT};
 
 TEST(sizes_are_checked_as_on_linux)
 {
@@ -639,6 +721,8 @@ int main(void)
 	RUN(tc_programs_end_as_on_linux);
 	RUN(tc_actions_end_as_on_linux);
 	RUN(socket_filters_end_as_on_linux);
+	RUN(programs_of_cgroups_end_as_on_linux);
+	RUN(programs_of_tunnels_end_as_on_linux);
 	RUN(sizes_are_checked_as_on_linux);
 	RUN(flags_are_checked_as_on_linux);
 	RUN(xdp_frames_in_fragments_as_on_linux);
