@@ -14,7 +14,7 @@
 
 #define ADDRESS(p) ((u64)(uintptr_t)(p))
 
-enum { SIDES = 3, SIDE_INTERP = 2, FUZZ_MAPS = 16, FUZZ_TYPES = 8, OUTCOME_MOST = 1 << 16 };
+enum { SIDES = 3, SIDE_INTERP = 2, FUZZ_MAPS = 16, FUZZ_TYPES = 10, OUTCOME_MOST = 1 << 16 };
 enum {
 	FUZZ_ARRAY,
 	FUZZ_HASH,
@@ -43,6 +43,7 @@ struct outcome {
 
 /* The nth type that fuzz targets load: an enum bpf_prog_type, or one of the engine's own. */
 u32 side_type(u32 n);
+bool side_reads_packets(u32 type); /* through pointers from its context */
 void side_open(struct side *s, u32 engine);
 void side_close(struct side *s);
 /* Runs the program, which uses a set of maps, with packets or contexts of several sizes; the last byte that

@@ -38,8 +38,7 @@ static void begin(struct shape *s, u32 type)
 {
 	u32 data = type == BPF_PROG_TYPE_XDP ? 0 : offsetof(struct __sk_buff, data),
 	    data_end = type == BPF_PROG_TYPE_XDP ? 4 : data + 4;
-	bool packet =
-	    type == BPF_PROG_TYPE_XDP || type == BPF_PROG_TYPE_SCHED_CLS || type == BPF_PROG_TYPE_SCHED_ACT;
+	bool packet = side_reads_packets(type);
 
 	put(s, BPF_ALU64 | BPF_MOV | BPF_X, 6, 1, 0, 0);
 	for (s32 off = -64; off < 0; off += 8)

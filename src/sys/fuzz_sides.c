@@ -42,6 +42,8 @@ static const u32 types[FUZZ_TYPES] = {
     BPF_PROG_TYPE_SCHED_ACT,
     BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE,
     BPF_PROG_TYPE_SOCKET_FILTER,
+    BPF_PROG_TYPE_CGROUP_SKB,
+    BPF_PROG_TYPE_LWT_XMIT,
     0x10000, /* an own one */
 };
 
@@ -50,6 +52,12 @@ static u8 *window; /* pages for contexts, and none behind them */
 u32 side_type(u32 n)
 {
 	return types[n % FUZZ_TYPES];
+}
+
+bool side_reads_packets(u32 type)
+{
+	return type == BPF_PROG_TYPE_XDP || type == BPF_PROG_TYPE_SCHED_CLS || type == BPF_PROG_TYPE_SCHED_ACT || type == BPF_PROG_TYPE_CGROUP_SKB ||
+	       type == BPF_PROG_TYPE_LWT_XMIT;
 }
 
 static void must(bool ok)
@@ -304,8 +312,7 @@ void side_run(struct side *s, int prog, u32 type, u32 maps, u32 seed, struct out
 			empty(s, i);
 			fill(s, i, seed);
 		}
-	if (type == BPF_PROG_TYPE_XDP || type == BPF_PROG_TYPE_SCHED_CLS || type == BPF_PROG_TYPE_SCHED_ACT ||
-	    type == BPF_PROG_TYPE_SOCKET_FILTER)
+	if (side_reads_packets(type) || type == BPF_PROG_TYPE_SOCKET_FILTER)
 		run_packets(s, prog, seed, o);
 	else
 		run_contexts(s, prog, type, seed, o);
