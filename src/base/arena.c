@@ -42,9 +42,15 @@ static size_t next_room(const struct arena *a, size_t need)
 	return a->limit ? MIN(room, a->limit - a->used) : room;
 }
 
-void *arena_alloc(struct arena *a, size_t size)
+static size_t padded(size_t size)
 {
-	size_t need = ALIGN_UP(size ? size : 1, 16);
+	return ALIGN_UP(size ? size : 1, 16);
+}
+
+/* Not cleared. */
+static void *take(struct arena *a, size_t size)
+{
+	size_t need = padded(size);
 	struct arena_chunk *c = a->chunks;
 	u8 *p;
 
@@ -74,7 +80,14 @@ void *arena_alloc(struct arena *a, size_t size)
 	p = (u8 *)(c + 1) + c->used;
 	c->used += need;
 	a->used += need;
-	return memset(p, 0, need);
+	return p;
+}
+
+void *arena_alloc(struct arena *a, size_t size)
+{
+	void *p = take(a, size);
+
+	return p ? memset(p, 0, padded(size)) : NULL;
 }
 
 void *arena_array(struct arena *a, size_t count, size_t each)
@@ -82,6 +95,40 @@ void *arena_array(struct arena *a, size_t count, size_t each)
 	size_t size;
 
 	return __builtin_mul_overflow(count, each, &size) ? NULL : arena_alloc(a, size);
+}
+
+/* What was handed out last is made longer where it is. */
+static bool extend(struct arena *a, const void *last, size_t size, size_t to)
+{
+	struct arena_chunk *c = a->chunks;
+	size_t more = padded(to) - padded(size);
+
+	if (!c || !last || (const u8 *)last + padded(size) != (u8 *)(c + 1) + c->used || c->size - c->used < more || (a->limit && a->limit - a->used < more))
+		return false;
+	c->used += more;
+	a->used += more;
+	return true;
+}
+
+bool arena_more(struct arena *a, void **at, u32 *cap, u32 n, size_t each, u32 least)
+{
+	size_t want = *cap ? *cap : least, size;
+	void *p;
+
+	while (want < n)
+		want *= 2;
+	if (want > UINT32_MAX || __builtin_mul_overflow(want, each, &size) || size > SIZE_MAX - 16)
+		return false;
+	if (!extend(a, *at, *cap * each, size)) {
+		p = take(a, size);
+		if (!p)
+			return false;
+		if (*cap)
+			memcpy(p, *at, *cap * each);
+		*at = p;
+	}
+	*cap = (u32)want;
+	return true;
 }
 
 char *arena_text(struct arena *a, const char *fmt, ...)

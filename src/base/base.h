@@ -113,9 +113,16 @@ void arena_open(struct arena *a, const struct mem *mem);
 void arena_open_brief(struct arena *a, const struct mem *mem, size_t expected);
 void *arena_alloc(struct arena *a, size_t size); /* zeroed, 16-aligned; NULL when out of memory */
 void *arena_array(struct arena *a, size_t count, size_t each);
+bool arena_more(struct arena *a, void **at, u32 *cap, u32 n, size_t each, u32 least);
 char *arena_text(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void arena_reset(struct arena *a); /* all that was allocated is gone; its memory is kept for what comes */
 void arena_close(struct arena *a);
+
+/* *at, an array of *cap elements, gets room for n, and twice what it had; new elements are not cleared. false: out of memory */
+static inline bool arena_grow(struct arena *a, void **at, u32 *cap, u32 n, size_t each, u32 least)
+{
+	return n <= *cap || arena_more(a, at, cap, n, each, least);
+}
 
 /* ---- text.c: growing text; the first failed allocation is remembered and later calls do nothing ---- */
 struct text {

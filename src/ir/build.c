@@ -732,6 +732,7 @@ int ir_build(struct ir *f)
 		err = order_blocks(&b);
 	if (err)
 		return err;
+	ir_expect(f, 3 * (s->end - s->start) + 64, 2 * b.n_order + 16);
 	live_registers(&b);
 	make_entry(&b);
 	err = make_blocks(&b);

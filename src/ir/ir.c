@@ -4,23 +4,15 @@
 
 static bool grow(struct ir *f, void **at, u32 *cap, u32 n, size_t each, u32 least)
 {
-	u32 want = *cap ? *cap : least;
-	void *p;
-
-	if (n <= *cap)
-		return true;
-	while (want < n)
-		want *= 2;
-	p = arena_array(f->arena, want, each);
-	if (!p) {
+	if (n > *cap && !arena_grow(f->arena, at, cap, n, each, least))
 		f->failed = true;
-		return false;
-	}
-	if (*at)
-		memcpy(p, *at, *cap * each);
-	*at = p;
-	*cap = want;
-	return true;
+	return n <= *cap;
+}
+
+void ir_expect(struct ir *f, u32 nodes, u32 blocks)
+{
+	grow(f, (void **)&f->node, &f->cap_nodes, nodes, sizeof(*f->node), nodes);
+	grow(f, (void **)&f->block, &f->cap_blocks, blocks, sizeof(*f->block), blocks);
 }
 
 u32 ir_node(struct ir *f, enum ir_op op, u32 width)
@@ -92,7 +84,7 @@ u32 *ir_pool(struct ir *f, u32 n, u32 *at)
 		return NULL;
 	*at = f->n_pool;
 	f->n_pool += n;
-	return f->pool + *at;
+	return memset(f->pool + *at, 0, n * sizeof(u32));
 }
 
 void ir_append(struct ir *f, u32 b, u32 v)

@@ -131,6 +131,7 @@ struct ir {
 };
 
 /* ir.c */
+void ir_expect(struct ir *f, u32 nodes, u32 blocks); /* there will be about as many: room that is not moved again and again */
 u32 ir_node(struct ir *f, enum ir_op op, u32 width); /* in no block */
 u32 ir_const(struct ir *f, u64 value);
 u32 ir_block(struct ir *f);

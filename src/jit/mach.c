@@ -4,24 +4,14 @@
 
 u32 mach_add(struct mach *m, enum mach_op op, u32 width)
 {
-	if (m->n_ins == m->cap_ins) {
-		u32 cap = m->cap_ins ? 2 * m->cap_ins : 256;
-		struct mach_ins *p = arena_array(m->arena, cap, sizeof(*p));
+	if (!arena_grow(m->arena, (void **)&m->ins, &m->cap_ins, m->n_ins + 1, sizeof(*m->ins), 256)) {
+		static struct mach_ins nothing;
 
-		if (!p) {
-			m->failed = true;
-			m->n_ins = 0;
-			if (!m->cap_ins) {
-				static struct mach_ins nothing;
-
-				m->ins = &nothing;
-			}
-			return 0;
-		}
-		if (m->n_ins)
-			memcpy(p, m->ins, m->n_ins * sizeof(*p));
-		m->ins = p;
-		m->cap_ins = cap;
+		m->failed = true;
+		m->n_ins = 0;
+		if (!m->cap_ins)
+			m->ins = &nothing;
+		return 0;
 	}
 	m->ins[m->n_ins] = (struct mach_ins){.op = (u8)op, .width = (u8)width, .scale = 1};
 	return m->n_ins++;
@@ -31,18 +21,9 @@ u32 mach_list(struct mach *m, u32 n)
 {
 	u32 at = m->n_list;
 
-	if (m->n_list + n > m->cap_list) {
-		u32 cap = MAX(2 * m->cap_list, m->n_list + n + 64);
-		u32 *p = arena_array(m->arena, cap, sizeof(u32));
-
-		if (!p) {
-			m->failed = true;
-			return 0;
-		}
-		if (m->n_list)
-			memcpy(p, m->list, m->n_list * sizeof(u32));
-		m->list = p;
-		m->cap_list = cap;
+	if (!arena_grow(m->arena, (void **)&m->list, &m->cap_list, m->n_list + n, sizeof(u32), 64)) {
+		m->failed = true;
+		return 0;
 	}
 	m->n_list += n;
 	return at;
@@ -50,18 +31,9 @@ u32 mach_list(struct mach *m, u32 n)
 
 void mach_site(struct mach *m, u32 at, u32 subprog)
 {
-	if (m->n_sites == m->cap_sites) {
-		u32 cap = m->cap_sites ? 2 * m->cap_sites : 32;
-		struct mach_site *p = arena_array(m->output, cap, sizeof(*p));
-
-		if (!p) {
-			m->failed = true;
-			return;
-		}
-		if (m->n_sites)
-			memcpy(p, m->site, m->n_sites * sizeof(*p));
-		m->site = p;
-		m->cap_sites = cap;
+	if (!arena_grow(m->output, (void **)&m->site, &m->cap_sites, m->n_sites + 1, sizeof(*m->site), 32)) {
+		m->failed = true;
+		return;
 	}
 	m->site[m->n_sites++] = (struct mach_site){at, subprog};
 }
@@ -76,18 +48,9 @@ void mach_line(struct mach *m, u32 insn)
 		last->insn = insn;
 		return;
 	}
-	if (m->n_lines == m->cap_lines) {
-		u32 cap = m->cap_lines ? 2 * m->cap_lines : 64;
-		struct code_line *p = arena_array(m->output, cap, sizeof(*p));
-
-		if (!p) {
-			m->failed = true;
-			return;
-		}
-		if (m->n_lines)
-			memcpy(p, m->line, m->n_lines * sizeof(*p));
-		m->line = p;
-		m->cap_lines = cap;
+	if (!arena_grow(m->output, (void **)&m->line, &m->cap_lines, m->n_lines + 1, sizeof(*m->line), 64)) {
+		m->failed = true;
+		return;
 	}
 	m->line[m->n_lines++] = (struct code_line){m->size, insn};
 }
@@ -173,5 +136,10 @@ int mach_layout(struct mach *m)
 			m->block[n++] = (struct mach_block){.ir = order[i], .depth = b->depth, .cold = b->cold, .top = starts_loop(f, order, i)};
 		}
 	m->n_blocks = n;
-	return 0;
+	n = 0;
+	ir_each_rpo(f, i, b)
+		ir_each(f, v, b)
+			n++;
+	n += n / 4 + 64; /* about as many operations */
+	return arena_grow(m->arena, (void **)&m->ins, &m->cap_ins, n, sizeof(*m->ins), n) ? 0 : -ENOMEM;
 }

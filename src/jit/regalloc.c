@@ -159,18 +159,9 @@ static bool predecessors(struct alloc *a)
 
 static void add_range(struct alloc *a, u32 from, u32 to)
 {
-	if (a->n_ranges == a->cap_ranges) {
-		u32 cap = a->cap_ranges ? a->cap_ranges * 2 : 256;
-		struct range *r = arena_array(a->m->arena, cap, sizeof(*r));
-
-		if (!r) {
-			a->m->failed = true;
-			return;
-		}
-		if (a->n_ranges)
-			memcpy(r, a->ranges, a->n_ranges * sizeof(*r));
-		a->ranges = r;
-		a->cap_ranges = cap;
+	if (!arena_grow(a->m->arena, (void **)&a->ranges, &a->cap_ranges, a->n_ranges + 1, sizeof(*a->ranges), 256)) {
+		a->m->failed = true;
+		return;
 	}
 	a->ranges[a->n_ranges++] = (struct range){from, to};
 }

@@ -27,6 +27,11 @@ struct promote {
 	u32 *to;
 	u64 *may;
 	u32 *phi; /* per block and slot: at its start; 0 none */
+	struct set *live; /* per block: slots that are read from its start on, before they are written */
+};
+
+struct set {
+	u64 bit[MOST_SLOTS / 64];
 };
 
 static bool is_access(const struct ir_node *n)
@@ -286,6 +291,18 @@ static u32 resolved(const struct promote *p, u32 v)
 	return v;
 }
 
+/* The slot of an access, and where in the frame it begins; NULL: it is of none. */
+static const struct slot *slot_of(const struct promote *p, const struct ir_node *n, s64 *off)
+{
+	u32 number;
+
+	if (!is_access(n) || !opt_frame_offset(p->f, n->arg[0], off))
+		return NULL;
+	*off += n->imm;
+	number = *off < -FRAME || *off >= 0 ? 0 : p->of[*off + FRAME];
+	return number ? &p->slot[number - 1] : NULL;
+}
+
 static void visit(struct promote *p, u32 v, u32 *now)
 {
 	struct ir *f = p->f;
@@ -294,25 +311,71 @@ static void visit(struct promote *p, u32 v, u32 *now)
 	u32 number, x;
 	s64 off;
 
-	if (!is_access(&n) || !opt_frame_offset(f, n.arg[0], &off))
+	s = slot_of(p, &n, &off);
+	if (!s)
 		return;
-	off += n.imm;
-	if (off < -FRAME || off >= 0)
-		return;
-	number = p->of[off + FRAME];
-	if (!number)
-		return;
-	s = &p->slot[number - 1];
+	number = (u32)(s - p->slot);
 	if (n.op == IR_STORE) {
 		x = resolved(p, n.arg[1]);
-		now[number - 1] = merged(p, v, now[number - 1], s, off, n.width, x);
+		now[number] = merged(p, v, now[number], s, off, n.width, x);
 	} else {
-		p->to[v] = part(p, v, now[number - 1], s, off, n.width, n.op == IR_LOADS);
+		p->to[v] = part(p, v, now[number], s, off, n.width, n.op == IR_LOADS);
 	}
 	ir_remove(f, v);
 }
 
-/* A phi per slot where paths meet; those that turn out to be needless are removed by later passes. */
+static bool has(const struct set *x, u32 slot)
+{
+	return x->bit[slot / 64] >> slot % 64 & 1;
+}
+
+/* What one block reads and writes first. */
+static void look(const struct promote *p, u32 b, struct set *reads, struct set *writes)
+{
+	s64 off;
+
+	ir_each(p->f, v, b) {
+		const struct ir_node *n = &p->f->node[v];
+		const struct slot *s = slot_of(p, n, &off);
+		u32 i = s ? (u32)(s - p->slot) : 0;
+
+		if (!s || has(reads, i) || has(writes, i))
+			continue;
+		(n->op == IR_STORE && n->width == s->size ? writes : reads)->bit[i / 64] |= 1ull << i % 64;
+	}
+}
+
+static bool live_slots(struct promote *p)
+{
+	struct ir *f = p->f;
+	struct set *writes = arena_array(f->scratch, f->n_blocks, sizeof(*writes));
+	bool again = true;
+
+	p->live = arena_array(f->scratch, f->n_blocks, sizeof(*p->live));
+	if (!writes || !p->live)
+		return false;
+	ir_each_rpo(f, i, b)
+		look(p, b, &p->live[b], &writes[b]);
+	while (again) {
+		again = false;
+		for (u32 i = f->n_rpo; i-- > 0;) {
+			u32 b = f->rpo[i];
+
+			for (u32 w = 0; w < ARRAY_SIZE(writes->bit); w++) {
+				u64 *live = &p->live[b].bit[w], out = 0;
+
+				for (u32 k = 0; k < f->block[b].n_succ; k++)
+					out |= p->live[f->block[b].succ[k]].bit[w];
+				out = *live | (out & ~writes[b].bit[w]);
+				again |= out != *live;
+				*live = out;
+			}
+		}
+	}
+	return true;
+}
+
+/* A phi per slot where paths meet that read it; those that turn out to be needless are removed by later passes. */
 static void enter(struct promote *p, u32 b, u32 *now)
 {
 	struct ir *f = p->f;
@@ -322,7 +385,7 @@ static void enter(struct promote *p, u32 b, u32 *now)
 		u32 same = 0;
 		bool phi = false;
 
-		if (b == 0) {
+		if (b == 0 || !has(&p->live[b], s)) {
 			now[s] = ir_const(f, 0);
 			continue;
 		}
@@ -397,7 +460,7 @@ void opt_promote(struct ir *f)
 	/* every access adds nine nodes at most, constants included, every block a phi per slot */
 	room = room * 10 + f->n_blocks * p->n_slots + 64;
 	p->to = arena_array(f->scratch, room, sizeof(u32));
-	if (!p->value || !p->phi || !p->to) {
+	if (!p->value || !p->phi || !p->to || !live_slots(p)) {
 		f->failed = true;
 		return;
 	}

@@ -140,6 +140,48 @@ TEST(big_memory_lies_on_huge_pages)
 }
 #endif
 
+/* What lies behind an array moves it; what is behind nothing grows where it is. */
+TEST(arrays_grow)
+{
+	struct host h;
+	struct mem m = memory(&h);
+	struct arena a;
+	u32 *at = NULL, *other = NULL, cap = 0, other_cap = 0, *before;
+
+	arena_open(&a, &m);
+	CHECK(arena_grow(&a, (void **)&at, &cap, 3, sizeof(*at), 8));
+	CHECK_EQ(cap, 8);
+	for (u32 i = 0; i < 4000; i++) {
+		REQUIRE(arena_grow(&a, (void **)&at, &cap, i + 1, sizeof(*at), 8));
+		at[i] = i;
+		if (i % 1000)
+			continue;
+		REQUIRE(arena_grow(&a, (void **)&other, &other_cap, i / 1000 + 1, sizeof(*other), 1));
+		other[i / 1000] = ~i;
+	}
+	CHECK_EQ(cap, 4096);
+	CHECK_EQ(other_cap, 4);
+	for (u32 i = 0; i < 4000; i++)
+		if (at[i] != i || other[i / 1000] != ~(i / 1000 * 1000))
+			CHECK(false);
+	CHECK(!arena_grow(&a, (void **)&at, &cap, UINT32_MAX, UINT32_MAX, 8));
+	CHECK_EQ(cap, 4096);
+#ifndef SKEP_HOSTILE
+	arena_reset(&a);
+	at = before = NULL;
+	cap = 0;
+	CHECK(arena_grow(&a, (void **)&at, &cap, 16, sizeof(*at), 16));
+	before = at;
+	CHECK(arena_grow(&a, (void **)&at, &cap, 17, sizeof(*at), 16) && at == before);
+	a.limit = a.used + 64;
+	CHECK(!arena_grow(&a, (void **)&at, &cap, 100, sizeof(*at), 16));
+#else
+	(void)before;
+#endif
+	arena_close(&a);
+	CHECK_EQ(h.live, 0);
+}
+
 TEST(each_allocation_may_fail)
 {
 	for (long at = 1; at < 8; at++) {
@@ -168,6 +210,7 @@ int main(void)
 	RUN(a_limit_bounds_what_is_asked_for);
 	RUN(big_memory_lies_on_huge_pages);
 #endif
+	RUN(arrays_grow);
 	RUN(each_allocation_may_fail);
 	return test_end();
 }

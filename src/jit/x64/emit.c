@@ -315,18 +315,9 @@ static void jump(struct emit *e, u32 cc, u32 to)
 
 		near = d > -room && d < room;
 	}
-	if (e->n_fixups == e->cap_fixups) {
-		u32 cap = e->cap_fixups ? 2 * e->cap_fixups : 64;
-		struct fixup *p = arena_array(m->arena, cap, sizeof(*p));
-
-		if (!p) {
-			m->failed = true;
-			return;
-		}
-		if (e->n_fixups)
-			memcpy(p, e->fixup, e->n_fixups * sizeof(*p));
-		e->fixup = p;
-		e->cap_fixups = cap;
+	if (!arena_grow(m->arena, (void **)&e->fixup, &e->cap_fixups, e->n_fixups + 1, sizeof(*e->fixup), 64)) {
+		m->failed = true;
+		return;
 	}
 	if (near) {
 		x64_byte(m, cc == 16 ? 0xeb : 0x70 | cc);

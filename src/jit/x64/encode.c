@@ -4,21 +4,11 @@
 
 void x64_byte(struct mach *m, u32 byte)
 {
-	if (m->size == m->cap) {
-		u32 cap = m->cap ? m->cap * 2 : 4096;
-		u8 *p = arena_alloc(m->output, cap);
-
-		if (!p) {
-			m->failed = true;
-			m->size = 0;
-			if (!m->cap)
-				return;
-		} else {
-			if (m->size)
-				memcpy(p, m->code, m->size);
-			m->code = p;
-			m->cap = cap;
-		}
+	if (m->size == m->cap && !arena_grow(m->output, (void **)&m->code, &m->cap, m->size + 1, 1, 4096)) {
+		m->failed = true;
+		m->size = 0;
+		if (!m->cap)
+			return;
 	}
 	m->code[m->size++] = (u8)byte;
 }
