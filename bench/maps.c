@@ -2,13 +2,15 @@
 /*
  * Map operations beside the running kernel's, as ratios from one run.
  *
- * The kernel's side is a program that does an operation 32 times in a row, 64 of them inside a bounded loop, run by
+ * The kernel's side is a program that does an operation 64 times in a bounded loop, run by
  * BPF_PROG_TEST_RUN; the same program without the operation is subtracted. Our side is the map's own operation, called from a loop
- * in C under one run slot (what compiled programs call), with the same loop empty subtracted. Rounds are
+ * in C under one run slot (what compiled programs call), with the same loop empty subtracted; or, where compiled programs have the operation's
+ * instructions in place of a call, the kernel's two programs, run by an engine, with eight in a row. Neither loop divides: what waits for a division is free. Rounds are
  * interleaved; medians are compared.
  */
 #include "isa/isa.h"
 #include "map/map.h"
+#include "skep/skep.h"
 
 #include <linux/bpf.h>
 #include <pthread.h>
@@ -18,20 +20,21 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROUNDS = 21, LOOPS = 4096, REPEAT = 64 };
+enum { ROUNDS = 21, LOOPS = 4096, REPEAT = 64, UNROLL = 8 };
 
 struct bench {
 	const char *name;
 	u32 kind, key_size, value_size, entries, flags;
-	u32 present; /* keys put in before */
+	u32 present; /* keys put in before: 0 or a power of 2 */
 	const char *op; /* of the kernel's program: text with R2, R3 set up, r9 = key number */
-	u64 (*run)(struct map *m, const struct hold *h, u32 i); /* ours */
+	u64 (*run)(struct map *m, const struct hold *h, u32 i); /* ours; NULL: the programs */
 	bool random; /* keys in random order */
 	double bar; /* 0: none */
 };
 
 static struct window window;
 static struct domain *domain;
+static struct skep *engine;
 static bool json, kernel;
 
 static u64 now(void)
@@ -39,9 +42,16 @@ static u64 now(void)
 	return os_clock_ns(CLOCK_THREAD_CPUTIME_ID); /* as the kernel's own timer, which stops while others run */
 }
 
-static long bpf(int cmd, union bpf_attr *attr)
+typedef long bpf_fn(int cmd, union bpf_attr *attr);
+
+static long bpf_kernel(int cmd, union bpf_attr *attr)
 {
 	return syscall(__NR_bpf, cmd, attr, sizeof(*attr));
+}
+
+static long bpf_ours(int cmd, union bpf_attr *attr)
+{
+	return skep_bpf(engine, cmd, attr, sizeof(*attr));
 }
 
 /* ---- ours ---- */
@@ -92,7 +102,7 @@ static u64 our_lpm(struct map *m, const struct hold *h, u32 i)
 }
 
 static const struct bench benches[] = {
-	{"array lookup", BPF_MAP_TYPE_ARRAY, 4, 8, 1024, 0, 1024, "lookup", our_lookup, false, 0},
+	{"array lookup", BPF_MAP_TYPE_ARRAY, 4, 8, 1024, 0, 1024, "lookup", NULL, false, 1.0},
 	{"hash lookup, hit", BPF_MAP_TYPE_HASH, 4, 8, 1024, 0, 512, "lookup", our_lookup, false, 0.6},
 	{"hash lookup, 40-byte key", BPF_MAP_TYPE_HASH, 40, 8, 1024, 0, 512, "lookup", our_lookup, false, 0.6},
 	{"hash lookup, 64k random keys", BPF_MAP_TYPE_HASH, 4, 8, 65536, 0, 65536, "lookup", our_lookup, true, 0.6},
@@ -116,7 +126,7 @@ static u32 key_number(const struct bench *b, u32 i)
 
 	if (b->kind == BPF_MAP_TYPE_LRU_HASH && b->entries == b->present)
 		return i; /* always a new one */
-	return b->random ? (u32)((u64)(u32)(i * 2654435761u) * n >> 32) : i % n;
+	return b->random ? (u32)((u64)(u32)(i * 2654435761u) * n >> 32) : i & (n - 1);
 }
 
 static void fill_ours(struct map *m, const struct bench *b)
@@ -163,23 +173,24 @@ static double time_ours(struct map *m, const struct bench *b, u64 (*fn)(struct m
 
 /* ---- the kernel's ---- */
 
-struct theirs {
+struct programs {
+	bpf_fn *bpf;
 	int map, with, without;
 };
 
 /* r6: key counter, kept in the first value of an array so that it goes on from run to run; r7: iterations left */
-static int load_program(const struct bench *b, int map, int counter, bool with)
+static int load_program(const struct bench *b, bpf_fn *bpf, int map, int counter, bool with)
 {
-	char text[4096], set[512] = "", op[1024] = "";
+	char text[8192], set[512] = "", op[1024] = "", body[4096] = "";
 	struct arena a;
 	struct asm_error err;
 	struct raw_insn *raw;
-	u32 n, present = b->present ? b->present : 512;
+	u32 n, present = b->present ? b->present : 512, turns = b->run ? 1 : UNROLL;
 	int fd = -1;
 	bool fresh = b->kind == BPF_MAP_TYPE_LRU_HASH && b->entries == b->present;
 
 	snprintf(set, sizeof(set),
-		 b->random ? "r1 = r6\nw1 *= 0x9e3779b1\nr1 *= %u\nr1 >>= 32\n" : fresh ? "r1 = r6\n" : "r1 = r6\nr1 %%= %u\n", present);
+		 b->random ? "r1 = r6\nw1 *= 0x9e3779b1\nr1 *= %u\nr1 >>= 32\n" : fresh ? "r1 = r6\n" : "r1 = r6\nr1 &= %u\n", b->random ? present : present - 1);
 	if (!strcmp(b->op, "insdel"))
 		strcat(set, "r1 += 100000\n");
 	if (!strcmp(b->op, "lpm"))
@@ -189,7 +200,7 @@ static int load_program(const struct bench *b, int map, int counter, bool with)
 	if (!with)
 		;
 	else if (!strcmp(b->op, "lookup") || !strcmp(b->op, "lpm"))
-		snprintf(op, sizeof(op), "r1 = map[fd:%d]\nr2 = r10\nr2 += -64\ncall 1\nif r0 == 0 goto miss\nr0 = *(u64 *)(r0 +0)\nmiss: r6 += 0\n", map);
+		snprintf(op, sizeof(op), "r1 = map[fd:%d]\nr2 = r10\nr2 += -64\ncall 1\nif r0 == 0 goto +1\nr0 = *(u64 *)(r0 +0)\n", map);
 	else if (!strcmp(b->op, "update"))
 		snprintf(op, sizeof(op), "r1 = map[fd:%d]\nr2 = r10\nr2 += -64\nr3 = r10\nr3 += -128\nr4 = 0\ncall 2\n", map);
 	else if (!strcmp(b->op, "insdel"))
@@ -198,13 +209,15 @@ static int load_program(const struct bench *b, int map, int counter, bool with)
 		snprintf(op, sizeof(op), "r1 = map[fd:%d]\nr2 = r10\nr2 += -128\nr3 = 0\ncall 87\nr1 = map[fd:%d]\nr2 = r10\nr2 += -128\ncall 88\n", map, map);
 	else
 		snprintf(op, sizeof(op), "r1 = map[fd:%d]\nr2 = r10\nr2 += -128\nr3 = 64\nr4 = 1\ncall 130\n", map);
+	for (u32 i = 0, at = 0; i < turns; i++)
+		at += (u32)snprintf(body + at, sizeof(body) - at, "%s%sr6 += 1\n", set, op);
 	n = (u32)snprintf(text, sizeof(text),
 			  "r1 = 0\n*(u64 *)(r10 -128) = r1\n*(u64 *)(r10 -120) = r1\n*(u64 *)(r10 -112) = r1\n*(u64 *)(r10 -104) = r1\n"
 			  "*(u64 *)(r10 -96) = r1\n*(u64 *)(r10 -88) = r1\n*(u64 *)(r10 -80) = r1\n*(u64 *)(r10 -72) = r1\n"
 			  "*(u64 *)(r10 -56) = r1\n*(u64 *)(r10 -48) = r1\n*(u64 *)(r10 -40) = r1\n*(u64 *)(r10 -32) = r1\n*(u64 *)(r10 -24) = r1\n"
 			  "*(u32 *)(r10 -132) = r1\nr1 = map[fd:%d]\nr2 = r10\nr2 += -132\ncall 1\nif r0 == 0 goto out\nr8 = r0\nr6 = *(u64 *)(r8 +0)\nr7 = 0\n"
-			  "again:\n%s%sr6 += 1\nr7 += 1\nif r7 < %d goto again\n*(u64 *)(r8 +0) = r6\nout: r0 = 0\nexit\n",
-			  counter, set, op, REPEAT);
+			  "again:\n%sr7 += 1\nif r7 < %u goto again\n*(u64 *)(r8 +0) = r6\nout: r0 = 0\nexit\n",
+			  counter, body, REPEAT / turns);
 	arena_open(&a, &mem_libc);
 	if (asm_parse(&a, text, n, &raw, &n, &err)) {
 		fprintf(stderr, "bench: %u:%u: %s\n", err.line, err.column, err.text);
@@ -216,24 +229,24 @@ static int load_program(const struct bench *b, int map, int counter, bool with)
 
 		fd = (int)bpf(BPF_PROG_LOAD, &attr);
 		if (fd < 0)
-			fprintf(stderr, "bench: %s: the kernel refuses the loop: %s\n", b->name, strerror(errno));
+			fprintf(stderr, "bench: %s: %s refuses the loop\n", b->name, bpf == bpf_kernel ? "the kernel" : "the engine");
 	}
 	arena_close(&a);
 	return fd;
 }
 
-static int kernel_map(u32 kind, u32 key, u32 val, u32 entries, u32 flags)
+static int new_map(bpf_fn *bpf, u32 kind, u32 key, u32 val, u32 entries, u32 flags)
 {
 	union bpf_attr attr = {.map_type = kind, .key_size = key, .value_size = val, .max_entries = entries, .map_flags = flags};
 
 	return (int)bpf(BPF_MAP_CREATE, &attr);
 }
 
-static bool open_theirs(struct theirs *t, const struct bench *b)
+static bool open_programs(struct programs *t, const struct bench *b)
 {
-	int counter = kernel_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0);
+	int counter = new_map(t->bpf, BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0);
 
-	t->map = kernel_map(b->kind, b->key_size, b->value_size, b->entries, b->flags);
+	t->map = new_map(t->bpf, b->kind, b->key_size, b->value_size, b->entries, b->flags);
 	if (t->map < 0 || counter < 0)
 		return false;
 	for (u32 i = 0; i < b->present; i++) {
@@ -242,14 +255,14 @@ static bool open_theirs(struct theirs *t, const struct bench *b)
 		union bpf_attr attr = {.map_fd = (u32)t->map, .value = (u64)(uintptr_t)values,
 				       .key = b->kind == BPF_MAP_TYPE_LPM_TRIE ? (u64)(uintptr_t)prefix : (u64)(uintptr_t)number};
 
-		bpf(BPF_MAP_UPDATE_ELEM, &attr);
+		t->bpf(BPF_MAP_UPDATE_ELEM, &attr);
 	}
-	t->with = load_program(b, t->map, counter, true);
-	t->without = load_program(b, t->map, counter, false);
+	t->with = load_program(b, t->bpf, t->map, counter, true);
+	t->without = load_program(b, t->bpf, t->map, counter, false);
 	return t->with >= 0 && t->without >= 0;
 }
 
-static double time_theirs(int prog)
+static double time_program(bpf_fn *bpf, int prog)
 {
 	u8 data[64] = {0};
 	union bpf_attr attr = {.test = {.prog_fd = (u32)prog, .data_in = (u64)(uintptr_t)data, .data_size_in = 64, .repeat = LOOPS / 4}};
@@ -284,29 +297,39 @@ static void report(const char *name, double us, double them, double bar, bool ha
 		printf("%-32s %9.2f         -        -\n", name, us);
 }
 
+static void time_pair(const struct programs *t, double *with, double *without)
+{
+	*with = time_program(t->bpf, t->with);
+	*without = time_program(t->bpf, t->without);
+}
+
 static void run_bench(const struct bench *b)
 {
 	struct map_spec spec = {.kind = b->kind, .key_size = b->key_size, .value_size = b->value_size, .max_entries = b->entries, .flags = b->flags};
 	struct map m = {.mem = &mem_libc, .window = &window, .domain = domain};
-	double ours[ROUNDS], base[ROUNDS], with[ROUNDS], without[ROUNDS], us, them;
-	struct theirs t = {-1, -1, -1};
-	bool have = kernel && open_theirs(&t, b);
+	double ours[ROUNDS], base[ROUNDS], with[ROUNDS] = {0}, without[ROUNDS] = {0};
+	struct programs t = {bpf_kernel, -1, -1, -1}, mine = {bpf_ours, -1, -1, -1};
+	bool have = kernel && open_programs(&t, b);
 
-	if (map_create(&m, &spec)) {
+	if (b->run ? map_create(&m, &spec) : !open_programs(&mine, b)) {
 		printf("%-32s could not be created\n", b->name);
 		return;
 	}
-	fill_ours(&m, b);
+	if (b->run)
+		fill_ours(&m, b);
 	for (u32 r = 0; r < ROUNDS; r++) {
-		ours[r] = time_ours(&m, b, b->run);
-		with[r] = have ? time_theirs(t.with) : 0;
-		base[r] = time_ours(&m, b, empty);
-		without[r] = have ? time_theirs(t.without) : 0;
+		if (b->run) {
+			ours[r] = time_ours(&m, b, b->run);
+			base[r] = time_ours(&m, b, empty);
+		} else {
+			time_pair(&mine, &ours[r], &base[r]);
+		}
+		if (have)
+			time_pair(&t, &with[r], &without[r]);
 	}
-	us = median(ours) - median(base);
-	them = median(with) - median(without);
-	map_close(&m);
-	report(b->name, us, them, b->bar, have);
+	if (b->run)
+		map_close(&m);
+	report(b->name, median(ours) - median(base), median(with) - median(without), b->bar, have);
 	close(t.with);
 	close(t.without);
 	close(t.map);
@@ -350,7 +373,7 @@ static void *their_thread(void *ud)
 	struct thread_run *t = ud;
 
 	for (u32 i = 0; i < 8; i++)
-		t->ns += (time_theirs(t->with) - time_theirs(t->without)) / 8;
+		t->ns += (time_program(bpf_kernel, t->with) - time_program(bpf_kernel, t->without)) / 8;
 	return NULL;
 }
 
@@ -378,16 +401,16 @@ static void threads(const char *name, bool update)
 	struct map m = {.mem = &mem_libc, .window = &window, .domain = domain};
 	struct thread_run t[THREADS];
 	double ours[ROUNDS], theirs[ROUNDS], us, them;
-	struct theirs shared;
-	bool have = kernel && open_theirs(&shared, &b);
+	struct programs shared = {bpf_kernel, -1, -1, -1};
+	bool have = kernel && open_programs(&shared, &b);
 
 	map_create(&m, &spec);
 	fill_ours(&m, &b);
 	for (u32 i = 0; i < THREADS; i++) {
-		int counter = have ? kernel_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0) : -1;
+		int counter = have ? new_map(bpf_kernel, BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0) : -1;
 
-		t[i] = (struct thread_run){&m, i, update, have ? load_program(&b, shared.map, counter, true) : -1,
-					   have ? load_program(&b, shared.map, counter, false) : -1, 0};
+		t[i] = (struct thread_run){&m, i, update, have ? load_program(&b, bpf_kernel, shared.map, counter, true) : -1,
+					   have ? load_program(&b, bpf_kernel, shared.map, counter, false) : -1, 0};
 	}
 	for (u32 r = 0; r < ROUNDS; r++) {
 		ours[r] = run_threads(our_thread, t);
@@ -414,17 +437,17 @@ int main(int argc, char **argv)
 	static const char *const threaded[] = {"hash lookup, 64k keys, 4 threads", "hash update, 64k keys, 4 threads"};
 	int first = 1;
 	union bpf_attr probe = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
-	int fd = (int)bpf(BPF_MAP_CREATE, &probe);
+	int fd = (int)bpf_kernel(BPF_MAP_CREATE, &probe);
 
 	if (argc > 1 && !strcmp(argv[1], "--json")) {
 		json = true;
 		first++;
 	}
 	kernel = fd >= 0;
-	if (window_open(&window, (size_t)8 << 30) || !(domain = domain_open(&mem_libc, &window)))
+	if (window_open(&window, (size_t)8 << 30) || !(domain = domain_open(&mem_libc, &window)) || skep_open(&engine, NULL))
 		return 1;
 	if (!json) {
-		printf("Map operations: ours called from C under one run slot; the kernel's from its JIT (PROG_TEST_RUN); loops subtracted.\n%s",
+		printf("Map operations: ours called from C under one run slot, or compiled; the kernel's from its JIT (PROG_TEST_RUN); loops subtracted.\n%s",
 		       kernel ? "" : "The kernel's bpf() does not answer: no ratios.\n");
 		printf("%-32s %9s %9s %8s\n", "", "skep ns", "kernel ns", "ratio");
 	}
@@ -434,6 +457,7 @@ int main(int argc, char **argv)
 	for (u32 update = 0; update < 2; update++)
 		if (wanted(threaded[update], argv + first, argc - first))
 			threads(threaded[update], update);
+	skep_close(engine);
 	domain_close(domain);
 	window_close(&window);
 	return 0;
