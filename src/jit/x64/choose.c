@@ -2,11 +2,15 @@
 /* Selections as operations of the machine: moves by a condition, masks and numbers made from a flag, and additions that take one along. */
 #include "jit/x64/select.h"
 
-/* Moves by two flags at once take twice as long as by one: "above" becomes "not below". */
+/* Moves by two flags at once take twice as long as by one: "above" becomes "not below", and what is signed is compared with 0 where it can be. */
 static u8 one_flag(u32 cc, u32 *a, u32 *b, s64 *x, bool imm)
 {
 	u32 t = *a;
 
+	if ((cc == OP_JSGT || cc == OP_JSLE) && imm && *x == -1) {
+		*x = 0;
+		return cc == OP_JSGT ? OP_JSGE : OP_JSLT;
+	}
 	if ((cc != OP_JGT && cc != OP_JLE) || (imm && (*x == -1 || *x == INT32_MAX)))
 		return (u8)cc;
 	if (imm) {

@@ -21,6 +21,14 @@ u32 x64_condition(enum op cmp)
 	}
 }
 
+/* Compared with 0, which overflows never, the sign alone tells what is below: one flag instead of two. */
+static u32 condition(const struct mach_ins *i)
+{
+	if (i->has_imm && i->imm == 0 && (i->cc == OP_JSLT || i->cc == OP_JSGE))
+		return i->cc == OP_JSLT ? CC_S : CC_NS;
+	return x64_condition(i->cc);
+}
+
 /* The flags of an operation tell how its result compares with 0: after logical ones everything, else whether it is 0, and its sign. */
 static bool known_of_result(const struct mach_ins *f, const struct mach_ins *i, u32 *cc)
 {
@@ -28,10 +36,9 @@ static bool known_of_result(const struct mach_ins *f, const struct mach_ins *i, 
 
 	if (f->dst != i->a || !i->has_imm || i->imm || i->cc == OP_JSET || f->width > i->width)
 		return false;
-	*cc = x64_condition(i->cc);
+	*cc = condition(i);
 	if (i->cc == OP_JEQ || i->cc == OP_JNE || (same && f->op == M_ALU && f->aux != ALU_ADD && f->aux != ALU_SUB))
 		return true;
-	*cc = i->cc == OP_JSLT ? CC_S : CC_NS;
 	return same && (i->cc == OP_JSLT || i->cc == OP_JSGE);
 }
 
@@ -43,7 +50,7 @@ bool x64_known(const struct emit *e, const struct mach_ins *i, u32 *cc)
 		return false;
 	if (f->op != M_SELECT && f->op != M_SETCC)
 		return known_of_result(f, i, cc);
-	*cc = x64_condition(i->cc);
+	*cc = condition(i);
 	return f->width == i->width && f->a == i->a && f->has_imm == i->has_imm && (f->has_imm ? f->imm == i->imm : f->b == i->b) &&
 	       (f->cc == OP_JSET) == (i->cc == OP_JSET);
 }
@@ -68,7 +75,7 @@ u32 x64_compare(struct emit *e, const struct mach_ins *i)
 		x64_alui(m, ALU_CMP, wide, a, (s32)i->imm);
 	}
 	e->flags = i;
-	return x64_condition(i->cc);
+	return condition(i);
 }
 
 bool x64_flags_wanted(const struct emit *e)
