@@ -25,10 +25,22 @@ static bool add_disp(struct address *a, s64 x)
 	return true;
 }
 
-/* May the addition be done by the access? If it has other uses it stays in a register anyway. */
+/* The frame, or an address that is a constant: they are in a register anyway, wherever they are used. */
+static bool is_held(const struct select *s, u32 v)
+{
+	const struct ir_node *n = &s->f->node[v];
+
+	while (n->op == OP_ADD && ir_is_const(s->f, n->arg[1]))
+		n = &s->f->node[n->arg[0]];
+	return n->op == IR_FRAME || (n->op == IR_CONST && !select_fits32(n->imm));
+}
+
+/* May the addition be done by the access? If it has other uses than accesses it stays in a register anyway. */
 static bool folds(const struct select *s, u32 v, bool first)
 {
-	return s->uses[v] == 1 || first;
+	const struct ir_node *n = &s->f->node[v];
+
+	return s->uses[v] == 1 || first || (s->accesses[v] < MOST_ACCESSES && s->uses[v] <= s->accesses[v] && (is_held(s, n->arg[0]) || is_held(s, n->arg[1])));
 }
 
 /* bits: of the sum that are wanted. Of 32, every part may have been made in 32 or 64. */
@@ -84,6 +96,11 @@ static void use_anchor(struct select *s, struct address *a)
 		s->anchor_uses[s->n_anchors] = 1;
 		s->anchor[s->n_anchors++] = a->base;
 	}
+}
+
+static bool is_access(const struct ir_node *n)
+{
+	return n->op == IR_LOAD || n->op == IR_LOADS || n->op == IR_STORE || n->op == IR_ATOMIC;
 }
 
 static struct address match(struct select *s, u32 v, s64 disp, bool first, u32 bits)
@@ -148,7 +165,7 @@ static void prepare(struct select *s, u32 v)
 			s->uses[use[k]]--;
 		return;
 	}
-	if (n->op == IR_LOAD || n->op == IR_LOADS || n->op == IR_STORE || n->op == IR_ATOMIC) {
+	if (is_access(n)) {
 		s->address[v] = match(s, n->arg[0], n->imm, false, 64);
 		count_address(s, n->arg[0], &s->address[v]);
 	} else if (n->op == OP_ADD && select_counts(s, v)) {
@@ -169,6 +186,14 @@ static void prepare(struct select *s, u32 v)
 	}
 }
 
+static void count_access(struct select *s, u32 v, u32 b)
+{
+	const struct ir_node *n = &s->f->node[v];
+
+	if (is_access(n) && s->f->node[n->arg[0]].block == b && s->accesses[n->arg[0]] < MOST_ACCESSES)
+		s->accesses[n->arg[0]]++;
+}
+
 static void count_uses(struct select *s)
 {
 	struct ir *f = s->f;
@@ -183,6 +208,7 @@ static void count_uses(struct select *s)
 			}
 			for (u32 k = ir_uses(f, v, use); k--;)
 				s->uses[use[k]]++;
+			count_access(s, v, b);
 		}
 	for (u32 i = f->n_rpo; i-- > 0;)
 		for (u32 v = f->block[f->rpo[i]].last; v; v = f->node[v].prev)
@@ -701,11 +727,12 @@ int x64_select(struct mach *m)
 	struct select s = {.m = m, .f = f};
 
 	s.uses = arena_array(m->arena, f->n_nodes + 1, sizeof(u32));
+	s.accesses = arena_array(m->arena, f->n_nodes + 1, sizeof(*s.accesses));
 	s.address = arena_array(m->arena, f->n_nodes + 1, sizeof(*s.address));
 	s.count = arena_array(m->arena, f->n_nodes + 1, sizeof(u32));
 	s.hoisted = arena_array(m->arena, f->n_nodes + 1, sizeof(u32));
 	s.hoist = arena_array(m->arena, f->n_consts + 1, sizeof(u32));
-	if (!s.uses || !s.address || !s.count || !s.hoisted || !s.hoist)
+	if (!s.uses || !s.accesses || !s.address || !s.count || !s.hoisted || !s.hoist)
 		return -ENOMEM;
 	m->n_values = f->n_nodes;
 	count_uses(&s);

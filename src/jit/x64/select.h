@@ -15,6 +15,7 @@ struct select {
 	struct mach *m;
 	struct ir *f;
 	u32 *uses;
+	u8 *accesses; /* per node: those in its own block that it is the address of */
 	struct address *address; /* per node that has one */
 	u32 *count; /* per ADD that counts by a comparison: the selection that it takes the place of */
 	u32 *hoisted; /* per CONST node: value that holds it for the whole function */
@@ -22,6 +23,8 @@ struct select {
 	u32 anchor[8], anchor_uses[8], n_anchors; /* CONST nodes that addresses near to them count from */
 	u32 depth, pc, first; /* the block's first operation */
 };
+
+enum { MOST_ACCESSES = 255 };
 
 static inline bool select_fits32(s64 x)
 {
