@@ -220,6 +220,7 @@ static bool client_ended(struct session *ss)
 
 static bool drained(struct session *ss)
 {
+	task_inside_fetch(ss->super.k);
 	return !ss->client || rings_drained(&ss->super);
 }
 
@@ -276,7 +277,7 @@ static void run_command(struct session *ss, struct trace *t)
 	breaks_needs(&ss->tree);
 	how.filter_size = filter_trace(filter, &ss->tree.needs);
 	ss->hold_report = true;
-	ss->tree.wait_for_rings = !t->args->drop;
+	ss->tree.wait_for_rings = ss->tree.door.waits = !t->args->drop;
 	pid = session_spawn(ss, &how, &exec_error);
 	session_started(ss);
 	if (pid > 0)
@@ -355,7 +356,7 @@ static int watch_process(struct session *ss, struct trace *t)
 	if (guard > 0)
 		session_report(ss, REPORT_GUARDED, guard);
 	breaks_needs(&ss->tree);
-	ss->tree.wait_for_rings = !t->args->drop;
+	ss->tree.wait_for_rings = ss->tree.door.waits = !t->args->drop;
 	err = tree_attach(&ss->tree, pid, SEIZE_GUEST);
 	breaks_update(&ss->tree);
 	if (err) {

@@ -659,6 +659,8 @@ static bool stepped(struct tree *t, struct traced *p, int event, int sig)
 bool breaks_stop(struct tree *t, struct traced *p, int event, int sig)
 {
 	inside_name(p);
+	if (!event && (sig == SIGSEGV || sig == SIGBUS) && inside_faults(t, p))
+		return true;
 	if (p->steps)
 		return stepped(t, p, event, sig) || (!event && sig == SIGTRAP && hit(t, p));
 	return !event && sig == SIGTRAP && hit(t, p);

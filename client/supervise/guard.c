@@ -19,7 +19,8 @@ enum { MOST = 4096, THREADS = 1024, PATIENCE_MS = 3000 };
 struct altered {
 	_Atomic pid_t tgid; /* 0: unused; written last */
 	u64 at;
-	u64 quiet; /* not 0: a routine's breakpoint */
+	u64 quiet; /* not 0: a routine's breakpoint, */
+	u64 reads, read_end; /* and where others may fault */
 	u8 code[BRK_JUMP];
 };
 
@@ -48,6 +49,8 @@ static void note(struct guard *g, pid_t tgid, struct altered what)
 	atomic_store(&g->altered[at].tgid, 0);
 	g->altered[at].at = what.at;
 	g->altered[at].quiet = what.quiet;
+	g->altered[at].reads = what.reads;
+	g->altered[at].read_end = what.read_end;
 	memcpy(g->altered[at].code, what.code, BRK_JUMP);
 	atomic_store(&g->altered[at].tgid, tgid);
 	if (at == n)
@@ -62,9 +65,9 @@ void guard_set(struct guard *g, pid_t tgid, u64 at, const u8 code[BRK_JUMP])
 	note(g, tgid, what);
 }
 
-void guard_quiet(struct guard *g, pid_t tgid, u64 trap, u64 quiet)
+void guard_quiet(struct guard *g, pid_t tgid, u64 trap, u64 reads, u64 read_end, u64 quiet)
 {
-	note(g, tgid, (struct altered){.at = trap, .quiet = quiet});
+	note(g, tgid, (struct altered){.at = trap, .quiet = quiet, .reads = reads, .read_end = read_end});
 }
 
 void guard_forget(struct guard *g, pid_t tgid)
@@ -116,14 +119,35 @@ static const struct altered *trapped_at(const struct guard *g, pid_t tgid, u64 a
 	return NULL;
 }
 
-/* The signal that it is to go on with: not that of a breakpoint. */
+/* A task that reads what may not be there does so no more. true: it stood there. */
+static bool leaves_reading(const struct guard *g, pid_t tgid, pid_t tid)
+{
+	struct user_regs_struct regs;
+
+	if (ptrace(PTRACE_GETREGS, tid, 0, &regs))
+		return false;
+	for (u32 i = 0; i < atomic_load(&g->n); i++) {
+		const struct altered *a = &g->altered[i];
+
+		if (atomic_load(&a->tgid) != tgid || !a->quiet || regs.rip < a->reads || regs.rip >= a->read_end)
+			continue;
+		regs.rip = a->read_end;
+		return !ptrace(PTRACE_SETREGS, tid, 0, &regs);
+	}
+	return false;
+}
+
+/* The signal that it is to go on with: not that of a breakpoint, nor of a fault of a routine's. */
 static int signal_of(const struct guard *g, pid_t tgid, pid_t tid, int status)
 {
 	const struct altered *a;
 	struct user_regs_struct regs;
+	int sig = status >> 16 ? 0 : WSTOPSIG(status);
 
-	if (status >> 16 || WSTOPSIG(status) != SIGTRAP || ptrace(PTRACE_GETREGS, tid, 0, &regs))
-		return status >> 16 ? 0 : WSTOPSIG(status);
+	if (leaves_reading(g, tgid, tid))
+		return sig == SIGSEGV || sig == SIGBUS ? 0 : sig;
+	if (sig != SIGTRAP || ptrace(PTRACE_GETREGS, tid, 0, &regs))
+		return sig;
 	a = trapped_at(g, tgid, regs.rip - 1);
 	if (!a)
 		return SIGTRAP;

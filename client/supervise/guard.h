@@ -12,7 +12,8 @@ struct guard; /* memory that both have: what was altered where. All functions ta
 
 pid_t guard_start(struct guard **out); /* by the thread that traces; its pid, or -errno */
 void guard_set(struct guard *g, pid_t tgid, u64 at, const u8 code[BRK_JUMP]); /* before the text changes there: what it was */
-void guard_quiet(struct guard *g, pid_t tgid, u64 trap, u64 quiet); /* a routine's breakpoint, and the word that keeps tasks from it */
+/* A routine's breakpoint, where routines read what may not be there (struct task_code), and the word that keeps tasks from both. */
+void guard_quiet(struct guard *g, pid_t tgid, u64 trap, u64 reads, u64 read_end, u64 quiet);
 void guard_forget(struct guard *g, pid_t tgid); /* the process has ended, or has another memory */
 void guard_end(struct guard *g); /* all is as it was */
 

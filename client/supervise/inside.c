@@ -27,7 +27,7 @@ struct stubs {
 
 struct inside_space {
 	u64 at; /* the routines; 0: nothing is mapped */
-	u64 ask, trap; /* see struct task_code */
+	u64 ask, trap, reads, read_end; /* see struct task_code */
 	bool refused, go; /* nothing is mapped into this process; it has goroutines */
 	u64 *map; /* addresses that have what the engine has there */
 	u32 n_map;
@@ -192,31 +192,38 @@ static bool map_one(struct injection *i, struct inside_space *in, const struct t
 	return done;
 }
 
-static void name_at(pid_t tid, const struct inside_space *in, u64 fs, pid_t thread)
+/* A thread and its name; thread 0: whoever runs on this FS base finds out by itself. */
+static void name_at(pid_t tid, const struct inside_space *in, u64 fs, const struct task *thread)
 {
-	u64 at = in->at + TASK_INSIDE_CODE + offsetof(struct task_inside, thread), value = task_inside_thread(fs, (u32)thread), there[2], none = 0;
+	u64 data = in->at + TASK_INSIDE_CODE, at = data + offsetof(struct task_inside, thread), there[2], none = 0;
 	u32 place = task_inside_place(fs), to = place;
+	char name[16] = {0};
+	u64 value = task_inside_thread(fs, thread ? task_info(thread)->tid : 0);
 
 	if (!fs || fs & 63)
 		return;
 	for (u32 i = 0; i < 2; i++)
 		if (remote_get(tid, at + (place ^ i) * 8, &there[i], sizeof(there[i])))
 			return;
-	for (u32 i = 0; i < 2; i++)
-		if ((there[i] ^ value) >> 22 == 0) { /* somebody had this FS base before */
-			remote_put(tid, at + (place ^ i) * 8, thread ? &value : &none, 8);
-			return;
-		}
 	if (there[0] && !there[1])
 		to ^= 1;
-	if (thread)
+	for (u32 i = 0; i < 2; i++)
+		if (there[i] && (there[i] ^ value) >> 22 == 0) /* somebody had this FS base before */
+			to = place ^ i;
+	if (!thread) {
+		if (there[to != place] && (there[to != place] ^ value) >> 22 == 0)
+			remote_put(tid, at + to * 8, &none, sizeof(none));
+		return;
+	}
+	memcpy(name, task_info(thread)->comm, strnlen(task_info(thread)->comm, sizeof(name) - 1));
+	if (!remote_put(tid, data + offsetof(struct task_inside, comm) + to * sizeof(name), name, sizeof(name)))
 		remote_put(tid, at + to * 8, &value, sizeof(value));
 }
 
 static void name_with(struct traced *p, u64 fs)
 {
 	/* A child of vfork(2) runs on its parent's FS base: which of them it is, the two find out by themselves. */
-	name_at(p->tid, p->space->inside, fs, p->tgid == p->space->tgid ? p->tid : 0);
+	name_at(p->tid, p->space->inside, fs, p->tgid == p->space->tgid ? p->task : NULL);
 	p->named = true;
 }
 
@@ -226,6 +233,12 @@ void inside_name(struct traced *p)
 
 	if (!p->named && p->space && p->space->inside && p->space->inside->at && !ptrace(PTRACE_GETREGS, p->tid, 0, &regs))
 		name_with(p, regs.fs_base);
+}
+
+void inside_renamed(struct traced *p)
+{
+	p->named = false;
+	inside_name(p);
 }
 
 void inside_left(struct tree *t, const struct traced *p)
@@ -239,7 +252,7 @@ void inside_left(struct tree *t, const struct traced *p)
 }
 
 /* No thread is known yet; calls that are to return stay. */
-static bool begin_data(pid_t tid, u64 data, pid_t tgid, u64 clock)
+static bool begin_data(const struct traced *p, u64 data, pid_t tgid, u64 clock)
 {
 	struct task_inside *fresh = calloc(1, sizeof(*fresh));
 	bool done = false;
@@ -247,7 +260,10 @@ static bool begin_data(pid_t tid, u64 data, pid_t tgid, u64 clock)
 	if (fresh) {
 		fresh->tgid = (u64)tgid << 32;
 		fresh->clock = clock;
-		done = !remote_put(tid, data, fresh, offsetof(struct task_inside, call));
+		fresh->by_abi = !task_inside_fsgsbase();
+		if (p->task)
+			fresh->uid_gid = (u64)task_info(p->task)->gid << 32 | task_info(p->task)->uid;
+		done = !remote_put(p->tid, data, fresh, offsetof(struct task_inside, call));
 	}
 	free(fresh);
 	return done;
@@ -263,12 +279,14 @@ static bool map_routines(struct injection *i, struct inside_space *in, const str
 	before = has_file(i->p->tid, &c->map[0]);
 	if (!map_one(i, in, &c->map[0]) ||
 	    (!before && !map_at(i, data, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) ||
-	    !begin_data(i->p->tid, data, i->p->space->tgid, clock))
+	    !begin_data(i->p, data, i->p->space->tgid, clock))
 		return false;
 	in->at = c->inside;
 	in->ask = c->ask;
 	in->trap = c->trap;
-	guard_quiet(i->p->space->guard, i->p->space->tgid, in->trap, data + offsetof(struct task_inside, quiet));
+	in->reads = c->reads;
+	in->read_end = c->read_end;
+	guard_quiet(i->p->space->guard, i->p->space->tgid, in->trap, in->reads, in->read_end, data + offsetof(struct task_inside, quiet));
 	name_with(i->p, i->regs->fs_base);
 	return true;
 }
@@ -494,8 +512,24 @@ bool inside_asks(struct tree *t, struct traced *p, u64 at, struct user_regs_stru
 
 	if (!in || !in->at || at != in->trap)
 		return false;
+	wait_for_reader(t);
 	regs->rax = (u64)(p->task ? task_inside_ask(t->s->k, p->task, &ask) : -EBUSY);
 	ptrace(PTRACE_SETREGS, p->tid, 0, regs);
+	traced_resume(t, p, 0);
+	return true;
+}
+
+bool inside_faults(struct tree *t, struct traced *p)
+{
+	const struct inside_space *in = p->space ? p->space->inside : NULL;
+	struct user_regs_struct regs;
+	siginfo_t si = {0};
+
+	if (!in || !in->at || ptrace(PTRACE_GETSIGINFO, p->tid, 0, &si) || si.si_code <= 0 || ptrace(PTRACE_GETREGS, p->tid, 0, &regs) || regs.rip < in->reads ||
+	    regs.rip >= in->read_end)
+		return false;
+	regs.rip = in->read_end;
+	ptrace(PTRACE_SETREGS, p->tid, 0, &regs);
 	traced_resume(t, p, 0);
 	return true;
 }
@@ -513,10 +547,15 @@ void inside_leave(struct traced *p)
 	const struct inside_space *in = p->space ? p->space->inside : NULL;
 	struct user_regs_struct regs;
 
-	if (inside_quiet(p, true) && !ptrace(PTRACE_GETREGS, p->tid, 0, &regs) && regs.rip > in->ask && regs.rip <= in->trap) {
+	if (!inside_quiet(p, true) || ptrace(PTRACE_GETREGS, p->tid, 0, &regs))
+		return;
+	if (regs.rip > in->ask && regs.rip <= in->trap)
 		regs.rip = in->ask; /* it looked before */
-		ptrace(PTRACE_SETREGS, p->tid, 0, &regs);
-	}
+	else if (regs.rip >= in->reads && regs.rip < in->read_end)
+		regs.rip = in->read_end;
+	else
+		return;
+	ptrace(PTRACE_SETREGS, p->tid, 0, &regs);
 }
 
 /* ---- memory of the same contents ---- */
@@ -530,11 +569,11 @@ void inside_forked(const struct tree *t, const struct traced *parent, struct tra
 	if (!in || !in->at)
 		return;
 	data = in->at + TASK_INSIDE_CODE;
-	guard_quiet(child->space->guard, child->tgid, in->trap, data + offsetof(struct task_inside, quiet));
+	guard_quiet(child->space->guard, child->tgid, in->trap, in->reads, in->read_end, data + offsetof(struct task_inside, quiet));
 	remote_get(child->tid, data + offsetof(struct task_inside, clock), &clock, sizeof(clock));
-	begin_data(child->tid, data, child->tgid, clock);
+	begin_data(child, data, child->tgid, clock);
 	if (!ptrace(PTRACE_GETREGS, parent->tid, 0, &regs))
-		name_at(child->tid, in, regs.fs_base, child->tid);
+		name_at(child->tid, in, regs.fs_base, child->task);
 	child->named = true;
 	if (!knows_pids(t, child->tid)) { /* it is in a pid namespace of its own: breakpoints, as long as it lives */
 		in->refused = true;

@@ -34,13 +34,13 @@ static void *keep(void *arg)
 	struct pollfd p = {.fd = tasks_closed_fd(ss->super.k), .events = POLLIN};
 
 	for (;;) {
-		bool rings = rings_waiting(&ss->super), trace = trace_tick(&ss->super);
+		bool rings = rings_waiting(&ss->super), trace = trace_tick(&ss->super), inside = task_inside_tick(ss->super.k);
 
 		/* a signal that came just before the wait began was for nothing */
 		if (has_to_do(ss))
 			pthread_kill(ss->tree.thread, SIGUSR1);
 
-		if (poll(&p, 1, rings || trace ? RINGS_MS : IDLE_MS) > 0)
+		if (poll(&p, 1, rings || trace || inside ? RINGS_MS : IDLE_MS) > 0)
 			objects_drain(ss->super.k);
 		tasks_closed(ss->super.k);
 		if (rings)

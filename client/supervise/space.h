@@ -66,8 +66,10 @@ bool inside_is_set(pid_t tid, const struct brk *b);
 void inside_back(pid_t tid, struct brk *const *jumps, u32 n); /* they become breakpoints again */
 void inside_forked(const struct tree *t, const struct traced *parent, struct traced *child); /* another memory, of the same contents */
 void inside_name(struct traced *p); /* a stopped task, which its space is told of */
+void inside_renamed(struct traced *p); /* stopped; its task says how it is called now */
 void inside_left(struct tree *t, const struct traced *p); /* it ends, or gets another space */
 bool inside_asks(struct tree *t, struct traced *p, u64 at, struct user_regs_struct *regs); /* p met a breakpoint at `at`: was it a routine's, which goes on? */
+bool inside_faults(struct tree *t, struct traced *p); /* p has a signal of a bad address: was it a routine that reads, which goes on? */
 bool inside_quiet(const struct traced *p, bool quiet); /* its process asks for nothing any more; false: it did not, or it cannot be told */
 void inside_leave(struct traced *p); /* stopped, and let go after this: it is to meet none of them */
 struct inside_space *inside_copy(const struct inside_space *from);

@@ -59,6 +59,7 @@ void traced_resume(struct tree *t, struct traced *p, int sig);
 void traced_name(struct tree *t, struct traced *p); /* its facts, and the engine's task */
 void task_facts(struct tree *t, pid_t tid, struct task_info *out);
 bool tree_wants_calls(const struct tree *t);
+void wait_for_reader(struct tree *t);
 
 /* ---- inplace.c: lookups that clients answer themselves ---- */
 void inplace_stopped(struct tree *t, struct traced *p); /* it is visited for that */

@@ -155,7 +155,7 @@ static bool serve_reader(struct tree *t, bool *ended)
 }
 
 /* While a reader lags behind, all other tasks wait here: what they did is not lost. Not for longer than a stuck reader deserves. */
-static void wait_for_reader(struct tree *t)
+void wait_for_reader(struct tree *t)
 {
 	const u64 most_ns = 10000000000;
 	bool ended = false;
@@ -223,6 +223,7 @@ static void renamed(struct tree *t, struct traced *p)
 	if (t->needs.want & TASK_WANT_RENAME)
 		task_event_rename(t->s->k, p->task, info.comm);
 	task_update(t->s->k, p->task, &info);
+	inside_renamed(p);
 }
 
 static void signal_sent(struct tree *t, struct traced *p)
@@ -505,7 +506,10 @@ bool tree_status(struct tree *t, pid_t tid, int status, int *group_stop)
 			p->wants_exit = false;
 		}
 		break;
-	case PTRACE_EVENT_EXIT: exits(t, p); break;
+	case PTRACE_EVENT_EXIT:
+		task_inside_fetch(t->s->k);
+		exits(t, p);
+		break;
 	case 0:
 		if (sig == (SIGTRAP | 0x80)) {
 			call_stop(t, p);

@@ -4,10 +4,9 @@
  * Outside of any event it is the thread that runs the program.
  */
 #include "helper/body.h"
+#include "map/frames.h"
 
-#include <linux/bpf.h>
-
-enum { MOST_FRAMES = 127, MOST_CGROUPS = 32, MOST_SIGNAL = 64 };
+enum { MOST_CGROUPS = 32, MOST_SIGNAL = 64 };
 
 static const struct run_task *who(struct run *r)
 {
@@ -141,40 +140,33 @@ u64 helper_send_signal_thread(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 
 /* ---- stacks: the instruction pointer, then return addresses along the chain of frame pointers ---- */
 
+static bool user_pair(void *ud, u64 from, u64 to[2])
+{
+	struct run *r = ud;
+
+	return r->host->user_read(r->host->ud, r, from, to, 2 * sizeof(*to)) == 2 * sizeof(*to);
+}
+
 static s64 user_frames(struct run *r, u64 *out, u32 most)
 {
 	struct run_regs regs;
-	u32 n = 0;
-	u64 frame[2], fp;
 
 	if (!r->current || !r->host->user_regs || r->host->user_regs(r->host->ud, r, &regs))
 		return -EFAULT;
-	if (n < most)
-		out[n++] = regs.ip;
-	for (fp = regs.bp; fp && n < most; fp = frame[0]) {
-		if (fp & 7 || r->host->user_read(r->host->ud, r, fp, frame, sizeof(frame)) != sizeof(frame) || !frame[1])
-			break;
-		out[n++] = frame[1];
-		if (frame[0] <= fp) /* callers' frames lie above */
-			break;
-	}
-	return n;
+	return frames_walk(regs.ip, regs.bp, out, most, user_pair, r);
 }
 
 u64 helper_get_stackid(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
-	enum { FLAGS = BPF_F_SKIP_FIELD_MASK | BPF_F_USER_STACK | BPF_F_FAST_STACK_CMP | BPF_F_REUSE_STACKID };
 	struct map *m = PTR(b);
 	u32 skip = c & BPF_F_SKIP_FIELD_MASK;
-	u64 frames[MOST_FRAMES];
-	s64 n;
+	u64 frames[FRAMES_MOST];
+	s64 n = frames_id_refused(c);
 
 	(void)a, (void)d, (void)e;
-	if (c & ~(u64)FLAGS)
-		return RESULT(-EINVAL);
-	if (!(c & BPF_F_USER_STACK))
-		return RESULT(-EFAULT); /* nothing runs in a kernel here */
-	n = user_frames(r, frames, MOST_FRAMES);
+	if (n)
+		return RESULT(n);
+	n = user_frames(r, frames, FRAMES_MOST);
 	if (n < 0 || n <= (s64)skip)
 		return RESULT(-EFAULT);
 	return RESULT(m->ops->stack_id(m, r->hold, frames + skip, (u32)n - skip, c));
@@ -191,26 +183,15 @@ u64 helper_get_task_stack(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 
 u64 helper_get_stack(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
-	enum { FLAGS = BPF_F_SKIP_FIELD_MASK | BPF_F_USER_STACK | BPF_F_USER_BUILD_ID };
-	u32 skip = d & BPF_F_SKIP_FIELD_MASK, each = d & BPF_F_USER_BUILD_ID ? sizeof(struct bpf_stack_build_id) : 8, room = (u32)(c / each), have;
-	struct bpf_stack_build_id *ids = PTR(b);
-	u64 frames[MOST_FRAMES];
-	s64 n;
+	u32 skip = d & BPF_F_SKIP_FIELD_MASK, room;
+	s64 each = frames_copy_each(d, c), n;
+	u64 frames[FRAMES_MOST];
 
 	(void)a, (void)e;
 	memset(PTR(b), 0, c);
-	if (d & ~(u64)FLAGS || (d & BPF_F_USER_BUILD_ID && !(d & BPF_F_USER_STACK)) || c % each)
-		return RESULT(-EINVAL);
-	if (!(d & BPF_F_USER_STACK))
-		return RESULT(-EFAULT);
-	n = user_frames(r, frames, MIN(room + skip, (u32)MOST_FRAMES));
-	if (n < 0 || n < (s64)skip)
-		return RESULT(-EFAULT);
-	have = MIN((u32)n - skip, room);
-	for (u32 i = 0; i < have; i++)
-		if (each == 8)
-			STORE_AS(u64, (u8 *)PTR(b) + i * 8, frames[skip + i]);
-		else /* as Linux does where a file has no build id, or cannot be asked for it now */
-			ids[i] = (struct bpf_stack_build_id){.status = BPF_STACK_BUILD_ID_IP, .ip = frames[skip + i]};
-	return have * each;
+	if (each < 0)
+		return RESULT(each);
+	room = (u32)(c / (u64)each);
+	n = user_frames(r, frames, MIN(room + skip, (u32)FRAMES_MOST));
+	return RESULT(n < 0 ? n : frames_copy(PTR(b), room, (u32)each, frames, (u32)n, skip));
 }

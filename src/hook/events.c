@@ -60,6 +60,7 @@ void event_fire(struct skep *k, u32 site, const struct event *e)
 	struct hold h;
 	u32 n;
 
+	task_inside_fetch(k); /* came before */
 	if (hold_take(k->domain, &h)) {
 		atomic_fetch_add(&k->hooks->lost, 1);
 		return;

@@ -3,14 +3,14 @@
  * Programs that run inside of other processes. Such a program is compiled a second time, so that it calls nothing of this process: helpers are the few routines
  * below and in inside_code.c, which lie in a region of the window like code and maps, at the same address everywhere. What a program needs besides keeps it here.
  *
- *  1. To be written to, only values are lent: those of arrays, and of hashes with the nodes around them, which nobody trusts who reads them. Nor is the room
- *     in the window of what was lent used again.
- *  2. Code, constants, and the buckets and locks of hashes are lent for reading only.
+ *  1. To be written to, only values are lent: those of arrays, and of hashes with the nodes around them, which nobody trusts who reads them; and outboxes, whose
+ *     records are looked at as what a stranger says (inside_ask.c). Nor is the room in the window of what was lent used again.
+ *  2. Code, constants, the buckets and locks of hashes, and stacks are lent for reading only. Rings are not lent.
  *  3. Routines use general registers only, and of a process only what struct task_inside says.
  */
 #include "hook/hooks.h"
 
-#include "hook/inside_code.h"
+#include "hook/inside.h"
 #include "jit/jit.h"
 
 #include <fcntl.h>
@@ -18,18 +18,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { MOST_STACK = 1024 /* bytes that a program may take of a task's stack */, ROUTINES = 4096 /* bytes of those in assembly */, MAPS = 512, MAP_ROOM = 1024 };
+enum { MOST_STACK = 1024 /* bytes that a program may take of a task's stack, besides its helpers */, MAP_ROOM = 1024 };
 _Static_assert(sizeof(struct inside_map) <= MAP_ROOM, "a map's place in a table");
-
-struct inside {
-	plain_lock lock; /* guards compiling */
-	struct region region; /* the routines, and room for what each process has behind them */
-	struct region maps; /* struct inside_map, MAP_ROOM bytes each; behind them struct inside_cpus */
-	struct region leases;
-	u32 n_maps;
-	struct run_host host;
-	helper_fn *body[HELPER_get_attach_cookie + 1];
-};
+_Static_assert((int)RUN_SENT == (int)INSIDE_RECORD_MOST, "as code is compiled for");
 
 #ifdef __x86_64__
 
@@ -93,14 +84,6 @@ __asm__(".pushsection .rodata\n"
 	"	mov 16(%rdi), %rax\n"
 	"	ret\n"
 	".balign 16\n"
-	"inside_ask:\n" /* a call that the engine answers, unless it is about to leave */
-	"	mov $-16, %rax\n"
-	"	cmpl $0, inside_image+" DATA "+24(%rip)\n"
-	"	jne 1f\n"
-	"inside_ask_trap:\n"
-	"	int3\n"
-	"1:	ret\n"
-	".balign 16\n"
 	"inside_enter:\n"
 	"	mov (%rdi), %rdx\n"
 	"	cmp %rsi, %rdx\n" /* it jumped to itself */
@@ -156,11 +139,10 @@ __asm__(".pushsection .rodata\n"
 	"	ret\n"
 	"inside_image_end:\n"
 	".popsection\n");
-extern const u8 inside_image[], inside_image_end[], inside_pid_tgid[], inside_pid_tgid_abi[], inside_ktime[], inside_cookie[], inside_func_ip[], inside_ask[], inside_ask_trap[], inside_enter[],
+extern const u8 inside_image[], inside_image_end[], inside_pid_tgid[], inside_pid_tgid_abi[], inside_ktime[], inside_cookie[], inside_func_ip[], inside_enter[],
 	inside_leave[];
 _Static_assert(offsetof(struct task_inside, thread) == 64 && offsetof(struct task_inside, call) == 4160 && sizeof(((struct task_inside *)0)->call[0]) == 32 &&
-		       (int)TASK_INSIDE_THREADS == 512 && TASK_INSIDE_CALLS / TASK_INSIDE_WAYS == 1024 && (int)TASK_INSIDE_CODE == 16384 &&
-		       offsetof(struct task_inside, quiet) == 24,
+		       (int)TASK_INSIDE_THREADS == 512 && TASK_INSIDE_CALLS / TASK_INSIDE_WAYS == 1024 && (int)TASK_INSIDE_CODE == 16384,
 	       "as the routines have it");
 _Static_assert(offsetof(struct run, hold) == 0 && offsetof(struct run, cookie) == 8 && offsetof(struct run, func_ip) == 16 && (int)RUN_HEAD == (int)TASK_INSIDE_FRAME,
 	       "as the routines have it");
@@ -179,33 +161,70 @@ static u64 routine(const struct inside *in, const u8 *at)
 
 static u64 function(const struct inside *in, const void *at)
 {
-	return (u64)(uintptr_t)in->region.base + ROUTINES + (u64)((const u8 *)at - __start_skep_inside);
+	return (u64)(uintptr_t)in->region.base + INSIDE_ROUTINES + (u64)((const u8 *)at - __start_skep_inside);
 }
 #define FUNCTION(in, name) function(in, (const void *)(uintptr_t)(name))
 
-static struct inside_cpus *cpus_of(const struct inside *in)
+struct inside_cpus *inside_cpus_of(const struct inside *in)
 {
-	return (struct inside_cpus *)(void *)(in->maps.base + MAPS * MAP_ROOM);
+	return (struct inside_cpus *)(void *)(in->maps.base + INSIDE_MAPS * MAP_ROOM);
 }
 
-static struct inside_lease *leases_of(const struct inside *in)
-{
-	return (struct inside_lease *)(void *)in->leases.base;
-}
+/* ---- helpers ---- */
+
+enum { NEEDS_NAMES = 1, NEEDS_CLOCK = 2, NEEDS_CPU = 4, NEEDS_OUTBOX = 8 };
+
+/* What stands for a helper's body, and what of a process or run it needs. Of get_current_pid_tgid there are two; get_smp_processor_id is compiled otherwise. */
+static const struct body {
+	u32 helper, needs;
+	const void *at;
+	bool image; /* it lies in inside_image */
+} bodies[] = {
+	{HELPER_get_current_pid_tgid, NEEDS_NAMES, inside_pid_tgid, true},
+	{HELPER_get_attach_cookie, 0, inside_cookie, true},
+	{HELPER_get_func_ip, 0, inside_func_ip, true},
+	{HELPER_ktime_get_ns, NEEDS_CLOCK, inside_ktime, true},
+#define ROW(helper, needs, fn) {HELPER_##helper, needs, (const void *)(uintptr_t)(fn), false},
+	ROW(ktime_get_boot_ns, NEEDS_CLOCK, inside_boot)
+	ROW(ktime_get_tai_ns, NEEDS_CLOCK, inside_tai)
+	ROW(ktime_get_coarse_ns, NEEDS_CLOCK, inside_coarse)
+	ROW(get_smp_processor_id, NEEDS_CPU, NULL)
+	ROW(map_lookup_elem, 0, inside_lookup)
+	ROW(map_update_elem, 0, inside_update)
+	ROW(map_delete_elem, 0, inside_delete)
+	ROW(get_current_comm, NEEDS_NAMES, inside_comm)
+	ROW(get_current_uid_gid, 0, inside_uid_gid)
+	ROW(probe_read_user, 0, inside_read_user)
+	ROW(probe_read_user_str, 0, inside_string_user)
+	ROW(probe_read, 0, inside_read_any)
+	ROW(probe_read_str, 0, inside_string_any)
+	ROW(copy_from_user, 0, inside_read_user)
+	ROW(strncmp, 0, inside_strncmp)
+	ROW(perf_event_output, NEEDS_OUTBOX, inside_perf_output)
+	ROW(ringbuf_output, NEEDS_OUTBOX, inside_ring_output)
+	ROW(ringbuf_reserve, NEEDS_OUTBOX, inside_ring_reserve)
+	ROW(ringbuf_submit, NEEDS_OUTBOX, inside_ring_submit)
+	ROW(ringbuf_discard, NEEDS_OUTBOX, inside_ring_discard)
+	ROW(get_stackid, 0, inside_stack_id)
+	ROW(get_stack, 0, inside_stack)
+#undef ROW
+};
 
 static int open_leases(struct skep *k, struct inside *in)
 {
 	u32 n = domain_cpus(k->domain);
 	int err = region_create(&k->window, &in->leases, REGION_CLIENT, "skep-leases", ALIGN_UP(n * sizeof(struct inside_lease), (size_t)4096), in);
-	struct inside_cpus *all = cpus_of(in);
+	struct inside_cpus *all = inside_cpus_of(in);
 
+	err = err ? err : region_create(&k->window, &in->outboxes, REGION_CLIENT, "skep-outboxes", ALIGN_UP(n * sizeof(struct inside_outbox), (size_t)4096), in);
 	if (err)
 		return err;
-	all->lease = leases_of(in);
+	all->lease = (struct inside_lease *)(void *)in->leases.base;
+	all->outbox = (struct inside_outbox *)(void *)in->outboxes.base;
 	all->n = n;
 	all->by_abi = !task_inside_fsgsbase();
 	for (u32 i = 0; i < n; i++)
-		all->hold[i].index = i;
+		all->hold[i].index = all->shared[i].index = i;
 	return 0;
 }
 
@@ -214,38 +233,30 @@ static void close_inside(struct inside *in)
 	region_destroy(&in->region);
 	region_destroy(&in->maps);
 	region_destroy(&in->leases);
+	region_destroy(&in->outboxes);
 }
 
 static int open_inside(struct skep *k, struct inside *in)
 {
-	static const struct {
-		u32 helper;
-		const u8 *at;
-	} bodies[] = {{HELPER_get_current_pid_tgid, inside_pid_tgid},
-		      {HELPER_ktime_get_ns, inside_ktime},
-		      {HELPER_get_attach_cookie, inside_cookie},
-		      {HELPER_get_func_ip, inside_func_ip}};
 	int err = region_create(&k->window, &in->region, REGION_CLIENT, "skep-inside", TASK_INSIDE_CODE + sizeof(struct task_inside), in);
 
 	if (err)
 		return err;
 	memcpy(in->region.base, inside_image, (size_t)(inside_image_end - inside_image));
-	memcpy(in->region.base + ROUTINES, __start_skep_inside, (size_t)(__stop_skep_inside - __start_skep_inside));
+	memcpy(in->region.base + INSIDE_ROUTINES, __start_skep_inside, (size_t)(__stop_skep_inside - __start_skep_inside));
 	err = region_publish(&in->region);
-	err = err ? err : region_create(&k->window, &in->maps, REGION_CLIENT, "skep-inside-maps", MAPS * MAP_ROOM + sizeof(struct inside_cpus), in);
+	err = err ? err : region_create(&k->window, &in->maps, REGION_CLIENT, "skep-inside-maps", INSIDE_MAPS * MAP_ROOM + sizeof(struct inside_cpus), in);
 	err = err ? err : open_leases(k, in);
 	if (err) {
 		close_inside(in);
 		return err;
 	}
-	in->region.lent = in->maps.lent = in->leases.lent = true;
+	in->region.lent = in->maps.lent = in->leases.lent = in->outboxes.lent = true;
 	for (u32 i = 0; i < ARRAY_SIZE(bodies); i++)
-		in->body[bodies[i].helper] = (helper_fn *)(uintptr_t)routine(in, bodies[i].at);
+		if (bodies[i].at)
+			in->body[bodies[i].helper] = (helper_fn *)(uintptr_t)(bodies[i].image ? routine(in, bodies[i].at) : function(in, bodies[i].at));
 	if (!task_inside_fsgsbase())
 		in->body[HELPER_get_current_pid_tgid] = (helper_fn *)(uintptr_t)routine(in, inside_pid_tgid_abi);
-	in->body[HELPER_map_lookup_elem] = (helper_fn *)(uintptr_t)FUNCTION(in, inside_lookup);
-	in->body[HELPER_map_update_elem] = (helper_fn *)(uintptr_t)FUNCTION(in, inside_update);
-	in->body[HELPER_map_delete_elem] = (helper_fn *)(uintptr_t)FUNCTION(in, inside_delete);
 	in->host = (struct run_host){.window = &k->window, .elsewhere = true, .bodies = in->body, .n_bodies = ARRAY_SIZE(in->body)};
 	return 0;
 }
@@ -292,55 +303,6 @@ static bool suits(const struct skep *k, const struct prog *p)
 	return true;
 }
 
-static bool is_hash(const struct map *m)
-{
-	static const u64 kinds = 1u << MAP_KIND_HASH | 1u << MAP_KIND_PERCPU_HASH | 1u << MAP_KIND_LRU_HASH | 1u << MAP_KIND_LRU_PERCPU_HASH;
-
-	return m->spec.kind < 64 && kinds >> m->spec.kind & 1;
-}
-
-/* What programs get in place of it; a kind that has no routines gets nothing, and calls with it are not compiled. */
-static int describe(struct inside *in, struct map *m)
-{
-	bool per_cpu = m->ops->traits & KIND_PER_CPU;
-	struct inside_map *d;
-
-	if (m->inside || !(m->ops->traits & KIND_INDEXED || is_hash(m)))
-		return 0;
-	if (m->record.n || m->spec.key_size > HASH_MAX_KEY || in->n_maps == MAPS)
-		return -ENOTSUP;
-	d = (struct inside_map *)(void *)(in->maps.base + in->n_maps * MAP_ROOM);
-	*d = (struct inside_map){.ask = routine(in, inside_ask), .key_size = m->spec.key_size, .value_size = m->spec.value_size, .elem_size = m->elem_size,
-				 .max_entries = m->spec.max_entries, .values = m->values, .cpu_stride = per_cpu ? m->cpu_stride : 0};
-	if (is_hash(m))
-		d->hash = *hash_of(m);
-	m->inside = (u64)(uintptr_t)d;
-	in->n_maps++;
-	return 0;
-}
-
-static int compile(struct skep *k, struct inside *in, struct prog *p)
-{
-	struct jit_options o = {.host = &in->host, .window = &k->window, .facts = &p->facts, .without = k->options.compile_off};
-	const char *why;
-	u32 stack = 0;
-	int err = 0;
-
-	plain_lock_take(&in->lock);
-	if (!p->elsewhere && !p->here_only) {
-		for (u32 i = 0; !err && i < p->n_maps; i++)
-			err = describe(in, p->maps[i]);
-		err = err ? err : jit_compile(p, &o, NULL, &why);
-		for (u32 i = 0; !err && i < p->n_subprogs; i++)
-			stack += p->elsewhere->func[i].up + 8;
-		p->here_only = err || stack > MOST_STACK;
-	}
-	if (p->here_only)
-		err = -ENOTSUP;
-	plain_lock_drop(&in->lock);
-	return err;
-}
-
 /* [from, from + size) of the region, which lies at `offset` in the file. */
 static int lend_part(struct task_code *out, struct region *r, int fd, u64 from, u64 offset, u64 size, bool writes, bool runs)
 {
@@ -373,6 +335,35 @@ static int lend_copy(struct task_code *out, struct region *r)
 	return err;
 }
 
+/* ---- maps ---- */
+
+static void describe_array(struct inside *in, const struct map *m, struct inside_map *d)
+{
+	(void)in;
+	d->values = m->values;
+	d->cpu_stride = m->ops->traits & KIND_PER_CPU ? m->cpu_stride : 0;
+}
+
+static int lend_array(struct task_code *out, struct map *m)
+{
+	struct region *r = m->client.base ? &m->client : &m->meta;
+	bool writes = !(m->spec.flags & BPF_F_RDONLY_PROG);
+
+	if (m->record.n || !(m->ops->traits & (KIND_STEADY | KIND_PER_CPU)))
+		return -ENOTSUP;
+	if (m->settled)
+		return lend_copy(out, r);
+	if (m->pin_fd > 0)
+		return lend(out, r, m->pin_fd, m->client.base ? 0 : m->client.size, r->size, writes, false);
+	return r->fd >= 0 ? lend(out, r, r->fd, 0, r->size, writes, false) : -ENOTSUP;
+}
+
+static void describe_hash(struct inside *in, const struct map *m, struct inside_map *d)
+{
+	(void)in;
+	d->hash = *hash_of(m);
+}
+
 static int lend_hash(struct task_code *out, struct map *m)
 {
 	struct region *r = &m->meta;
@@ -383,45 +374,122 @@ static int lend_hash(struct task_code *out, struct map *m)
 	return err ? err : lend_part(out, r, r->fd, nodes, nodes, r->size - nodes, writes, false);
 }
 
-/* Of other kinds nothing is used: there are no routines for them. */
+static void describe_ring(struct inside *in, const struct map *m, struct inside_map *d)
+{
+	(void)m;
+	d->cpus = inside_cpus_of(in);
+}
+
+/* What a program sends goes through outboxes. */
+static int lend_ring(struct task_code *out, struct map *m)
+{
+	(void)out, (void)m;
+	return 0;
+}
+
+static void describe_stacks(struct inside *in, const struct map *m, struct inside_map *d)
+{
+	(void)in;
+	d->stacks = stack_places_of(m);
+}
+
+static int lend_stacks(struct task_code *out, struct map *m)
+{
+	return m->meta.fd < 0 || m->pin_fd > 0 || m->spec.flags & BPF_F_STACK_BUILD_ID ? -ENOTSUP : lend(out, &m->meta, m->meta.fd, 0, m->meta.size, false, false);
+}
+
+/* Kinds that have routines: what these are told of a map, and what of it is lent. */
+static const struct kind {
+	u64 kinds; /* a bit each */
+	void (*describe)(struct inside *in, const struct map *m, struct inside_map *d);
+	int (*lend)(struct task_code *out, struct map *m);
+} kinds[] = {
+#define KIND(name) (1ull << MAP_KIND_##name)
+	{KIND(ARRAY) | KIND(PERCPU_ARRAY), describe_array, lend_array},
+	{KIND(HASH) | KIND(PERCPU_HASH) | KIND(LRU_HASH) | KIND(LRU_PERCPU_HASH), describe_hash, lend_hash},
+	{KIND(RINGBUF) | KIND(PERF_EVENT_ARRAY), describe_ring, lend_ring},
+	{KIND(STACK_TRACE), describe_stacks, lend_stacks},
+#undef KIND
+};
+
+/* NULL: of no use inside; calls with it are not compiled. */
+static const struct kind *kind_of(const struct map *m)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (m->spec.kind < 64 && kinds[i].kinds >> m->spec.kind & 1)
+			return &kinds[i];
+	return NULL;
+}
+
+/* What programs get in place of it. */
+static int describe(struct inside *in, struct map *m)
+{
+	const struct kind *kind = kind_of(m);
+	struct inside_map *d;
+
+	if (m->inside || !kind)
+		return 0;
+	if (m->record.n || m->spec.key_size > HASH_MAX_KEY || in->n_maps == INSIDE_MAPS)
+		return -ENOTSUP;
+	d = (struct inside_map *)(void *)(in->maps.base + in->n_maps * MAP_ROOM);
+	*d = (struct inside_map){.key_size = m->spec.key_size, .value_size = m->spec.value_size, .elem_size = m->elem_size, .max_entries = m->spec.max_entries};
+	kind->describe(in, m, d);
+	m->inside = (u64)(uintptr_t)d;
+	in->n_maps++;
+	return 0;
+}
+
 static int lend_map(struct task_code *out, struct map *m)
 {
-	struct region *r = m->client.base ? &m->client : &m->meta;
-	bool writes = !(m->spec.flags & BPF_F_RDONLY_PROG);
+	const struct kind *kind = kind_of(m);
 
-	if (is_hash(m))
-		return lend_hash(out, m);
-	if (!(m->ops->traits & KIND_INDEXED))
-		return 0;
-	if (m->record.n || !(m->ops->traits & (KIND_STEADY | KIND_PER_CPU)))
-		return -ENOTSUP;
-	if (m->settled)
-		return lend_copy(out, r);
-	if (m->pin_fd > 0)
-		return lend(out, r, m->pin_fd, m->client.base ? 0 : m->client.size, r->size, writes, false);
-	return r->fd >= 0 ? lend(out, r, r->fd, 0, r->size, writes, false) : -ENOTSUP;
+	return kind ? kind->lend(out, m) : 0;
 }
 
-static bool calls(const struct prog *p, u32 helper)
+/* ---- programs ---- */
+
+static int compile(struct skep *k, struct inside *in, struct prog *p)
 {
-	for (u32 i = 0; i < p->n; i++)
-		if (p->insns[i].op == OP_CALL && p->insns[i].pseudo == CALL_HELPER && p->operand[i] &&
-		    ((const struct helper_proto *)(uintptr_t)p->operand[i])->id == helper)
-			return true;
-	return false;
+	struct jit_options o = {.host = &in->host, .window = &k->window, .facts = &p->facts, .without = k->options.compile_off};
+	const char *why;
+	u32 stack = 0;
+	int err = 0;
+
+	plain_lock_take(&in->lock);
+	if (!p->elsewhere && !p->here_only) {
+		for (u32 i = 0; !err && i < p->n_maps; i++)
+			err = describe(in, p->maps[i]);
+		err = err ? err : jit_compile(p, &o, NULL, &why);
+		for (u32 i = 0; !err && i < p->n_subprogs; i++)
+			stack += p->elsewhere->func[i].up + 8;
+		p->here_only = err || stack > MOST_STACK;
+	}
+	if (p->here_only)
+		err = -ENOTSUP;
+	plain_lock_drop(&in->lock);
+	return err;
 }
 
-static bool has_cpu(const struct prog *p)
+/* What it needs of a process or of a run. */
+static u32 needs_of(const struct prog *p)
 {
-	bool has = calls(p, HELPER_get_smp_processor_id);
+	u32 needs = 0;
 
+	for (u32 i = 0; i < p->n; i++) {
+		bool call = p->insns[i].op == OP_CALL && p->insns[i].pseudo == CALL_HELPER && p->operand[i];
+		u32 helper = call ? ((const struct helper_proto *)(uintptr_t)p->operand[i])->id : 0;
+
+		for (u32 k = 0; call && k < ARRAY_SIZE(bodies); k++)
+			needs |= bodies[k].helper == helper ? bodies[k].needs : 0;
+	}
 	for (u32 i = 0; i < p->n_maps; i++)
-		has = has || p->maps[i]->ops->traits & KIND_PER_CPU;
-	return has;
+		needs |= p->maps[i]->ops->traits & KIND_PER_CPU ? NEEDS_CPU : 0;
+	return needs | (needs & NEEDS_OUTBOX ? NEEDS_CPU : 0) | (needs & NEEDS_CPU ? NEEDS_NAMES : 0);
 }
 
 static int give(struct skep *k, struct prog *p, struct task_code *out)
 {
+	u32 needs = needs_of(p);
 	struct inside *in;
 	struct region *code;
 	int err = suits(k, p) ? inside_of(k, &in) : -ENOTSUP;
@@ -432,19 +500,23 @@ static int give(struct skep *k, struct prog *p, struct task_code *out)
 	out->inside = (u64)(uintptr_t)in->region.base;
 	out->enter = routine(in, inside_enter);
 	out->leave = routine(in, inside_leave);
-	out->trap = routine(in, inside_ask_trap);
-	out->ask = routine(in, inside_ask);
+	out->trap = FUNCTION(in, inside_ask_trap);
+	out->ask = FUNCTION(in, inside_ask);
+	out->reads = FUNCTION(in, inside_reads);
+	out->read_end = FUNCTION(in, inside_read_end);
 	out->entry = (u64)(uintptr_t)p->elsewhere->entry[0];
-	if (has_cpu(p)) {
-		out->run = FUNCTION(in, inside_run);
-		out->cpus = (u64)(uintptr_t)cpus_of(in);
+	if (needs & NEEDS_CPU) {
+		out->run = needs & NEEDS_OUTBOX ? FUNCTION(in, inside_run_sending) : FUNCTION(in, inside_run);
+		out->cpus = (u64)(uintptr_t)inside_cpus_of(in);
 	}
-	out->names_tasks = out->run || calls(p, HELPER_get_current_pid_tgid);
-	out->asks_time = calls(p, HELPER_ktime_get_ns);
+	out->names_tasks = needs & NEEDS_NAMES;
+	out->asks_time = needs & NEEDS_CLOCK;
 	code = &((struct prog_code *)(uintptr_t)p->elsewhere)->region;
 	err = lend(out, &in->region, in->region.fd, 0, TASK_INSIDE_CODE, false, true);
 	err = err ? err : lend(out, &in->maps, in->maps.fd, 0, in->maps.size, false, false);
 	err = err ? err : lend(out, &in->leases, in->leases.fd, 0, in->leases.size, true, false);
+	if (!err && needs & NEEDS_OUTBOX)
+		err = lend(out, &in->outboxes, in->outboxes.fd, 0, in->outboxes.size, true, false);
 	err = err ? err : lend(out, code, code->fd, 0, code->size, false, true);
 	for (u32 i = 0; !err && i < p->n_maps; i++)
 		err = lend_map(out, p->maps[i]);
@@ -474,107 +546,6 @@ int task_probe_code(struct skep *k, u64 id, struct task_code *out)
 	return err;
 }
 
-/* ---- what programs inside ask for ---- */
-
-/* The program that has the map; referenced. */
-static struct obj *asker(struct skep *k, u64 at, struct map **map)
-{
-	struct obj *found = NULL;
-
-	plain_lock_take(&k->hooks->lock);
-	for (const struct perf_event *e = k->hooks->probes; e && !found; e = e->next) {
-		const struct prog *p = e->at ? e->at->prog->body : NULL;
-
-		for (u32 i = 0; p && i < p->n_maps && !found; i++)
-			if (at && p->maps[i]->inside == at) {
-				*map = p->maps[i];
-				found = e->at->prog;
-				obj_get(found);
-			}
-	}
-	plain_lock_drop(&k->hooks->lock);
-	return found;
-}
-
-static bool fetch(const struct task_door *door, const struct task *t, u64 from, void *to, u64 size)
-{
-	return door && door->read && door->read(door->ud, t->info.tid, from, to, size) == (s64)size;
-}
-
-static s64 answer(struct skep *k, const struct task *t, struct map *m, const struct task_ask *a)
-{
-	const struct task_door *door = atomic_load(&k->hooks->door);
-	bool update = a->helper == HELPER_map_update_elem;
-	u64 key[HASH_MAX_KEY / 8];
-	struct hold h;
-	void *value;
-	s64 err;
-
-	if (!update && a->helper != HELPER_map_delete_elem)
-		return -EINVAL;
-	if (m->spec.flags & BPF_F_RDONLY_PROG) /* its program does not: the process does */
-		return -EPERM;
-	value = mem_alloc(&k->mem, m->spec.value_size);
-	if (!value)
-		return -ENOMEM;
-	if (!fetch(door, t, a->key, key, m->spec.key_size) || (update && !fetch(door, t, a->value, value, m->spec.value_size)))
-		err = -EFAULT;
-	else
-		err = hold_take_at(k->domain, &h, (u32)a->cpu);
-	if (!err) {
-		err = update ? m->ops->update(m, &h, key, value, a->flags) : m->ops->remove(m, &h, key);
-		hold_drop(&h);
-	}
-	mem_free(&k->mem, value, m->spec.value_size);
-	return err;
-}
-
-s64 task_inside_ask(struct skep *k, struct task *t, const struct task_ask *a)
-{
-	struct map *m = NULL;
-	struct obj *prog = asker(k, a->map, &m);
-	s64 result = prog ? answer(k, t, m, a) : -EBUSY;
-
-	if (prog)
-		obj_put(prog);
-	return result;
-}
-
-bool inside_lease_take(struct skep *k, const struct hold *h)
-{
-	enum { TURNS = 64 };
-	const struct inside *in = atomic_load_explicit(&k->hooks->inside, memory_order_relaxed);
-	struct inside_lease *l = in ? &leases_of(in)[h->index] : NULL;
-	u64 owner = 0;
-
-	for (u32 i = 0; l && i < TURNS; i++) {
-		owner = 0;
-		if (atomic_compare_exchange_strong(&l->owner, &owner, INSIDE_ENGINE))
-			return true;
-		os_yield();
-	}
-	if (l && owner != INSIDE_ENGINE && !task_find(k, (u32)(owner >> 32))) /* nobody's: it was scribbled on */
-		atomic_compare_exchange_strong(&l->owner, &owner, 0);
-	return false;
-}
-
-void inside_lease_drop(struct skep *k, const struct hold *h)
-{
-	atomic_store_explicit(&leases_of(k->hooks->inside)[h->index].owner, 0, memory_order_release);
-}
-
-void task_inside_gone(struct skep *k, u32 tgid)
-{
-	const struct inside *in = atomic_load_explicit(&k->hooks->inside, memory_order_relaxed);
-
-	for (u32 i = 0; in && i < domain_cpus(k->domain); i++) {
-		u64 owner = atomic_load(&leases_of(in)[i].owner);
-
-		if (owner >> 32 == tgid)
-			atomic_compare_exchange_strong(&leases_of(in)[i].owner, &owner, 0);
-	}
-}
-
 #else
 
 void inside_close(struct skep *k)
@@ -582,26 +553,10 @@ void inside_close(struct skep *k)
 	(void)k;
 }
 
-s64 task_inside_ask(struct skep *k, struct task *t, const struct task_ask *a)
+struct inside_cpus *inside_cpus_of(const struct inside *in)
 {
-	(void)k, (void)t, (void)a;
-	return -ENOTSUP;
-}
-
-void task_inside_gone(struct skep *k, u32 tgid)
-{
-	(void)k, (void)tgid;
-}
-
-bool inside_lease_take(struct skep *k, const struct hold *h)
-{
-	(void)k, (void)h;
-	return false;
-}
-
-void inside_lease_drop(struct skep *k, const struct hold *h)
-{
-	(void)k, (void)h;
+	(void)in;
+	return NULL;
 }
 
 int task_probe_code(struct skep *k, u64 id, struct task_code *out)

@@ -279,6 +279,8 @@ void attach_perf_end(struct skep *k, struct perf_event *e)
 {
 	struct attachment *a;
 
+	if (e->probe.path) /* the program's maps are known by its attachment */
+		task_inside_fetch(k);
 	plain_lock_take(&k->hooks->lock);
 	a = e->at;
 	e->at = NULL;
@@ -444,6 +446,7 @@ void task_event_probe(struct skep *k, struct task *t, u64 id, u64 address, const
 	struct task_regs ctx = *regs;
 	struct hold h;
 
+	task_inside_fetch(k); /* came before */
 	if (hold_take(k->domain, &h)) {
 		atomic_fetch_add(&k->hooks->lost, 1);
 		return;

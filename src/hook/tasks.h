@@ -53,6 +53,7 @@ struct task_door {
 	/* task_needs() may give something else now: a link came or went. Called without locks, by the thread that made or broke the link. */
 	void (*needs_changed)(void *ud);
 	bool sets_probes; /* it stops tasks where task_probes() says and tells task_event_probe(); without it, uprobes are refused when they are opened */
+	bool waits; /* tasks wait while readers are behind (inside of processes: when there is no room for more), so that no record is lost */
 };
 
 void tasks_door(struct skep *k, const struct task_door *door); /* NULL: none any more */
@@ -118,8 +119,10 @@ struct task_inside {
 	u64 tgid; /* in the high half */
 	u64 clock; /* address of clock_gettime() in its vDSO */
 	u64 missed; /* returns that are not told of, as there was no room in call[] */
-	u32 quiet, reserved0; /* not 0: nobody answers any more */
-	u64 reserved[4];
+	u32 quiet; /* not 0: nobody answers any more */
+	u32 by_abi; /* not task_inside_fsgsbase() */
+	u64 uid_gid; /* as bpf_get_current_uid_gid() gives them */
+	u64 reserved[3];
 	u64 thread[TASK_INSIDE_THREADS]; /* see task_inside_thread() */
 	struct {
 		u64 slot; /* where the return address lies; 0: unused */
@@ -127,6 +130,7 @@ struct task_inside {
 		u64 to; /* what it was */
 		u64 reserved;
 	} call[TASK_INSIDE_CALLS];
+	u64 comm[TASK_INSIDE_THREADS][2]; /* names of those in thread[], padded with zeros */
 };
 /* A thread is found by its FS base: in the place of that number, or the one beside it (number ^ 1), is this value. */
 static inline u32 task_inside_place(u64 fs)
@@ -149,8 +153,9 @@ struct task_code {
 	u64 enter; /* enter(slot, stub): the return address at slot becomes stub, if there is room to remember it */
 	u64 leave; /* leave(slot, stub): what it was; forgotten */
 	u64 ask, trap; /* a breakpoint at `trap`, of a function that begins at `ask`, is for task_inside_ask(); while task_inside.quiet is set, no task comes there */
+	u64 reads, read_end; /* a task whose access at [reads, read_end) is one to no memory goes on at the latter; one that is let go there, too */
 	u64 run, cpus; /* run(run, registers, entry, cpus, task_inside.tgid) is to be called instead of entry; 0: no */
-	bool names_tasks; /* asks for thread[], by the FS base */
+	bool names_tasks; /* asks for thread[] and comm[], by the FS base */
 	bool asks_time; /* asks for clock */
 	u32 n;
 	struct task_code_map map[TASK_CODE_MAPS];
@@ -163,6 +168,10 @@ struct task_ask {
 	u64 helper, map, key, value, flags, cpu;
 };
 s64 task_inside_ask(struct skep *k, struct task *t, const struct task_ask *a);
+/* Records that programs inside have written reach their rings: all that are there now, unless the door waits for readers and a ring is full. */
+void task_inside_fetch(struct skep *k);
+/* The same; called every few milliseconds for as long as it gives true. */
+bool task_inside_tick(struct skep *k);
 bool task_inside_fsgsbase(void); /* routines read the FS base; otherwise what it points to, which by the ABI of thread-local storage is the same */
 void task_inside_gone(struct skep *k, u32 tgid); /* the process has ended or has another memory: what its runs had taken is free */
 

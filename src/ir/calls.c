@@ -419,8 +419,8 @@ static u32 emit(struct builder *b, const struct helper_call *h, const void *fn, 
 	call->kind = IRC_RUNTIME;
 	call->fn = fn;
 	call->calls_back = h->calls_back;
-	call->probes = h->proto->effects & EFFECT_LOOKS;
-	b->f->probes |= call->probes;
+	call->probes = h->proto->effects & EFFECT_LOOKS && !b->f->host->elsewhere; /* a task's memory is all there, the frames too */
+	b->f->probes |= (h->proto->effects & EFFECT_LOOKS) != 0;
 	call->subprog = h->callback;
 	for (u32 i = 0; i < n_first; i++)
 		call->args[call->n_args++] = first[i];
@@ -497,9 +497,11 @@ static u32 call_body(struct builder *b, const struct helper_call *h)
 		b->f->unsupported = h->proto->name;
 		return 0;
 	}
-	if (h->calls_back || h->proto->effects & EFFECT_LOOKS)
+	if (b->f->host->elsewhere && (h->calls_back || (h->proto->args[0] == ARG_MAP(reserve) && const_or_top(b, reg(b, 2)) > RUN_SENT)))
+		b->f->unsupported = h->proto->name;
+	if ((h->calls_back || h->proto->effects & EFFECT_LOOKS) && !b->f->host->elsewhere)
 		build_tell_prog(b);
-	if ((h->proto->ret & RET_KIND_MASK) == RET_RECORD) {
+	if ((h->proto->ret & RET_KIND_MASK) == RET_RECORD && !b->f->host->elsewhere) {
 		if (h->proto->args[0] != ARG_MAP(reserve)) {
 			b->f->unsupported = h->proto->name;
 			return 0;

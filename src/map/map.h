@@ -20,6 +20,7 @@ struct map_bytes {
 	const void *at;
 	u64 size;
 };
+#define MAP_EVENT_TRY (1ull << 63) /* among the flags of slot `event`: when the ring is full, -EAGAIN, and nothing is lost */
 typedef long map_visit(void *ud, void *key, void *value); /* 0 goes on, 1 stops */
 
 enum map_slot {
@@ -325,7 +326,7 @@ struct perf_ring {
 int perf_ring_open(struct perf_ring *r, const struct mem *mem, struct window *w);
 bool perf_ring_samples(u64 sample_type); /* is every bit of it one that records can have? */
 int perf_ring_size(struct perf_ring *r, u32 data_pages); /* -EINVAL: not a power of two, or not the size it has */
-int perf_ring_output(struct perf_ring *r, const struct hold *h, const struct map_bytes *parts, u32 n); /* -ENOSPC: lost */
+int perf_ring_output(struct perf_ring *r, const struct hold *h, const struct map_bytes *parts, u32 n, bool try); /* -ENOSPC: lost; try: -EAGAIN, it is not, if there is to be room later */
 void perf_ring_sync(struct perf_ring *r); /* before a wait, as slot poll_sync */
 void perf_ring_close(struct perf_ring *r);
 

@@ -46,7 +46,7 @@ static int perf_array_event(struct map *m, const struct hold *h, u64 flags, cons
 	struct perf_ring *r;
 	u32 cpu = h->index, id;
 
-	if (flags & ~(u64)BPF_F_INDEX_MASK)
+	if (flags & ~(BPF_F_INDEX_MASK | MAP_EVENT_TRY))
 		return -EINVAL;
 	if (index == BPF_F_CURRENT_CPU)
 		index = cpu = stand_in(m, h->index);
@@ -60,7 +60,7 @@ static int perf_array_event(struct map *m, const struct hold *h, u64 flags, cons
 		return -EINVAL;
 	if (r->cpu >= 0 && (u32)r->cpu != cpu)
 		return -EOPNOTSUPP;
-	return perf_ring_output(r, h, parts, n);
+	return perf_ring_output(r, h, parts, n, flags & MAP_EVENT_TRY);
 }
 
 const struct map_ops perf_array_ops = {

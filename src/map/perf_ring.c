@@ -140,7 +140,7 @@ static void wake(const struct perf_ring *r)
 }
 
 /* Under the lock. */
-static int write_sample(struct perf_ring *r, const struct hold *h, const struct map_bytes *parts, u32 n, u64 raw)
+static int write_sample(struct perf_ring *r, const struct hold *h, const struct map_bytes *parts, u32 n, u64 raw, bool try)
 {
 	struct perf_event_mmap_page *page = (struct perf_event_mmap_page *)r->region.base;
 	struct cursor c = {r->region.base + PAGE, r->head, r->mask};
@@ -154,8 +154,8 @@ static int write_sample(struct perf_ring *r, const struct hold *h, const struct 
 		return -E2BIG;
 	room = r->mask + 1 - (r->head - __atomic_load_n(&page->data_tail, __ATOMIC_ACQUIRE));
 	if (room > r->mask + 1 || room < record + (lost ? 24 : 0) + 1) {
-		r->lost++;
-		return -ENOSPC;
+		r->lost += !try;
+		return try && record + 24 < r->mask ? -EAGAIN : -ENOSPC;
 	}
 	if (lost) {
 		u64 body[2] = {r->id, lost};
@@ -178,7 +178,7 @@ static int write_sample(struct perf_ring *r, const struct hold *h, const struct 
 	return 0;
 }
 
-int perf_ring_output(struct perf_ring *r, const struct hold *h, const struct map_bytes *parts, u32 n)
+int perf_ring_output(struct perf_ring *r, const struct hold *h, const struct map_bytes *parts, u32 n, bool try)
 {
 	bool due = false;
 	u64 raw = 0;
@@ -193,7 +193,7 @@ int perf_ring_output(struct perf_ring *r, const struct hold *h, const struct map
 	err = owned_lock_take(h, &r->lock);
 	if (err < 0)
 		return err;
-	err = write_sample(r, h, parts, n, raw);
+	err = write_sample(r, h, parts, n, raw, try);
 	if (!err && r->wakeup && r->since >= r->wakeup) {
 		r->since = 0;
 		due = true;

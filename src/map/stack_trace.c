@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * STACK_TRACE: call chains by a number that their bytes hash to. As many places as the next power of two from
- * max_entries on; each is a count of words (0: empty), then the words.
+ * STACK_TRACE: call chains by a number that their bytes hash to, in places as frames.h has them.
  *
  * Concurrency: a place's words are written before its count; a reader of a place that is replaced meanwhile
  * gets a mixture, as in Linux, where the number of a trace is good as long as nothing else hashed to it.
  */
+#include "map/frames.h"
 #include "map/map.h"
-
-#include <linux/bpf.h>
-
-enum { MOST_FRAMES = 127 };
 
 static u32 places(const struct map *m)
 {
@@ -21,9 +17,16 @@ static u32 places(const struct map *m)
 	return n;
 }
 
+struct stack_places stack_places_of(const struct map *m)
+{
+	return (struct stack_places){m->meta.base + sizeof(struct map_header), 8 + m->elem_size, places(m)};
+}
+
 static u8 *place(const struct map *m, u32 i)
 {
-	return m->meta.base + sizeof(struct map_header) + (u64)i * (8 + m->elem_size);
+	struct stack_places p = stack_places_of(m);
+
+	return stack_place(&p, i);
 }
 
 static _Atomic u64 *words_at(const struct map *m, u32 i)
@@ -39,7 +42,7 @@ static int stack_trace_create(struct map *m)
 	u32 each = s->flags & BPF_F_STACK_BUILD_ID ? BUILD_ID_BYTES : 8;
 
 	if (s->flags & ~(u32)FLAGS || s->max_entries == 0 || s->key_size != 4 || s->value_size < 8 ||
-	    s->value_size % each || s->value_size / each > MOST_FRAMES)
+	    s->value_size % each || s->value_size / each > FRAMES_MOST)
 		return -EINVAL;
 	if (s->max_entries > 1u << 31)
 		return -E2BIG;
@@ -96,28 +99,17 @@ static int stack_trace_next_key(struct map *m, const struct hold *h, const void 
 	return 0;
 }
 
-static u32 hash_frames(const u64 *frames, u32 n)
-{
-	u64 h = n;
-
-	for (u32 i = 0; i < n; i++) {
-		h = (h ^ frames[i]) * 0x9e3779b97f4a7c15ull;
-		h ^= h >> 29;
-	}
-	return (u32)(h >> 32);
-}
-
 static s64 stack_trace_id(struct map *m, const struct hold *h, const u64 *frames, u32 n, u64 flags)
 {
 	bool build_ids = m->spec.flags & BPF_F_STACK_BUILD_ID;
 	u32 each = build_ids ? sizeof(struct bpf_stack_build_id) : 8, hash, i, words;
-	struct bpf_stack_build_id ids[MOST_FRAMES];
+	struct bpf_stack_build_id ids[FRAMES_MOST];
 	u64 have;
 	u8 *at;
 
 	(void)h;
 	n = MIN(n, m->spec.value_size / each);
-	hash = hash_frames(frames, n);
+	hash = frames_hash(frames, n);
 	i = hash & (places(m) - 1);
 	at = place(m, i) + 8;
 	words = n * each / 8;
@@ -126,7 +118,7 @@ static s64 stack_trace_id(struct map *m, const struct hold *h, const u64 *frames
 	have = MIN(atomic_load_explicit(words_at(m, i), memory_order_acquire), (u64)m->spec.value_size / 8);
 	if (have == words && !memcmp(at, build_ids ? (const void *)ids : frames, (size_t)words * 8))
 		return i;
-	if (have && flags & BPF_F_FAST_STACK_CMP && !build_ids && hash_frames((const u64 *)(const void *)at, (u32)have) == hash)
+	if (have && flags & BPF_F_FAST_STACK_CMP && !build_ids && frames_hash((const u64 *)(const void *)at, (u32)have) == hash)
 		return i;
 	if (have && !(flags & BPF_F_REUSE_STACKID))
 		return -EEXIST;

@@ -144,7 +144,7 @@ struct run_frames {
 };
 
 /* A tail call from a function of a program keeps the frames of its callers: each may add one. */
-enum { RUN_CALLS = 8, RUN_TAIL_CALLS = 33, RUN_FRAMES = RUN_CALLS + RUN_TAIL_CALLS, RUN_STACK = 512, RUN_SPANS = 8, RUN_RECORDS = 16, RUN_INNER = 64, RUN_OWNED = 8 };
+enum { RUN_CALLS = 8, RUN_TAIL_CALLS = 33, RUN_FRAMES = RUN_CALLS + RUN_TAIL_CALLS, RUN_STACK = 512, RUN_SPANS = 8, RUN_RECORDS = 16, RUN_INNER = 64, RUN_OWNED = 8, RUN_SENT = 32768 /* bytes of a record that is sent from elsewhere */ };
 
 struct run {
 	struct hold *hold; /* NULL when no slot was taken */
