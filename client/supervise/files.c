@@ -232,6 +232,18 @@ struct answer serve_open(struct call *c)
 	return answer_fd(fd, how.flags & O_CLOEXEC);
 }
 
+struct answer serve_status(struct call *c)
+{
+	char path[PATH_MAX];
+	struct open_how how;
+	int fd;
+
+	if (!open_how(c, &how) || how.flags & (O_PATH | O_DIRECTORY | O_ACCMODE) || remote_text(c->tid, c->args[c->nr != SYS_open], path, sizeof(path)) < 0 || !is_status(path))
+		return answer_continue();
+	fd = status_open(c, path);
+	return fd < 0 ? answer_continue() : answer_fd(fd, how.flags & O_CLOEXEC);
+}
+
 /* ---- asking ---- */
 
 static int stat_place(const struct place *p, struct stat *st, bool follow)

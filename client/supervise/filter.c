@@ -113,15 +113,23 @@ u32 filter_build(struct sock_filter *out, u32 action)
 /* 32-bit calls have no events: they stop to be counted. */
 u32 filter_trace(struct sock_filter *out, const struct task_needs *needs)
 {
-	static const struct call_row untraced = {SYS_clone, NULL, WHEN(0, CLONE_UNTRACED, CLONE_UNTRACED), "clone", "", 0, 0};
+	enum { NOT_READ = O_ACCMODE | O_DIRECTORY | O_PATH };
+	static const struct call_row in_part[] = {
+		{SYS_clone, NULL, WHEN(0, CLONE_UNTRACED, CLONE_UNTRACED), "clone", "", 0, 0},
+		/* what may be a file to read: /proc/self/status among them (door_hide()) */
+		{SYS_open, NULL, WHEN(1, NOT_READ, 0), "open", "", 0, 0},
+		{SYS_openat, NULL, WHEN(2, NOT_READ, 0), "openat", "", 0, 0},
+		{SYS_openat2, NULL, ALWAYS, "openat2", "", 0, 0},
+	};
 	struct program p = {out, 0};
 
 	load(&p, offsetof(struct seccomp_data, arch));
 	add(&p, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, AUDIT_ARCH_X86_64);
 	give(&p, SECCOMP_RET_TRACE);
 	load(&p, offsetof(struct seccomp_data, nr));
-	if (!task_needs_enter(needs, SYS_clone) && !task_needs_exit(needs, SYS_clone))
-		add_row(&p, &untraced, SECCOMP_RET_TRACE);
+	for (u32 i = 0; i < ARRAY_SIZE(in_part); i++)
+		if (!task_needs_enter(needs, (u64)in_part[i].nr) && !task_needs_exit(needs, (u64)in_part[i].nr))
+			add_row(&p, &in_part[i], SECCOMP_RET_TRACE);
 	for (u32 nr = 0; nr < TASK_SYSCALLS; nr++) {
 		bool names = nr == SYS_prctl || nr == SYS_execve || nr == SYS_execveat, traces = nr == SYS_ptrace || nr == SYS_io_uring_setup;
 		bool sends = (nr == SYS_kill || nr == SYS_tkill || nr == SYS_tgkill) && needs->want & TASK_WANT_SIGNAL_GENERATE;

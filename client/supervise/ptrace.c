@@ -353,6 +353,21 @@ void door_enter(struct tree *t, struct traced *p)
 		give_answer(t, p, &a);
 }
 
+bool door_hide(struct tree *t, struct traced *p)
+{
+	struct call c = {.s = t->s, .door = &ptrace_door, .ticket = p, .tid = p->tid, .nr = p->nr};
+	struct answer a;
+
+	p->answered = false;
+	p->handed = -1;
+	if (p->nr != SYS_prctl && p->nr != SYS_open && p->nr != SYS_openat && p->nr != SYS_openat2)
+		return false;
+	memcpy(c.args, p->args, sizeof(c.args));
+	a = p->nr == SYS_prctl ? serve_prctl(&c) : serve_status(&c);
+	give_answer(t, p, &a);
+	return a.kind != ANSWER_CONTINUE;
+}
+
 /* The result that was set in the stop before stays, unless a filter of the host had its say between. */
 void door_leave(struct tree *t, struct traced *p, s64 result)
 {

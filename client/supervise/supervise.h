@@ -275,6 +275,8 @@ void places_close(struct super *s);
 call_fn serve_path; /* of PATH_CALL rows */
 bool trace_tick(struct super *s); /* passes on what programs have printed; is there a reader? */
 
+call_fn serve_status; /* an open of /proc/PID/status alone */
+
 int file_of_text(const char *text, size_t size); /* a descriptor for reading, or -errno */
 
 /* ---- status.c ---- */

@@ -73,6 +73,8 @@ void visit_drop(struct tree *t, struct traced *p); /* it is not */
 
 /* ---- ptrace.c: calls answered in stops ---- */
 void door_enter(struct tree *t, struct traced *p);
+/* What a task that is watched, and not served, may not see of that: its status, prctl(2). true: it was answered, so the stop behind the call is to come. */
+bool door_hide(struct tree *t, struct traced *p);
 void door_leave(struct tree *t, struct traced *p, s64 result);
 void door_ended(struct tree *t, pid_t tgid); /* its descriptors are gone: it ended, or became another program */
 

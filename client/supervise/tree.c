@@ -300,6 +300,8 @@ static void call_stop(struct tree *t, struct traced *p)
 	}
 	if (t->answers && !p->unserved)
 		door_enter(t, p);
+	else if (p->unserved && !p->before && door_hide(t, p))
+		p->wants_exit = true;
 }
 
 /* ---- events ---- */

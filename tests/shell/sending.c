@@ -255,12 +255,14 @@ static void read_samples(struct reader *r, visit *fn, void *ud)
 		while (at < head) {
 			unsigned char record[256];
 			struct perf_event_header h;
+			struct said said;
 
 			for (unsigned b = 0; b < sizeof(record); b++)
 				record[b] = r->pages[i][4096 + (at + b) % (PERF_PAGES * 4096ul)];
 			memcpy(&h, record, sizeof(h));
 			CHECK_EQ(h.type, PERF_RECORD_SAMPLE);
-			fn(ud, (const struct said *)(const void *)(record + sizeof(h) + 4));
+			memcpy(&said, record + sizeof(h) + 4, sizeof(said));
+			fn(ud, &said);
 			at += h.size;
 			if (h.type != PERF_RECORD_SAMPLE || !h.size)
 				break;
