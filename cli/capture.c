@@ -11,6 +11,7 @@
 #include <pcap/dlt.h>
 #include <pcap/pcap.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -136,7 +137,8 @@ static int read_all(struct capture *c, const char *path)
 	if (!status && c->n)
 		status = flush(c);
 	progress_end(&progress);
-	if (!status && got == PCAP_ERROR)
+	c->o->cut = !status && got == PCAP_ERROR;
+	if (c->o->cut)
 		return cli_error(c->t->c, "%s: cannot be read behind packet %llu: %s", path, (unsigned long long)(c->o->runs + c->o->skipped), pcap_geterr(c->in));
 	return status;
 }
@@ -159,6 +161,14 @@ static FILE *output_file(struct capture *c, const char *path)
 	return file;
 }
 
+/* Opening it for writing would empty what is being read. */
+static bool is_input(const struct capture *c, const char *path)
+{
+	struct stat in, out;
+
+	return !fstat(fileno(pcap_file(c->in)), &in) && !stat(path, &out) && S_ISREG(out.st_mode) && in.st_dev == out.st_dev && in.st_ino == out.st_ino;
+}
+
 static int open_output(struct capture *c, const char *path)
 {
 	FILE *file;
@@ -167,6 +177,8 @@ static int open_output(struct capture *c, const char *path)
 		return STATUS_DONE;
 	if (!strcmp(path, "-") && isatty(STDOUT_FILENO))
 		return cli_usage(c->t->c, "--write -: a capture is not written to a terminal; send stdout to a file or a program");
+	if (is_input(c, path))
+		return cli_usage(c->t->c, "--write %s: that is the capture that is read", path);
 	file = output_file(c, path);
 	if (!file)
 		return cli_error(c->t->c, "%s: %s", path, strerror(errno)), STATUS_USAGE;

@@ -355,7 +355,7 @@ static int run(struct cli *c)
 		status = cli_usage(c, "program %s does not run on packets", t.name);
 	if (!status)
 		status = a->pcap ? run_capture(&t, &o) : run_input(&t, &o);
-	if (!status)
+	if (!status || o.cut)
 		(a->json ? print_json : print_text)(&t, &o);
 	else if (t.k)
 		trace_print(&t);

@@ -46,6 +46,7 @@ struct outcome {
 		u64 nowhere_packets, nowhere_bytes; /* those of them that it redirects, but no target is there */
 	} *verdicts;
 	unsigned n_verdicts;
+	bool cut; /* the capture broke off, and this is what came before */
 	u64 skipped; /* packets that no program of this type can see */
 	struct bytes out, ctx; /* data, and the context that was given, after a single run */
 	bool ctx_changed;
