@@ -12,6 +12,7 @@
 #ifndef SKEP_SKEP_H
 #define SKEP_SKEP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -218,7 +219,7 @@ struct skep_run {
 	uint32_t n_memory; /* at most 8: -EINVAL */
 	const struct skep_memory *memory;
 	/** Optional: another thread sets it to end the run, which then faults. */
-	const _Bool *stop;
+	const bool *stop;
 	/* results */
 	uint64_t result; /* R0 */
 	uint64_t insns; /* instructions executed; compiled programs count only in an engine with max_insns, and then in passes of loops */
@@ -242,7 +243,7 @@ struct skep_packet {
 };
 
 /** Runs an XDP, tc, socket filter, cgroup_skb or LWT (in, out, xmit) program on n packets, one after the other. *done: how many were completed.
- * -EFAULT: packets[*done] made it fault (fault may be NULL). -EINVAL: its size, or prog_fd is no program of such a type. -ENOSPC: no room for it in out, where
+ * -EFAULT: packets[*done] made it fault (fault may be NULL). -EINVAL: its size, no data, or prog_fd is no program of such a type. -ENOSPC: no room for it in out, where
  * its beginning stands. -EBADF: no descriptor. */
 SKEP_API int skep_run_packets(struct skep *k, int prog_fd, struct skep_packet *packets, unsigned int n, unsigned int *done,
 			      struct skep_fault *fault);

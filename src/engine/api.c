@@ -127,7 +127,7 @@ static int run_packet(struct batch *b, struct skep_packet *p)
 	u8 *frame;
 	int err;
 
-	if (p->size < ETH_HLEN || p->size > STAGE_MOST)
+	if (!p->data || p->size < ETH_HLEN || p->size > STAGE_MOST)
 		return -EINVAL;
 	stage_put(&b->stage, p->data, p->size, 0, 0);
 	stage_aim(&b->stage, &b->run);
@@ -169,7 +169,7 @@ int skep_run_packets(struct skep *k, int prog_fd, struct skep_packet *packets, u
 		return err;
 	p = o->body;
 	b = mem_alloc(&k->mem, sizeof(*b));
-	if (!b || (p->kind->runs != RUN_SKB && p->kind->runs != RUN_XDP)) {
+	if (!b || (!packets && n) || (p->kind->runs != RUN_SKB && p->kind->runs != RUN_XDP)) {
 		err = b ? -EINVAL : -ENOMEM;
 		mem_free(&k->mem, b, sizeof(*b));
 		obj_put(o);
@@ -230,7 +230,7 @@ int skep_helper_register(struct skep *k, const struct skep_helper *in)
 	struct skep_helper h;
 	int err = options_copy(&h, sizeof(h), in);
 
-	if (err || !in || !h.fn || !h.name || !args_sound(&h))
+	if (err || !in || !h.fn || !h.name || !*h.name || !args_sound(&h))
 		return -EINVAL;
 	own = mem_alloc(&k->mem, sizeof(*own));
 	if (!own)
@@ -284,7 +284,7 @@ int skep_prog_type_register(struct skep *k, const struct skep_prog_type *in)
 	struct own_type *t, **slot;
 	int err = options_copy(&s, sizeof(s), in);
 
-	if (err || !in || !s.name || (s.n_fields && !s.fields))
+	if (err || !in || !s.name || !*s.name || (s.n_fields && !s.fields))
 		return -EINVAL;
 	t = mem_alloc(&k->mem, sizeof(*t));
 	if (!t)

@@ -32,7 +32,7 @@ int skep_open(struct skep **out, const struct skep_options *opts)
 	struct mem mem;
 	int err = options_copy(&o, sizeof(o), opts);
 
-	if (err || o.engine > SKEP_ENGINE_JIT || o.verify_off & ~(u32)VERIFY_OFF_KNOWN)
+	if (err || !out || o.engine > SKEP_ENGINE_JIT || o.verify_off & ~(u32)VERIFY_OFF_KNOWN)
 		return -EINVAL;
 	mem = o.alloc ? (struct mem){o.alloc, o.alloc_ud} : mem_libc;
 	k = mem_alloc(&mem, sizeof(*k));

@@ -356,6 +356,12 @@ TEST(logs_are_cut_and_their_size_is_told)
 	CHECK_STR(small, log + strlen(log) + 1 - sizeof(small)); /* the end says why */
 }
 
+static uint64_t nothing(void *ud, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e)
+{
+	(void)ud, (void)a, (void)b, (void)c, (void)d, (void)e;
+	return 0;
+}
+
 TEST(options_that_do_not_exist_are_refused)
 {
 	struct {
@@ -365,6 +371,9 @@ TEST(options_that_do_not_exist_are_refused)
 	struct told told = {""};
 	struct skep *other;
 
+	CHECK_EQ(skep_open(NULL, NULL), -EINVAL);
+	CHECK_EQ(skep_helper_register(k, &(struct skep_helper){.struct_size = sizeof(struct skep_helper), .name = "", .fn = nothing}), -EINVAL);
+	CHECK_EQ(skep_prog_type_register(k, &(struct skep_prog_type){.struct_size = sizeof(struct skep_prog_type), .name = ""}), -EINVAL);
 	CHECK_EQ(skep_open(&other, &(struct skep_options){.size = 3}), -EINVAL);
 	CHECK_EQ(skep_open(&other, &(struct skep_options){.size = sizeof(struct skep_options), .engine = SKEP_ENGINE_JIT + 1}), -EINVAL);
 	CHECK_EQ(skep_open(&other, &(struct skep_options){.size = sizeof(struct skep_options), .profile = 64}), -EINVAL);

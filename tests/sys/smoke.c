@@ -110,6 +110,8 @@ TEST(a_program_counts_packets_in_a_map)
 	REQUIRE(prog >= 0);
 	for (int i = 0; i < 3; i++)
 		CHECK_EQ(skep_run_packets(engine, prog, &p, 1, NULL, NULL), 0);
+	CHECK_EQ(skep_run_packets(engine, prog, NULL, 1, NULL, NULL), -EINVAL);
+	CHECK_EQ(skep_run_packets(engine, prog, &(struct skep_packet){.size = sizeof(packet)}, 1, NULL, NULL), -EINVAL);
 	CHECK_EQ(p.result, XDP_PASS);
 	CHECK_EQ(skep_map_lookup(engine, map, &key, &value), 0);
 	CHECK_EQ(value, 3 * 64);
