@@ -71,12 +71,15 @@ static int give_hash(const struct map *m, const struct map_told *in)
 	return 0;
 }
 
+/* Up to the end of the last field: padding behind it must be zero, too. */
+#define KNOWN(type, last) (offsetof(type, last) + sizeof(((type *)0)->last))
+
 static int map_info(struct obj *o, struct attr_info *a)
 {
 	const struct map *m = obj_map(o);
 	const struct map_obj *mo = o->body;
-	struct map_told in, info;
-	int err = info_read(a, &in, sizeof(in));
+	struct map_told in = {0}, info;
+	int err = info_read(a, &in, KNOWN(struct map_told, hash_size));
 
 	if (!err)
 		err = give_hash(m, &in);
@@ -180,21 +183,53 @@ static int give_functions(struct skep *k, const struct prog *p, struct bpf_prog_
 	return err;
 }
 
+/* Records are of one size, which may be left out where none are asked for. */
+static bool wrong_records(u32 n, u32 each, u32 known)
+{
+	return (n || each) && each != known;
+}
+
+/* Is there something to give, room for it, and no place? */
+static bool no_place(u64 to, u32 room, u32 have)
+{
+	return !to && room && have;
+}
+
+static int check_prog_info(const struct prog *p, const struct bpf_prog_info *in, u32 n_ids)
+{
+	u32 compiled = p->code ? p->n_subprogs : 0;
+
+	if (no_place(in->map_ids, in->nr_map_ids, n_ids))
+		return -EFAULT;
+	if (wrong_records(in->nr_func_info, in->func_info_rec_size, sizeof(struct bpf_func_info)) ||
+	    wrong_records(in->nr_line_info, in->line_info_rec_size, sizeof(struct bpf_line_info)) ||
+	    wrong_records(in->nr_jited_line_info, in->jited_line_info_rec_size, sizeof(u64)))
+		return -EINVAL;
+	if (no_place(in->xlated_prog_insns, in->xlated_prog_len, p->n) || no_place(in->jited_prog_insns, in->jited_prog_len, compiled) ||
+	    no_place(in->jited_ksyms, in->nr_jited_ksyms, compiled) || no_place(in->jited_func_lens, in->nr_jited_func_lens, compiled) ||
+	    no_place(in->func_info, in->nr_func_info, p->n_func_info) || no_place(in->line_info, in->nr_line_info, p->n_line_info) ||
+	    no_place(in->prog_tags, in->nr_prog_tags, p->n_subprogs))
+		return -EFAULT;
+	return 0;
+}
+
 static int prog_info(struct skep *k, struct obj *o, struct attr_info *a)
 {
-	struct bpf_prog_info info, in;
+	struct bpf_prog_info info, in = {0};
 	const struct prog *p = o->body;
 	u32 *ids, n_ids, room;
-	int err = info_read(a, &in, sizeof(in));
+	int err = info_read(a, &in, KNOWN(struct bpf_prog_info, attach_btf_id));
 
 	if (err)
 		return err;
-	if ((in.func_info_rec_size && in.func_info_rec_size != sizeof(struct bpf_func_info) && in.nr_func_info) ||
-	    (in.line_info_rec_size && in.line_info_rec_size != sizeof(struct bpf_line_info) && in.nr_line_info))
-		return -EINVAL;
 	ids = map_ids(k, p, &n_ids, &room);
 	if (!ids)
 		return -ENOMEM;
+	err = check_prog_info(p, &in, n_ids);
+	if (err) {
+		mem_free(&k->mem, ids, room * sizeof(*ids));
+		return err;
+	}
 	info = (struct bpf_prog_info){
 		.type = p->type, .id = o->id, .load_time = p->loaded_ns, .created_by_uid = p->loaded_by, .gpl_compatible = p->gpl_compatible, .btf_id = p->btf_id,
 		.run_time_ns = atomic_load(&p->run_ns), .run_cnt = atomic_load(&p->run_count), .verified_insns = p->verified_insns,
@@ -229,6 +264,8 @@ static int btf_info(struct obj *o, struct attr_info *a)
 	if (err)
 		return err;
 	n = MIN(info.btf_size, b->btf.size);
+	if (no_place(info.btf, info.btf_size, b->btf.size))
+		return -EFAULT;
 	if (info.btf)
 		memcpy(PTR(info.btf), b->btf.data, n);
 	info.btf_size = b->btf.size;
