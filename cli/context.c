@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What type of program a function is, by the struct that its argument points to. */
+/* What type of program a function is, by what its section begins with or the struct that its argument points to. */
 #include "cli/mend.h"
 
 #include <bpf/btf.h>
@@ -55,12 +55,33 @@ static const char *section_by_context(const struct btf *btf, const char *func)
 	return NULL;
 }
 
-bool type_by_context(const struct btf *btf, struct bpf_program *p, char note[CONTEXT_NOTE])
+/* "socket" of "socket/tail", if that is a section that programs may lie in. */
+static bool section_begins(const char *own, char *section, size_t size)
 {
-	const char *own = bpf_program__section_name(p), *lacks = "is unknown", *section = section_by_context(btf, bpf_program__name(p));
+	const char *slash = strchr(own, '/');
 	enum bpf_attach_type attach;
 	enum bpf_prog_type type;
 
+	if (!slash || (size_t)(slash - own) >= size || !strncmp(own, SECTION_REPLACES, strlen(SECTION_REPLACES)))
+		return false;
+	memcpy(section, own, (size_t)(slash - own));
+	section[slash - own] = 0;
+	return !libbpf_prog_type_by_name(section, &type, &attach);
+}
+
+bool type_by_context(const struct btf *btf, struct bpf_program *p, char note[CONTEXT_NOTE])
+{
+	const char *own = bpf_program__section_name(p), *lacks = "is unknown", *by = "name", *section;
+	enum bpf_attach_type attach;
+	enum bpf_prog_type type;
+	char begins[64];
+
+	if (section_begins(own, begins, sizeof(begins))) {
+		section = begins;
+	} else {
+		section = section_by_context(btf, bpf_program__name(p));
+		by = "context";
+	}
 	if (!section || libbpf_prog_type_by_name(section, &type, &attach))
 		return false;
 	bpf_program__set_type(p, type);
@@ -69,6 +90,6 @@ bool type_by_context(const struct btf *btf, struct bpf_program *p, char note[CON
 		lacks = "does not tell the type of what it replaces";
 	else if (!strcmp(own, SECTION_TEXT))
 		lacks = "names no type of program";
-	snprintf(note, CONTEXT_NOTE, "section \"%s\" %s: taken for %s from its context", strcmp(own, SECTION_TEXT) ? own : ".text", lacks, section);
+	snprintf(note, CONTEXT_NOTE, "section \"%s\" %s: taken for %s from its %s", strcmp(own, SECTION_TEXT) ? own : ".text", lacks, section, by);
 	return true;
 }

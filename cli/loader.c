@@ -94,10 +94,31 @@ void loader_only(struct bpf_object *obj, const struct bytes *image, const struct
 	elf_end(elf);
 }
 
+void loader_fixed_sizes(struct bpf_object *obj)
+{
+	static const struct {
+		enum bpf_map_type type;
+		u32 key, value;
+	} fixed[] = {
+		{BPF_MAP_TYPE_RINGBUF, 0, 0},
+		{BPF_MAP_TYPE_USER_RINGBUF, 0, 0},
+		{BPF_MAP_TYPE_PERF_EVENT_ARRAY, sizeof(u32), sizeof(u32)},
+	};
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, obj)
+		for (u32 i = 0; i < ARRAY_SIZE(fixed); i++)
+			if (bpf_map__type(map) == fixed[i].type) {
+				bpf_map__set_key_size(map, fixed[i].key);
+				bpf_map__set_value_size(map, fixed[i].value);
+			}
+}
+
 void loader_prepare(struct bpf_object *obj)
 {
 	struct bpf_map *map;
 
+	loader_fixed_sizes(obj);
 	bpf_object__for_each_map(map, obj)
 	{
 		const struct map_kind_info *kind = map_kind(bpf_map__type(map));

@@ -30,7 +30,10 @@ void mended_say(const struct cli *c, const char *path, unsigned mended);
 /* Hides types that form_refused() refuses where nothing needs them, as maps in ".maps" do: Linux's loaders go on without what the kernel does not take. */
 bool types_hide(struct bytes *obj);
 
-/* context.c: gives a program whose section says too little the type that its context tells. True: note says what was taken for what. */
+/*
+ * context.c: gives a program whose section says too little a type: the one that the section's name begins with ("socket/tail", as before libbpf 1.0 and in
+ * Go's objects), or that its context tells. True: note says what was taken for what.
+ */
 struct btf;
 struct bpf_program;
 enum { CONTEXT_NOTE = 256 };

@@ -233,6 +233,7 @@ int target_open(struct target *t, const char *path)
 	t->type = bpf_program__type(t->prog);
 	loader_only(t->obj, &t->image, t->prog);
 	maps_note_types(t);
+	loader_fixed_sizes(t->obj);
 	skep_bpf_hook(load_member, t);
 	err = bpf_object__load(t->obj) ? errno : 0;
 	skep_bpf_hook(NULL, NULL);

@@ -229,7 +229,9 @@ static bool refs_ok(const struct btf *b, u32 i)
 	case BTF_KIND_FUNC:
 		to = btf_type(b, t->type);
 		return btf_kind_of(to) == BTF_KIND_FUNC_PROTO;
-	case BTF_KIND_VAR: return t->type && t->type < btf_type_count(b) && btf_kind_of(btf_type(b, t->type)) != BTF_KIND_VAR;
+	case BTF_KIND_VAR: /* what an object takes from elsewhere may be of no type: it wants the address alone */
+		return (t->type || ((const struct btf_var *)(t + 1))->linkage == BTF_VAR_GLOBAL_EXTERN) && t->type < btf_type_count(b) &&
+			   btf_kind_of(btf_type(b, t->type)) != BTF_KIND_VAR;
 	default: return t->type < btf_type_count(b) && (!btf_is_modifier(t) || chain_ends(b, b->first_id + i));
 	}
 }

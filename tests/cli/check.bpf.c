@@ -167,3 +167,34 @@ SEC("raw_tp/sys_enter") int sized_later(void *ctx)
 	return lookup(&seen, &key) || get_stackid(ctx, &stacks, 0) > 0;
 }
 #endif
+
+#ifdef PART_LOADERS
+/* What loaders other than libbpf take: sizes of records in maps that have none, sections that begin with a known name, addresses of the kernel of no type. */
+struct record {
+	u64 a, b;
+};
+
+struct {
+	int (*type)[27]; /* RINGBUF */
+	int (*max_entries)[4096];
+	struct record *value;
+} records SEC(".maps");
+
+struct {
+	int (*type)[4]; /* PERF_EVENT_ARRAY */
+	struct record *value;
+} events SEC(".maps");
+
+extern void no_such_symbol __attribute__((section(".ksyms"), weak));
+
+static long (*ringbuf_output)(void *map, const void *data, u64 size, u64 flags) = (void *)130;
+static long (*perf_event_output)(void *ctx, void *map, u64 flags, const void *data, u64 size) = (void *)25;
+
+SEC("socket/tail") int by_name(void *ctx)
+{
+	struct record r = {(u64)&no_such_symbol, 2};
+
+	ringbuf_output(&records, &r, sizeof(r), 0);
+	return (int)perf_event_output(ctx, &events, 0, &r, sizeof(r));
+}
+#endif
