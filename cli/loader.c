@@ -114,6 +114,23 @@ void loader_fixed_sizes(struct bpf_object *obj)
 			}
 }
 
+bool loader_unpin(struct bpf_object *obj)
+{
+	struct bpf_map *map;
+	bool some = false;
+
+	bpf_object__for_each_map(map, obj)
+	{
+		const char *path = bpf_map__pin_path(map);
+
+		if (!path || strncmp(path, "/sys/", strlen("/sys/")))
+			continue;
+		bpf_map__set_pin_path(map, NULL);
+		some = true;
+	}
+	return some;
+}
+
 void loader_prepare(struct bpf_object *obj)
 {
 	struct bpf_map *map;

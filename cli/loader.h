@@ -11,6 +11,7 @@ struct bpf_object *loader_open(const char *path, const struct bytes *image); /* 
 /* Loads prog, and what maps of the object name, as libbpf puts it into them: programs in the slots of a program array. No other, which may need what this build lacks. */
 void loader_only(struct bpf_object *obj, const struct bytes *image, const struct bpf_program *prog);
 void loader_fixed_sizes(struct bpf_object *obj); /* of maps whose kind leaves no choice: others' loaders set them, whatever the object says of keys and values */
+bool loader_unpin(struct bpf_object *obj); /* maps that were to be pinned below /sys, where the kernel's alone can be; true: there were some */
 void loader_prepare(struct bpf_object *obj); /* sizes of maps that a loader sets at run time are the smallest there are; pins are other loaders' */
 
 struct skep;

@@ -234,6 +234,8 @@ int target_open(struct target *t, const char *path)
 	loader_only(t->obj, &t->image, t->prog);
 	maps_note_types(t);
 	loader_fixed_sizes(t->obj);
+	if (loader_unpin(t->obj))
+		cli_warning(t->c, "%s: maps are not pinned: what lies below /sys is the kernel's", path);
 	skep_bpf_hook(load_member, t);
 	err = bpf_object__load(t->obj) ? errno : 0;
 	skep_bpf_hook(NULL, NULL);

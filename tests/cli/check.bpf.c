@@ -182,6 +182,7 @@ struct {
 
 struct {
 	int (*type)[4]; /* PERF_EVENT_ARRAY */
+	int (*pinning)[1]; /* below /sys/fs/bpf */
 	struct record *value;
 } events SEC(".maps");
 
