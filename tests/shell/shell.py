@@ -84,8 +84,8 @@ def shell(script, **more):
 
 
 def interrupt(pid):
-    """A script that ends bpftrace, which misses an interruption that comes while it does not wait."""
-    return f"while kill -INT {pid} 2> /dev/null; do sleep 0.5; done; wait {pid}"
+    """A script that ends bpftrace, which misses an interruption that comes while it does not wait, and is killed by one that comes while it prints its maps."""
+    return f"while kill -INT {pid} 2> /dev/null; do n=0; while [ $n -lt 30 ] && kill -0 {pid} 2> /dev/null; do n=$((n + 1)); sleep 0.1; done; done; wait {pid}"
 
 
 # A script: prints the maps that there are, when the last has gone. As on Linux, what a program held ends a moment after it.
