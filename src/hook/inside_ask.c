@@ -143,12 +143,14 @@ bool task_inside_tick(struct skep *k)
 	enum { PATIENCE = 100 };
 	struct inside *in = atomic_load_explicit(&k->hooks->inside, memory_order_acquire);
 	struct inside_cpus *all = in ? inside_cpus_of(in) : NULL;
-	bool goes_on;
+	bool some, goes_on;
 
 	if (!in || !(atomic_load(&in->sent) || atomic_load(&all->fetching)))
 		return false;
 	plain_lock_take(&in->fetch);
-	in->idle = atomic_exchange(&in->sent, false) | fetch_all(k, in) ? 0 : in->idle + 1;
+	some = atomic_exchange(&in->sent, false);
+	some = fetch_all(k, in) || some;
+	in->idle = some ? 0 : in->idle + 1;
 	goes_on = in->idle < PATIENCE;
 	atomic_store(&all->fetching, goes_on);
 	if (!goes_on) /* what was sent until they could know */
