@@ -302,7 +302,7 @@ int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 
 	if (a->data_in || a->data_out || a->ctx_out || a->duration || a->repeat || a->batch_size)
 		return -EINVAL;
-	if (a->ctx_size_in > most || run_context_short(k, p, a->ctx_size_in) || (a->ctx_size_in && !a->ctx_in))
+	if (a->ctx_size_in > most || run_context_short(k, p, a->ctx_size_in))
 		return -EINVAL;
 	if (writable && a->flags)
 		return -EINVAL;
