@@ -14,6 +14,7 @@
 
 #include <linux/bpf.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -335,23 +336,41 @@ static void run_bench(const struct bench *b)
 	close(t.map);
 }
 
-/* ---- four threads on one map: the kernel's each with a program and a counter of its own ---- */
+/*
+ * ---- four threads on one map: the kernel's each with a program and a counter of its own ----
+ *
+ * Each stays on one CPU, and all begin at once: a round in which the scheduler left all of them on one CPU, where nothing is shared, compares
+ * with none in which it did not.
+ */
 
 enum { THREADS = 4, BATCH = 64, BATCHES = 10000 };
 
 struct thread_run {
 	struct map *map;
-	u32 id;
+	pthread_barrier_t *begin;
+	u32 id, cpu;
 	bool update;
 	int with, without; /* programs; -1: ours */
 	double ns;
 };
 
+static void stand_ready(struct thread_run *t)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(t->cpu, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+	pthread_barrier_wait(t->begin);
+}
+
 static void *our_thread(void *ud)
 {
 	struct thread_run *t = ud;
-	u64 start = now(), sum = 0;
+	u64 start, sum = 0;
 
+	stand_ready(t);
+	start = now();
 	for (u32 i = 0; i < BATCHES; i++) {
 		struct hold h;
 
@@ -372,6 +391,7 @@ static void *their_thread(void *ud)
 {
 	struct thread_run *t = ud;
 
+	stand_ready(t);
 	for (u32 i = 0; i < 8; i++)
 		t->ns += (time_program(bpf_kernel, t->with) - time_program(bpf_kernel, t->without)) / 8;
 	return NULL;
@@ -393,6 +413,20 @@ static double run_threads(void *(*fn)(void *), struct thread_run *t)
 	return sum / THREADS;
 }
 
+/* The CPU that the number-th thread stays on: of those that this process may use, in turn. */
+static u32 cpu_of(u32 number)
+{
+	cpu_set_t all;
+	u32 cpu = 0;
+
+	CPU_ZERO(&all);
+	CPU_SET(0, &all);
+	sched_getaffinity(0, sizeof(all), &all);
+	for (u32 left = number % (u32)CPU_COUNT(&all); !CPU_ISSET(cpu, &all) || left; cpu++)
+		left -= CPU_ISSET(cpu, &all) ? 1 : 0;
+	return cpu;
+}
+
 static void threads(const char *name, bool update)
 {
 	struct bench b = {.name = "threads", .kind = BPF_MAP_TYPE_HASH, .key_size = 4, .value_size = 8, .entries = 65536, .present = 65536,
@@ -403,13 +437,15 @@ static void threads(const char *name, bool update)
 	double ours[ROUNDS], theirs[ROUNDS], us, them;
 	struct programs shared = {bpf_kernel, -1, -1, -1};
 	bool have = kernel && open_programs(&shared, &b);
+	pthread_barrier_t begin;
 
+	pthread_barrier_init(&begin, NULL, THREADS);
 	map_create(&m, &spec);
 	fill_ours(&m, &b);
 	for (u32 i = 0; i < THREADS; i++) {
 		int counter = have ? new_map(bpf_kernel, BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0) : -1;
 
-		t[i] = (struct thread_run){&m, i, update, have ? load_program(&b, bpf_kernel, shared.map, counter, true) : -1,
+		t[i] = (struct thread_run){&m, &begin, i, cpu_of(i), update, have ? load_program(&b, bpf_kernel, shared.map, counter, true) : -1,
 					   have ? load_program(&b, bpf_kernel, shared.map, counter, false) : -1, 0};
 	}
 	for (u32 r = 0; r < ROUNDS; r++) {
@@ -419,6 +455,7 @@ static void threads(const char *name, bool update)
 	us = median(ours);
 	them = median(theirs);
 	map_close(&m);
+	pthread_barrier_destroy(&begin);
 	report(name, us, them, b.bar, have);
 }
 
