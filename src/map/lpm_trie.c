@@ -96,29 +96,29 @@ static u32 bit_at(const u8 *bytes, u32 at)
 	return bytes[at / 8] >> (7 - at % 8) & 1;
 }
 
-/* Leading bits that two prefixes share, at most limit; the first `known` are known to be. Reads no byte behind limit. */
-static u32 common_bits(const u8 *a, const u8 *b, u32 known, u32 limit)
+/* The key's bytes from `at` on, as many as there are up to 8, as a number whose most significant bit is the first. */
+static inline u64 key_word(const struct trie_layout *l, const u8 *bytes, u32 at)
 {
-	u32 at = known / 8, end = (limit + 7) / 8;
+	u32 left = l->data_size - at;
+	u64 word = 0;
 
-	for (; at + 8 <= end; at += 8) {
-		u64 diff = LOAD_AS(u64, a + at) ^ LOAD_AS(u64, b + at);
+	if (left >= 8)
+		return __builtin_bswap64(LOAD_AS(u64, bytes + at));
+	if (left == 4)
+		return (u64)__builtin_bswap32(LOAD_AS(u32, bytes + at)) << 32;
+	for (u32 i = 0; i < left; i++)
+		word |= (u64)bytes[at + i] << (56 - 8 * i);
+	return word;
+}
+
+/* Leading bits that a node's prefix, which is padded to words, and a key share, at most limit; the first `known` are known to be. */
+static inline u32 common_bits(const struct trie_layout *l, const u8 *prefix, const u8 *bytes, u32 known, u32 limit)
+{
+	for (u32 at = known / 64 * 8; at * 8 < limit; at += 8) {
+		u64 diff = __builtin_bswap64(LOAD_AS(u64, prefix + at)) ^ key_word(l, bytes, at);
 
 		if (diff)
-			return MIN(limit, at * 8 + (u32)__builtin_clzll(__builtin_bswap64(diff)));
-	}
-	if (at + 4 <= end) {
-		u32 diff = LOAD_AS(u32, a + at) ^ LOAD_AS(u32, b + at);
-
-		if (diff)
-			return MIN(limit, at * 8 + (u32)__builtin_clz(__builtin_bswap32(diff)));
-		at += 4;
-	}
-	for (; at < end; at++) {
-		u32 diff = LOAD_AS(u8, a + at) ^ LOAD_AS(u8, b + at);
-
-		if (diff)
-			return MIN(limit, at * 8 + (u32)__builtin_clz(diff) - 24);
+			return MIN(limit, at * 8 + (u32)__builtin_clzll(diff));
 	}
 	return limit;
 }
@@ -298,28 +298,64 @@ static int lock_trie(struct map *m, const struct hold *h)
 
 /* ---- reading ---- */
 
+/* The part of a key where a walk is, in a register: 8 bytes of it. */
+struct key_part {
+	u64 word;
+	u32 base; /* its first bit */
+};
+
+static inline void next_part(const struct trie_layout *l, const u8 *bytes, struct key_part *p)
+{
+	p->base += 64;
+	p->word = key_word(l, bytes, p->base / 8);
+}
+
+static inline u64 prefix_word(const struct map *m, const struct node *n, u32 base)
+{
+	return __builtin_bswap64(LOAD_AS(u64, prefix_of(m, n) + base / 8));
+}
+
+/* Does the node's prefix, which is no longer than the key, begin the key? The part is that of its end then. */
+static inline bool begins(const struct map *m, const struct node *n, u32 length, const u8 *bytes, struct key_part *p)
+{
+	for (; unlikely(length > p->base + 64); next_part(m->priv, bytes, p))
+		if (prefix_word(m, n, p->base) != p->word)
+			return false;
+	return length == p->base || (prefix_word(m, n, p->base) ^ p->word) >> (p->base + 64 - length) == 0;
+}
+
+/* Each step waits for the one before: of a node, the length and both children are loaded at once, and the key's next bit is in a register. */
 static void *lpm_lookup(struct map *m, const struct hold *h, const void *key)
 {
 	const struct trie_layout *l = m->priv;
 	const u8 *bytes = (const u8 *)key + 4;
-	u32 bits = LOAD_AS(u32, key), known = 0;
-	struct node *n = node_at(l, get(&trie(m)->root)), *best = NULL;
+	u32 bits = LOAD_AS(u32, key), at = get(&trie(m)->root) - 1;
+	s64 known = -1;
+	struct key_part part = {key_word(l, bytes, 0), 0};
+	u64 size = l->node_size, off = at * size;
+	struct node *best = NULL;
 
 	(void)h;
 	if (bits > l->max_bits)
 		return NULL;
-	for (bool first = true; n; first = false) {
-		u32 length = bits_of(n);
+	while (at < l->n_nodes) {
+		struct node *n = (struct node *)(l->nodes + off);
+		u32 length = bits_of(n), zero = get(&n->child[0]) - 1, one = get(&n->child[1]) - 1;
+		u64 off_zero = zero * size, off_one = one * size;
+		bool side;
 
 		/* Longer than its parent, or it is none of ours: so every path ends. */
-		if (length > bits || (!first && length <= known) || common_bits(prefix_of(m, n), bytes, known, length) < length)
+		if (length > bits || length <= known || !begins(m, n, length, bytes, &part))
 			break;
-		if (!is_inner(n))
-			best = n;
+		best = is_inner(n) ? best : n;
 		if (length == bits)
 			break;
+		if (unlikely(length == part.base + 64))
+			next_part(l, bytes, &part);
 		known = length;
-		n = node_at(l, get(&n->child[bit_at(bytes, length)]));
+		side = (s64)(part.word << (length - part.base)) < 0;
+		at = side ? one : zero;
+		off = side ? off_one : off_zero;
 	}
 	return best ? best->bytes : NULL;
 }
@@ -366,7 +402,7 @@ static int lpm_next_key(struct map *m, const struct hold *h, const void *key, vo
 		u32 length = bits_of(n), side;
 		struct node *sibling;
 
-		if (length > bits || (!first && length <= known) || common_bits(prefix_of(m, n), bytes, known, length) < length)
+		if (length > bits || (!first && length <= known) || common_bits(l, prefix_of(m, n), bytes, known, length) < length)
 			break;
 		if (length == bits) {
 			found = is_inner(n) ? NULL : n;
@@ -415,7 +451,7 @@ static bool find(struct map *m, u32 bits, const u8 *bytes, struct place *p)
 		p->length = bits_of(p->node);
 		if (p->length > l->max_bits || (p->parent && p->length <= known))
 			return false;
-		p->common = common_bits(prefix_of(m, p->node), bytes, known, MIN(p->length, bits));
+		p->common = common_bits(l, prefix_of(m, p->node), bytes, known, MIN(p->length, bits));
 		if (p->common < p->length || p->length == bits)
 			return true;
 		known = p->length;
