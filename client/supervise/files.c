@@ -204,15 +204,6 @@ static bool open_how(struct call *c, struct open_how *how)
 	return true;
 }
 
-/* ".../status", which is looked at twice */
-static bool is_status(const char *path)
-{
-	const size_t end = sizeof("/status") - 1;
-	size_t n = strlen(path);
-
-	return n > end && !memcmp(path, "/proc/", 6) && !memcmp(path + n - end, "/status", end);
-}
-
 struct answer serve_open(struct call *c)
 {
 	struct open_how how;
@@ -222,7 +213,7 @@ struct answer serve_open(struct call *c)
 	if (!open_how(c, &how))
 		return answer_continue();
 	if (!ours(c, &p)) {
-		if (!is_status(p.asked) || how.flags & (O_PATH | O_DIRECTORY | O_ACCMODE))
+		if (!status_is(p.asked) || how.flags & (O_PATH | O_DIRECTORY | O_ACCMODE))
 			return answer_continue();
 		fd = status_open(c, p.asked);
 		return fd < 0 ? answer_continue() : answer_fd(fd, how.flags & O_CLOEXEC);
@@ -238,7 +229,7 @@ struct answer serve_status(struct call *c)
 	struct open_how how;
 	int fd;
 
-	if (!open_how(c, &how) || how.flags & (O_PATH | O_DIRECTORY | O_ACCMODE) || remote_text(c->tid, c->args[c->nr != SYS_open], path, sizeof(path)) < 0 || !is_status(path))
+	if (!open_how(c, &how) || how.flags & (O_PATH | O_DIRECTORY | O_ACCMODE) || remote_text(c->tid, c->args[c->nr != SYS_open], path, sizeof(path)) < 0 || !status_is(path))
 		return answer_continue();
 	fd = status_open(c, path);
 	return fd < 0 ? answer_continue() : answer_fd(fd, how.flags & O_CLOEXEC);

@@ -355,15 +355,22 @@ void door_enter(struct tree *t, struct traced *p)
 
 bool door_hide(struct tree *t, struct traced *p)
 {
+	static const struct {
+		int nr;
+		call_fn *handler;
+	} hides[] = {{SYS_openat, serve_status}, {SYS_open, serve_status}, {SYS_openat2, serve_status}, {SYS_prctl, serve_prctl}, {SYS_getppid, serve_ppid}};
 	struct call c = {.s = t->s, .door = &ptrace_door, .ticket = p, .tid = p->tid, .nr = p->nr};
 	struct answer a;
+	u32 i = 0;
 
 	p->answered = false;
 	p->handed = -1;
-	if (p->nr != SYS_prctl && p->nr != SYS_open && p->nr != SYS_openat && p->nr != SYS_openat2)
+	while (i < ARRAY_SIZE(hides) && hides[i].nr != p->nr)
+		i++;
+	if (i == ARRAY_SIZE(hides))
 		return false;
 	memcpy(c.args, p->args, sizeof(c.args));
-	a = p->nr == SYS_prctl ? serve_prctl(&c) : serve_status(&c);
+	a = hides[i].handler(&c);
 	give_answer(t, p, &a);
 	return a.kind != ANSWER_CONTINUE;
 }

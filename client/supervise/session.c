@@ -385,6 +385,7 @@ pid_t session_spawn(struct session *ss, const struct spawn *how, int *exec_error
 		child(ss, how, pair[1]);
 	}
 	close(pair[1]);
+	parent_started(&ss->super, pid);
 	setpgid(pid, how->group);
 	listener = session_receive(pair[0]);
 	if (listener < 0 && listener != -ENOENT)

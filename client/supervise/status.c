@@ -3,6 +3,8 @@
  * What tasks are told of themselves and of each other that this supervisor has made of them: its being their tracer, its filter, and no_new_privs, which the filter
  * needs. /proc/PID/status is answered with a copy, and prctl(2) with what it would be. That a task asked for no_new_privs itself is noted; its children are known by
  * their parents, so one whose parent has ended may be told that it has not.
+ *
+ * Whose parent this supervisor is would be the child of whoever typed the command, if it was started here, and an orphan's parent is process 1 where nobody else reaps.
  */
 #include "client/supervise/supervise.h"
 
@@ -92,24 +94,69 @@ struct answer serve_prctl(struct call *c)
 	return answer_continue();
 }
 
-/* ---- /proc/PID/status ---- */
+/* ---- the parent ---- */
+
+void parent_started(struct super *s, pid_t pid)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(s->started); i++)
+		if (!atomic_load(&s->started[i])) {
+			atomic_store(&s->started[i], pid);
+			return;
+		}
+}
+
+pid_t parent_told(struct super *s, pid_t pid, pid_t parent)
+{
+	struct proc_stat front;
+
+	if (parent != getpid())
+		return parent;
+	for (u32 i = 0; i < ARRAY_SIZE(s->started); i++)
+		if (atomic_load(&s->started[i]) == pid)
+			return proc_stat(getppid(), &front) ? front.parent : 1;
+	return 1;
+}
+
+struct answer serve_ppid(struct call *c)
+{
+	struct proc_stat st;
+
+	if (!proc_stat(c->tid, &st) || st.parent != getpid())
+		return answer_continue();
+	return answer_value(parent_told(c->s, remote_tgid(c->tid), st.parent));
+}
+
+/* ---- /proc/PID/status and /proc/PID/stat ---- */
+
+/* ".../status" or ".../stat", which are looked at twice; NULL: another file */
+static const char *told_of(const char *path)
+{
+	const char *name = strrchr(path, '/');
+
+	if (!name || strncmp(path, "/proc/", sizeof("/proc/") - 1))
+		return NULL;
+	return !strcmp(name, "/status") || !strcmp(name, "/stat") ? name : NULL;
+}
+
+bool status_is(const char *path)
+{
+	return told_of(path) != NULL;
+}
 
 /* The task whose file it is, 0: none that this supervisor has to do with. */
-static pid_t whose(struct call *c, const char *path)
+static pid_t whose(struct call *c, const char *path, const char *name)
 {
 	const char *who = path + sizeof("/proc/") - 1, *rest;
 	size_t n = strcspn(who, "/");
 	pid_t tid;
 
-	if (strncmp(path, "/proc/", sizeof("/proc/") - 1))
-		return 0;
 	rest = who + n;
 	tid = n == 4 && !memcmp(who, "self", 4) ? remote_tgid(c->tid) : n == 11 && !memcmp(who, "thread-self", 11) ? c->tid : (pid_t)atoi(who);
 	if (!strncmp(rest, "/task/", 6)) {
 		tid = (pid_t)atoi(rest + 6);
 		rest += 6 + strcspn(rest + 6, "/");
 	}
-	return tid > 0 && !strcmp(rest, "/status") && remote_descends(tid, getpid()) ? tid : 0;
+	return tid > 0 && rest == name && remote_descends(tid, getpid()) ? tid : 0;
 }
 
 /* Does it see the same /proc? */
@@ -124,7 +171,7 @@ static bool same_proc(pid_t tid)
 
 static void add_line(struct call *c, pid_t tid, u64 filters, char *line, FILE *out)
 {
-	static const char *const fields[] = {"TracerPid", "NoNewPrivs", "Seccomp", "Seccomp_filters"};
+	static const char *const fields[] = {"TracerPid", "NoNewPrivs", "Seccomp", "Seccomp_filters", "PPid"};
 	char *colon = strchr(line, ':');
 	u64 value = colon ? strtoull(colon + 1, NULL, 10) : 0;
 	u32 i = 0;
@@ -136,24 +183,49 @@ static void add_line(struct call *c, pid_t tid, u64 filters, char *line, FILE *o
 	case 1: value = c->s->listens ? asked_for_privs(c->s, tid) : value; break;
 	case 2: value = c->s->listens ? own_mode(value, own_filters(c->s, filters)) : value; break;
 	case 3: value = own_filters(c->s, value); break;
+	case 4: value = (u64)parent_told(c->s, remote_tgid(tid), (pid_t)value); break;
 	default: fputs(line, out); return;
 	}
 	fprintf(out, "%s:\t%llu\n", fields[i], (unsigned long long)value);
 }
 
+static void copy_status(struct call *c, pid_t tid, FILE *in, FILE *out)
+{
+	char line[4096];
+	u64 filters = 0;
+
+	if (c->s->listens)
+		proc_status(tid, "Seccomp_filters", 10, &filters);
+	while (fgets(line, sizeof(line), in))
+		add_line(c, tid, filters, line, out);
+}
+
+/* Of a line, what is behind the name, which may hold any character: a letter, and the parent. */
+static void copy_stat(struct call *c, pid_t tid, FILE *in, FILE *out)
+{
+	char line[4096], *name = fgets(line, sizeof(line), in) ? strrchr(line, ')') : NULL, *at = name ? name + strcspn(name, "0123456789") : NULL;
+
+	if (at)
+		fprintf(out, "%.*s%d%s", (int)(at - line), line, parent_told(c->s, remote_tgid(tid), atoi(at)), at + strspn(at, "0123456789"));
+}
+
 int status_open(struct call *c, const char *path)
 {
-	pid_t tid = whose(c, path);
-	char line[4096], *text = NULL;
+	const char *name = told_of(path);
+	bool stat = name && !strcmp(name, "/stat");
+	pid_t tid = name ? whose(c, path, name) : 0;
+	char *text = NULL;
 	size_t size = 0;
-	u64 filters = 0;
-	FILE *in = tid && same_proc(c->tid) ? proc_open(tid, "status") : NULL, *out = in ? open_memstream(&text, &size) : NULL;
+	struct proc_stat st;
+	FILE *in, *out;
 	int fd = -ENOENT;
 
-	if (in && c->s->listens)
-		proc_status(tid, "Seccomp_filters", 10, &filters);
-	while (out && fgets(line, sizeof(line), in))
-		add_line(c, tid, filters, line, out);
+	if (!tid || (stat && (!proc_stat(tid, &st) || st.parent != getpid())) || !same_proc(c->tid))
+		return -ENOENT;
+	in = proc_open(tid, name + 1);
+	out = in ? open_memstream(&text, &size) : NULL;
+	if (out)
+		(stat ? copy_stat : copy_status)(c, tid, in, out);
 	if (in)
 		fclose(in);
 	if (out && !fclose(out) && size)

@@ -80,6 +80,7 @@ struct super {
 	struct visit visit;
 	_Atomic pid_t begins; /* a command that a client lets begin, stopped until it is followed; 0: none */
 	_Atomic bool listens; /* tasks are behind a filter of ours */
+	_Atomic pid_t started[2]; /* commands that the user typed, and skep started; 0: none */
 	pid_t no_new_privs[64]; /* status.c: processes that asked for it; 0: none. Under lock */
 	_Atomic bool entered; /* somebody has a folder of ours, so relative paths may lead to what is ours */
 	struct fd_folder fd_folders[32]; /* by id */
@@ -275,12 +276,15 @@ void places_close(struct super *s);
 call_fn serve_path; /* of PATH_CALL rows */
 bool trace_tick(struct super *s); /* passes on what programs have printed; is there a reader? */
 
-call_fn serve_status; /* an open of /proc/PID/status alone */
+call_fn serve_status; /* an open of /proc/PID/status or stat alone */
 
 int file_of_text(const char *text, size_t size); /* a descriptor for reading, or -errno */
 
 /* ---- status.c ---- */
-int status_open(struct call *c, const char *path); /* /proc/PID/status as it would be without this supervisor; -errno: it is no such file, or nothing of ours */
+bool status_is(const char *path); /* may it be such a file? */
+int status_open(struct call *c, const char *path); /* /proc/PID/status or stat as it would be without this supervisor; -errno: it is no such file, or nothing of ours */
+void parent_started(struct super *s, pid_t pid); /* a command that the user typed */
+pid_t parent_told(struct super *s, pid_t pid, pid_t parent); /* the parent that the process would have without this supervisor */
 
 /* ---- identity.c ---- */
 bool is_client(struct super *s, pid_t tid);

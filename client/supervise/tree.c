@@ -92,6 +92,7 @@ void task_facts(struct tree *t, pid_t tid, struct task_info *out)
 	}
 	if (f)
 		fclose(f);
+	out->parent = (u32)parent_told(t->s, (pid_t)out->tgid, (pid_t)out->parent);
 }
 
 void traced_name(struct tree *t, struct traced *p)
