@@ -2,6 +2,7 @@
 /* What /proc tells of a task: see supervise.h. */
 #include "client/supervise/supervise.h"
 
+#include <elf.h>
 #include <stdlib.h>
 #include <sys/sysmacros.h>
 
@@ -77,6 +78,18 @@ bool proc_comm(pid_t tid, char comm[16])
 {
 	memset(comm, 0, 16);
 	return proc_line(tid, "comm", comm, 16);
+}
+
+bool proc_executed(pid_t tid, char *path, int size)
+{
+	FILE *f = proc_open(tid, "auxv");
+	Elf64_auxv_t at = {0};
+
+	while (f && fread(&at, sizeof(at), 1, f) == 1 && at.a_type != AT_EXECFN && at.a_type != AT_NULL)
+		;
+	if (f)
+		fclose(f);
+	return at.a_type == AT_EXECFN && remote_text(tid, at.a_un.a_val, path, (size_t)size) >= 0;
 }
 
 bool proc_stat(pid_t tid, struct proc_stat *out)

@@ -227,6 +227,7 @@ bool proc_next_map(FILE *maps, struct proc_map *out); /* of what proc_open() gav
 bool proc_status(pid_t tid, const char *field, int base, u64 *out); /* the number behind "field:", 0 without one */
 bool proc_status_text(pid_t tid, const char *field, char *line, int size); /* what is behind it, "" without one */
 bool proc_comm(pid_t tid, char comm[16]);
+bool proc_executed(pid_t tid, char *path, int size); /* the name by which its program was executed; of a script, the script's. 64-bit programs' alone */
 bool proc_call(pid_t tid, int *nr); /* that it sleeps in; -1: it runs, or would where it had a processor */
 
 /* ---- element.c ---- */

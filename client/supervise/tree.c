@@ -227,6 +227,15 @@ static void renamed(struct tree *t, struct traced *p)
 	inside_renamed(p);
 }
 
+/* Where calls do not stop, nobody has seen it take another name. */
+static void look_at_name(struct tree *t, struct traced *p)
+{
+	char comm[16];
+
+	if (p->task && !p->filtered && !every_call(t, p) && proc_comm(p->tid, comm) && memcmp(comm, task_info(p->task)->comm, sizeof(comm)) != 0)
+		renamed(t, p);
+}
+
 static void signal_sent(struct tree *t, struct traced *p)
 {
 	bool group = p->nr == SYS_kill;
@@ -340,6 +349,7 @@ static void forked(struct tree *t, struct traced *p, bool clone, bool vfork)
 	inherit(child, &own);
 	child->tgid = clone ? remote_tgid((pid_t)msg) : (pid_t)msg;
 	if (p->task && !p->silent && !child->task) {
+		look_at_name(t, p);
 		info = *task_info(p->task);
 		info.tid = (u32)msg;
 		info.tgid = (u32)child->tgid;
@@ -363,6 +373,7 @@ static struct traced *executed(struct tree *t, struct traced *p)
 	unsigned long old = 0;
 	struct traced *caller = p;
 	struct task_info info;
+	char path[PATH_MAX];
 
 	p->before = false;
 	breaks_left(t, p);
@@ -388,7 +399,8 @@ static struct traced *executed(struct tree *t, struct traced *p)
 		breaks_mapped(t, p);
 	if (t->needs.want & TASK_WANT_EXEC) {
 		wait_for_reader(t);
-		task_event_exec(t->s->k, p->task, p->exec_path ? p->exec_path : "", (u32)old);
+		/* where calls do not stop, nobody has seen what was asked for */
+		task_event_exec(t->s->k, p->task, proc_executed(p->tid, path, sizeof(path)) ? path : p->exec_path ? p->exec_path : "", (u32)old);
 	}
 	return p;
 }
@@ -402,6 +414,7 @@ static void exits(struct tree *t, struct traced *p)
 	if (!p->task || p->silent || !(t->needs.want & TASK_WANT_EXIT))
 		return;
 	ptrace(PTRACE_GETEVENTMSG, p->tid, 0, &status);
+	look_at_name(t, p);
 	for (u32 i = 0; i < TREE_BUCKETS && last; i++)
 		for (struct traced *q = t->bucket[i]; q && last; q = q->chain)
 			last = q == p || q->tgid != p->tgid || q->exiting;
@@ -419,6 +432,7 @@ static void delivers(struct tree *t, struct traced *p, int sig)
 
 	if (!p->task || p->silent || !(t->needs.want & TASK_WANT_SIGNAL_DELIVER) || ptrace(PTRACE_GETSIGINFO, p->tid, 0, &si))
 		return;
+	look_at_name(t, p);
 	wait_for_reader(t);
 	task_event_signal_deliver(t->s->k, p->task, sig, si.si_errno, si.si_code, 0, 0);
 }
