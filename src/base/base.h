@@ -149,6 +149,11 @@ void text_clear(struct text *t);
 size_t text_length(const struct text *t); /* of all that was added, gone ones counted */
 void text_back(struct text *t, size_t length); /* goes back to a length that it had */
 void text_close(struct text *t);
+/* Characters as Linux has them, in whatever locale the process is. */
+bool ascii_control(char c);
+bool latin1_space(char c);
+bool latin1_alnum(char c);
+bool latin1_punct(char c);
 
 /* ---- window.c: one range of address space per engine; regions lie in it ----
  *

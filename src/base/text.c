@@ -135,3 +135,27 @@ int text_refuse(struct text *t, int err, const char *fmt, ...)
 	}
 	return err;
 }
+
+/* ---- characters ---- */
+
+bool ascii_control(char c)
+{
+	return (u8)c < ' ' || c == 0x7f;
+}
+
+bool latin1_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r') || (u8)c == 0xa0;
+}
+
+bool latin1_alnum(char c)
+{
+	u8 letter = (u8)c | 32;
+
+	return (c >= '0' && c <= '9') || (letter >= 'a' && letter <= 'z') || ((u8)c >= 0xc0 && (u8)c != 0xd7 && (u8)c != 0xf7);
+}
+
+bool latin1_punct(char c)
+{
+	return (u8)c < 0x80 ? !ascii_control(c) && c != ' ' && !latin1_alnum(c) : (u8)c > 0xa0 && !latin1_alnum(c);
+}

@@ -26,12 +26,14 @@ CLOCK_HELPER(ktime_get_boot_ns, CLOCK_BOOTTIME)
 CLOCK_HELPER(ktime_get_tai_ns, CLOCK_TAI)
 CLOCK_HELPER(ktime_get_coarse_ns, CLOCK_MONOTONIC_COARSE)
 
-/* Linux loads a variable of its own. No page that it maps into processes has that number, only the coarse clock, which the same tick advances: two reads under a
+/* Linux loads a variable of its own, which wraps at 32 bits five minutes after the start. No page that it maps into processes has that number, only the coarse clock, which the same tick advances: two reads under a
  * sequence count, and a division. */
 u64 helper_jiffies64(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
+	enum { TICKS = 250 }; /* a second */
+
 	(void)a, (void)b, (void)c, (void)d, (void)e;
-	return clock_ns(r, CLOCK_MONOTONIC_COARSE) / 4000000;
+	return (u32)(-300 * TICKS) + clock_ns(r, CLOCK_MONOTONIC_COARSE) / (1000000000 / TICKS);
 }
 
 /* ---- numbers ---- */
@@ -110,17 +112,31 @@ static bool read_any(struct run *r, u64 from, void *to, u64 size)
 
 typedef bool reader(struct run *r, u64 from, void *to, u64 size);
 
-/* Linux does not even try those of user space and those that are none. */
+#define USER_END 0x7ffffffff000ull /* of Linux's user space, less a page */
+
+/* Linux does not even try those of user space as the kernel's, nor such that are none. */
 static u64 refused_address(u64 from, reader *read)
 {
 	bool none = (u64)((s64)(from << 16) >> 16) != from, user = from < 1ull << 47;
 
-	return RESULT((read == read_kernel && user) || (read != read_user && none) ? -ERANGE : -EFAULT);
+	return RESULT(read == read_user || (read == read_any && from < USER_END) || !(user || none) ? -EFAULT : -ERANGE);
+}
+
+/* Nothing is to be read, but the address must be one that could be tried. */
+static u64 probe_nothing(struct run *r, u64 from, reader *read)
+{
+	if (vm_readable(r, from, 1))
+		return 0;
+	if (read == read_user)
+		return from > USER_END ? RESULT(-EFAULT) : 0;
+	return refused_address(from, read) == RESULT(-ERANGE) ? RESULT(-ERANGE) : 0;
 }
 
 static u64 probe(struct run *r, u64 to, u64 size, u64 from, reader *read)
 {
-	if (size == 0 || read(r, from, PTR(to), size))
+	if (size == 0)
+		return probe_nothing(r, from, read);
+	if (read(r, from, PTR(to), size))
 		return 0;
 	memset(PTR(to), 0, size);
 	return refused_address(from, read);
@@ -168,20 +184,41 @@ static u64 probe_string_any(struct run *r, u64 to, u64 size, u64 from)
 PROBE_HELPER(probe_read, probe(r, a, b, c, read_any))
 PROBE_HELPER(probe_read_user, probe(r, a, b, c, read_user))
 PROBE_HELPER(probe_read_kernel, probe(r, a, b, c, read_kernel))
-PROBE_HELPER(copy_from_user, probe(r, a, b, c, read_user))
+PROBE_HELPER(copy_from_user, b ? probe(r, a, b, c, read_user) : 0)
 PROBE_HELPER(probe_read_str, probe_string_any(r, a, b, c))
 PROBE_HELPER(probe_read_user_str, probe_string(r, a, b, c, read_user))
 PROBE_HELPER(probe_read_kernel_str, probe_string(r, a, b, c, read_kernel))
 
 /* ---- strings ---- */
 
-u64 helper_strncmp(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+BODY(helper_strncmp)
 {
-	(void)r, (void)d, (void)e;
-	return RESULT(strncmp(PTR(a), PTR(c), b));
+	int order = strncmp(PTR(a), PTR(c), b);
+
+	(void)r, UNUSED_FROM_D;
+	return RESULT((order > 0) - (order < 0));
 }
 
 enum number_end { NUMBER_OK, NUMBER_NONE, NUMBER_RANGE };
+
+static u32 digit_of(char c)
+{
+	char l = (char)(c | 32);
+
+	return c >= '0' && c <= '9' ? (u32)(c - '0') : l >= 'a' && l <= 'f' ? (u32)(l - 'a') + 10 : 99;
+}
+
+/* A leading 0x is only taken for hexadecimal by itself where a digit follows; base 16 skips it in any case. */
+static u32 base_of(const char *s, u64 len, u64 *at, u32 base)
+{
+	bool x = *at + 1 < len && s[*at] == '0' && (s[*at + 1] | 32) == 'x';
+
+	if (base == 0 && *at < len && s[*at] == '0')
+		base = x && *at + 2 < len && digit_of(s[*at + 2]) < 16 ? 16 : 8;
+	if (base == 16 && x)
+		*at += 2;
+	return base ? base : 10;
+}
 
 /* Digits of the base from *at on; leaves *at behind the last one. */
 static enum number_end digits(const char *s, u64 len, u64 *at, u32 base, u64 *out)
@@ -189,37 +226,27 @@ static enum number_end digits(const char *s, u64 len, u64 *at, u32 base, u64 *ou
 	u64 start, x = 0;
 	bool over = false;
 
-	if ((base == 0 || base == 16) && *at + 2 < len && s[*at] == '0' && (s[*at + 1] | 32) == 'x') {
-		*at += 2;
-		base = 16;
-	} else if (base == 0) {
-		base = *at < len && s[*at] == '0' ? 8 : 10;
-	}
-	for (start = *at; *at < len; ++*at) {
-		char c = s[*at];
-		u32 digit = c >= '0' && c <= '9' ? (u32)(c - '0') : (c | 32) >= 'a' && (c | 32) <= 'f' ? (u32)((c | 32) - 'a') + 10 : 99;
-
-		if (digit >= base)
-			break;
-		over |= __builtin_mul_overflow(x, base, &x) || __builtin_add_overflow(x, digit, &x);
-	}
+	base = base_of(s, len, at, base);
+	for (start = *at; *at < len && digit_of(s[*at]) < base; ++*at)
+		over |= __builtin_mul_overflow(x, base, &x) || __builtin_add_overflow(x, digit_of(s[*at]), &x);
 	*out = x;
 	return *at == start ? NUMBER_NONE : over ? NUMBER_RANGE : NUMBER_OK;
 }
 
-/* bpf_strtol and bpf_strtoul: leading white space, an optional minus sign, digits; the number of characters read. */
+/* bpf_strtol and bpf_strtoul: leading white space, an optional minus sign, at most 63 characters of digits; the number of characters read. */
 static s64 parse(const char *s, u64 len, u64 flags, bool *minus, u64 *out)
 {
+	enum { MOST = 63 };
 	u32 base = flags & 0x1f;
 	u64 at = 0;
 
 	if (!len || (base != 0 && base != 8 && base != 10 && base != 16) || flags & ~(u64)0x1f)
 		return -EINVAL;
-	while (at < len && (s[at] == ' ' || (s[at] >= '\t' && s[at] <= '\r')))
+	while (at < len && latin1_space(s[at]))
 		at++;
 	*minus = at < len && s[at] == '-';
 	at += *minus;
-	switch (digits(s, MIN(len, at + 64), &at, base, out)) {
+	switch (digits(s, MIN(len, at + MOST), &at, base, out)) {
 	case NUMBER_NONE: return -EINVAL;
 	case NUMBER_RANGE: return -ERANGE;
 	case NUMBER_OK: break;
@@ -227,32 +254,29 @@ static s64 parse(const char *s, u64 len, u64 flags, bool *minus, u64 *out)
 	return (s64)at;
 }
 
-u64 helper_strtol(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+/* What is no number gives 0. */
+BODY(helper_strtol)
 {
 	bool minus;
 	u64 x;
 	s64 n = parse(PTR(a), b, c, &minus, &x);
 
 	(void)r, (void)e;
-	if (n < 0)
-		return (u64)n;
-	if (x > (u64)INT64_MAX + minus)
-		return RESULT(-ERANGE);
-	STORE_AS(u64, PTR(d), minus ? 0 - x : x);
+	if (n >= 0 && x > (u64)INT64_MAX + minus)
+		n = -ERANGE;
+	STORE_AS(u64, PTR(d), n < 0 ? 0 : minus ? 0 - x : x);
 	return (u64)n;
 }
 
-u64 helper_strtoul(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
+BODY(helper_strtoul)
 {
 	bool minus;
 	u64 x;
 	s64 n = parse(PTR(a), b, c, &minus, &x);
 
 	(void)r, (void)e;
-	if (n < 0)
-		return (u64)n;
-	if (minus)
-		return RESULT(-EINVAL);
-	STORE_AS(u64, PTR(d), x);
+	if (n >= 0 && minus)
+		n = -EINVAL;
+	STORE_AS(u64, PTR(d), n < 0 ? 0 : x);
 	return (u64)n;
 }

@@ -42,6 +42,14 @@ static char next(const struct input *in)
 	return in->at < in->len ? in->fmt[in->at] : 0;
 }
 
+/* May a conversion end before what is there? */
+static bool ends(const struct input *in, u64 at)
+{
+	char c = at < in->len ? in->fmt[at] : 0;
+
+	return !c || latin1_space(c) || latin1_punct(c);
+}
+
 static bool take(struct input *in, char c)
 {
 	if (next(in) != c)
@@ -137,11 +145,6 @@ static int address(struct input *in, struct output *o, bool compact, bool v6)
 	return 0;
 }
 
-static bool alphanumeric(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
 /* The value itself; symbols of a kernel there are none. */
 static int pointer_value(struct input *in, struct output *o, char kind, const struct shape *f)
 {
@@ -172,16 +175,16 @@ static int pointer(struct input *in, struct output *o, const struct shape *f)
 
 	if ((kind == 'i' || kind == 'I') && (after == '4' || after == '6')) {
 		err = address(in, o, kind == 'I', after == '6');
-	} else if ((kind == 'k' || kind == 'u') && after == 's') {
+	} else if ((kind == 'k' || kind == 'u') && after == 's' && ends(in, in->at + 2)) {
 		err = string(in, text, &n);
 		if (!err)
 			put_made(o, text, n);
-	} else if (kind == 'x' || kind == 'K' || kind == 's' || kind == 'S' || kind == 'B' || !alphanumeric(kind)) {
+	} else if (kind == 'x' || kind == 'K' || kind == 's' || kind == 'S' || kind == 'B' || ends(in, in->at)) {
 		err = pointer_value(in, o, kind, f);
 	} else {
 		return -EINVAL;
 	}
-	while (alphanumeric(next(in))) /* all of them belong to it */
+	while (latin1_alnum(next(in))) /* all of them belong to it */
 		in->at++;
 	return err;
 }
@@ -194,7 +197,7 @@ static int integer(struct input *in, struct output *o, u32 longs, const struct s
 	int n;
 
 	in->at++;
-	if (argument(in, &v))
+	if ((kind == 'c' && longs) || argument(in, &v))
 		return -EINVAL;
 	if (kind == 'c') {
 		text[0] = (char)v;
@@ -249,7 +252,7 @@ static int conversion(struct input *in, struct output *o)
 	if (take(in, 'p'))
 		return pointer(in, o, &f);
 	if (take(in, 's')) {
-		int err = string(in, text, &n);
+		int err = ends(in, in->at) ? string(in, text, &n) : -EINVAL;
 
 		if (!err)
 			put_text(o, text, n, &f);
@@ -270,7 +273,7 @@ static s64 format(struct input *in, struct output *o)
 		char c = in->fmt[in->at++];
 		int err;
 
-		if ((u8)c >= 0x80 || ((u8)c < 0x20 && !(c >= '\t' && c <= '\r')))
+		if (ascii_control(c) && !latin1_space(c))
 			return -EINVAL;
 		if (c != '%') {
 			put(o, &c, 1);

@@ -148,6 +148,7 @@ u64 helper_perf_event_output(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 
 /* ---- calling back ---- */
 
+/* Without flags Linux has the loop in the program itself, where the number has 64 bits and the error 32. */
 u64 helper_loop(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
 	enum { MOST = 8 << 20 };
@@ -156,8 +157,8 @@ u64 helper_loop(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 	(void)e;
 	if (d)
 		return RESULT(-EINVAL);
-	if (n > MOST)
-		return RESULT(-E2BIG);
+	if (a > MOST)
+		return (u32)-E2BIG;
 	for (u32 i = 0; i < n; i++) {
 		u64 args[5] = {i, c}, result = 0;
 

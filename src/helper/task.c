@@ -121,6 +121,8 @@ static u64 send(struct run *r, u64 sig, bool thread)
 {
 	if ((u32)sig > MOST_SIGNAL)
 		return RESULT(-EINVAL);
+	if (!r->current && !(u32)sig) /* none: whether one could be sent */
+		return 0;
 	if (!r->current || !r->host->send_signal)
 		return RESULT(-EPERM);
 	return RESULT(r->host->send_signal(r->host->ud, r, (int)sig, thread));

@@ -550,7 +550,8 @@ static u32 call_looking(struct builder *b, u32 number, const u32 args[5])
 	return v;
 }
 
-/* bpf_loop() of a function that is known, without flags: a loop. 0: it is none that can be made here. */
+/* bpf_loop() of a function that is known, without flags: a loop. 0: it is none that can be made here. As Linux where it does the same: the number has 64 bits, the
+ * error 32. */
 static u32 inlined_loop(struct builder *b, const struct helper_call *h)
 {
 	enum { MOST = 8 << 20 };
@@ -569,8 +570,8 @@ static u32 inlined_loop(struct builder *b, const struct helper_call *h)
 	again = build_block(b);
 	done = build_block(b);
 	f->block[many].cold = true;
-	n = build_add(b, (enum ir_op)OP_MOV, 32, h->arg[0], 0);
-	build_branch(b, OP_JGT, 32, n, ir_const(f, MOST), many, start);
+	n = h->arg[0];
+	build_branch(b, OP_JGT, 64, n, ir_const(f, MOST), many, start);
 	b->at = many;
 	build_jump(b, done);
 	b->at = start;
@@ -597,7 +598,7 @@ static u32 inlined_loop(struct builder *b, const struct helper_call *h)
 		left = phi4(b, done, had, had, left, b->cur[BUILD_FUEL]);
 	}
 	phi = f->pool + args;
-	phi[0] = ir_const(f, (u64)-E2BIG); /* from many, start, next, again */
+	phi[0] = ir_const(f, (u32)-E2BIG); /* from many, start, next, again */
 	phi[1] = zero;
 	phi[2] = phi[3] = more;
 	f->node[result].arg[0] = args;

@@ -2,11 +2,9 @@
 /* Formats of helpers (bpf-helpers(7)): is one well formed, and are there as many values as it takes? */
 #include "verify/call.h"
 
-#include <ctype.h>
-
 static bool ends_conversion(char c)
 {
-	return !c || isspace((unsigned char)c) || ispunct((unsigned char)c);
+	return !c || latin1_space(c) || latin1_punct(c);
 }
 
 /* What follows %p: length of the suffix, or -1. */
@@ -32,7 +30,7 @@ static s32 conversion(const char *s)
 	while (*s && strchr("0+- ", *s))
 		s++;
 	if (*s >= '1' && *s <= '9')
-		while (isdigit((unsigned char)*s))
+		while (*s >= '0' && *s <= '9')
 			s++;
 	switch (*s) {
 	case 'p':
@@ -54,11 +52,9 @@ bool format_ok(const char *format, u64 values)
 	s32 n;
 
 	for (const char *s = format; *s; s++) {
-		unsigned char c = (unsigned char)*s;
-
-		if (c < 0x80 && !isprint(c) && !isspace(c))
+		if (ascii_control(*s) && !latin1_space(*s))
 			return false;
-		if (c != '%')
+		if (*s != '%')
 			continue;
 		if (s[1] == '%') {
 			s++;
