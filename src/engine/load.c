@@ -534,12 +534,12 @@ static int resolve_kfunc(struct load *l, u32 i)
 	return 0;
 }
 
-/* One that is called with the same arguments by other program types has the same body. */
+/* One that is called by other program types with the same arguments, or with some where the body takes none, has the same body. */
 static bool has_body(const struct helper_proto *p)
 {
 	const struct helper_proto *base = helper_proto(p->id);
 
-	return p->has_body || (p->variant && base->has_body && !memcmp(p->args, base->args, sizeof(p->args)));
+	return p->has_body || (p->variant && base->has_body && (base->args[0] == ARG_NONE || !memcmp(p->args, base->args, sizeof(p->args))));
 }
 
 static bool takes_dynptr(const struct helper_proto *proto)

@@ -62,7 +62,7 @@ void run_host_open(struct skep *k)
 {
 	k->run_host = (struct run_host){
 		.ud = k, .clock = host_clock, .trace = host_trace, .task = host_task,
-		.own_body = host_own_body, .window = &k->window,
+		.own_body = host_own_body, .window = &k->window, .cookie_secret = {os_random(), os_random()},
 	};
 	k->run_host.vdso_clock = k->options.clock ? NULL : os_vdso_clock();
 	k->run_host.bodies = helper_bodies(&k->run_host.n_bodies);

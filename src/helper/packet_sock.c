@@ -25,6 +25,13 @@ BODY(helper_sk_fullsock)
 }
 ALWAYS(helper_tcp_sock, 0)
 ALWAYS(helper_get_listener_sock, 0)
+ALWAYS(helper_skc_to_tcp6_sock, 0)
+ALWAYS(helper_skc_to_tcp_sock, 0)
+ALWAYS(helper_skc_to_tcp_timewait_sock, 0)
+ALWAYS(helper_skc_to_tcp_request_sock, 0)
+ALWAYS(helper_skc_to_udp6_sock, 0)
+ALWAYS(helper_skc_to_unix_sock, 0)
+ALWAYS(helper_skc_to_mptcp_sock, 0)
 
 BODY(helper_get_socket_cookie)
 {
@@ -50,8 +57,23 @@ BODY(helper_sk_ancestor_cgroup_id)
 	return helper_skb_ancestor_cgroup_id(r, a, b, c, d, e);
 }
 
+BODY(helper_skb_under_cgroup)
+{
+	const struct map *m = PTR(b);
+	u64 id;
+
+	(void)a, UNUSED_FROM_D;
+	if (!r->ctx.packet || !r->ctx.packet->sock)
+		return RESULT(-ENOENT);
+	if ((u32)c >= m->spec.max_entries)
+		return RESULT(-E2BIG);
+	id = m->ops->cgroup_at(PTR(b), (u32)c);
+	return id ? id == ROOT_CGROUP : RESULT(-EAGAIN);
+}
+
 /* Class ids are of cgroups of version 1. */
 ALWAYS(helper_skb_cgroup_classid, 0)
+ALWAYS(helper_get_cgroup_classid, 0)
 
 /* ---- others: there are none ---- */
 

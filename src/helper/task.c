@@ -197,3 +197,11 @@ u64 helper_get_stack(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 	n = user_frames(r, frames, MIN(room + skip, (u32)FRAMES_MOST));
 	return RESULT(n < 0 ? n : frames_copy(PTR(b), room, (u32)each, frames, (u32)n, skip));
 }
+
+/* No processor records branches for an engine. The room is cleared, so that nothing old is read there. */
+BODY(helper_get_branch_snapshot)
+{
+	(void)r, UNUSED_FROM_C;
+	memset(PTR(a), 0, b);
+	return RESULT(-ENOENT);
+}

@@ -121,6 +121,7 @@ struct run_host {
 	struct heap *heap; /* objects of programs; they lie among the engine's */
 	const struct run_watch *watch; /* of all runs; NULL: none */
 	bool elsewhere; /* compiled code is for another process: it calls no function of this one but `bodies`, and uses of struct run its head only */
+	u64 cookie_secret[2]; /* of SYN cookies */
 	int (*output_packet)(void *ud, struct run *r, struct packet *p, u32 ifindex, u64 flags); /* clone_redirect; NULL: none */
 };
 
