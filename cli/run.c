@@ -100,38 +100,43 @@ static int run_flat(struct target *t, const struct bytes *ctx, struct outcome *o
 	return STATUS_DONE;
 }
 
-/* Through PROG_TEST_RUN, as on a kernel. When it faults, the same packet is run again to learn why. */
+/* Through PROG_TEST_RUN, as on a kernel. */
 static int run_data(struct target *t, const struct bytes *data, const struct bytes *ctx, struct outcome *o)
 {
-	LIBBPF_OPTS(bpf_test_run_opts, test, .data_in = data->at, .data_size_in = (u32)data->n, .ctx_in = ctx->at,
-		    .ctx_size_in = (u32)ctx->n, .repeat = (int)t->args->repeat);
-	struct skep_packet p = {.data = data->at, .size = (u32)data->n};
-	struct skep_fault fault = {0};
+	struct skep_test_result more = {.size = sizeof(more)};
 	u8 ctx_out[CTX_ROOM] = {0};
 	size_t said = said_until_now();
+	union bpf_attr a;
+	int err;
 
 	o->out.n = data->n + 4096;
 	o->out.at = cli_alloc(o->out.n);
-	test.data_out = o->out.at;
-	test.data_size_out = (u32)o->out.n;
-	test.ctx_out = ctx->at ? ctx_out : NULL;
-	test.ctx_size_out = ctx->at ? sizeof(ctx_out) : 0;
-	if (bpf_prog_test_run_opts(t->fd, &test)) {
-		int err = errno;
-
-		if (err == EFAULT && skep_run_packets(t->k, t->fd, &p, 1, NULL, &fault) == -EFAULT)
-			return explain_fault(t, &fault), STATUS_FAILED;
-		if (err == EINVAL && data->n < 14)
+	memset(&a, 0, sizeof(a));
+	a.test.prog_fd = (u32)t->fd;
+	a.test.data_in = (uintptr_t)data->at;
+	a.test.data_size_in = (u32)data->n;
+	a.test.data_out = (uintptr_t)o->out.at;
+	a.test.data_size_out = (u32)o->out.n;
+	a.test.ctx_in = (uintptr_t)ctx->at;
+	a.test.ctx_size_in = (u32)ctx->n;
+	a.test.ctx_out = (uintptr_t)(ctx->at ? ctx_out : NULL);
+	a.test.ctx_size_out = ctx->at ? sizeof(ctx_out) : 0;
+	a.test.repeat = (u32)t->args->repeat;
+	err = skep_prog_test_run(t->k, &a, sizeof(a), &more);
+	if (err) {
+		if (err == -EFAULT && more.fault.text[0])
+			return explain_fault(t, &more.fault), STATUS_FAILED;
+		if (err == -EINVAL && data->n < 14)
 			return cli_error(t->c, "a packet has 14 bytes or more (an Ethernet header); --data has %zu", data->n);
-		cli_error(t->c, "%s: %s", t->name, strerror(err));
+		cli_error(t->c, "%s: %s", t->name, strerror(-err));
 		repeat_said(said);
 		return STATUS_FAILED;
 	}
-	o->out.n = test.data_size_out;
-	note_context(t, o, ctx, ctx_out, MIN(test.ctx_size_out, (u32)sizeof(ctx_out)));
-	outcome_add(o, test.retval, said_until_now() != said, data->n); /* the engine says so when a verdict redirects to nowhere */
+	o->out.n = a.test.data_size_out;
+	note_context(t, o, ctx, ctx_out, MIN(a.test.ctx_size_out, (u32)sizeof(ctx_out)));
+	outcome_add(o, a.test.retval, more.nowhere, data->n);
 	o->runs = t->args->repeat;
-	o->ns = (u64)test.duration * t->args->repeat;
+	o->ns = (u64)a.test.duration * t->args->repeat;
 	return STATUS_DONE;
 }
 

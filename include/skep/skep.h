@@ -248,6 +248,17 @@ struct skep_packet {
 SKEP_API int skep_run_packets(struct skep *k, int prog_fd, struct skep_packet *packets, unsigned int n, unsigned int *done,
 			      struct skep_fault *fault);
 
+/** What PROG_TEST_RUN's attr has no field for. */
+struct skep_test_result {
+	size_t size; /* sizeof(struct skep_test_result) */
+	uint32_t nowhere; /* 1: the verdict redirects, but the program named no target, or nothing is there: Linux drops the packet */
+	struct skep_fault fault; /* when the call gave -EFAULT: where the program faulted; without a text, an address of the attr was bad */
+};
+
+/** BPF_PROG_TEST_RUN, with more of what came of it in *out (out->size is set by the caller). Returns what PROG_TEST_RUN returns. -EINVAL with *out untouched: its size
+ * is unknown. */
+SKEP_API int skep_prog_test_run(struct skep *k, union bpf_attr *attr, unsigned int attr_size, struct skep_test_result *out);
+
 /** How a program is executed. */
 struct skep_code {
 	size_t size; /* sizeof(struct skep_code) */

@@ -31,13 +31,26 @@ int skep_prog_code(struct skep *k, int prog_fd, struct skep_code *in)
 	return 0;
 }
 
-static void tell_fault(struct skep_fault *to, const struct run *r)
+static void tell_fault(struct skep_fault *to, const struct fault *f)
 {
 	if (!to)
 		return;
-	to->insn = r->fault.insn;
-	to->address = r->fault.address;
-	snprintf(to->text, sizeof(to->text), "%s", r->fault.text);
+	to->insn = f->insn;
+	to->address = f->address;
+	snprintf(to->text, sizeof(to->text), "%s", f->text);
+}
+
+int skep_prog_test_run(struct skep *k, union bpf_attr *attr, unsigned int attr_size, struct skep_test_result *out)
+{
+	struct test_told told = {0};
+	int ret;
+
+	if (!out || out->size != sizeof(*out))
+		return -EINVAL;
+	ret = sys_bpf(k, BPF_PROG_TEST_RUN, attr, attr_size, NULL, &told);
+	out->nowhere = told.nowhere;
+	tell_fault(&out->fault, &told.fault);
+	return ret;
 }
 
 /* Can it run with a context alone? */
@@ -108,7 +121,7 @@ int skep_run(struct skep *k, int prog_fd, struct skep_run *in)
 		in->result = result;
 		in->insns = r.insns;
 		if (err)
-			tell_fault(&in->fault, &r);
+			tell_fault(&in->fault, &r.fault);
 	}
 	obj_put(o);
 	return err;
@@ -187,7 +200,7 @@ int skep_run_packets(struct skep *k, int prog_fd, struct skep_packet *packets, u
 				hold_pass(held);
 		}
 		if (err == -EFAULT)
-			tell_fault(fault, &b->run);
+			tell_fault(fault, &b->run.fault);
 		if (held)
 			hold_drop(held);
 		run_account(k, p, i, 0);

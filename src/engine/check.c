@@ -16,7 +16,7 @@ int skep_prog_check(struct skep *k, union bpf_attr *attr, unsigned int attr_size
 		return -EINVAL;
 	c.as_linux.insn = c.safe.insn = c.as_linux.lost_at = c.safe.lost_at = UINT32_MAX;
 	c.as_linux.reg = c.safe.reg = -1;
-	fd = sys_bpf(k, BPF_PROG_LOAD, attr, attr_size, &c);
+	fd = sys_bpf(k, BPF_PROG_LOAD, attr, attr_size, &c, NULL);
 	/* Attributes that are refused before there is a program leave no verdict. */
 	if (fd < 0 && !c.as_linux.error && !c.safe.error)
 		c.as_linux.error = c.safe.error = fd;

@@ -50,7 +50,7 @@ static inline u8 *stage_frame(const struct stage *s, u32 *size)
  * packet is from elsewhere; there is none with the number 0. */
 bool stage_nowhere(const struct stage *s, const struct prog *p, u64 verdict);
 
-int packet_test_run(struct skep *k, struct prog *p, struct attr_test_run *a);
-int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a);
+int packet_test_run(struct skep *k, struct prog *p, struct attr_test_run *a, struct test_told *told);
+int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a, struct test_told *told);
 
 #endif

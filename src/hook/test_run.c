@@ -66,7 +66,22 @@ static int give_frame(const struct stage *s, struct attr_test_run *a, const stru
 	return -ENOSPC;
 }
 
-static int repeat_run(struct skep *k, struct prog *p, struct stage *s, struct attr_test_run *a)
+/* To whoever asks, and to the log. */
+static void tell_fault(struct skep *k, const struct prog *p, const struct run *r, struct test_told *told)
+{
+	if (told)
+		told->fault = r->fault;
+	log_line(k, "%s: %s", prog_name(p), r->fault.text);
+}
+
+static void tell_nowhere(struct skep *k, const struct prog *p, struct test_told *told)
+{
+	if (told)
+		told->nowhere = true;
+	log_line(k, "%s: the verdict redirects, but the program named no target that is there: Linux drops such a packet", prog_name(p));
+}
+
+static int repeat_run(struct skep *k, struct prog *p, struct stage *s, struct attr_test_run *a, struct test_told *told)
 {
 	u32 repeat = a->repeat ? a->repeat : 1;
 	struct hold hold, *held = NULL;
@@ -91,9 +106,9 @@ static int repeat_run(struct skep *k, struct prog *p, struct stage *s, struct at
 		hold_drop(held);
 	run_account(k, p, repeat, (u64)a->duration * repeat);
 	if (err)
-		log_line(k, "%s: %s", prog_name(p), r.fault.text);
+		tell_fault(k, p, &r, told);
 	else if (stage_nowhere(s, p, result))
-		log_line(k, "%s: the verdict redirects, but the program named no target that is there: Linux drops such a packet", prog_name(p));
+		tell_nowhere(k, p, told);
 	return err;
 }
 
@@ -124,7 +139,7 @@ static int xdp_origin(const struct xdp_md *md)
 	return has_queue(device, md->rx_queue_index) ? 0 : -EINVAL;
 }
 
-static int xdp_test_run(struct skep *k, struct prog *p, struct attr_test_run *a, struct stage *s)
+static int xdp_test_run(struct skep *k, struct prog *p, struct attr_test_run *a, struct stage *s, struct test_told *told)
 {
 	const struct attr_test_run before = *a;
 	bool use_ctx = a->ctx_in || a->ctx_out;
@@ -162,7 +177,7 @@ static int xdp_test_run(struct skep *k, struct prog *p, struct attr_test_run *a,
 		s->packet.ifindex = s->ctx.xdp.ingress_ifindex = md.ingress_ifindex;
 		s->ctx.xdp.rx_queue_index = md.rx_queue_index;
 	}
-	err = repeat_run(k, p, s, a);
+	err = repeat_run(k, p, s, a, told);
 	if (err)
 		return err;
 	err = give_frame(s, a, &before);
@@ -205,7 +220,7 @@ static s64 least_header(u32 protocol)
 	return protocol == __builtin_bswap16(ETHERTYPE_IP) ? 20 : protocol == __builtin_bswap16(ETHERTYPE_IPV6) ? 40 : 0;
 }
 
-static int skb_test_run(struct skep *k, struct prog *p, struct attr_test_run *a, struct stage *s)
+static int skb_test_run(struct skep *k, struct prog *p, struct attr_test_run *a, struct stage *s, struct test_told *told)
 {
 	struct __sk_buff in, *skb = &s->ctx.skb;
 	u32 size;
@@ -250,7 +265,7 @@ static int skb_test_run(struct skep *k, struct prog *p, struct attr_test_run *a,
 		skb->gso_size = in.gso_size;
 		skb->hwtstamp = in.hwtstamp;
 	}
-	err = repeat_run(k, p, s, a);
+	err = repeat_run(k, p, s, a, told);
 	if (err)
 		return err;
 	frame = stage_frame(s, &size);
@@ -274,7 +289,7 @@ static int skb_test_run(struct skep *k, struct prog *p, struct attr_test_run *a,
 	return give(a->ctx_out, &a->ctx_size_out, &in, sizeof(in));
 }
 
-int packet_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
+int packet_test_run(struct skep *k, struct prog *p, struct attr_test_run *a, struct test_told *told)
 {
 	struct stage s = {.mem = &k->mem};
 	int err;
@@ -283,14 +298,14 @@ int packet_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 		return -EINVAL; /* these run behind a redirection */
 	if (a->data_size_in < ETH_HLEN)
 		return -EINVAL;
-	err = p->kind->runs == RUN_XDP ? xdp_test_run(k, p, a, &s) : skb_test_run(k, p, a, &s);
+	err = p->kind->runs == RUN_XDP ? xdp_test_run(k, p, a, &s, told) : skb_test_run(k, p, a, &s, told);
 	stage_close(&s);
 	return err;
 }
 
 /* ---- raw tracepoints and syscall programs: a flat context ---- */
 
-int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
+int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a, struct test_told *told)
 {
 	bool writable = p->kind->ctx->flags & CTX_TYPE_WRITABLE;
 	u32 most = writable ? UINT16_MAX : MOST_ARGS;
@@ -325,7 +340,7 @@ int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 			hold_drop(held);
 		run_account(k, p, 1, 0);
 		if (err)
-			log_line(k, "%s: %s", prog_name(p), r.fault.text);
+			tell_fault(k, p, &r, told);
 	}
 	a->retval = (u32)result;
 	if (!err && writable && a->ctx_size_in)
@@ -334,15 +349,15 @@ int flat_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
 	return err;
 }
 
-int hook_test_run(struct skep *k, struct prog *p, struct attr_test_run *a)
+int hook_test_run(struct skep *k, struct prog *p, struct attr_test_run *a, struct test_told *told)
 {
 	if (!(p->kind->flags & PT_TEST_RUN))
 		return -ENOTSUPP;
 	switch (p->kind->id == p->type ? (enum progtype_runs)p->kind->runs : RUN_NONE) { /* an extension runs in its target */
 	case RUN_SKB:
-	case RUN_XDP: return packet_test_run(k, p, a);
+	case RUN_XDP: return packet_test_run(k, p, a, told);
 	case RUN_FLAT:
-	case RUN_OWN: return flat_test_run(k, p, a);
+	case RUN_OWN: return flat_test_run(k, p, a, told);
 	case RUN_EVENT: log_line(k, "PROG_TEST_RUN: programs of type %s run where they are attached", p->kind->name); return -EOPNOTSUPP;
 	case RUN_NONE: break;
 	}

@@ -18,7 +18,7 @@ int sys_prog_test_run(struct sys_call *c)
 	err = obj_by_fd(c->k, (int)a->prog_fd, OBJ_PROG, 0, &o);
 	if (err)
 		return err;
-	err = hook_test_run(c->k, o->body, a);
+	err = hook_test_run(c->k, o->body, a, c->told);
 	obj_put(o);
 	return err;
 }

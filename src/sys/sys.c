@@ -62,10 +62,10 @@ static bool all_zero(const u8 *p, u32 n)
 	return true;
 }
 
-int sys_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size, struct skep_check *check)
+int sys_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size, struct skep_check *check, struct test_told *told)
 {
 	u64 copy[ATTR_MAX / 8] = {0};
-	struct sys_call call = {.k = k, .attr = copy, .size = MIN(size, (unsigned)ATTR_MAX), .check = check};
+	struct sys_call call = {.k = k, .attr = copy, .size = MIN(size, (unsigned)ATTR_MAX), .check = check, .told = told};
 	int ret;
 
 	if (size > 4096)
@@ -98,7 +98,7 @@ int sys_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size, st
 
 int skep_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size)
 {
-	return sys_bpf(k, cmd, attr, size, NULL);
+	return sys_bpf(k, cmd, attr, size, NULL, NULL);
 }
 
 /* ---- commands that have nothing behind them here ---- */

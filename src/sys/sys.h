@@ -196,8 +196,14 @@ struct sys_call {
 	u32 size; /* bytes that the caller passed: outputs beyond are not written */
 	const char *name; /* of the command */
 	struct skep_check *check; /* PROG_LOAD: what the verifier found goes there; NULL: nobody asks */
+	struct test_told *told; /* PROG_TEST_RUN: what the attr has no field for goes there; NULL: nobody asks */
 };
-int sys_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size, struct skep_check *check); /* sys.c */
+struct test_told {
+	bool nowhere; /* the verdict redirects, but the program named no target that is there */
+	struct fault fault; /* with -EFAULT; without a text: no program faulted */
+};
+/* sys.c; at most one of check and told */
+int sys_bpf(struct skep *k, int cmd, union bpf_attr *attr, unsigned int size, struct skep_check *check, struct test_told *told);
 #define CMD(id, name, attr, last, handler, since, fds, ptrs) int handler(struct sys_call *c);
 #include "sys/cmd.def"
 int sys_unsupported(struct sys_call *c); /* what handlers end in that find nothing wrong, and have nothing behind them */
@@ -242,7 +248,7 @@ int info_read(const struct attr_info *a, void *info, u32 size);
 int info_write(struct attr_info *a, const void *info, u32 size);
 
 /* hook/: how a program type is run by PROG_TEST_RUN; -ENOTSUPP when it cannot. p is referenced. */
-int hook_test_run(struct skep *k, struct prog *p, struct attr_test_run *attr);
+int hook_test_run(struct skep *k, struct prog *p, struct attr_test_run *attr, struct test_told *told); /* told may be NULL */
 
 /* engine/run.c: one run. hold may be NULL when the program needs none. */
 void run_prepare(struct skep *k, struct run *r, struct prog *p);

@@ -62,7 +62,8 @@ TEST(refusals)
 {
 	int tp = load(BPF_PROG_TYPE_TRACEPOINT, NOTHING), raw = load(BPF_PROG_TYPE_RAW_TRACEPOINT, NOTHING), xdp = load(BPF_PROG_TYPE_XDP, NOTHING);
 	int beyond = load(BPF_PROG_TYPE_TRACEPOINT, "r0 = *(u64 *)(r1 +40)\nr0 = 0\nexit"), third = load(BPF_PROG_TYPE_RAW_TRACEPOINT, "r0 = *(u64 *)(r1 +16)\nr0 = 0\nexit");
-	int lacking = load(BPF_PROG_TYPE_TRACEPOINT, "call bpf_get_cgroup_classid#17\nr0 = 0\nexit"), clock = load(BPF_PROG_TYPE_PERF_EVENT, NOTHING);
+	int lacking = load(BPF_PROG_TYPE_TRACEPOINT, "r1 = 0\n*(u64 *)(r10 -16) = r1\n*(u64 *)(r10 -8) = r1\nr1 = r10\nr1 += -16\nr2 = 8\nr3 = r1\nr4 = 16\nr5 = 0\ncall bpf_snprintf_btf#149\nr0 = 0\nexit"),
+	    clock = load(BPF_PROG_TYPE_PERF_EVENT, NOTHING);
 	int event = tracepoint("syscalls", "sys_enter_openat"), close_event = tracepoint("syscalls", "sys_enter_close"), link;
 
 	CHECK(tp >= 0 && raw >= 0 && xdp >= 0 && beyond >= 0 && third >= 0 && lacking >= 0 && clock >= 0 && event >= 0 && close_event >= 0);
@@ -75,7 +76,7 @@ TEST(refusals)
 	CHECK_EQ(link_create(xdp, -1, BPF_XDP), -EINVAL);
 	CHECK_EQ(link_create(beyond, close_event, 41), -EACCES); /* close has one argument only */
 	CHECK_EQ(link_create(lacking, event, 41), -EOPNOTSUPP);
-	CHECK(strstr(said, "bpf_get_cgroup_classid"));
+	CHECK(strstr(said, "bpf_snprintf_btf"));
 
 	CHECK_EQ(raw_open(NULL, raw), -EFAULT);
 	CHECK_EQ(raw_open("sys_enter", xdp), -EINVAL);

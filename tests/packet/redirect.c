@@ -193,10 +193,19 @@ static bool on_kernel_tc(int prog, unsigned ingress)
 static void on_skep(const struct way_case *c, int prog)
 {
 	struct skep_packet p = {.data = frame, .size = FRAME, .nowhere = 7};
+	struct skep_test_result more = {.size = sizeof(more), .nowhere = 7};
+	union bpf_attr a;
 
 	CHECK_EQ(skep_run_packets(engine, prog, &p, 1, NULL, NULL), 0);
 	if (p.nowhere != !c->arrives)
 		test_fail(__FILE__, __LINE__, "%s: verdict %u, nowhere %u", c->name, p.result, p.nowhere);
+	memset(&a, 0, sizeof(a));
+	a.test.prog_fd = (uint32_t)prog;
+	a.test.data_in = ADDRESS(frame);
+	a.test.data_size_in = FRAME;
+	CHECK_EQ(skep_prog_test_run(engine, &a, sizeof(a), &more), 0);
+	CHECK_EQ(a.test.retval, p.result);
+	CHECK_EQ(more.nowhere, p.nowhere);
 }
 
 static bool namespace_with_interfaces(void)

@@ -201,7 +201,8 @@ TEST(printed_text_comes_out_of_the_trace_pipe)
 TEST(a_program_that_needs_a_missing_helper_loads_and_does_not_run)
 {
 	struct skep_run run = {.size = sizeof(run)};
-	int prog = load(BPF_PROG_TYPE_RAW_TRACEPOINT, "call bpf_get_cgroup_classid#17\nr0 = 0\nexit", NULL, 0);
+	int prog = load(BPF_PROG_TYPE_RAW_TRACEPOINT, "r1 = 0\n*(u64 *)(r10 -16) = r1\n*(u64 *)(r10 -8) = r1\nr1 = r10\nr1 += -16\nr2 = 8\nr3 = r10\nr3 += -16\nr4 = 16\nr5 = 0\n"
+						     "call bpf_snprintf_btf#149\nr0 = 0\nexit", NULL, 0);
 
 	REQUIRE(prog >= 0);
 	CHECK_EQ(skep_run(engine, prog, &run), -EOPNOTSUPP);
@@ -259,6 +260,34 @@ TEST(a_tail_call_needs_the_memory_of_its_target)
 	close(caller), close(far), close(array);
 }
 
+TEST(a_test_run_tells_where_it_faulted)
+{
+	struct skep_test_result more = {.size = sizeof(more) - 1};
+	uint8_t frame[60] = {0};
+	struct skep *own, *shared = engine;
+	union bpf_attr a;
+	int fd;
+
+	REQUIRE(skep_open(&own, &(struct skep_options){.size = sizeof(struct skep_options), .unverified = 1}) == 0);
+	engine = own;
+	fd = load(BPF_PROG_TYPE_XDP, "r2 = *(u32 *)(r1 +0)\nr0 = *(u8 *)(r2 +60)\nexit", NULL, 0);
+	engine = shared;
+	memset(&a, 0, sizeof(a));
+	a.test.prog_fd = (uint32_t)fd;
+	a.test.data_in = (uint64_t)(uintptr_t)frame;
+	a.test.data_size_in = sizeof(frame);
+	CHECK_EQ(skep_prog_test_run(own, &a, sizeof(a), &more), -EINVAL); /* a size that no library had */
+	more.size = sizeof(more);
+	CHECK_EQ(skep_prog_test_run(own, &a, sizeof(a), &more), -EFAULT);
+	CHECK_EQ(more.fault.insn, 1);
+	CHECK(strstr(more.fault.text, "packet offset 60") != NULL);
+	a.test.data_in = 0;
+	CHECK_EQ(skep_prog_test_run(own, &a, sizeof(a), &more), -EFAULT);
+	CHECK_STR(more.fault.text, "");
+	close(fd);
+	skep_close(own);
+}
+
 int main(void)
 {
 	open_engine();
@@ -272,6 +301,7 @@ int main(void)
 	RUN(a_program_that_needs_a_missing_helper_loads_and_does_not_run);
 	RUN(a_run_brings_all_that_its_program_reaches);
 	RUN(a_tail_call_needs_the_memory_of_its_target);
+	RUN(a_test_run_tells_where_it_faulted);
 	skep_close(engine);
 	return test_end();
 }
