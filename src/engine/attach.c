@@ -212,16 +212,24 @@ static int take_member(struct load *l)
 	return 0;
 }
 
-int find_attach_target(struct load *l)
+int check_sleeping(struct load *l)
 {
-	struct prog *p = l->p;
+	const struct prog *p = l->p;
 
 	if (p->kind->flags & PT_SLEEPABLE_ONLY && !p->sleepable)
 		return load_refuse(l, -EINVAL, "Syscall programs can only be sleepable");
 	if (p->sleepable && !progtype_sleepable_ok(p->kind, p->attach_type))
 		return load_refuse(l, -EINVAL, "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable");
-	if (!(p->kind->flags & PT_ATTACH_BTF))
-		return 0;
+	return 0;
+}
+
+int find_attach_target(struct load *l)
+{
+	struct prog *p = l->p;
+	int err = p->kind->flags & PT_ATTACH_BTF ? check_sleeping(l) : 0;
+
+	if (err || !(p->kind->flags & PT_ATTACH_BTF))
+		return err;
 	if (p->target)
 		p->attach_btf = p->target->btf;
 	else if (!p->attach_btf && p->attach_btf_id)

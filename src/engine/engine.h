@@ -36,6 +36,7 @@ int relocate(struct load *l);
 
 /* attach.c: 0 or -errno, and why in the log */
 int find_attach_target(struct load *l);
+int check_sleeping(struct load *l);
 /* load_verify.c */
 int load_verify(struct load *l);
 void load_not_verified(struct load *l); /* it was refused before: how the log ends */

@@ -615,6 +615,7 @@ static int prog_load(struct load *l)
 		relocate,	 /* numbers that depend on the kernel's types */
 		find_attach_target, /* by BTF: the context of tracing programs, hooks, members */
 		resolve_loads,	 /* maps, values, functions that pseudo loads name */
+		check_sleeping,	 /* may, or must, it sleep? */
 		resolve_calls,	 /* helpers */
 		load_verify,	 /* the proof that it may run */
 		join_maps,	 /* maps of programs: all of one type */

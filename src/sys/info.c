@@ -240,6 +240,7 @@ static int prog_info(struct skep *k, struct obj *o, struct attr_info *a)
 		.jited_ksyms = in.jited_ksyms, .nr_jited_ksyms = in.nr_jited_ksyms, .jited_func_lens = in.jited_func_lens,
 		.nr_jited_func_lens = in.nr_jited_func_lens, .prog_tags = in.prog_tags, .nr_prog_tags = in.nr_prog_tags,
 		.jited_line_info = in.jited_line_info, .jited_line_info_rec_size = sizeof(u64),
+		.ifindex = in.ifindex, .netns_dev = in.netns_dev, .netns_ino = in.netns_ino, /* the caller's, but for programs on devices */
 		.func_info_rec_size = sizeof(struct bpf_func_info), .line_info_rec_size = sizeof(struct bpf_line_info),
 	};
 	memcpy(info.name, p->name, sizeof(info.name));

@@ -560,7 +560,7 @@ static int read_nowhere(struct batch *b, u32 cursor)
 
 static int read_batch(struct sys_call *c, u32 trait, int need, bool take)
 {
-	u32 cursor = 0, want;
+	u32 cursor = 0, from, want;
 	struct batch b;
 	int err = batch_open(c, &b, trait, need);
 
@@ -573,10 +573,16 @@ static int read_batch(struct sys_call *c, u32 trait, int need, bool take)
 		return batch_close(&b, read_by_key(&b, want));
 	if (b.a->in_batch)
 		memcpy(&cursor, PTR(b.a->in_batch), sizeof(cursor));
-	if (!b.a->keys || !b.a->values || !b.a->out_batch)
+	if (!b.a->keys || !b.a->values || (!b.a->out_batch && !take))
 		return batch_close(&b, read_nowhere(&b, cursor));
+	from = cursor;
 	b.done = want;
 	err = b.e.map->ops->batch(b.e.map, &b.e.hold, &cursor, PTR(b.a->keys), PTR(b.a->values), &b.done, b.a->elem_flags, take);
+	if (!b.a->out_batch) { /* what was taken is gone, and told of without a number */
+		err = b.done || cursor != from ? -EFAULT : err;
+		b.done = 0;
+		return batch_close(&b, err);
+	}
 	memcpy(PTR(b.a->out_batch), &cursor, sizeof(cursor));
 	return batch_close(&b, err);
 }

@@ -498,6 +498,74 @@ static void mutate(uint32_t n, uint64_t seed)
 	}
 }
 
+/* ---- what is written ---- */
+
+/* Fields of programs on devices stay the caller's. */
+static void device_fields(const struct side *s)
+{
+	struct bpf_prog_info info;
+	union bpf_attr a;
+
+	memset(&info, 0, sizeof(info));
+	memset(&a, 0, sizeof(a));
+	info.ifindex = 0x5a5a5a5a;
+	info.netns_dev = info.netns_ino = 0x5a5a5a5a5a5a5a5a;
+	a.info.bpf_fd = (uint32_t)s->xdp;
+	a.info.info_len = sizeof(info);
+	a.info.info = ADDRESS(&info);
+	CHECK_EQ(bpf(s, BPF_OBJ_GET_INFO_BY_FD, &a), 0);
+	CHECK_EQ(info.ifindex, 0x5a5a5a5a);
+	CHECK_EQ(info.netns_dev, 0x5a5a5a5a5a5a5a5a);
+	CHECK_EQ(info.netns_ino, 0x5a5a5a5a5a5a5a5a);
+}
+
+/* What LOOKUP_AND_DELETE_BATCH takes is gone, though it cannot say where to go on. */
+static void taken_without_cursor(const struct side *s)
+{
+	int fd = map(s, BPF_MAP_TYPE_HASH, 4, 8, 8, 0);
+	uint32_t keys[8] = {0}, next;
+	uint64_t values[8] = {0};
+	union bpf_attr a;
+
+	for (uint32_t i = 1; i <= 4; i++) {
+		uint64_t v = i;
+
+		memset(&a, 0, sizeof(a));
+		a.map_fd = (uint32_t)fd;
+		a.key = ADDRESS(&i);
+		a.value = ADDRESS(&v);
+		CHECK_EQ(bpf(s, BPF_MAP_UPDATE_ELEM, &a), 0);
+	}
+	memset(&a, 0, sizeof(a));
+	a.batch.map_fd = (uint32_t)fd;
+	a.batch.keys = ADDRESS(keys);
+	a.batch.values = ADDRESS(values);
+	a.batch.count = 8;
+	CHECK_EQ(bpf(s, BPF_MAP_LOOKUP_AND_DELETE_BATCH, &a), -EFAULT);
+	CHECK_EQ(a.batch.count, 0);
+	CHECK_EQ(keys[0] + keys[1] + keys[2] + keys[3], 10);
+	CHECK_EQ(values[0] + values[1] + values[2] + values[3], 10);
+	memset(&a, 0, sizeof(a));
+	a.map_fd = (uint32_t)fd;
+	a.next_key = ADDRESS(&next);
+	CHECK_EQ(bpf(s, BPF_MAP_GET_NEXT_KEY, &a), -ENOENT);
+	close(fd);
+}
+
+static void the_engine_writes_as_linux(void)
+{
+	device_fields(&engine);
+	taken_without_cursor(&engine);
+}
+
+static void the_running_kernel_writes_so(void)
+{
+	if (!have_kernel)
+		SKIP(KERNEL_MISSING);
+	device_fields(&kernel);
+	taken_without_cursor(&kernel);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct task_door door = {0}; /* or nothing can be attached to tracepoints */
@@ -527,6 +595,8 @@ int main(int argc, char **argv)
 	RUN(the_running_kernel_refuses_unknown_bytes_of_every_command);
 	RUN(the_running_kernel_takes_attrs_of_any_size);
 	RUN(the_running_kernel_refuses_attrs_that_are_nowhere_and_unknown_commands);
+	RUN(the_engine_writes_as_linux);
+	RUN(the_running_kernel_writes_so);
 	skep_close(engine.k);
 	return test_end();
 }
