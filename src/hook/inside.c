@@ -188,6 +188,8 @@ static const struct body {
 	ROW(ktime_get_boot_ns, NEEDS_CLOCK, inside_boot)
 	ROW(ktime_get_tai_ns, NEEDS_CLOCK, inside_tai)
 	ROW(ktime_get_coarse_ns, NEEDS_CLOCK, inside_coarse)
+	ROW(jiffies64, NEEDS_CLOCK, inside_jiffies)
+	ROW(get_prandom_u32, NEEDS_CLOCK, inside_random)
 	ROW(get_smp_processor_id, NEEDS_CPU, NULL)
 	ROW(map_lookup_elem, 0, inside_lookup)
 	ROW(map_update_elem, 0, inside_update)

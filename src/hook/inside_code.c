@@ -301,7 +301,7 @@ INLINE u64 clock_ns(u64 id)
 	return t[0] * 1000000000 + t[1];
 }
 
-enum { BOOTTIME = 7, TAI = 11, MONOTONIC_COARSE = 6 };
+enum { MONOTONIC = 1, BOOTTIME = 7, TAI = 11, MONOTONIC_COARSE = 6, JIFFY_NS = 4000000 };
 ROUTINE u64 inside_boot(void)
 {
 	return clock_ns(BOOTTIME);
@@ -315,6 +315,21 @@ ROUTINE u64 inside_tai(void)
 ROUTINE u64 inside_coarse(void)
 {
 	return clock_ns(MONOTONIC_COARSE);
+}
+
+ROUTINE u64 inside_jiffies(void)
+{
+	return clock_ns(MONOTONIC_COARSE) / JIFFY_NS;
+}
+
+/* What time it is for whom, with all bits mixed (the finalizer of SplitMix64): nothing of it has to be kept. */
+ROUTINE u64 inside_random(void)
+{
+	u64 x = clock_ns(MONOTONIC) + fs_base(own()->by_abi) * 0x9e3779b97f4a7c15;
+
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+	x = (x ^ x >> 27) * 0x94d049bb133111eb;
+	return (u32)(x >> 32);
 }
 
 /* ---- memory ---- */

@@ -90,6 +90,8 @@ s64 inside_strncmp(struct hold **run, const u8 *a, u64 n, const u8 *b);
 u64 inside_boot(void);
 u64 inside_tai(void);
 u64 inside_coarse(void);
+u64 inside_jiffies(void);
+u64 inside_random(void);
 s64 inside_perf_output(struct hold **run, const struct task_regs *regs, const struct inside_map *m, u64 flags, const u8 *data, u64 size);
 s64 inside_ring_output(struct hold **run, const struct inside_map *m, const u8 *data, u64 size, u64 flags);
 void *inside_ring_reserve(struct hold **run, const struct inside_map *m, u64 size, u64 flags);

@@ -432,6 +432,20 @@ static void work_in_time(struct told *t)
 	t->jumped = is_jump(TEXT(work));
 }
 
+/* The coarse clock is behind by a tick at most. */
+TEST(jiffies_and_numbers_by_chance)
+{
+	const struct add adds[] = {{.what = ADD_JIFFIES, .slot = 0}, {.what = ADD_RANDOM, .slot = 1}};
+	struct client c = attach(TEXT(work), adds, 2, NULL, 0);
+	struct told t = run(work_in_time);
+	uint64_t average = probing_value(c.map, 1) / WARM;
+
+	CHECK(t.jumped);
+	CHECK(probing_value(c.map, 0) >= t.sum / 4000000 - 6 * WARM && probing_value(c.map, 0) <= t.more / 4000000);
+	CHECK(average > 1ull << 30 && average < 3ull << 30);
+	detach(&c);
+}
+
 TEST(the_time)
 {
 	struct client c = attach(TEXT(work), times, 1, NULL, 0);
@@ -820,6 +834,7 @@ int main(int argc, char **argv)
 	RUN(registers_flags_and_red_zone_in_the_midst_of_a_function);
 	RUN(branches_into_the_first_instructions_and_loads_relative_to_them);
 	RUN(the_time);
+	RUN(jiffies_and_numbers_by_chance);
 	RUN(many_probes_in_one_link);
 	RUN(a_client_that_goes_while_functions_have_not_returned);
 	RUN(one_client_after_the_other);

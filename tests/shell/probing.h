@@ -19,7 +19,7 @@
 #define INSN(c, d, s, o, i) ((struct bpf_insn){.code = (c), .dst_reg = (d) & 15, .src_reg = (s) & 15, .off = (o), .imm = (i)})
 
 /* What a program adds to value `slot` of an array. */
-enum adds { ADD_ONE, ADD_FIELD /* of struct pt_regs, at `field` */, ADD_TID, ADD_TGID, ADD_TIME, ADD_COOKIE };
+enum adds { ADD_ONE, ADD_FIELD /* of struct pt_regs, at `field` */, ADD_TID, ADD_TGID, ADD_TIME, ADD_JIFFIES, ADD_RANDOM, ADD_COOKIE };
 struct add {
 	enum adds what;
 	int slot, field;
@@ -66,7 +66,10 @@ static inline unsigned probing_amount(struct bpf_insn *code, const struct add *a
 	case ADD_TID:
 	case ADD_TGID:
 	case ADD_TIME:
-		code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, a->what == ADD_TIME ? BPF_FUNC_ktime_get_ns : BPF_FUNC_get_current_pid_tgid);
+	case ADD_JIFFIES:
+	case ADD_RANDOM:
+		code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0,
+				 a->what == ADD_TIME ? BPF_FUNC_ktime_get_ns : a->what == ADD_JIFFIES ? BPF_FUNC_jiffies64 : a->what == ADD_RANDOM ? BPF_FUNC_get_prandom_u32 : BPF_FUNC_get_current_pid_tgid);
 		code[n++] = INSN((a->what == ADD_TID ? BPF_ALU : BPF_ALU64) | BPF_MOV | BPF_X, 7, 0, 0, 0);
 		if (a->what == ADD_TGID)
 			code[n++] = INSN(BPF_ALU64 | BPF_RSH | BPF_K, 7, 0, 0, 32);
