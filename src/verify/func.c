@@ -458,11 +458,10 @@ static int hook_references(struct verifier *v)
 	return 0;
 }
 
-static int walk_once(struct verifier *v, u32 subprog)
+static int walk_begin(struct verifier *v, u32 subprog)
 {
 	struct state *s = state_new(v);
 	struct frame *f;
-	int err = 0;
 
 	if (!s)
 		return reject(v, REJECT_MEMORY, "out of memory");
@@ -481,12 +480,19 @@ static int walk_once(struct verifier *v, u32 subprog)
 		return v->why->err;
 	if (subprog || v->replaces) {
 		log_add(v, "Validating %s() func#%u...\n", v->prog->subprogs[subprog].name, subprog);
-		err = entry_args(v, f, subprog);
-	} else {
-		reg_set_pointer(&f->regs[1], R_CTX);
-		err = hook_references(v);
+		return entry_args(v, f, subprog);
 	}
+	reg_set_pointer(&f->regs[1], R_CTX);
+	return hook_references(v);
+}
+
+static int walk_once(struct verifier *v, u32 subprog)
+{
+	int err = join_resumes(v) ? 0 : walk_begin(v, subprog);
+
 	err = err ? err : walk(v);
+	if (join_parks(v, err))
+		return err;
 	if (err && err != JOIN_RETRY)
 		trace_rejection(v);
 	join_blame(v, err);
@@ -506,5 +512,6 @@ int walk_function(struct verifier *v, u32 subprog)
 	do
 		err = walk_once(v, subprog);
 	while (join_again(v, &err));
+	join_close(v);
 	return err;
 }

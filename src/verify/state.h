@@ -432,6 +432,7 @@ struct verifier {
 	struct walks { /* through the function: walks.c */
 		u32 n, turns, attempts; /* all of them; how often the other way had its turn; those with joins that lost a proof */
 		u64 budget, spent; /* of the way that has its turn, and what earlier walks took of it */
+		u64 of_joins; /* the latest budget with joins */
 		bool may_join; /* some loop is bounded */
 		bool bounded; /* this walk with joins came to one */
 		bool over; /* the budget */
@@ -444,6 +445,7 @@ struct verifier {
 	bool join_restudy; /* a slot turned out to be written through a pointer: what turns do is looked at again */
 	u32 join_lost; /* loop whose joins made the walk fail */
 	struct join_snapshot *before_walk;
+	struct parked_walk *parked;
 	struct scc *sccs; /* prune.c: cycles, by number */
 	struct state *dropped; /* checkpoints that nothing is compared with any more */
 	u32 n_sccs;
@@ -673,6 +675,9 @@ enum { JOIN_RETRY = -EAGAIN }; /* no verdict: the function is walked again, see 
 int join_open(struct verifier *v); /* before a function is walked */
 int join_due(struct verifier *v); /* the walk became long: JOIN_RETRY if the other way has its turn, or 0 */
 void join_blame(struct verifier *v, int err); /* the walk failed: below a joined state? */
+bool join_parks(struct verifier *v, int err); /* the walk was kept, and goes on when its way has its turn again: nothing of it is to be freed */
+bool join_resumes(struct verifier *v); /* it is there again, in place of a new one */
+void join_close(struct verifier *v); /* once a function has its verdict */
 bool join_again(struct verifier *v, int *err); /* whether the function is walked again; what the walk left is undone then */
 
 /* ---- join.c ---- */

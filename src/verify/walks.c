@@ -3,21 +3,34 @@
  * The walks through one function. The first goes turn by turn, as Linux does, and is short. When it does not suffice, joins of states at the heads of loops
  * mostly cost less, or show soon that they lose a proof. They may cost more, though: in loops within loops every widening of the outer one is a new arrival
  * at the inner one, while iterators and may_goto converge without joins; and while a cycle is walked, all bounds of its states count. Which it is shows
- * only by walking, so both ways take turns: joins with a budget that most programs get by with, turn by turn with the same one, and then each with a
- * larger one than the other had. What is spent is a small multiple of what the better way needs.
+ * only by walking, so both ways take turns: joins with a budget that most programs get by with, turn by turn with TURNS_MORE times as much, and then joins with
+ * GROWTH times what they had. A walk turn by turn goes on where it was; one with joins begins anew, as it rests on what was found out about loops. So what
+ * joins waste is a fraction of what turn by turn costs, and the whole at most a small multiple of what the better way needs.
  *
  * Rules:
- *  1. A walk that is given up leaves nothing but what was found out about loops: restore().
+ *  1. A walk that is given up, or waits for its next turn, leaves nothing behind but what was found out about loops: restore().
  *  2. A rejection by a walk that joined nothing is the verdict. One below a joined state proves nothing: the walk is made again without joins in that loop.
  *  3. The last walk joins nothing and has all of the limit, so that joins never refuse what is accepted without them.
  *  4. A way that met a limit which is not its budget has had its last turn: the other one is walked to its end, whatever that is.
  *  5. A walk with joins that met no loop with a bound has joined nothing, and is what the other way would be: it goes on when its budget is over.
- *  6. It ends: from the third turn on budgets grow by GROWTH, up to the limit; walks that lost a proof share theirs with the next one and are ATTEMPTS at
+ *  6. It ends: budgets grow by GROWTH, up to the limit; walks that lost a proof share theirs with the next one and are ATTEMPTS at
  *     most. WALKS_MOST bounds all of them, and is checked.
  */
 #include "verify/loop.h"
 
-enum { WALK_FIRST = 1024, WALK_SECOND = 20 * WALK_FIRST, GROWTH = 4, ATTEMPTS = 4, WALKS_MOST = 20 };
+enum { WALK_FIRST = 1024, JOINS_FIRST = 4 * WALK_FIRST, TURNS_MORE = 8, GROWTH = 4, ATTEMPTS = 4, WALKS_MOST = 20 };
+
+/* What belongs to the walk that goes on now; of one that waits it is kept here. */
+#define WALK_PARTS(X)                                                                                                                                          \
+	X(aux) X(subs) X(sccs) X(cur) X(dropped) X(insn) X(prev_insn) X(pending) X(oldest_whole) X(n_pending) X(n_whole) X(packed) X(walked) X(live_states)
+#define PART(field)     __typeof__(((struct verifier *)0)->field) field;
+#define EXCHANGE(field) {__typeof__(v->field) other = v->field; v->field = p->field; p->field = other;}
+
+struct parked_walk {
+	WALK_PARTS(PART)
+	struct verify_stats stats;
+	bool held;
+};
 
 struct join_snapshot {
 	struct insn_aux *aux;
@@ -70,6 +83,93 @@ static void restore(struct verifier *v, const struct join_snapshot *s)
 	forget_arrivals(v);
 }
 
+/* ---- a walk that waits ---- */
+
+static struct parked_walk *parked_room(struct verifier *v)
+{
+	struct parked_walk *p = v->parked;
+	struct scc *own = v->sccs;
+	int err;
+
+	if (p)
+		return p;
+	p = arena_alloc(&v->arena, sizeof(*p));
+	if (!p)
+		return NULL;
+	p->aux = arena_array(&v->arena, v->n, sizeof(*p->aux));
+	p->subs = arena_array(&v->arena, v->prog->n_subprogs, sizeof(*p->subs));
+	err = prune_open(v);
+	p->sccs = v->sccs;
+	v->sccs = own;
+	return p->aux && p->subs && !err ? v->parked = p : NULL;
+}
+
+static void exchange(struct verifier *v, struct parked_walk *p)
+{
+	WALK_PARTS(EXCHANGE)
+}
+
+/* What is known of loops, from the walk that went on meanwhile. */
+static void loops_keep(struct verifier *v, struct insn_aux *aux, struct subprog_info *subs, const struct insn_aux *from, const struct subprog_info *known)
+{
+	for (u32 i = 0; i < v->n; i++)
+		aux[i].loop = from[i].loop;
+	for (u32 i = 0; i < v->prog->n_subprogs; i++) {
+		subs[i].no_joins = known[i].no_joins;
+		subs[i].indirect_slots |= known[i].indirect_slots;
+	}
+}
+
+/* A log would hold lines of both ways: then the walk is given up. */
+bool join_parks(struct verifier *v, int err)
+{
+	struct parked_walk *p;
+
+	if (err != JOIN_RETRY || !v->walks.over || v->joining || text_length(v->log) != v->before_walk->log_len)
+		return false;
+	p = parked_room(v);
+	if (!p)
+		return false;
+	v->walked.insns--; /* the instruction is looked at again */
+	memcpy(p->subs, v->subs, v->prog->n_subprogs * sizeof(*v->subs));
+	loops_keep(v, p->aux, p->subs, v->aux, v->subs);
+	p->stats = v->result->stats;
+	exchange(v, p);
+	v->walked = v->before_walk->walked;
+	return p->held = true;
+}
+
+bool join_resumes(struct verifier *v)
+{
+	struct parked_walk *p = v->parked;
+
+	if (!p || !p->held || v->joining)
+		return false;
+	exchange(v, p);
+	loops_keep(v, v->aux, v->subs, p->aux, p->subs);
+	v->result->stats = p->stats;
+	p->held = false;
+	return true;
+}
+
+/* The other way came to a verdict. */
+void join_close(struct verifier *v)
+{
+	struct parked_walk *p = v->parked;
+
+	if (!p || !p->held)
+		return;
+	v->insns_given_up += p->walked.insns - v->before_walk->walked.insns;
+	v->walks_given_up++;
+	exchange(v, p);
+	state_free(v, v->cur);
+	v->cur = NULL;
+	pending_forget(v);
+	prune_forget(v);
+	exchange(v, p);
+	p->held = false;
+}
+
 static bool any_back_edge(const struct verifier *v)
 {
 	for (u32 i = 0; i < v->n; i++)
@@ -113,7 +213,11 @@ static void take_turns(struct verifier *v)
 {
 	v->joining = v->walks.turns_end || (!v->walks.joins_end && !v->joining);
 	v->walks.last = v->walks.joins_end;
-	v->walks.budget = ++v->walks.turns > 2 ? v->walks.budget * GROWTH : MAX(v->walks.budget, (u64)WALK_SECOND);
+	if (!v->walks.turns++)
+		v->walks.of_joins = MAX(v->walks.budget, (u64)JOINS_FIRST);
+	else if (v->joining)
+		v->walks.of_joins *= GROWTH;
+	v->walks.budget = v->joining ? v->walks.of_joins : v->walks.of_joins * TURNS_MORE;
 	v->walks.spent = 0;
 }
 
@@ -275,7 +379,7 @@ bool join_again(struct verifier *v, int *err)
 	v->walks.bounded = false;
 	v->walks.spent += walked_now(v);
 	v->insns_given_up += walked_now(v);
-	v->walks_given_up++;
+	v->walks_given_up += v->joining || !v->parked || !v->parked->held;
 	restore(v, v->before_walk);
 	v->arena.full = false;
 	if (turns)

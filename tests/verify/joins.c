@@ -254,6 +254,22 @@ TEST(verdicts)
 	skep_close(k);
 }
 
+/* Joins lose what the program rests on, which shows at once; what was walked before is not walked again. */
+TEST(turn_by_turn_goes_on_where_it_was)
+{
+	static const struct loop_case c = {
+		.name = "a flag that is never zero",
+		.text = "r7 = 1\nr9 = 0\nagain: r7 ^= 3\nif r7 == 0 goto bad\nr9 += 1\nif r9 != 600 goto again\ngoto good\nbad: r1 = *(u8 *)(r6 + 20000)\ngood:\n",
+	};
+	struct skep *k = open_engine(0);
+	struct skep_check check = check_case(k, &c, NULL);
+
+	CHECK_EQ(check.safe.error, 0);
+	CHECK_EQ(check.safe.processed, check.as_linux.processed);
+	CHECK(check.safe.given_up > 0 && check.safe.given_up < 500);
+	skep_close(k);
+}
+
 /* What a level adds is a few times the level before at most, and the whole is bounded: no turn of an outer loop is paid for with all those of the inner ones. */
 TEST(nests)
 {
@@ -365,6 +381,7 @@ int main(void)
 {
 	RUN(a_long_path_takes_little);
 	RUN(verdicts);
+	RUN(turn_by_turn_goes_on_where_it_was);
 	RUN(nests);
 	RUN(bounds);
 	RUN(switches);
