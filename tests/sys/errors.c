@@ -504,16 +504,17 @@ static void mutate(uint32_t n, uint64_t seed)
 static void device_fields(const struct side *s)
 {
 	struct bpf_prog_info info;
-	union bpf_attr a;
+	struct wide w;
+	union bpf_attr *a = &w.attr;
 
 	memset(&info, 0, sizeof(info));
-	memset(&a, 0, sizeof(a));
+	memset(&w, 0, sizeof(w));
 	info.ifindex = 0x5a5a5a5a;
 	info.netns_dev = info.netns_ino = 0x5a5a5a5a5a5a5a5a;
-	a.info.bpf_fd = (uint32_t)s->xdp;
-	a.info.info_len = sizeof(info);
-	a.info.info = ADDRESS(&info);
-	CHECK_EQ(bpf(s, BPF_OBJ_GET_INFO_BY_FD, &a), 0);
+	a->info.bpf_fd = (uint32_t)s->xdp;
+	a->info.info_len = sizeof(info);
+	a->info.info = ADDRESS(&info);
+	CHECK_EQ(bpf(s, BPF_OBJ_GET_INFO_BY_FD, a), 0);
 	CHECK_EQ(info.ifindex, 0x5a5a5a5a);
 	CHECK_EQ(info.netns_dev, 0x5a5a5a5a5a5a5a5a);
 	CHECK_EQ(info.netns_ino, 0x5a5a5a5a5a5a5a5a);
@@ -525,30 +526,31 @@ static void taken_without_cursor(const struct side *s)
 	int fd = map(s, BPF_MAP_TYPE_HASH, 4, 8, 8, 0);
 	uint32_t keys[8] = {0}, next;
 	uint64_t values[8] = {0};
-	union bpf_attr a;
+	struct wide w;
+	union bpf_attr *a = &w.attr;
 
 	for (uint32_t i = 1; i <= 4; i++) {
 		uint64_t v = i;
 
-		memset(&a, 0, sizeof(a));
-		a.map_fd = (uint32_t)fd;
-		a.key = ADDRESS(&i);
-		a.value = ADDRESS(&v);
-		CHECK_EQ(bpf(s, BPF_MAP_UPDATE_ELEM, &a), 0);
+		memset(&w, 0, sizeof(w));
+		a->map_fd = (uint32_t)fd;
+		a->key = ADDRESS(&i);
+		a->value = ADDRESS(&v);
+		CHECK_EQ(bpf(s, BPF_MAP_UPDATE_ELEM, a), 0);
 	}
-	memset(&a, 0, sizeof(a));
-	a.batch.map_fd = (uint32_t)fd;
-	a.batch.keys = ADDRESS(keys);
-	a.batch.values = ADDRESS(values);
-	a.batch.count = 8;
-	CHECK_EQ(bpf(s, BPF_MAP_LOOKUP_AND_DELETE_BATCH, &a), -EFAULT);
-	CHECK_EQ(a.batch.count, 0);
+	memset(&w, 0, sizeof(w));
+	a->batch.map_fd = (uint32_t)fd;
+	a->batch.keys = ADDRESS(keys);
+	a->batch.values = ADDRESS(values);
+	a->batch.count = 8;
+	CHECK_EQ(bpf(s, BPF_MAP_LOOKUP_AND_DELETE_BATCH, a), -EFAULT);
+	CHECK_EQ(a->batch.count, 0);
 	CHECK_EQ(keys[0] + keys[1] + keys[2] + keys[3], 10);
 	CHECK_EQ(values[0] + values[1] + values[2] + values[3], 10);
-	memset(&a, 0, sizeof(a));
-	a.map_fd = (uint32_t)fd;
-	a.next_key = ADDRESS(&next);
-	CHECK_EQ(bpf(s, BPF_MAP_GET_NEXT_KEY, &a), -ENOENT);
+	memset(&w, 0, sizeof(w));
+	a->map_fd = (uint32_t)fd;
+	a->next_key = ADDRESS(&next);
+	CHECK_EQ(bpf(s, BPF_MAP_GET_NEXT_KEY, a), -ENOENT);
 	close(fd);
 }
 
