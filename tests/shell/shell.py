@@ -206,6 +206,9 @@ def need_proc():
         finish()
 
 
+no_sys = None if os.path.isdir("/sys/fs") else "no /sys"
+
+
 def lacks_terminals():
     """Why there are no pseudo-terminals here; None: there are."""
     try:
