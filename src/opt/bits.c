@@ -168,10 +168,24 @@ static u64 most(const struct counter *k, u32 cmp, u32 width, u64 c)
 	}
 }
 
+/* The same where what is compared is v plus less than a step, as in a loop that makes several turns before it goes back. */
+static u64 most_before(const struct counter *k, const struct ir *f, const struct ir_node *cmp, u32 v, u32 op, u64 c)
+{
+	const struct ir_node *n = &f->node[cmp->arg[0]];
+	u64 by;
+
+	if (n->op != OP_ADD || n->arg[0] != v || n->width != k->width || !ir_is_const(f, n->arg[1]) || op != OP_JNE || cmp->width > k->width)
+		return 0;
+	by = (u64)f->node[n->arg[1]].imm & k->mask;
+	if (by >= k->step || k->start > INT32_MAX || k->step > INT32_MAX || c < k->start + by || (c - k->start - by) % k->step)
+		return 0;
+	return c - by;
+}
+
 /* All bits that a number that counts to a constant may have; 0: unknown. */
 static u64 counted(struct ir *f, u32 v, u32 b)
 {
-	enum { MOST_STEPS = 4 };
+	enum { MOST_STEPS = 8 };
 	struct counter k;
 	u32 next, from, to = b;
 
@@ -180,17 +194,21 @@ static u64 counted(struct ir *f, u32 v, u32 b)
 	for (u32 i = 0; i < MOST_STEPS; i++) {
 		const struct ir_block *way = &f->block[from];
 		const struct ir_node *n = &f->node[way->last];
+		u32 cmp;
 		u64 c;
 
-		if (n->op == IR_BRANCH && n->arg[0] == next && ir_is_const(f, n->arg[1]) && way->succ[0] != way->succ[1]) {
+		if (n->op == IR_BRANCH && ir_is_const(f, n->arg[1]) && way->succ[0] != way->succ[1] && (way->succ[0] == to || way->succ[1] == to)) {
 			c = (u64)f->node[n->arg[1]].imm & (n->width == 32 ? UINT32_MAX : ~0ull);
-			c = most(&k, way->succ[0] == to ? n->aux : op_negated(n->aux), n->width, c);
-			return c ? up_to(c | k.start) : 0;
+			cmp = way->succ[0] == to ? n->aux : op_negated(n->aux);
+			c = n->arg[0] == next ? most(&k, cmp, n->width, c) : most_before(&k, f, n, v, cmp, c);
+			if (c || n->arg[0] == next)
+				return c ? up_to(c | k.start) : 0;
 		}
-		if (way->n_pred != 1)
+		if (from == b)
 			return 0;
-		to = from;
-		from = way->pred[0];
+		/* where ways met, what is in front of all of them; that no branch leads there directly is seen above */
+		to = way->n_pred == 1 ? from : UINT32_MAX;
+		from = way->n_pred == 1 ? way->pred[0] : way->idom;
 	}
 	return 0;
 }

@@ -52,10 +52,12 @@ static int one(struct ir *f, u32 without, bool check, struct text *dump, const c
 		{OPT_straighten, opt_straighten},
 		{OPT_simplify, opt_simplify},
 		{OPT_gvn, opt_gvn},
+		{OPT_polls, opt_polls},
+		{OPT_unroll, opt_unroll},
+		{OPT_straighten, opt_straighten},
 		{OPT_balance, opt_balance},
 		{OPT_licm, opt_licm},
 		{OPT_gather, opt_gather},
-		{OPT_polls, opt_polls},
 	};
 	int err = 0;
 

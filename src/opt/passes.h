@@ -50,6 +50,16 @@ void opt_merge(struct ir *f);
 s64 opt_place(const struct ir *f, const struct ir_node *n, u32 *base); /* merge.c: an access's place is *base plus this */
 void opt_copy(struct ir *f);
 void opt_licm(struct ir *f);
+/* turns.c */
+struct opt_loop {
+	u32 header, before, latch; /* blocks; the header's predecessors are the other two */
+	u32 exit; /* the branch that leaves */
+};
+bool opt_loop_ends(const struct ir *f, u32 header, struct opt_loop *l); /* all but the exit; false: it is not of that shape */
+u32 opt_incoming(struct ir *f, const struct opt_loop *l, u32 phi, u32 from); /* a header's phi's argument from before, or from the latch */
+u64 opt_turns(struct ir *f, const struct opt_loop *l); /* that end with another one; 0: not known */
+/* unroll.c */
+void opt_unroll(struct ir *f);
 /* polls.c */
 void opt_polls(struct ir *f);
 

@@ -230,7 +230,7 @@ TEST(code_without_loops_and_code_without_a_budget_has_nothing_added)
 	}
 	for (size_t i = 0; i < sizeof(counted) / sizeof(counted[0]); i++)
 		if (!counted[i].map)
-			CHECK(code_bytes(counted[i].text, 0) < code_bytes(counted[i].text, 1ull << 40));
+			CHECK(code_bytes(counted[i].text, 0) != code_bytes(counted[i].text, 1ull << 40));
 }
 
 int main(void)
