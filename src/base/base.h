@@ -52,6 +52,14 @@ static inline void prefetch_to_write(const void *p)
 #define LOAD_AS(type, p)      (((const struct { type v; } __attribute__((packed, may_alias)) *)(p))->v)
 #define STORE_AS(type, p, x)  ((void)(((struct { type v; } __attribute__((packed, may_alias)) *)(p))->v = (x)))
 
+/* What Linux counts, 250 a second in the kernels of most distributions, from five minutes before it wraps at 32 bits; ns: of the coarse monotonic clock. */
+static inline u64 jiffies_at(u64 ns)
+{
+	enum { EACH_SECOND = 250 };
+
+	return (u32)(-300 * EACH_SECOND) + ns / (1000000000 / EACH_SECOND);
+}
+
 /* For numbers from bytes that others write: MIN() would read them twice. */
 static inline u32 at_most(u32 x, u32 limit)
 {

@@ -26,14 +26,12 @@ CLOCK_HELPER(ktime_get_boot_ns, CLOCK_BOOTTIME)
 CLOCK_HELPER(ktime_get_tai_ns, CLOCK_TAI)
 CLOCK_HELPER(ktime_get_coarse_ns, CLOCK_MONOTONIC_COARSE)
 
-/* Linux loads a variable of its own, which wraps at 32 bits five minutes after the start. No page that it maps into processes has that number, only the coarse clock, which the same tick advances: two reads under a
+/* Linux loads a variable of its own. No page that it maps into processes has that number, only the coarse clock, which the same tick advances: two reads under a
  * sequence count, and a division. */
 u64 helper_jiffies64(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 {
-	enum { TICKS = 250 }; /* a second */
-
 	(void)a, (void)b, (void)c, (void)d, (void)e;
-	return (u32)(-300 * TICKS) + clock_ns(r, CLOCK_MONOTONIC_COARSE) / (1000000000 / TICKS);
+	return jiffies_at(clock_ns(r, CLOCK_MONOTONIC_COARSE));
 }
 
 /* ---- numbers ---- */

@@ -301,7 +301,7 @@ INLINE u64 clock_ns(u64 id)
 	return t[0] * 1000000000 + t[1];
 }
 
-enum { MONOTONIC = 1, BOOTTIME = 7, TAI = 11, MONOTONIC_COARSE = 6, JIFFY_NS = 4000000 };
+enum { MONOTONIC = 1, BOOTTIME = 7, TAI = 11, MONOTONIC_COARSE = 6 };
 ROUTINE u64 inside_boot(void)
 {
 	return clock_ns(BOOTTIME);
@@ -319,7 +319,7 @@ ROUTINE u64 inside_coarse(void)
 
 ROUTINE u64 inside_jiffies(void)
 {
-	return clock_ns(MONOTONIC_COARSE) / JIFFY_NS;
+	return jiffies_at(clock_ns(MONOTONIC_COARSE));
 }
 
 /* What time it is for whom, with all bits mixed (the finalizer of SplitMix64): nothing of it has to be kept. */

@@ -61,17 +61,23 @@ static void clocks(struct side *s)
 	expect(s, "jiffies do not go back", "call helper 118\nr6 = r0\ncall helper 118\nr1 = r0\nr0 = 0\nif r1 >= r6 goto out\nr0 = 1\nout: exit\n", 0);
 }
 
+/* 250 a second, from five minutes before they wrap at 32 bits. */
+static uint32_t jiffies(void)
+{
+	return milliseconds(CLOCK_MONOTONIC_COARSE) / 4 - 300 * 250;
+}
+
 static void here(struct side *s)
 {
-	uint32_t before = milliseconds(CLOCK_MONOTONIC_COARSE) / 4, got, after;
+	uint32_t before, got, after;
 
 	task_ids(s);
 	identity(s);
 	clocks(s);
 	expect(s, "NUMA node", "call helper 42\nexit\n", 0);
-	before = milliseconds(CLOCK_MONOTONIC_COARSE) / 4;
+	before = jiffies();
 	got = get(s, "call helper 118\nexit\n");
-	after = milliseconds(CLOCK_MONOTONIC_COARSE) / 4;
+	after = jiffies();
 	CHECK(got - before <= after - before);
 }
 
@@ -120,7 +126,7 @@ TEST(a_clock_of_the_owner)
 		asked = 0;
 		expect(&s, "ktime", "call helper 5\nr0 /= 1000\nexit\n", CLOCK_MONOTONIC * 1000000 + 500000);
 		expect(&s, "boot time", "call helper 125\nr0 /= 1000\nexit\n", CLOCK_BOOTTIME * 1000000 + 500000);
-		expect(&s, "jiffies", "call helper 118\nexit\n", (CLOCK_MONOTONIC_COARSE * 1000 + 500) / 4);
+		expect(&s, "jiffies", "call helper 118\nexit\n", (uint32_t)(-300 * 250) + (CLOCK_MONOTONIC_COARSE * 1000 + 500) / 4);
 		CHECK_EQ(asked, 3);
 		skep_close(k);
 		if (engine == SKEP_ENGINE_JIT)
