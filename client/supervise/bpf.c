@@ -447,6 +447,8 @@ struct answer serve_bpf(struct call *c)
 
 	if (serve_element(c, &a))
 		return a;
+	if (c->args[0] == BPF_ASKS_INSIDE)
+		return answer_value(-EBUSY);
 	call_slow(c);
 	memset(attr, 0, sizeof(attr));
 	memset(&t, 0, offsetof(struct transport, small));

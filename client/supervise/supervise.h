@@ -231,6 +231,7 @@ bool proc_executed(pid_t tid, char *path, int size); /* the name by which its pr
 bool proc_call(pid_t tid, int *nr); /* that it sleeps in; -1: it runs, or would where it had a processor */
 
 /* ---- element.c ---- */
+enum { BPF_ASKS_INSIDE = 0x7eee }; /* a command of bpf(2) that a supervisor answers with EBUSY, so that a second one knows */
 bool serve_element(struct call *c, struct answer *out); /* a bpf(2) call about an element of a plain map; false: another one, which serve_bpf() is for */
 
 /* ---- visit.c ---- */
