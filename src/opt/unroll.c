@@ -15,6 +15,7 @@
 
 enum {
 	MOST_BLOCKS = 6,
+	FAR = 32, /* blocks that are looked at for them */
 	MOST_PHIS = 12,
 	MOST_NODES = 24, /* of a loop, and of one that has the most copies */
 	FEW_NODES = 12,
@@ -109,7 +110,7 @@ static bool look_at_loop(struct unroll *u, u32 i)
 	u->n_blocks = u->n_nodes = u->n_phis = 0;
 	if (left > MOST_BLOCKS || !opt_loop_ends(f, header, &u->l) || f->block[u->l.before].n_succ != 1)
 		return false;
-	for (u32 k = i; k < f->n_rpo && left; k++) {
+	for (u32 k = i; k < f->n_rpo && k < i + FAR && left; k++) {
 		u32 b = f->rpo[k], h = f->block[b].header;
 
 		if (h == header) {
@@ -120,7 +121,7 @@ static bool look_at_loop(struct unroll *u, u32 i)
 			return false;
 		}
 	}
-	return u->l.exit && !waits(u);
+	return !left && u->l.exit && !waits(u);
 }
 
 static u32 copies(const struct unroll *u, u64 turns)
