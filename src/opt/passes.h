@@ -55,6 +55,10 @@ struct opt_loop {
 	u32 header, before, latch; /* blocks; the header's predecessors are the other two */
 	u32 exit; /* the branch that leaves */
 };
+static inline bool opt_header_phi(const struct ir *f, const struct opt_loop *l, u32 v)
+{
+	return f->node[v].op == IR_PHI && f->node[v].block == l->header;
+}
 bool opt_loop_ends(const struct ir *f, u32 header, struct opt_loop *l); /* all but the exit; false: it is not of that shape */
 u32 opt_incoming(struct ir *f, const struct opt_loop *l, u32 phi, u32 from); /* a header's phi's argument from before, or from the latch */
 u64 opt_turns(struct ir *f, const struct opt_loop *l); /* that end with another one; 0: not known */

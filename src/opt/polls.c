@@ -54,11 +54,6 @@ static bool shape(struct counted *c)
 	       f->node[f->node[c->met].next].op != IR_PHI;
 }
 
-static bool is_header_phi(const struct counted *c, u32 v)
-{
-	return c->f->node[v].op == IR_PHI && c->f->node[v].block == c->l.header;
-}
-
 /* Looks at all blocks of the loop: one branch that leaves, one that looks, and no other use of the fuel. */
 static bool inside(struct counted *c, u32 i)
 {
@@ -88,7 +83,7 @@ static bool inside(struct counted *c, u32 i)
 			c->l.exit = end;
 		}
 	}
-	if (!c->poll || !c->l.exit || !shape(c) || !is_header_phi(c, c->fuel) || opt_incoming(c->f, &c->l, c->fuel, c->l.latch) != c->met)
+	if (!c->poll || !c->l.exit || !shape(c) || !opt_header_phi(c->f, &c->l, c->fuel) || opt_incoming(c->f, &c->l, c->fuel, c->l.latch) != c->met)
 		return false;
 	left = f->block[c->l.header].loop_size;
 	for (i = f->block[c->l.header].order; left && i < f->n_rpo; i++) {

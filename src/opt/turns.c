@@ -30,11 +30,6 @@ u32 opt_incoming(struct ir *f, const struct opt_loop *l, u32 phi, u32 from)
 	return ir_phi_args(f, phi)[f->block[l->header].pred[0] == from ? 0 : 1];
 }
 
-static bool is_header_phi(const struct ir *f, const struct opt_loop *l, u32 v)
-{
-	return f->node[v].op == IR_PHI && f->node[v].block == l->header;
-}
-
 static bool counts(struct ir *f, const struct opt_loop *l, struct count *c)
 {
 	const struct ir_node *end = &f->node[l->exit], *step;
@@ -43,10 +38,10 @@ static bool counts(struct ir *f, const struct opt_loop *l, struct count *c)
 
 	if (!ir_is_const(f, end->arg[1]) || !ir_dominates(f, end->block, l->latch))
 		return false;
-	stepped = !is_header_phi(f, l, phi);
+	stepped = !opt_header_phi(f, l, phi);
 	if (stepped)
 		phi = f->node[phi].op == OP_ADD ? f->node[phi].arg[0] : 0;
-	if (!phi || !is_header_phi(f, l, phi) || !ir_is_const(f, opt_incoming(f, l, phi, l->before)))
+	if (!phi || !opt_header_phi(f, l, phi) || !ir_is_const(f, opt_incoming(f, l, phi, l->before)))
 		return false;
 	step = &f->node[opt_incoming(f, l, phi, l->latch)];
 	if (step->op != OP_ADD || step->arg[0] != phi || !ir_is_const(f, step->arg[1]) || (stepped && step != &f->node[end->arg[0]]))

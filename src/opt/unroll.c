@@ -52,11 +52,6 @@ static bool in_loop(const struct unroll *u, u32 v)
 	return v < u->n && u->f->node[v].op != IR_CONST && u->f->block[u->f->node[v].block].header == u->l.header;
 }
 
-static bool is_header_phi(const struct unroll *u, u32 v)
-{
-	return u->f->node[v].op == IR_PHI && u->f->node[v].block == u->l.header;
-}
-
 /* ---- which loops ---- */
 
 static bool may_be_copied(const struct ir_node *n)
@@ -72,9 +67,9 @@ static bool look_at_block(struct unroll *u, u32 b)
 		return false;
 	u->own[u->n_blocks++] = b;
 	ir_each(f, v, b) {
-		if (!may_be_copied(&f->node[v]) || (is_header_phi(u, v) && u->n_phis == MOST_PHIS))
+		if (!may_be_copied(&f->node[v]) || (opt_header_phi(u->f, &u->l, v) && u->n_phis == MOST_PHIS))
 			return false;
-		if (is_header_phi(u, v))
+		if (opt_header_phi(u->f, &u->l, v))
 			u->phi[u->n_phis++] = v;
 		u->n_nodes += f->node[v].op != IR_PHI && f->node[v].op != IR_JUMP;
 	}
@@ -143,7 +138,7 @@ static struct growth grows_as_phi(struct unroll *u, u32 v)
 	struct ir *f = u->f;
 	const struct ir_node *step;
 
-	if (!is_header_phi(u, v))
+	if (!opt_header_phi(u->f, &u->l, v))
 		return (struct growth){0};
 	step = &f->node[opt_incoming(f, &u->l, v, u->l.latch)];
 	if (step->op != OP_ADD || step->arg[0] != v || !ir_is_const(f, step->arg[1]))
@@ -350,9 +345,9 @@ static void copy_turn(struct unroll *u, u32 number)
 		if (!own)
 			copy_edges(u, number, i);
 		for (u32 v = f->block[u->own[i]].first; v && !f->failed; v = f->node[v].next)
-			if (own && !is_header_phi(u, v))
+			if (own && !opt_header_phi(u->f, &u->l, v))
 				u->map[v] = number ? v : (u->first[v] = v);
-			else if (!is_header_phi(u, v))
+			else if (!opt_header_phi(u->f, &u->l, v))
 				copy_node(u, v, number, u->copy[number][i]);
 	}
 }

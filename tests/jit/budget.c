@@ -214,6 +214,17 @@ static uint32_t code_bytes(const char *text, uint64_t budget)
 	return n;
 }
 
+/* What is added is more code; but one of the loops makes several turns before it goes back where no turn has to look. */
+static void check_added(const struct program *p)
+{
+	uint32_t off = code_bytes(p->text, 0), on = code_bytes(p->text, 1ull << 40);
+
+	if (!strcmp(p->name, "branches in a loop"))
+		CHECK(off > on && on > 0);
+	else
+		CHECK(off < on);
+}
+
 TEST(code_without_loops_and_code_without_a_budget_has_nothing_added)
 {
 	static const char *const light[] = {
@@ -230,7 +241,7 @@ TEST(code_without_loops_and_code_without_a_budget_has_nothing_added)
 	}
 	for (size_t i = 0; i < sizeof(counted) / sizeof(counted[0]); i++)
 		if (!counted[i].map)
-			CHECK(code_bytes(counted[i].text, 0) != code_bytes(counted[i].text, 1ull << 40));
+			check_added(&counted[i]);
 }
 
 int main(void)
