@@ -111,8 +111,8 @@ static const struct kind {
 	{"clients", "programs that call bpf(2)", has_door, false, NULL},
 	{"watched commands", "tasks whose calls, execs, exits and signals are events", has_trace, true, NULL},
 	{"running processes", "the same for processes that were there before", has_attach, true, NULL},
-	{"counting probes", "programs at functions, of arrays, hashes and global data alone", has_trace, true, "inside the process"},
-	{"other probes", "those with rings, strings or stacks: some 10 us each", has_trace, true, "breakpoints"},
+	{"most probes", "programs at functions: what bpftrace and most tools make of them", has_trace, true, "inside the process"},
+	{"other probes", "what cannot run there (docs/shell.md): some 10 us each", has_trace, true, "breakpoints"},
 };
 
 /* NULL: none */

@@ -192,7 +192,7 @@ static u32 follow_threads(struct tree *t, pid_t pid, enum seize_how how, int *er
 		if (err && !*error)
 			*error = err;
 		if (!err && may_interrupt(tid))
-			ptrace(PTRACE_INTERRUPT, tid, 0, 0);
+			traced_interrupt(traced_find(t, tid));
 	}
 	if (d)
 		closedir(d);
@@ -274,14 +274,14 @@ static int runs_on(pid_t tid)
 }
 
 /* Registers and stacks are those of a stopped task. One that does not stop soon, as it does not run, is sampled without. */
-static void stop_to_look(struct tree *t, const struct traced *const *on, u32 n)
+static void stop_to_look(struct tree *t, struct traced *const *on, u32 n)
 {
 	enum { MOST_NS = 3000000 };
 	u64 end = os_clock_ns(CLOCK_MONOTONIC) + MOST_NS;
 	bool waits[SLOT_MAX] = {0}, some = false;
 
 	for (u32 i = 0; i < n; i++) {
-		waits[i] = on[i] && may_interrupt(on[i]->tid) && !ptrace(PTRACE_INTERRUPT, on[i]->tid, 0, 0);
+		waits[i] = on[i] && may_interrupt(on[i]->tid) && traced_interrupt(on[i]);
 		some = some || waits[i];
 	}
 	while (some && os_clock_ns(CLOCK_MONOTONIC) < end) {
@@ -314,12 +314,12 @@ bool tree_held(struct tree *t, pid_t *tid, int *status)
 void tree_sample(struct tree *t, u64 now)
 {
 	enum { MOST_LOOKS = 256 };
-	const struct traced *on[SLOT_MAX] = {0};
+	struct traced *on[SLOT_MAX] = {0};
 	struct task *running[SLOT_MAX] = {0};
 	u32 n = domain_cpus(t->s->k->domain), looks = 0;
 
 	for (u32 i = 0; i < TREE_BUCKETS && looks < MOST_LOOKS; i++)
-		for (const struct traced *p = t->bucket[i]; p && looks < MOST_LOOKS; p = p->chain) {
+		for (struct traced *p = t->bucket[i]; p && looks < MOST_LOOKS; p = p->chain) {
 			int cpu;
 
 			if (!p->task || p->silent || p->before || p->stopped)
@@ -354,6 +354,6 @@ void tree_release(struct tree *t)
 				continue;
 			p->leave = true;
 			if (!p->stopped && may_interrupt(p->tid))
-				ptrace(PTRACE_INTERRUPT, p->tid, 0, 0);
+				traced_interrupt(p);
 		}
 }

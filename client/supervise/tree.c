@@ -112,6 +112,12 @@ static bool every_call(const struct tree *t, const struct traced *p)
 	return !p->filtered && ((t->answers && !p->unserved) || (tree_wants_calls(t) && !p->silent));
 }
 
+bool traced_interrupt(struct traced *p)
+{
+	p->interrupted = !ptrace(PTRACE_INTERRUPT, p->tid, 0, 0);
+	return p->interrupted;
+}
+
 void traced_resume(struct tree *t, struct traced *p, int sig)
 {
 	bool call = every_call(t, p) || p->wants_exit;
@@ -281,14 +287,79 @@ static void clone_traced(struct traced *p, bool back)
 	p->untraced = !ptrace(PTRACE_SETREGS, p->tid, 0, &regs) && !back;
 }
 
+/*
+ * A call that sleeps is cut short by our interruption and begun once more by the kernel, by its number or as restart_syscall(2). To programs it is one call: it
+ * has begun long since, and ends once.
+ */
+
+enum { RESTART_SYS = 512, RESTART_NOINTR = 513, RESTART_NOHAND = 514, RESTART_BLOCK = 516 }; /* what calls return inside of the kernel for that, negative */
+
+static bool begins_anew(s64 ret)
+{
+	return ret == -RESTART_SYS || ret == -RESTART_NOINTR || ret == -RESTART_NOHAND || ret == -RESTART_BLOCK;
+}
+
+/* Registers of a task that has stopped behind a 64-bit call that is to begin anew. */
+static bool halted(const struct traced *p, struct user_regs_struct *r)
+{
+	enum { CODE_64BIT = 0x33 };
+
+	return !ptrace(PTRACE_GETREGS, p->tid, 0, r) && r->cs == CODE_64BIT && (s64)r->orig_rax >= 0 && begins_anew((s64)r->rax);
+}
+
+static void cut_short(struct traced *p)
+{
+	struct user_regs_struct r;
+
+	p->interrupted = false;
+	if (p->before || !halted(p, &r))
+		return;
+	p->resumes = true;
+	p->nr = (int)r.orig_rax;
+	memcpy(p->args, (const u64[]){r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9}, sizeof(p->args));
+}
+
+static bool is_resumed(struct tree *t, struct traced *p, const struct __ptrace_syscall_info *info)
+{
+	bool same = (int)info->entry.nr == p->nr && !memcmp(info->entry.args, p->args, sizeof(p->args)), resumed = p->resumes;
+
+	p->resumes = false;
+	if (!resumed || (!same && info->entry.nr != SYS_restart_syscall))
+		return false;
+	p->wants_exit = !p->silent && task_needs_exit(&t->needs, (u64)p->nr);
+	return true;
+}
+
+/* What a signal does to a call that waits for its notification to be taken: for the kernel it is one that may be interrupted, which most of ours are not otherwise. */
+static void keep_call(const struct tree *t, const struct traced *p)
+{
+	static const int waits[] = {SYS_open, SYS_openat, SYS_openat2, SYS_creat, SYS_poll, SYS_ppoll, SYS_select, SYS_pselect6};
+	struct user_regs_struct r;
+	const struct call_row *row;
+
+	if (!atomic_load(&t->s->listens) || !halted(p, &r) || (s64)r.rax != -RESTART_SYS)
+		return;
+	row = call_row((int)r.orig_rax);
+	for (u32 i = 0; i < ARRAY_SIZE(waits); i++)
+		if (waits[i] == (int)r.orig_rax)
+			row = NULL;
+	if (!row || !call_matters(row, (const u64[]){r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9}))
+		return;
+	r.rax = (unsigned long long)-RESTART_NOINTR;
+	ptrace(PTRACE_SETREGS, p->tid, 0, &r);
+}
+
 static void call_stop(struct tree *t, struct traced *p)
 {
+	bool resumed;
 	struct __ptrace_syscall_info info;
 
 	if (ptrace(PTRACE_GET_SYSCALL_INFO, p->tid, sizeof(info), &info) <= 0)
 		return;
 	if (info.op == PTRACE_SYSCALL_INFO_EXIT) {
-		if (p->in_call && p->watch != WATCH_OPENS)
+		if (p->interrupted && begins_anew(info.exit.rval)) /* a filter does not stop restart_syscall(2) */
+			p->wants_exit = p->wants_exit && info.exit.rval == -RESTART_BLOCK;
+		else if (p->in_call && p->watch != WATCH_OPENS)
 			call_ends(t, p, p->answered ? p->answer : info.exit.rval);
 		door_leave(t, p, info.exit.rval);
 		p->in_call = false;
@@ -301,7 +372,10 @@ static void call_stop(struct tree *t, struct traced *p)
 		return;
 	}
 	p->in_call = true;
-	if (p->watch != WATCH_AGAIN) { /* the second half of a call that was seen */
+	resumed = is_resumed(t, p, &info);
+	if (resumed && info.entry.nr == SYS_restart_syscall)
+		return;
+	if (!resumed && p->watch != WATCH_AGAIN) { /* the second half of a call that was seen */
 		p->nr = (int)info.entry.nr;
 		memcpy(p->args, info.entry.args, sizeof(p->args));
 		call_begins(t, p);
@@ -511,6 +585,7 @@ bool tree_status(struct tree *t, pid_t tid, int status, int *group_stop)
 			ptrace(PTRACE_LISTEN, tid, 0, 0);
 			return true;
 		}
+		cut_short(p);
 		break;
 	case PTRACE_EVENT_SECCOMP: call_stop(t, p); break;
 	case PTRACE_EVENT_FORK: forked(t, p, false, false); break;
@@ -533,6 +608,7 @@ bool tree_status(struct tree *t, pid_t tid, int status, int *group_stop)
 			break;
 		}
 		delivers(t, p, sig);
+		keep_call(t, p);
 		traced_resume(t, p, sig);
 		return true;
 	default: break;

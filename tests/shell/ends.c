@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Clients that end as their last link does, when their tasks are just being let go: to be run in a skep shell. */
+/* Clients at the ends of things: that end as their last link does, when their tasks are just being let go; whose calls signals would end. To be run in a skep shell. */
 #include "../kernel.h"
 #include "../test.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -65,8 +67,36 @@ TEST(a_client_ends_whatever_is_done_to_its_threads)
 	CHECK_EQ(ended, CLIENTS);
 }
 
+static _Atomic int alarms;
+
+static void alarmed(int sig)
+{
+	alarms += sig == SIGALRM;
+}
+
+/* No more than on Linux, where these calls cannot be interrupted; handlers without SA_RESTART would show it. */
+TEST(a_signal_ends_no_call_of_a_client_that_has_attached)
+{
+	enum { ALARMS = 2000, PERIOD_US = 300 };
+	struct itimerval often = {{0, PERIOD_US}, {0, PERIOD_US}}, never = {{0, 0}, {0, 0}};
+	struct sigaction act = {.sa_handler = alarmed};
+	int link = attach(), ended = 0;
+	union bpf_attr a;
+
+	REQUIRE(link >= 0 && !sigaction(SIGALRM, &act, NULL) && !setitimer(ITIMER_REAL, &often, NULL));
+	while (alarms < ALARMS) {
+		memset(&a, 0, sizeof(a));
+		ended += kernel_bpf(BPF_PROG_GET_NEXT_ID, &a, sizeof(a)) == -EINTR;
+		ended += access("/sys/fs/bpf", F_OK) && errno == EINTR;
+	}
+	setitimer(ITIMER_REAL, &never, NULL);
+	CHECK_EQ(ended, 0);
+	close(link);
+}
+
 int main(void)
 {
+	RUN(a_signal_ends_no_call_of_a_client_that_has_attached);
 	RUN(a_client_ends_whatever_is_done_to_its_threads);
 	return test_end();
 }
