@@ -209,6 +209,11 @@ int hash_get(struct map *m, const struct hold *h, const void *key, void *value, 
 int hash_next_key(struct map *m, const struct hold *h, const void *key, void *next);
 long hash_for_each(struct map *m, const struct hold *h, map_visit *fn, void *ud);
 int hash_batch(struct map *m, const struct hold *h, u32 *cursor, void *keys, void *values, u32 *count, u64 flags, bool take_them);
+struct hash_places {
+	void *keys, *values; /* NULL: none */
+	bool incomplete; /* -EFAULT once a bucket had elements, of which *count says how many */
+};
+int hash_batch_to(struct map *m, const struct hold *h, u32 *cursor, const struct hash_places *to, u32 *count, u64 flags, bool take_them);
 
 /* hash.c: what does not happen on every operation */
 int hash_begin_slow(struct map *m, const struct hold *h, struct hash_slot *s);

@@ -629,8 +629,8 @@ static int hash_of_maps_batch(struct map *m, const struct hold *h, u32 *cursor, 
 	if (!ids)
 		return -ENOMEM;
 	*count = room;
-	err = hash_batch(m, h, cursor, keys, ids, count, flags, true);
-	if (*count)
+	err = hash_batch_to(m, h, cursor, &(struct hash_places){keys, ids, !keys || !values}, count, flags, true);
+	if (*count && keys && values)
 		memcpy(values, ids, *count * sizeof(*ids));
 	for (u32 i = 0; i < *count; i++)
 		m->host->object_put(m->host->ud, m, ids[i]);

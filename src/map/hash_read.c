@@ -143,8 +143,10 @@ static int batch_bucket(struct map *m, const struct hold *h, struct hash_slot *s
 		struct hash_spot spot = {.node = hash_node_at(t, at - 1), .place = &b->head, .index = at - 1};
 
 		at = atomic_load(&spot.node->next);
-		memcpy(keys + (u64)n * m->spec.key_size, spot.node->key, m->spec.key_size);
-		hash_copy_out(m, values + (u64)n * value_out, spot.node);
+		if (keys)
+			memcpy(keys + (u64)n * m->spec.key_size, spot.node->key, m->spec.key_size);
+		if (values)
+			hash_copy_out(m, values + (u64)n * value_out, spot.node);
 		if (remove) /* the first one: those before it are gone */
 			hash_unlink(m, h, s, &spot);
 	}
@@ -153,7 +155,12 @@ static int batch_bucket(struct map *m, const struct hold *h, struct hash_slot *s
 	return err;
 }
 
-int hash_batch(struct map *m, const struct hold *h, u32 *cursor, void *keys, void *values, u32 *count, u64 flags, bool take_them)
+static u8 *place(void *first, u32 n, u32 size)
+{
+	return first ? (u8 *)first + (u64)n * size : NULL;
+}
+
+int hash_batch_to(struct map *m, const struct hold *h, u32 *cursor, const struct hash_places *to, u32 *count, u64 flags, bool take_them)
 {
 	struct hash *t = hash_of(m);
 	u32 value_out = t->percpu ? t->value_bytes : m->spec.value_size, total = 0, room = *count, bucket = *cursor;
@@ -168,15 +175,15 @@ int hash_batch(struct map *m, const struct hold *h, u32 *cursor, void *keys, voi
 	err = hash_begin(m, h, &s);
 	if (err)
 		return err;
-	for (; bucket <= t->mask; bucket++) {
+	for (; bucket <= t->mask && !err; bucket += !err) {
 		u32 got;
 
 		hash_prepare(m, h, s);
-		err = batch_bucket(m, h, s, bucket, (u8 *)keys + (u64)total * m->spec.key_size,
-				   (u8 *)values + (u64)total * value_out, room - total, &got, take_them);
+		err = batch_bucket(m, h, s, bucket, place(to->keys, total, m->spec.key_size), place(to->values, total, value_out), room - total,
+				   &got, take_them);
 		total += got;
-		if (err)
-			break;
+		if (!err && got && to->incomplete)
+			err = -EFAULT;
 	}
 	hash_end(s);
 	*count = total;
@@ -184,4 +191,12 @@ int hash_batch(struct map *m, const struct hold *h, u32 *cursor, void *keys, voi
 	if (err == -ENOSPC && total)
 		err = 0;
 	return err ? err : bucket > t->mask ? -ENOENT : 0;
+}
+
+/* As Linux, who copies bucket by bucket: what has no place is found out behind the first one that has elements, which are then gone. */
+int hash_batch(struct map *m, const struct hold *h, u32 *cursor, void *keys, void *values, u32 *count, u64 flags, bool take_them)
+{
+	struct hash_places to = {.keys = keys, .values = keys ? values : NULL, .incomplete = !keys || !values};
+
+	return hash_batch_to(m, h, cursor, &to, count, flags, take_them);
 }

@@ -543,21 +543,6 @@ static int read_by_key(struct batch *b, u32 want)
 	return err;
 }
 
-/* No place for keys, values or the cursor: Linux finds out when it has something for it; a cursor behind the end stays what it is. */
-static int read_nowhere(struct batch *b, u32 cursor)
-{
-	u32 from = cursor, n = at_most(b->a->count, b->e.map->spec.max_entries);
-	u64 key_bytes = (u64)n * b->e.map->spec.key_size, bytes = key_bytes + n * map_value_bytes(b->e.map);
-	u8 *room = mem_alloc(b->e.mem, bytes);
-	int err;
-
-	if (!room)
-		return -ENOMEM;
-	err = b->e.map->ops->batch(b->e.map, &b->e.hold, &cursor, room, room + key_bytes, &n, b->a->elem_flags, false);
-	mem_free(b->e.mem, room, bytes);
-	return n || (!b->a->out_batch && cursor != from) ? -EFAULT : err;
-}
-
 static int read_batch(struct sys_call *c, u32 trait, int need, bool take)
 {
 	u32 cursor = 0, from, want;
@@ -573,15 +558,16 @@ static int read_batch(struct sys_call *c, u32 trait, int need, bool take)
 		return batch_close(&b, read_by_key(&b, want));
 	if (b.a->in_batch)
 		memcpy(&cursor, PTR(b.a->in_batch), sizeof(cursor));
-	if (!b.a->keys || !b.a->values || (!b.a->out_batch && !take))
-		return batch_close(&b, read_nowhere(&b, cursor));
 	from = cursor;
 	b.done = want;
 	err = b.e.map->ops->batch(b.e.map, &b.e.hold, &cursor, PTR(b.a->keys), PTR(b.a->values), &b.done, b.a->elem_flags, take);
-	if (!b.a->out_batch) { /* what was taken is gone, and told of without a number */
-		err = b.done || cursor != from ? -EFAULT : err;
+	if (err == -EFAULT || (err == -ENOENT && cursor == from)) { /* of what has no place none is told; behind the end a cursor stays as it is */
 		b.done = 0;
 		return batch_close(&b, err);
+	}
+	if (!b.a->out_batch) { /* what was taken is gone, and told of without a number */
+		b.done = 0;
+		return batch_close(&b, -EFAULT);
 	}
 	memcpy(PTR(b.a->out_batch), &cursor, sizeof(cursor));
 	return batch_close(&b, err);
