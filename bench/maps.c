@@ -109,6 +109,7 @@ static const struct bench benches[] = {
 	{"hash lookup, 64k random keys", BPF_MAP_TYPE_HASH, 4, 8, 65536, 0, 65536, "lookup", our_lookup, true, 0.6},
 	{"hash update, existing key", BPF_MAP_TYPE_HASH, 4, 8, 1024, 0, 512, "update", our_update, false, 0.45},
 	{"hash update, 64-byte value", BPF_MAP_TYPE_HASH, 4, 64, 1024, 0, 512, "update", our_update, false, 0.45},
+	{"hash update, 40-byte key", BPF_MAP_TYPE_HASH, 40, 8, 1024, 0, 512, "update", our_update, false, 0.45},
 	{"hash update, 64k random keys", BPF_MAP_TYPE_HASH, 4, 8, 65536, 0, 65536, "update", our_update, true, 0.45},
 	{"hash insert + delete", BPF_MAP_TYPE_HASH, 4, 8, 1024, 0, 0, "insdel", our_insert_delete, false, 0},
 	{"per-CPU hash lookup", BPF_MAP_TYPE_PERCPU_HASH, 4, 8, 1024, 0, 512, "lookup", our_lookup, false, 0},

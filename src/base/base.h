@@ -303,7 +303,7 @@ u64 hash_long(const struct hash_key *k, const void *key, u32 size);
 
 u64 hash_any(const struct hash_key *k, const void *key, u32 size); /* of any size: in pieces where hash_bytes() ends */
 
-/* The same without a call. */
+/* The same without a call; size > 8, so that what is left of the last word is the end of one that lies inside of the key. */
 static inline u64 hash_words(const struct hash_key *k, const void *key, u32 size)
 {
 	const u64 *secret = k->word + 8;
@@ -314,16 +314,9 @@ static inline u64 hash_words(const struct hash_key *k, const void *key, u32 size
 	for (; size >= 16; size -= 16, p += 16, secret += 2)
 		sum += (u128)(LOAD_AS(u64, p) + secret[0]) * (LOAD_AS(u64, p + 8) + secret[1]);
 	if (size) {
-		u64 last[2] = {0}, *to = last;
+		u64 first = size < 8 ? 0 : LOAD_AS(u64, p), rest = size & 7 ? LOAD_AS(u64, p + size - 8) >> (64 - (size & 7) * 8) : 0;
 
-		if (size >= 8) {
-			*to++ = LOAD_AS(u64, p);
-			size -= 8;
-			p += 8;
-		}
-		for (u32 at = 0; size; at += 8, size--)
-			*to |= (u64)*p++ << at;
-		sum += (u128)(last[0] + secret[0]) * (last[1] + secret[1]);
+		sum += (u128)((size < 8 ? rest : first) + secret[0]) * ((size < 8 ? 0 : rest) + secret[1]);
 	}
 	lo = (u64)sum;
 	hi = (u64)(sum >> 64);

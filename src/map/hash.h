@@ -121,19 +121,19 @@ struct hash_spot { /* an element and where it is linked */
 	u32 index;
 };
 
-/* Words, then what is left, without a call: keys are short. */
+/* Words, then the last one, which may begin in the one before it; without a call: keys are short. */
 static inline bool hash_same_bytes(const u8 *a, const u8 *b, u32 size)
 {
 	u64 differ = 0;
 
-	for (; size >= 8; size -= 8, a += 8, b += 8)
-		differ |= LOAD_AS(u64, a) ^ LOAD_AS(u64, b);
-	if (size >= 4) {
-		differ |= LOAD_AS(u32, a) ^ LOAD_AS(u32, b);
-		size -= 4, a += 4, b += 4;
+	if (size > 8) {
+		for (u32 at = 0; at + 8 < size; at += 8)
+			differ |= LOAD_AS(u64, a + at) ^ LOAD_AS(u64, b + at);
+		differ |= LOAD_AS(u64, a + size - 8) ^ LOAD_AS(u64, b + size - 8);
+		return differ == 0;
 	}
-	for (; size; size--)
-		differ |= (u64)(*a++ ^ *b++);
+	for (u32 at = 0; at < size; at++)
+		differ |= (u64)(a[at] ^ b[at]);
 	return differ == 0;
 }
 

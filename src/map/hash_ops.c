@@ -108,24 +108,34 @@ static void *percpu_hash_lookup(struct map *m, const struct hold *h, const void 
 	return percpu_hash_lookup_cpu(m, h, key, h->index);
 }
 
+/* One that calls nothing; a constant size makes it short. */
+__attribute__((always_inline)) static inline u32 hash_sized(const struct hash *t, const void *key, u32 size)
+{
+	return (u32)(size > 8 ? hash_words(&t->key, key, size) : hash_bytes(&t->key, key, size));
+}
+
+/* Of numbers, addresses, and what names flows of IPv4 and IPv6. */
+#define USUAL_SIZES(X) X(4) X(8) X(12) X(16) X(20) X(24) X(32) X(36) X(40)
+
 /* Compiled code calls the one for its key's size. */
-#define LOOKUP_OF(size)                                                                                      \
-	static struct hash_node *find_##size(const struct hash *t, const void *key)                          \
+#define LOOKUP_OF(name, size)                                                                                \
+	static struct hash_node *find_##name(const struct map *m, const void *key)                           \
 	{                                                                                                    \
+		const struct hash *t = hash_of(m);                                                           \
 		struct hash_spot spot;                                                                       \
                                                                                                              \
-		return hash_seek(t, key, size, (u32)hash_bytes(&t->key, key, size), &spot) ? spot.node : NULL; \
+		return hash_seek(t, key, size, hash_sized(t, key, size), &spot) ? spot.node : NULL;          \
 	}                                                                                                    \
-	static void *hash_lookup_##size(struct map *m, const struct hold *h, const void *key)                \
+	static void *hash_lookup_##name(struct map *m, const struct hold *h, const void *key)                \
 	{                                                                                                    \
-		struct hash_node *n = find_##size(hash_of(m), key);                                          \
+		struct hash_node *n = find_##name(m, key);                                                   \
                                                                                                              \
 		(void)h;                                                                                     \
 		return n ? hash_value(hash_of(m), n) : NULL;                                                 \
 	}                                                                                                    \
-	static void *lru_hash_lookup_##size(struct map *m, const struct hold *h, const void *key)            \
+	static void *lru_hash_lookup_##name(struct map *m, const struct hold *h, const void *key)            \
 	{                                                                                                    \
-		struct hash_node *n = find_##size(hash_of(m), key);                                          \
+		struct hash_node *n = find_##name(m, key);                                                   \
                                                                                                              \
 		(void)h;                                                                                     \
 		if (!n)                                                                                      \
@@ -133,37 +143,58 @@ static void *percpu_hash_lookup(struct map *m, const struct hold *h, const void 
 		touch(n);                                                                                    \
 		return hash_value(hash_of(m), n);                                                            \
 	}                                                                                                    \
-	static void *percpu_hash_lookup_##size(struct map *m, const struct hold *h, const void *key)         \
+	static void *percpu_hash_lookup_##name(struct map *m, const struct hold *h, const void *key)         \
 	{                                                                                                    \
-		struct hash_node *n = find_##size(hash_of(m), key);                                          \
+		struct hash_node *n = find_##name(m, key);                                                   \
                                                                                                              \
 		return n && h->index < hash_of(m)->n_slots                                                   \
 			   ? hash_value(hash_of(m), n) + (u64)h->index * m->elem_size                        \
 			   : NULL;                                                                           \
 	}
-LOOKUP_OF(4)
-LOOKUP_OF(8)
-LOOKUP_OF(16)
+#define LOOKUP_OF_SIZE(size) LOOKUP_OF(size, size)
+USUAL_SIZES(LOOKUP_OF_SIZE)
+LOOKUP_OF(long, m->spec.key_size)
 
-#define PICK(m, kind)                                                                                        \
-	((m)->spec.key_size == 4 ? kind##_lookup_4 : (m)->spec.key_size == 8 ? kind##_lookup_8 :             \
-	 (m)->spec.key_size == 16 ? kind##_lookup_16 : NULL)
+static bool long_key(const struct map *m)
+{
+	return m->spec.key_size > 8 && m->spec.key_size <= HASH_MAX_KEY;
+}
+
+typedef void *lookup_fn(struct map *m, const struct hold *h, const void *key);
+
+static const struct sized {
+	u32 key_size;
+	lookup_fn *hash, *lru, *percpu;
+} sized[] = {
+#define LOOKUPS(name, size) {size, hash_lookup_##name, lru_hash_lookup_##name, percpu_hash_lookup_##name},
+#define LOOKUPS_OF_SIZE(size) LOOKUPS(size, size)
+	USUAL_SIZES(LOOKUPS_OF_SIZE) LOOKUPS(long, 0)};
+
+/* NULL members: nothing is made for the size. */
+static struct sized lookups_of(const struct map *m)
+{
+	u32 i = 0;
+
+	while (i < ARRAY_SIZE(sized) - 1 && sized[i].key_size != m->spec.key_size)
+		i++;
+	return sized[i].key_size || long_key(m) ? sized[i] : (struct sized){0};
+}
 
 int hash_create(struct map *m)
 {
-	m->lookup_sized = PICK(m, hash);
+	m->lookup_sized = lookups_of(m).hash;
 	return create(m, false, false, false);
 }
 
 static int lru_hash_create(struct map *m)
 {
-	m->lookup_sized = PICK(m, lru_hash);
+	m->lookup_sized = lookups_of(m).lru;
 	return create(m, false, true, false);
 }
 
 static int percpu_hash_create(struct map *m)
 {
-	m->lookup_sized = PICK(m, percpu_hash);
+	m->lookup_sized = lookups_of(m).percpu;
 	return create(m, true, false, false);
 }
 
@@ -458,34 +489,41 @@ __attribute__((always_inline)) static inline bool update_quickly(struct map *m, 
 }
 
 /* What programs do most often, by the size of the key. */
-#define UPDATE_OF(size)                                                                                      \
-	__attribute__((noinline)) static int update_slowly_##size(struct map *m, const struct hold *h,       \
+#define SLOW_UPDATE_OF(name, size)                                                                           \
+	__attribute__((noinline)) static int update_slowly_##name(struct map *m, const struct hold *h,       \
 								  const void *key, const void *value,        \
 								  u64 flags, u32 hash)                       \
 	{                                                                                                    \
 		if (unlikely(flags > BPF_EXIST))                                                             \
 			return update_any(m, h, key, value, flags);                                          \
 		return update_hashed(m, h, key, size, hash, value, flags, PROGRAM_SIDE, NULL);               \
-	}                                                                                                    \
-	static int hash_update_##size(struct map *m, const struct hold *h, const void *key,                  \
+	}
+SLOW_UPDATE_OF(number, m->spec.key_size == 4 ? 4 : 8)
+SLOW_UPDATE_OF(long, m->spec.key_size)
+
+#define UPDATE_OF(name, size)                                                                                \
+	static int hash_update_##name(struct map *m, const struct hold *h, const void *key,                  \
 				      const void *value, u64 flags)                                          \
 	{                                                                                                    \
-		u32 hash = (u32)hash_bytes(&hash_of(m)->key, key, size);                                     \
+		u32 hash = hash_sized(hash_of(m), key, size);                                                \
                                                                                                              \
 		prefetch_to_write(&hash_of(m)->buckets[hash & hash_of(m)->mask]);                            \
 		if (likely(!(flags & ~(u64)BPF_EXIST)) && update_quickly(m, h, key, size, hash, value))      \
 			return 0;                                                                            \
-		return update_slowly_##size(m, h, key, value, flags, hash);                                  \
+		return (size) <= 8 ? update_slowly_number(m, h, key, value, flags, hash)                     \
+				   : update_slowly_long(m, h, key, value, flags, hash);                      \
 	}
-UPDATE_OF(4)
-UPDATE_OF(8)
+#define UPDATE_OF_SIZE(size) UPDATE_OF(size, size)
+USUAL_SIZES(UPDATE_OF_SIZE)
+UPDATE_OF(long, m->spec.key_size)
 
 static int hash_update(struct map *m, const struct hold *h, const void *key, const void *value, u64 flags)
 {
 	switch (m->spec.key_size) {
-	case 4: return hash_update_4(m, h, key, value, flags);
-	case 8: return hash_update_8(m, h, key, value, flags);
-	default: return update_any(m, h, key, value, flags);
+#define UPDATE_CASE(size) \
+	case size: return hash_update_##size(m, h, key, value, flags);
+		USUAL_SIZES(UPDATE_CASE)
+	default: return long_key(m) ? hash_update_long(m, h, key, value, flags) : update_any(m, h, key, value, flags);
 	}
 }
 

@@ -562,6 +562,80 @@ TEST(spoiled_bytes_harm_nobody)
 	spoil_kind(BPF_MAP_TYPE_PERCPU_HASH);
 }
 
+/* Program side and bpf(2), whatever the key's size: those that have operations of their own, and the others. */
+static void keys_of_size(u32 kind, u32 size)
+{
+	u8 key[HASH_MAX_KEY + 8];
+	u32 step = size > 80 ? 7 : 1, n = (size - 1) / step + 1;
+	struct hold h = held();
+	struct map m;
+
+	REQUIRE(fixture_create(&f, &m, kind, size, sizeof(u64), n + 1, 0) == 0);
+	for (u32 i = 0; i <= n; i++) { /* the last one has no byte that differs from zero */
+		u64 v[64] = {i + 1};
+
+		memset(key, 0, sizeof(key));
+		if (i < n)
+			key[i * step] = (u8)(1 << i % 8);
+		CHECK_EQ(m.ops->update(&m, &h, key, v, BPF_NOEXIST), 0);
+		v[0] += 1000;
+		CHECK_EQ(m.ops->update(&m, &h, key, v, BPF_ANY), 0);
+	}
+	for (u32 i = 0; i <= n; i++) {
+		u64 *a, *b, got[64];
+
+		memset(key, 0, sizeof(key));
+		if (i < n)
+			key[i * step] = (u8)(1 << i % 8);
+		a = m.ops->lookup(&m, &h, key);
+		b = m.lookup_sized ? m.lookup_sized(&m, &h, key) : a;
+		CHECK(a && a == b && *a == i + 1001);
+		CHECK(map_get(&m, &h, key, got, 0) == 0);
+		key[size - 1] ^= 0xc3; /* which no key has */
+		CHECK(!m.ops->lookup(&m, &h, key));
+		CHECK(!m.lookup_sized || !m.lookup_sized(&m, &h, key));
+	}
+	hold_drop(&h);
+	map_close(&m);
+}
+
+TEST(keys_of_every_size_differ_in_every_byte)
+{
+	static const u32 kinds[] = {BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LRU_HASH, BPF_MAP_TYPE_PERCPU_HASH};
+
+	for (u32 k = 0; k < ARRAY_SIZE(kinds); k++) {
+		for (u32 size = 1; size <= 72; size++)
+			keys_of_size(kinds[k], size);
+		for (u32 size = HASH_MAX_KEY - 7; size <= HASH_MAX_KEY + 1; size++)
+			keys_of_size(kinds[k], size);
+	}
+}
+
+/* Two keys share one of n buckets under one secret in n: whatever the keys, averaged over secrets, for sizes with and without a broken last word. */
+TEST(keys_collide_as_rarely_as_they_may)
+{
+	enum { BUCKETS = 256, SECRETS = 200 };
+
+	for (u32 size = 2; size <= 48; size++)
+		for (u32 at = 0; at + 2 <= size; at += 7) {
+			u64 pairs = 0;
+
+			for (u32 secret = 1; secret <= SECRETS; secret++) {
+				u32 count[BUCKETS] = {0};
+				struct hash_key k;
+				u8 key[48] = {0};
+
+				hash_key_init(&k, secret * 0x9e3779b97f4a7c15ull);
+				for (u32 i = 0; i < BUCKETS; i++) {
+					key[at] = (u8)(i * 8);
+					key[at + 1] = (u8)(i >> 5);
+					pairs += count[hash_any(&k, key, size) % BUCKETS]++;
+				}
+			}
+			CHECK(pairs < (u64)SECRETS * (BUCKETS - 1) / 2 * 3 / 2);
+		}
+}
+
 int main(void)
 {
 	fixture_open(&f);
@@ -575,6 +649,8 @@ int main(void)
 	RUN(an_lru_map_never_refuses);
 	RUN(a_signal_handler_gets_ebusy_not_a_deadlock);
 	RUN(spoiled_bytes_harm_nobody);
+	RUN(keys_of_every_size_differ_in_every_byte);
+	RUN(keys_collide_as_rarely_as_they_may);
 	fixture_close(&f);
 	return test_end();
 }
