@@ -674,7 +674,7 @@ static int load_object(struct load *l, struct obj **out)
 		return -ENOMEM;
 	err = prog_load(l);
 	if (!err) {
-		l->p->loaded_ns = os_clock_ns(7 /* CLOCK_BOOTTIME */);
+		l->p->loaded_ns = l->k->run_host.clock(l->k->run_host.ud, 7 /* CLOCK_BOOTTIME */);
 		l->p->loaded_by = getuid();
 		*out = obj_new(l->k, OBJ_PROG, l->p);
 		if (*out)
