@@ -121,6 +121,7 @@ void arena_open(struct arena *a, const struct mem *mem);
 void arena_open_brief(struct arena *a, const struct mem *mem, size_t expected);
 void *arena_alloc(struct arena *a, size_t size); /* zeroed, 16-aligned; NULL when out of memory */
 void *arena_array(struct arena *a, size_t count, size_t each);
+void *arena_room(struct arena *a, size_t count, size_t each); /* the same, not cleared */
 bool arena_more(struct arena *a, void **at, u32 *cap, u32 n, size_t each, u32 least);
 char *arena_text(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void arena_reset(struct arena *a); /* all that was allocated is gone; its memory is kept for what comes */
@@ -200,6 +201,8 @@ static inline void *window_find(const struct window *w, const void *addr)
 	return off < w->size ? w->owners[off / WINDOW_GRANULE] : NULL;
 }
 int region_create(struct window *w, struct region *r, enum region_kind kind, const char *name, size_t size, void *owner);
+/* Code: what is in it is given, and stays; no page of it can be written to and run at once. REGION_PRIVATE: without a file; REGION_CLIENT: runs elsewhere only. */
+int region_code(struct window *w, struct region *r, enum region_kind kind, const void *bytes, size_t size, void *owner);
 /* Maps [offset, offset + size) of a file; the file stays the caller's. */
 int region_adopt(struct window *w, struct region *r, int fd, size_t offset, size_t size, void *owner);
 /* Same address, but the bytes now come from offset in fd, which holds a copy of them already. r->fd stays. */
@@ -363,6 +366,7 @@ int os_size_check(u64 size); /* may a file be that large? -EFBIG */
 int os_resize(int fd, u64 size);
 int os_write_at(int fd, const void *bytes, u64 size, u64 at); /* all of it, or -errno */
 int os_memfd(const char *name, size_t size, unsigned seals);
+int os_memfd_of(const char *name, const void *bytes, size_t size); /* these bytes, for good: nobody writes to it any more */
 /* Has the process (0: this one) the file mapped, shared and writable, anywhere but in [except, except + size)? False where /proc does not tell. */
 bool os_maps_writable(s32 pid, int fd, const void *except, size_t size);
 void os_yield(void);

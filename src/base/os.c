@@ -61,6 +61,20 @@ int os_memfd(const char *name, size_t size, unsigned seals)
 	return err;
 }
 
+int os_memfd_of(const char *name, const void *bytes, size_t size)
+{
+	int fd = os_memfd(name, 0, 0), err = fd < 0 ? fd : os_size_check(size);
+
+	err = err ? err : os_write_at(fd, bytes, size, 0);
+	if (!err && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		err = -errno;
+	if (!err)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
 bool os_maps_writable(s32 pid, int fd, const void *except, size_t size)
 {
 	unsigned long begin, inode, low = (unsigned long)except;

@@ -150,15 +150,14 @@ static void give_room(struct window *w, u8 *base, size_t size, bool lent)
 	plain_lock_drop(&w->lock);
 }
 
-static int map_region(struct window *w, struct region *r, int fd, size_t size, void *owner)
+static int map_region(struct window *w, struct region *r, int prot, int flags, int fd, size_t size, void *owner)
 {
 	u8 *base = take_room(w, size, owner);
 	void *p;
 
 	if (!base)
 		return -ENOMEM;
-	p = mmap(base, size, PROT_READ | PROT_WRITE,
-		 MAP_FIXED | MAP_NORESERVE | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED), fd, 0);
+	p = mmap(base, size, prot, MAP_FIXED | flags, fd, 0);
 	if (p == MAP_FAILED) {
 		int err = -errno;
 
@@ -183,10 +182,49 @@ int region_create(struct window *w, struct region *r, enum region_kind kind, con
 		if (fd < 0)
 			return fd;
 	}
-	err = map_region(w, r, fd, size, owner);
+	err = map_region(w, r, PROT_READ | PROT_WRITE, MAP_NORESERVE | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED), fd, size, owner);
 	if (err && fd >= 0)
 		close(fd);
 	return err;
+}
+
+static int code_in_memory(struct window *w, struct region *r, const void *bytes, size_t size, void *owner)
+{
+	int err = region_create(w, r, REGION_PRIVATE, "code", size, owner);
+
+	if (err)
+		return err;
+	memcpy(r->base, bytes, size);
+	if (!mprotect(r->base, r->size, PROT_READ | PROT_EXEC))
+		return 0;
+	err = -errno;
+	region_destroy(r);
+	return err;
+}
+
+/*
+ * Bytes that go into a file and are mapped as they shall be, at once, cost no fault, and none of the changes of page tables that memory does which is
+ * written first and executable afterwards. It is mapped for this process alone, so that a debugger can put breakpoints into it. A host that runs
+ * nothing from such files may still run what is in memory.
+ */
+int region_code(struct window *w, struct region *r, enum region_kind kind, const void *bytes, size_t size, void *owner)
+{
+	bool here = kind != REGION_CLIENT;
+	int fd, err;
+
+	if (size > w->size)
+		return -ENOMEM;
+	if (kind == REGION_PRIVATE)
+		return code_in_memory(w, r, bytes, size, owner);
+	fd = os_memfd_of("code", bytes, size);
+	if (fd < 0)
+		return fd;
+	err = map_region(w, r, PROT_READ | (here ? PROT_EXEC : 0), MAP_PRIVATE | MAP_POPULATE, fd, ALIGN_UP(size, (size_t)PAGE), owner);
+	if (err || here)
+		close(fd);
+	if (!err && here)
+		r->fd = -1;
+	return here && (err == -EACCES || err == -EPERM) ? code_in_memory(w, r, bytes, size, owner) : err;
 }
 
 int region_adopt(struct window *w, struct region *r, int fd, size_t offset, size_t size, void *owner)

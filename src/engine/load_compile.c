@@ -18,6 +18,7 @@ static struct jit_options options_of(const struct load *l)
 		.poison = test & SKEP_COMPILE_POISON,
 		.baseline = test & SKEP_COMPILE_BASELINE,
 		.check = test & SKEP_COMPILE_CHECK,
+		.anonymous = k->options.profile & SKEP_PROFILE_PERF_MAP,
 		.lines = k->options.profile & SKEP_PROFILE_JITDUMP,
 	};
 }
@@ -39,8 +40,8 @@ static int compile(struct load *l)
 		err = -ENOTSUP;
 	} else {
 		err = jit_compile(l->p, &o, NULL, &why);
-		if (err == -ENOMEM)
-			why = "no memory";
+		if (err && !why)
+			why = err == -ENOMEM ? "no memory" : arena_text(&l->p->arena, "there is no place for its code: %s", strerror(-err));
 	}
 	if (!err) {
 		profile_add(k, l->p);

@@ -328,11 +328,11 @@ static int lend(struct task_code *out, struct region *r, int fd, u64 offset, u64
 /* Constants that are this process's alone: a file with a copy. */
 static int lend_copy(struct task_code *out, struct region *r)
 {
-	int fd = os_memfd("skep-constants", r->size, F_SEAL_SHRINK | F_SEAL_GROW), err;
+	int fd = os_memfd_of("skep-constants", r->base, r->size), err;
 
 	if (fd < 0)
 		return fd;
-	err = pwrite(fd, r->base, r->size, 0) == (ssize_t)r->size && !fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) ? lend(out, r, fd, 0, r->size, false, false) : -ENOMEM;
+	err = lend(out, r, fd, 0, r->size, false, false);
 	close(fd);
 	return err;
 }

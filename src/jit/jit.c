@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The pipeline from a verified program to code: every function is built, optimized, selected, given registers and emitted; then the
- * bytes move into a region of the engine's window, which is written first and executable afterwards, never both.
+ * bytes move into a region of the engine's window, whose pages are executable and never writable.
  */
 #include "jit/jit.h"
 
 #include <setjmp.h>
-#include <sys/mman.h>
 #include <time.h>
 
 struct unit {
@@ -66,13 +65,13 @@ static int build(struct unit *u, u32 i)
 
 /* ---- code in the window ---- */
 
-static void complete(const struct unit *u, u8 *at)
+static void complete(const struct unit *u)
 {
 	for (u32 i = 0; i < u->m.n_sites; i++) {
 		const struct mach_site *s = &u->m.site[i];
 		s32 d = (s32)(u->func[s->subprog].start - s->at - 4);
 
-		memcpy(at + s->at, &d, sizeof(d));
+		memcpy(u->m.code + s->at, &d, sizeof(d));
 	}
 }
 
@@ -88,23 +87,15 @@ static int install(struct unit *u)
 	helper_fn **entry = arena_array(&p->arena, p->n_subprogs, sizeof(*entry));
 	struct code_func *func = arena_array(&p->arena, p->n_subprogs, sizeof(*func));
 	struct code_line *line = arena_array(&p->arena, u->m.n_lines, sizeof(*line));
+	enum region_kind kind = u->o->host->elsewhere ? REGION_CLIENT : u->o->anonymous ? REGION_PRIVATE : REGION_SHARED;
 	int err;
 
 	if (!c || !entry || !func || (!line && u->m.n_lines))
 		return -ENOMEM;
-	err = region_create(u->o->window, &c->region, u->o->host->elsewhere ? REGION_CLIENT : REGION_PRIVATE, "code", u->m.size, c);
+	complete(u);
+	err = region_code(u->o->window, &c->region, kind, u->m.code, u->m.size, c);
 	if (err)
 		return err;
-	memcpy(c->region.base, u->m.code, u->m.size);
-	complete(u, c->region.base);
-	if (u->o->host->elsewhere)
-		err = region_publish(&c->region);
-	else if (mprotect(c->region.base, c->region.size, PROT_READ | PROT_EXEC))
-		err = -errno;
-	if (err) {
-		region_destroy(&c->region);
-		return err;
-	}
 	for (u32 i = 0; i < p->n_subprogs; i++)
 		entry[i] = (helper_fn *)(uintptr_t)(c->region.base + u->func[i].start);
 	memcpy(func, u->func, p->n_subprogs * sizeof(*func));

@@ -20,6 +20,7 @@ struct jit_options {
 	bool poison; /* tests: registers that a call may change are destroyed after it */
 	bool check; /* the form is checked after every pass */
 	bool poll; /* budget and stop are looked at on back edges and calls */
+	bool anonymous; /* no file is behind the code: the only memory that perf looks up in its map of names */
 	bool lines; /* the code says which instructions it comes from */
 	struct text *dump; /* optional: the SSA before and after each pass */
 };
