@@ -90,6 +90,13 @@ void *arena_alloc(struct arena *a, size_t size)
 	return p ? memset(p, 0, padded(size)) : NULL;
 }
 
+void *arena_room(struct arena *a, size_t count, size_t each)
+{
+	size_t size;
+
+	return __builtin_mul_overflow(count, each, &size) ? NULL : take(a, size);
+}
+
 void *arena_array(struct arena *a, size_t count, size_t each)
 {
 	size_t size;

@@ -221,31 +221,55 @@ static u64 widened(struct ir *f, u32 v, u32 b, u32 round, u64 x)
 	return all ? all : x <= UINT32_MAX && round < 6 ? UINT32_MAX : ~0ull;
 }
 
+/* What it may be in that round. */
+static u64 grown(struct ir *f, const u64 *may, u32 v, u32 b, u32 round)
+{
+	u64 x = may[v] | opt_bits_of(f, may, v, b);
+
+	return x != may[v] && round >= 2 && f->node[v].op == IR_PHI ? widened(f, v, b, round, x) : x;
+}
+
+static bool grows(struct ir *f, const u64 *may, u32 b, u32 round)
+{
+	for (u32 v = f->block[b].first; v && f->node[v].op == IR_PHI; v = f->node[v].next)
+		if (grown(f, may, v, b, round) != may[v])
+			return true;
+	return false;
+}
+
+/* Where to go on after the block at `at` in the order: at the innermost block that it leads back to and adds something to, or behind it. */
+static u32 next_block(struct ir *f, const u64 *may, const u8 *round, u32 at)
+{
+	const struct ir_block *b = &f->block[f->rpo[at]];
+	u32 next = at + 1;
+
+	for (u32 k = 0; k < b->n_succ; k++) {
+		u32 to = f->block[b->succ[k]].order;
+
+		if (to <= at && (next > at || to > next) && grows(f, may, b->succ[k], round[to]))
+			next = to;
+	}
+	return next;
+}
+
+/* A loop is gone round until nothing changes in it, then what follows it is seen: all else comes after what it is made from. */
 u64 *opt_bits(struct ir *f, u32 room)
 {
-	u64 *may = arena_array(f->scratch, f->n_nodes + room, sizeof(u64));
-	bool again = true;
+	u64 *may = arena_room(f->scratch, f->n_nodes + room, sizeof(u64));
+	u8 *round = arena_alloc(f->scratch, f->n_rpo); /* per place in the order */
 
-	if (!may) {
+	if (!may || !round) {
 		f->failed = true;
 		return NULL;
 	}
-	for (u32 v = 1; v < f->n_nodes; v++)
-		if (f->node[v].op == IR_CONST)
-			may[v] = (u64)f->node[v].imm;
-	for (u32 round = 0; again; round++) {
-		again = false;
-		ir_each_rpo(f, i, b)
-			ir_each(f, v, b) {
-				u64 x = may[v] | opt_bits_of(f, may, v, b);
+	for (u32 v = 0; v < f->n_nodes; v++)
+		may[v] = f->node[v].op == IR_CONST ? (u64)f->node[v].imm : 0;
+	for (u32 i = 0; i < f->n_rpo; i = next_block(f, may, round, i)) {
+		u32 b = f->rpo[i];
 
-				if (x != may[v] && round >= 2 && f->node[v].op == IR_PHI)
-					x = widened(f, v, b, round, x);
-				if (x == may[v])
-					continue;
-				again = true;
-				may[v] = x;
-			}
+		ir_each(f, v, b)
+			may[v] = grown(f, may, v, b, round[i]);
+		round[i] = (u8)MIN(round[i] + 1, UINT8_MAX);
 	}
 	return may;
 }

@@ -72,7 +72,6 @@ static void of_choice(struct simplify *s, struct ir_node *n)
 	n->width = in->width;
 	n->arg[0] = in->arg[0];
 	n->arg[1] = in->arg[1];
-	s->changed = true;
 }
 
 static void compare(struct simplify *s, u32 v)
@@ -99,7 +98,6 @@ static void compare(struct simplify *s, u32 v)
 			n->width = in->width;
 			n->arg[1] = in->arg[1];
 			n->arg[0] = in->arg[0];
-			s->changed = true;
 		}
 	}
 	if (n->width == 64 && s->may[n->arg[0]] <= UINT32_MAX && s->may[n->arg[1]] <= UINT32_MAX &&
@@ -124,7 +122,7 @@ u32 simplify_branch(struct simplify *s, u32 v)
 	n->op = IR_JUMP;
 	n->n = 0;
 	ir_cut(s->f, n->block, gone);
-	s->changed = s->cut = true;
+	s->cut = true;
 	return 0;
 }
 

@@ -18,12 +18,12 @@ bool opt_frame_offset(const struct ir *f, u32 v, s64 *off); /* is v r10 plus a c
 bool opt_calls_none(const struct ir *f); /* no functions of the program, by no way */
 void opt_inline(struct ir *f, struct ir *all);
 
-/* bits.c: per node, bits that may be one; with room for more nodes. NULL: out of memory */
+/* bits.c: per node, bits that may be one; with room for more nodes, which is not cleared. NULL: out of memory */
 u64 *opt_bits(struct ir *f, u32 room);
 u64 opt_bits_of(struct ir *f, const u64 *may, u32 v, u32 block);
 /* simplify.c */
 void opt_simplify(struct ir *f);
-u32 *opt_uses(struct ir *f, u32 room); /* per node: how often it is an operand */
+u32 *opt_uses(struct ir *f, u32 room); /* per node: how often it is an operand; room as above */
 /* gvn.c */
 void opt_gvn(struct ir *f);
 void opt_dead(struct ir *f); /* removes what has no effect and no use */

@@ -7,6 +7,14 @@
  */
 #include "opt/simplify.h"
 
+/* A node, which may be a new one. */
+static void note(struct simplify *s, u32 v, u64 may)
+{
+	for (; s->known <= v; s->known++)
+		s->may[s->known] = s->uses[s->known] = s->to[s->known] = 0;
+	s->may[v] = may;
+}
+
 u32 simplify_new(struct simplify *s, u32 before, enum ir_op op, u32 width, u32 x, u32 y)
 {
 	u32 v = ir_node(s->f, op, width);
@@ -19,7 +27,7 @@ u32 simplify_new(struct simplify *s, u32 before, enum ir_op op, u32 width, u32 x
 	n->n = y ? 2 : 1;
 	n->pc = s->f->node[before].pc;
 	ir_insert(s->f, before, v);
-	s->may[v] = opt_bits_of(s->f, s->may, v, n->block);
+	note(s, v, opt_bits_of(s->f, s->may, v, n->block));
 	return v;
 }
 
@@ -32,7 +40,7 @@ u32 simplify_select(struct simplify *s, u32 before, const struct ir_node *as)
 		return 0;
 	s->f->node[v] = (struct ir_node){.op = IR_SELECT, .width = as->width, .aux = as->aux, .n = 4, .arg = {as->arg[0], as->arg[1], as->arg[2], as->arg[3]}, .pc = as->pc};
 	ir_insert(s->f, before, v);
-	s->may[v] = opt_bits_of(s->f, s->may, v, as->block);
+	note(s, v, opt_bits_of(s->f, s->may, v, as->block));
 	return v;
 }
 
@@ -41,7 +49,7 @@ u32 simplify_const(struct simplify *s, u64 x)
 	u32 v = ir_const(s->f, x);
 
 	if (v < s->room)
-		s->may[v] = x;
+		note(s, v, x);
 	return v;
 }
 
@@ -53,7 +61,6 @@ static u32 set_unary(struct simplify *s, u32 v, enum op op, u32 width, u32 x)
 	n->width = (u8)width;
 	n->arg[0] = x;
 	n->n = 1;
-	s->changed = true;
 	return v;
 }
 
@@ -66,7 +73,6 @@ u32 simplify_binary(struct simplify *s, u32 v, u32 op, u32 width, u32 x, u32 y)
 	n->arg[0] = x;
 	n->arg[1] = y;
 	n->n = 2;
-	s->changed = true;
 	return v;
 }
 
@@ -261,7 +267,6 @@ static u32 and_chosen(struct simplify *s, u32 v)
 		n->arg[1] = in.arg[1];
 		n->arg[2] = may & ~yes ? zero : x;
 		n->arg[3] = may & ~yes ? x : zero;
-		s->changed = true;
 		return v;
 	}
 	return 0;
@@ -564,7 +569,6 @@ static void visit(struct simplify *s, u32 v)
 	}
 	if (to) {
 		s->to[v] = to;
-		s->changed = true;
 		ir_remove(s->f, v);
 	}
 }
@@ -594,12 +598,13 @@ static void resolve(struct simplify *s, u32 v)
 
 u32 *opt_uses(struct ir *f, u32 room)
 {
-	u32 *uses = arena_array(f->scratch, f->n_nodes + room, sizeof(u32)), use[IR_USES];
+	u32 *uses = arena_room(f->scratch, f->n_nodes + room, sizeof(u32)), use[IR_USES];
 
 	if (!uses) {
 		f->failed = true;
 		return NULL;
 	}
+	memset(uses, 0, f->n_nodes * sizeof(u32));
 	ir_each_rpo(f, i, b)
 		ir_each(f, v, b) {
 			if (f->node[v].op == IR_PHI) {
@@ -615,17 +620,18 @@ u32 *opt_uses(struct ir *f, u32 room)
 
 void opt_simplify(struct ir *f)
 {
-	struct simplify s = {.f = f};
+	struct simplify s = {.f = f, .known = f->n_nodes};
 	u32 room = f->n_nodes * 2 + 256;
 
 	s.may = opt_bits(f, room);
 	s.uses = opt_uses(f, room);
-	s.to = arena_array(f->scratch, f->n_nodes + room, sizeof(u32));
+	s.to = arena_room(f->scratch, f->n_nodes + room, sizeof(u32));
 	s.room = f->n_nodes + room;
 	if (f->failed || !s.to) {
 		f->failed = true;
 		return;
 	}
+	memset(s.to, 0, f->n_nodes * sizeof(u32));
 	for (u32 i = 0; i < f->n_rpo; i++) {
 		u32 b = f->rpo[i];
 

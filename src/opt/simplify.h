@@ -11,7 +11,8 @@ struct simplify {
 	u64 *may; /* bits that may be one */
 	u32 *uses, *to;
 	u32 room; /* nodes that those arrays have room for */
-	bool changed, cut;
+	u32 known; /* nodes that they tell something of */
+	bool cut;
 };
 
 static inline u64 mask_of(u32 width)

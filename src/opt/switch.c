@@ -396,7 +396,7 @@ void opt_switch(struct ir *f)
 	bool any = false;
 
 	t.seen = arena_array(f->scratch, most + 16, sizeof(u32));
-	t.block = arena_array(f->scratch, MOST_TREE + 2, sizeof(u32));
+	t.block = arena_room(f->scratch, MIN(most, (u32)MOST_TREE) + 2, sizeof(u32)); /* of a tree's blocks each is there once */
 	if (!t.seen || !t.block) {
 		f->failed = true;
 		return;
