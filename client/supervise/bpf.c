@@ -8,6 +8,8 @@
  */
 #include "client/supervise/transport.h"
 
+#include "hook/tasks.h"
+
 #include <linux/bpf.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -394,6 +396,17 @@ static int freeze(struct transport *t)
 	return skep_bpf(t->call->s->k, t->cmd, (union bpf_attr *)(void *)t->attr, t->size);
 }
 
+static int test_run(struct transport *t)
+{
+	struct task_info who;
+	int err;
+
+	acting_begin(t->call->s, t->call->tid, &who);
+	err = skep_bpf(t->call->s->k, t->cmd, (union bpf_attr *)(void *)t->attr, t->size);
+	acting_end(t->call->s);
+	return err;
+}
+
 static int run(struct transport *t)
 {
 	if (t->error)
@@ -403,6 +416,7 @@ static int run(struct transport *t)
 	case SYS_MAP_FREEZE: return freeze(t);
 	case SYS_OBJ_PIN:
 	case SYS_OBJ_GET: return transport_pin(t);
+	case SYS_PROG_TEST_RUN: return test_run(t);
 	default: return skep_bpf(t->call->s->k, t->cmd, (union bpf_attr *)(void *)t->attr, t->size);
 	}
 }

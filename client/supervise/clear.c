@@ -165,7 +165,7 @@ bool jump_clear(struct tree *t, struct traced *p, u64 at)
 			if (where == AMONG)
 				return false;
 			if (where == RUNS && !asked[i])
-				asked[i] = traced_interrupt(q[i]);
+				asked[i] = !ptrace(PTRACE_INTERRUPT, q[i]->tid, 0, 0);
 			some = some || where == RUNS;
 		}
 		if (some)

@@ -76,6 +76,11 @@ static u64 inode_of(const char *path, u64 *dev)
 	return st.st_ino;
 }
 
+static const struct task_info *task_caller(void *ud)
+{
+	return acting_for(((struct tree *)ud)->s);
+}
+
 static u32 task_cgroups(void *ud, u32 tid, u64 *ids, u32 most)
 {
 	return cgroups_of(&((struct tree *)ud)->cgroups, (pid_t)tid, ids, most);
@@ -84,13 +89,14 @@ static u32 task_cgroups(void *ud, u32 tid, u64 *ids, u32 most)
 void tree_open(struct tree *t, struct super *s)
 {
 	t->s = s;
+	s->watched = t;
 	t->thread = pthread_self();
 	pthread_mutex_init(&t->jobs_lock, NULL);
 	pthread_cond_init(&t->jobs_come, NULL);
 	cgroups_open(&t->cgroups);
 	t->pid_ns_ino = inode_of("/proc/self/ns/pid", &t->pid_ns_dev);
 	t->mnt_ns_ino = inode_of("/proc/self/ns/mnt", NULL);
-	t->door = (struct task_door){.ud = t, .read = read_task, .write = write_task, .regs = task_regs, .signal = task_signal, .cgroups = task_cgroups, .needs_changed = needs_changed,
+	t->door = (struct task_door){.ud = t, .read = read_task, .write = write_task, .regs = task_regs, .signal = task_signal, .cgroups = task_cgroups, .caller = task_caller, .needs_changed = needs_changed,
 				    .sets_probes = true};
 	tasks_door(s->k, &t->door);
 	s->visit.thread = t->thread;
@@ -101,6 +107,7 @@ void tree_close(struct tree *t)
 {
 	breaks_close(t);
 	tasks_door(t->s->k, NULL);
+	t->s->watched = NULL;
 }
 
 bool tree_wants_calls(const struct tree *t)
@@ -192,7 +199,7 @@ static u32 follow_threads(struct tree *t, pid_t pid, enum seize_how how, int *er
 		if (err && !*error)
 			*error = err;
 		if (!err && may_interrupt(tid))
-			traced_interrupt(traced_find(t, tid));
+			ptrace(PTRACE_INTERRUPT, tid, 0, 0);
 	}
 	if (d)
 		closedir(d);
@@ -274,14 +281,14 @@ static int runs_on(pid_t tid)
 }
 
 /* Registers and stacks are those of a stopped task. One that does not stop soon, as it does not run, is sampled without. */
-static void stop_to_look(struct tree *t, struct traced *const *on, u32 n)
+static void stop_to_look(struct tree *t, const struct traced *const *on, u32 n)
 {
 	enum { MOST_NS = 3000000 };
 	u64 end = os_clock_ns(CLOCK_MONOTONIC) + MOST_NS;
 	bool waits[SLOT_MAX] = {0}, some = false;
 
 	for (u32 i = 0; i < n; i++) {
-		waits[i] = on[i] && may_interrupt(on[i]->tid) && traced_interrupt(on[i]);
+		waits[i] = on[i] && may_interrupt(on[i]->tid) && !ptrace(PTRACE_INTERRUPT, on[i]->tid, 0, 0);
 		some = some || waits[i];
 	}
 	while (some && os_clock_ns(CLOCK_MONOTONIC) < end) {
@@ -314,12 +321,12 @@ bool tree_held(struct tree *t, pid_t *tid, int *status)
 void tree_sample(struct tree *t, u64 now)
 {
 	enum { MOST_LOOKS = 256 };
-	struct traced *on[SLOT_MAX] = {0};
+	const struct traced *on[SLOT_MAX] = {0};
 	struct task *running[SLOT_MAX] = {0};
 	u32 n = domain_cpus(t->s->k->domain), looks = 0;
 
 	for (u32 i = 0; i < TREE_BUCKETS && looks < MOST_LOOKS; i++)
-		for (struct traced *p = t->bucket[i]; p && looks < MOST_LOOKS; p = p->chain) {
+		for (const struct traced *p = t->bucket[i]; p && looks < MOST_LOOKS; p = p->chain) {
 			int cpu;
 
 			if (!p->task || p->silent || p->before || p->stopped)
@@ -354,6 +361,6 @@ void tree_release(struct tree *t)
 				continue;
 			p->leave = true;
 			if (!p->stopped && may_interrupt(p->tid))
-				traced_interrupt(p);
+				ptrace(PTRACE_INTERRUPT, p->tid, 0, 0);
 		}
 }

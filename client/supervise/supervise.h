@@ -27,6 +27,8 @@ struct ring_watch;
 struct ring_wait;
 struct pin;
 struct program_file;
+struct task_info;
+struct tree;
 
 /* Where a client's key and value lay at its last call from the same place: element.c. */
 struct guess {
@@ -84,6 +86,11 @@ struct super {
 	pid_t no_new_privs[64]; /* status.c: processes that asked for it; 0: none. Under lock */
 	_Atomic bool entered; /* somebody has a folder of ours, so relative paths may lead to what is ours */
 	struct fd_folder fd_folders[32]; /* by id */
+	struct tree *watched; /* NULL: none is */
+	struct {
+		_Atomic pid_t thread; /* of this process, which runs a program; 0: none */
+		const struct task_info *info; /* that thread's alone: for whom */
+	} acting[32];
 };
 
 /* ---- answers ---- */
@@ -298,6 +305,11 @@ void uring_seen(struct super *s, pid_t tid); /* io_uring_setup(2): says once tha
 bool left_free(const struct super *s, pid_t tid); /* does it run a program of no_follow? */
 void exec_seen(struct super *s, pid_t tid, const char *path); /* says once that a set-id program gets no privilege */
 
+/* ---- tree.c: until acting_end() programs that this thread runs outside of events have `tid` as their task ---- */
+void acting_begin(struct super *s, pid_t tid, struct task_info *room);
+void acting_end(struct super *s);
+const struct task_info *acting_for(const struct super *s); /* NULL: nobody */
+
 /* ---- pins.c ---- */
 void pins_forget(struct super *s); /* pins whose files were removed let go of their objects */
 void pins_close(struct super *s);
@@ -305,6 +317,7 @@ void pins_close(struct super *s);
 /* ---- wait.c: poll(2) and select(2) on rings ---- */
 s64 wait_run(struct ring_wait *w); /* until something is ready, time is over, or the task must be let go: the call's result */
 void wait_free(struct ring_wait *w);
+int signal_came(pid_t tid); /* is there one that the task does not block? -1: the task is gone */
 
 /* ---- poll.c: descriptors of rings in clients' epoll instances ---- */
 void ring_watch(struct super *s, const struct obj *o); /* somebody waits for it */

@@ -30,8 +30,7 @@ struct traced {
 	bool leave; /* to be let go at its next stop */
 	bool visited; /* something is done in it there first: visit.c */
 	bool in_call, wants_exit; /* the call under way; is its result wanted? */
-	bool interrupted; /* it was asked to stop, and has not yet */
-	bool resumes; /* the call was cut short by that: it begins once more, as the kernel would not have it */
+	bool resumes; /* the call was cut short as we asked the task to stop: it begins once more, as it would not without us */
 	int nr;
 	u64 args[6];
 	bool untraced; /* it asked for a child that no tracer gets, and gets another: see clone_traced() */
@@ -57,7 +56,6 @@ struct traced {
 struct traced *traced_find(const struct tree *t, pid_t tid);
 struct traced *traced_add(struct tree *t, pid_t tid);
 void traced_remove(struct tree *t, struct traced *p);
-bool traced_interrupt(struct traced *p); /* it is to stop, soon */
 void traced_resume(struct tree *t, struct traced *p, int sig);
 void traced_name(struct tree *t, struct traced *p); /* its facts, and the engine's task */
 void task_facts(struct tree *t, pid_t tid, struct task_info *out);

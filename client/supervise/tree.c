@@ -69,7 +69,7 @@ void traced_remove(struct tree *t, struct traced *p)
 
 /* ---- what the engine is told of a task ---- */
 
-void task_facts(struct tree *t, pid_t tid, struct task_info *out)
+static void facts_of(const struct tree *t, struct cgroups *cgroups, pid_t tid, struct task_info *out)
 {
 	FILE *f = proc_open(tid, "status");
 	struct timespec now;
@@ -79,7 +79,7 @@ void task_facts(struct tree *t, pid_t tid, struct task_info *out)
 				  .mnt_ns_ino = t->mnt_ns_ino};
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	out->start_ns = (u64)now.tv_sec * 1000000000ull + (u64)now.tv_nsec;
-	out->n_cgroup_ancestors = cgroups_of(&t->cgroups, tid, out->cgroup_ancestors, ARRAY_SIZE(out->cgroup_ancestors));
+	out->n_cgroup_ancestors = cgroups_of(cgroups, tid, out->cgroup_ancestors, ARRAY_SIZE(out->cgroup_ancestors));
 	if (out->n_cgroup_ancestors)
 		out->cgroup = out->cgroup_ancestors[out->n_cgroup_ancestors - 1];
 	proc_comm(tid, out->comm);
@@ -93,6 +93,46 @@ void task_facts(struct tree *t, pid_t tid, struct task_info *out)
 	if (f)
 		fclose(f);
 	out->parent = (u32)parent_told(t->s, (pid_t)out->tgid, (pid_t)out->parent);
+}
+
+void task_facts(struct tree *t, pid_t tid, struct task_info *out)
+{
+	facts_of(t, &t->cgroups, tid, out);
+}
+
+/* ---- whom programs run for outside of events: the client that asks for it ---- */
+
+void acting_begin(struct super *s, pid_t tid, struct task_info *room)
+{
+	struct cgroups own;
+
+	if (!s->watched)
+		return;
+	cgroups_open(&own);
+	facts_of(s->watched, &own, tid, room);
+	for (u32 i = 0; i < ARRAY_SIZE(s->acting); i++) {
+		pid_t nobody = 0;
+
+		if (atomic_compare_exchange_strong(&s->acting[i].thread, &nobody, gettid())) {
+			s->acting[i].info = room;
+			break;
+		}
+	}
+}
+
+void acting_end(struct super *s)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(s->acting); i++)
+		if (atomic_load(&s->acting[i].thread) == gettid())
+			atomic_store(&s->acting[i].thread, 0);
+}
+
+const struct task_info *acting_for(const struct super *s)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(s->acting); i++)
+		if (atomic_load(&s->acting[i].thread) == gettid())
+			return s->acting[i].info;
+	return NULL;
 }
 
 void traced_name(struct tree *t, struct traced *p)
@@ -110,12 +150,6 @@ void traced_name(struct tree *t, struct traced *p)
 static bool every_call(const struct tree *t, const struct traced *p)
 {
 	return !p->filtered && ((t->answers && !p->unserved) || (tree_wants_calls(t) && !p->silent));
-}
-
-bool traced_interrupt(struct traced *p)
-{
-	p->interrupted = !ptrace(PTRACE_INTERRUPT, p->tid, 0, 0);
-	return p->interrupted;
 }
 
 void traced_resume(struct tree *t, struct traced *p, int sig)
@@ -311,10 +345,11 @@ static void cut_short(struct traced *p)
 {
 	struct user_regs_struct r;
 
-	p->interrupted = false;
 	if (p->before || !halted(p, &r))
 		return;
 	p->resumes = true;
+	if (r.orig_rax == SYS_restart_syscall) /* it was cut short before */
+		return;
 	p->nr = (int)r.orig_rax;
 	memcpy(p->args, (const u64[]){r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9}, sizeof(p->args));
 }
@@ -357,10 +392,12 @@ static void call_stop(struct tree *t, struct traced *p)
 	if (ptrace(PTRACE_GET_SYSCALL_INFO, p->tid, sizeof(info), &info) <= 0)
 		return;
 	if (info.op == PTRACE_SYSCALL_INFO_EXIT) {
-		if (p->interrupted && begins_anew(info.exit.rval)) /* a filter does not stop restart_syscall(2) */
-			p->wants_exit = p->wants_exit && info.exit.rval == -RESTART_BLOCK;
-		else if (p->in_call && p->watch != WATCH_OPENS)
+		if (begins_anew(info.exit.rval) && !signal_came(p->tid)) {
+			cut_short(p);
+			p->wants_exit = p->wants_exit && info.exit.rval == -RESTART_BLOCK; /* a filter does not stop restart_syscall(2) */
+		} else if (p->in_call && p->watch != WATCH_OPENS) {
 			call_ends(t, p, p->answered ? p->answer : info.exit.rval);
+		}
 		door_leave(t, p, info.exit.rval);
 		p->in_call = false;
 		return;

@@ -9,19 +9,10 @@
 #define SKEP_SUPERVISE_TREE_H
 
 #include "client/supervise/supervise.h"
+#include "hook/cgroup.h"
 #include "hook/tasks.h"
 
 #define SUPERVISOR_NAME "skep-supervisor" /* of its process */
-
-/* cgroup.c: where the hierarchy is mounted, and the cgroups of the task that was asked for last */
-struct cgroups {
-	char mount[PATH_MAX / 2], root[PATH_MAX / 2]; /* root: what of it is mounted, "" for all */
-	char last[PATH_MAX];
-	u64 ids[32];
-	u32 n;
-};
-void cgroups_open(struct cgroups *g);
-u32 cgroups_of(struct cgroups *g, pid_t tid, u64 *ids, u32 most); /* ids, root first, its own last; 0: not known */
 
 struct traced;
 struct job;

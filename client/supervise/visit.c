@@ -108,7 +108,7 @@ void visit_seize(struct tree *t)
 		p = traced_find(t, v->tid);
 		p->leave = true;
 	}
-	if (!may || !p || !traced_interrupt(p)) {
+	if (!may || !p || ptrace(PTRACE_INTERRUPT, v->tid, 0, 0)) {
 		forget(v, REFUSED);
 		return;
 	}

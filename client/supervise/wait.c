@@ -206,8 +206,7 @@ static s64 finish(const struct ring_wait *w, s64 n)
 
 /* ---- waiting ---- */
 
-/* Of /proc/TID/status, signals as a set; -1: the task is gone. */
-static int signal_came(pid_t tid)
+int signal_came(pid_t tid)
 {
 	unsigned long long own = 0, shared = 0, blocked = 0;
 	FILE *f = proc_open(tid, "status");

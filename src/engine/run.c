@@ -16,13 +16,12 @@ static u64 host_clock(void *ud, int clock_id)
 
 static const struct run_task *host_task(void *ud, struct run *r)
 {
-	(void)ud;
-	if (!r->has_task) {
+	if (!r->has_task && !task_outside(ud, &r->task)) {
 		r->task.pid_tgid = (u64)(u32)getpid() << 32 | (u32)syscall(SYS_gettid);
 		r->task.uid_gid = (u64)getgid() << 32 | getuid();
 		prctl(PR_GET_NAME, r->task.comm);
-		r->has_task = true;
 	}
+	r->has_task = true;
 	return &r->task;
 }
 

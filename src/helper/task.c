@@ -29,7 +29,7 @@ u64 helper_get_current_task_btf(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e
 /* Root first, its own last. */
 static u32 cgroups(struct run *r, u64 ids[MOST_CGROUPS])
 {
-	u32 n = r->current && r->host->cgroups ? r->host->cgroups(r->host->ud, r, ids, MOST_CGROUPS) : 0;
+	u32 n = r->host->cgroups ? r->host->cgroups(r->host->ud, r, ids, MOST_CGROUPS) : 0;
 	const struct run_task *t;
 
 	if (n)

@@ -11,6 +11,7 @@
 #ifndef SKEP_HOOKS_H
 #define SKEP_HOOKS_H
 
+#include "hook/cgroup.h"
 #include "hook/hook.h"
 #include "hook/tasks.h"
 
@@ -76,6 +77,9 @@ struct hooks {
 	struct perf_event *clocks, *probes; /* perf.c */
 	u64 last_probe;
 	struct inside *_Atomic inside; /* inside.c; NULL: not needed yet */
+	plain_lock cgroups_lock; /* guards what follows, of this process */
+	bool knows_cgroups;
+	struct cgroups cgroups;
 };
 
 void inside_close(struct skep *k);

@@ -2,6 +2,9 @@
 /* The engine's tasks, by thread id; who watches them; which of their events somebody waits for. */
 #include "hook/hooks.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 static struct task **bucket_of(struct hooks *h, u32 tid)
 {
 	return &h->tasks[tid * 0x9e3779b1u >> (32 - TASK_BUCKET_BITS)];
@@ -179,10 +182,8 @@ void tasks_closed(struct skep *k)
 
 /* ---- what programs may ask of the task whose event they run on ---- */
 
-void task_identity(const struct task *t, struct run_task *out)
+static void identity_of(const struct task_info *i, struct run_task *out)
 {
-	const struct task_info *i = &t->info;
-
 	*out = (struct run_task){
 		.pid_tgid = (u64)i->tgid << 32 | i->tid,
 		.uid_gid = (u64)i->gid << 32 | i->uid,
@@ -194,6 +195,32 @@ void task_identity(const struct task *t, struct run_task *out)
 		.ns_pid_tgid = (u64)(i->ns_tgid ? i->ns_tgid : i->tgid) << 32 | (i->ns_tid ? i->ns_tid : i->tid),
 	};
 	memcpy(out->comm, i->comm, sizeof(out->comm));
+}
+
+void task_identity(const struct task *t, struct run_task *out)
+{
+	identity_of(&t->info, out);
+}
+
+static const struct task_door *door_of(void *ud)
+{
+	return atomic_load(&((struct skep *)ud)->hooks->door);
+}
+
+static const struct task_info *caller(void *ud)
+{
+	const struct task_door *door = door_of(ud);
+
+	return door && door->caller ? door->caller(door->ud) : NULL;
+}
+
+bool task_outside(struct skep *k, struct run_task *out)
+{
+	const struct task_info *i = caller(k);
+
+	if (i)
+		identity_of(i, out);
+	return i;
 }
 
 /* For runs outside of any event: the thread that makes them, as an object. */
@@ -227,11 +254,6 @@ static u64 task_object(void *ud, struct run *r)
 	return t->kernel ? (u64)(uintptr_t)&t->kernel->task : 0;
 }
 
-static const struct task_door *door_of(void *ud)
-{
-	return atomic_load(&((struct skep *)ud)->hooks->door);
-}
-
 static s64 user_read(void *ud, struct run *r, u64 from, void *to, u64 size)
 {
 	const struct task_door *door = door_of(ud);
@@ -261,10 +283,27 @@ static int user_regs(void *ud, struct run *r, struct run_regs *out)
 	return err;
 }
 
+/* The calling thread's. */
+static u32 own_cgroups(struct hooks *h, u64 *ids, u32 most)
+{
+	u32 n;
+
+	plain_lock_take(&h->cgroups_lock);
+	if (!h->knows_cgroups)
+		cgroups_open(&h->cgroups);
+	h->knows_cgroups = true;
+	n = cgroups_of(&h->cgroups, (pid_t)syscall(SYS_gettid), ids, most);
+	plain_lock_drop(&h->cgroups_lock);
+	return n;
+}
+
 static u32 cgroups(void *ud, struct run *r, u64 *ids, u32 most)
 {
 	const struct task_door *door = door_of(ud);
+	struct hooks *h = ((struct skep *)ud)->hooks;
 
+	if (!r->current) /* outside of any event; those of others its identity has */
+		return caller(ud) ? 0 : own_cgroups(h, ids, most);
 	return door && door->cgroups ? door->cgroups(door->ud, ((const struct task *)r->current)->info.tid, ids, most) : 0;
 }
 

@@ -54,6 +54,8 @@ struct task_door {
 	void (*needs_changed)(void *ud);
 	bool sets_probes; /* it stops tasks where task_probes() says and tells task_event_probe(); without it, uprobes are refused when they are opened */
 	bool waits; /* tasks wait while readers are behind (inside of processes: when there is no room for more), so that no record is lost */
+	/* For whom the calling thread makes a run outside of any event; NULL: for itself. Called by any thread. */
+	const struct task_info *(*caller)(void *ud);
 };
 
 void tasks_door(struct skep *k, const struct task_door *door); /* NULL: none any more */

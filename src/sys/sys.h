@@ -237,6 +237,7 @@ const struct cmd_fd *cmd_descriptors(u32 cmd);
 const struct cmd_info *cmd_infos(u32 *n);
 
 int hooks_open(struct skep *k); /* hook/tasks.c */
+bool task_outside(struct skep *k, struct run_task *out); /* hook/tasks.c: whose task runs outside of events have; false: the calling thread */
 void hooks_close(struct skep *k);
 void link_free(struct skep *k, void *body); /* hook/attach.c */
 u32 link_type(const struct obj *o); /* enum bpf_link_type */

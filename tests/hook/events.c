@@ -76,7 +76,7 @@ static void door_changed(void *ud)
 	changes++;
 }
 
-static const struct task_door door = {NULL, door_read, door_write, door_regs, door_signal, door_cgroups, door_changed, true, false};
+static const struct task_door door = {NULL, door_read, door_write, door_regs, door_signal, door_cgroups, door_changed, true, false, NULL};
 
 /* ---- tools ---- */
 

@@ -3,9 +3,11 @@
  * The cgroups of version 2 that a task is in. A cgroup's id is the inode of its folder. A task may move at any time and nothing tells of it, so its own folder is looked
  * at whenever a program asks; those above it are known as long as that is the same.
  */
-#include "client/supervise/tree.h"
+#include "hook/cgroup.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 /* "36 29 0:31 ROOT MOUNT options - cgroup2 ..." */
@@ -56,9 +58,12 @@ static u64 inode(const char *path)
 static bool folder_of(const struct cgroups *g, pid_t tid, char *out, size_t size)
 {
 	size_t skip = strlen(g->root);
-	FILE *f = proc_open(tid, "cgroup");
 	char line[sizeof(g->last)];
 	bool found = false;
+	FILE *f;
+
+	snprintf(line, sizeof(line), "/proc/%d/cgroup", tid);
+	f = fopen(line, "re");
 
 	while (f && !found && fgets(line, sizeof(line), f)) {
 		const char *name = line + 3;
