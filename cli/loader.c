@@ -3,10 +3,12 @@
 
 #include "abi/abi.h"
 #include "btf/btf.h"
+#include "client/skep-bpf.h"
 #include "sys/sys.h"
 
 #include <gelf.h>
 #include <libelf.h>
+#include <sys/mman.h>
 
 struct bpf_object *loader_open(const char *path, const struct bytes *image)
 {
@@ -27,13 +29,33 @@ struct btf *__real_btf__load_vmlinux_btf(void);
 struct btf *__wrap_btf__load_vmlinux_btf(void);
 void __real_btf__free(struct btf *btf);
 void __wrap_btf__free(struct btf *btf);
+struct btf *btf__new(const void *data, u32 size); /* whose header names its types as ours does */
 
 static struct btf *kernel_types_kept;
 
+/* Those of a file that can be mapped: libbpf reads it piece by piece, which takes longer than all else that a small object needs. NULL: it is no such file. */
+static struct btf *mapped_types(void)
+{
+	struct skep *k = skep_bpf_engine();
+	const char *file = k ? skep_kernel_btf(k) : NULL;
+	struct btf *types = NULL;
+	void *at;
+	u32 size;
+
+	if (file && !btf_map_file(file, &at, &size)) {
+		types = btf__new(at, size);
+		munmap(at, size);
+	}
+	return libbpf_get_error(types) ? NULL : types;
+}
+
 struct btf *__wrap_btf__load_vmlinux_btf(void)
 {
-	if (!kernel_types_kept || libbpf_get_error(kernel_types_kept))
-		kernel_types_kept = __real_btf__load_vmlinux_btf();
+	if (!kernel_types_kept || libbpf_get_error(kernel_types_kept)) {
+		kernel_types_kept = mapped_types();
+		if (!kernel_types_kept)
+			kernel_types_kept = __real_btf__load_vmlinux_btf();
+	}
 	return kernel_types_kept;
 }
 

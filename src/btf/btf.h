@@ -70,6 +70,7 @@ void btf_free(struct btf *b);
 /* base: NULL, or what a module's BTF is split from. -ENOENT, -EACCES, ...; -EINVAL: malformed. Every length and reference is
  * checked; what only BTF_LOAD refuses (names, duplicate members, ...) is not. */
 int btf_open_file(struct btf *b, const struct mem *mem, const char *path, const struct btf *base);
+int btf_map_file(const char *path, void **at, u32 *size); /* the bytes of a file that the kernel gives without a copy; -errno: of no other */
 int btf_open_bytes(struct btf *b, const struct mem *mem, const void *bytes, u32 size); /* the same of bytes, which are copied */
 s64 btf_tail_bytes(const struct btf_type *t); /* bytes behind struct btf_type; -1: unknown kind */
 

@@ -89,10 +89,16 @@ static int find_section(int fd, u64 file_size, u64 *off, u64 *size)
 }
 
 /* The kernel gives its types without a copy (since Linux 6.16): a file of nothing else, and the only one that cannot become shorter under the mapping. */
-static bool map_file(struct btf *b, int fd, u64 off, u64 size)
+static void *map_types(int fd, u64 size, int flags)
 {
 	struct statfs fs;
-	void *at = off || fstatfs(fd, &fs) || fs.f_type != SYSFS_MAGIC ? MAP_FAILED : mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+
+	return fstatfs(fd, &fs) || fs.f_type != SYSFS_MAGIC ? MAP_FAILED : mmap(NULL, size, PROT_READ, MAP_PRIVATE | flags, fd, 0);
+}
+
+static bool map_file(struct btf *b, int fd, u64 off, u64 size)
+{
+	void *at = off ? MAP_FAILED : map_types(fd, size, 0);
 
 	if (at == MAP_FAILED)
 		return false;
@@ -100,6 +106,22 @@ static bool map_file(struct btf *b, int fd, u64 off, u64 size)
 	b->size = (u32)size;
 	b->mapped = true;
 	return true;
+}
+
+int btf_map_file(const char *path, void **at, u32 *size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	*at = MAP_FAILED;
+	if (fd < 0)
+		return -errno;
+	if (!fstat(fd, &st) && st.st_size > 0 && st.st_size <= MOST_BYTES) {
+		*size = (u32)st.st_size;
+		*at = map_types(fd, *size, MAP_POPULATE); /* all of it will be read */
+	}
+	close(fd);
+	return *at == MAP_FAILED ? -ENODEV : 0;
 }
 
 static int read_file(struct btf *b, const char *path)
