@@ -18,31 +18,34 @@ struct name {
 	u32 len, hash; /* without the flavor */
 };
 
-static struct name read_name(const char *s)
-{
-	u32 h = 2166136261u, run = 0, i = 0, start = 0, start_hash = 0;
-	struct name flavorless = {0};
-
-	for (; s[i]; i++) {
-		if (s[i] != '_') {
-			if (run == 3 && start)
-				flavorless = (struct name){start, start_hash};
-			run = 0;
-		} else if (!run++) {
-			start = i;
-			start_hash = h;
-		}
-		h = (h ^ (u8)s[i]) * 16777619u;
-	}
-	if (!flavorless.len)
-		flavorless = (struct name){i, h};
-	flavorless.hash ^= flavorless.hash >> 15;
-	return flavorless;
-}
-
 u32 btf_flavorless(const char *name)
 {
-	return read_name(name).len;
+	u32 len = 0;
+
+	for (const char *at = strstr(name, "___"), *end; at; at = strstr(end, "___")) {
+		end = at + strspn(at, "_");
+		if (end == at + 3 && *end && at > name)
+			len = (u32)(at - name);
+	}
+	return len ? len : (u32)strlen(name);
+}
+
+static struct name read_name(const char *s)
+{
+	struct name n = {.len = btf_flavorless(s)};
+	u64 h = n.len, word;
+	u32 i = 0;
+
+	for (; i + sizeof(word) <= n.len; i += sizeof(word)) {
+		memcpy(&word, s + i, sizeof(word));
+		h = (h ^ word) * 0x9e3779b97f4a7c15u;
+		h ^= h >> 32;
+	}
+	word = 0;
+	memcpy(&word, s + i, n.len - i);
+	h = (h ^ word) * 0x9e3779b97f4a7c15u;
+	n.hash = (u32)(h >> 32);
+	return n;
 }
 
 static size_t index_bytes(u32 slots)
@@ -69,29 +72,41 @@ static bool next_of_kind(const struct btf *b, u32 kind, u32 *i)
 	return *i < b->n_types;
 }
 
+static void index_add(const struct btf *b, struct btf_index *x, u32 i)
+{
+	const char *name = btf_name_of(b, b->types[i]);
+	u32 at;
+
+	if (!*name)
+		return;
+	at = read_name(name).hash;
+	while (x->ids[at & x->mask])
+		at++;
+	x->ids[at & x->mask] = b->first_id + i;
+}
+
 static struct btf_index *build(const struct btf *b, u32 kind)
 {
+	VEC(u32) own = {0};
 	struct btf_index *x;
-	u32 n = 0, slots = 16;
+	u32 slots = 16, *at;
+	bool full = false;
 
-	for (u32 i = 0; next_of_kind(b, kind, &i); i++)
-		n++;
-	while (slots < n * 2)
-		slots *= 2;
-	x = mem_alloc(b->mem, index_bytes(slots));
-	if (!x)
-		return NULL;
-	x->mask = slots - 1;
 	for (u32 i = 0; next_of_kind(b, kind, &i); i++) {
-		const char *name = btf_name_of(b, b->types[i]);
-		u32 at = read_name(name).hash;
-
-		if (!*name)
-			continue;
-		while (x->ids[at & x->mask])
-			at++;
-		x->ids[at & x->mask] = b->first_id + i;
+		at = vec_push(b->mem, &own);
+		full |= !at;
+		if (at)
+			*at = i;
 	}
+	while (slots < own.n * 2)
+		slots *= 2;
+	x = full ? NULL : mem_alloc(b->mem, index_bytes(slots));
+	if (x) {
+		x->mask = slots - 1;
+		vec_each(i, &own)
+			index_add(b, x, *i);
+	}
+	vec_free(b->mem, &own);
 	return x;
 }
 
