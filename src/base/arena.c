@@ -12,19 +12,46 @@ struct arena_chunk {
 };
 
 #ifdef SKEP_HOSTILE
-enum { FIRST_CHUNK = 16, MOST_CHUNK = 16, HUGE_FROM = INT_MAX }; /* an allocation for each, so that each may fail */
+enum { FIRST_CHUNK = 16, MOST_CHUNK = 16, HUGE_FROM = INT_MAX, STORED = 16 }; /* an allocation for each, so that each may fail */
 #else
-enum { FIRST_CHUNK = 4096, MOST_CHUNK = 1 << 24, HUGE_FROM = 128 << 10 };
+enum { FIRST_CHUNK = 4096, MOST_CHUNK = 1 << 24, HUGE_FROM = 128 << 10, STORED = MEM_HUGE - sizeof(struct arena_chunk) };
 #endif
+
+/* ---- what an owner of many brief arenas keeps for the next ---- */
+
+static struct arena_chunk *store_take(struct arena_store *s)
+{
+	return s ? atomic_exchange(&s->chunk, NULL) : NULL;
+}
+
+static bool store_put(struct arena_store *s, struct arena_chunk *c)
+{
+	struct arena_chunk *none = NULL;
+
+	if (!s || c->size != (size_t)STORED)
+		return false;
+	c->used = 0;
+	return atomic_compare_exchange_strong(&s->chunk, &none, c);
+}
+
+void arena_store_close(struct arena_store *s, const struct mem *mem)
+{
+	struct arena_chunk *c = store_take(s);
+
+	if (c)
+		mem_free(mem, c, sizeof(*c) + c->size);
+}
+
+/* ---- arenas ---- */
 
 void arena_open(struct arena *a, const struct mem *mem)
 {
 	*a = (struct arena){.mem = mem};
 }
 
-void arena_open_brief(struct arena *a, const struct mem *mem, size_t expected)
+void arena_open_brief(struct arena *a, const struct mem *mem, size_t expected, struct arena_store *store)
 {
-	*a = (struct arena){.mem = mem, .brief = true, .expected = expected};
+	*a = (struct arena){.mem = mem, .brief = true, .expected = expected, .store = store, .spare = store_take(store)};
 }
 
 /*
@@ -37,6 +64,8 @@ static size_t next_room(const struct arena *a, size_t need)
 	size_t last = a->chunks ? a->chunks->size : 0, room = last ? last * (a->brief ? 4 : 2) : MAX((size_t)FIRST_CHUNK, a->expected);
 
 	room = MAX(MIN(room, (size_t)MOST_CHUNK), need);
+	if (a->store && !last)
+		room = MAX(room, (size_t)STORED);
 	if (a->brief && room >= (size_t)HUGE_FROM && room <= SIZE_MAX - header - MEM_HUGE)
 		room = ALIGN_UP(room + header, (size_t)MEM_HUGE) - header;
 	return a->limit ? MIN(room, a->limit - a->used) : room;
@@ -188,7 +217,15 @@ void arena_reset(struct arena *a)
 
 void arena_close(struct arena *a)
 {
-	free_chunks(a, &a->chunks);
+	arena_reset(a);
+	for (struct arena_chunk **at = &a->spare; *at; at = &(*at)->next) {
+		struct arena_chunk *c = *at, *next = c->next;
+
+		if (store_put(a->store, c)) {
+			*at = next;
+			break;
+		}
+	}
 	free_chunks(a, &a->spare);
 	a->used = 0;
 }

@@ -105,10 +105,18 @@ void mem_free(const struct mem *m, void *ptr, size_t size);
 int vec_grow(const struct mem *m, void **at, u32 *cap, size_t each);
 
 /* ---- arena.c: allocations that die together ---- */
+
+/* Memory that one brief arena after another begins with, a huge page: whoever owns it has had the fault, and clears it, but once. Any thread's. */
+struct arena_store {
+	struct arena_chunk *_Atomic chunk; /* NULL: none yet, or in use */
+};
+void arena_store_close(struct arena_store *s, const struct mem *mem); /* mem: of the arenas that used it */
+
 struct arena {
 	const struct mem *mem;
 	struct arena_chunk *chunks;
 	struct arena_chunk *spare; /* arena_reset() kept them */
+	struct arena_store *store; /* NULL: none */
 	size_t used; /* bytes handed out, for reports */
 	size_t limit; /* of used; 0: none */
 	size_t expected; /* bytes of the first chunk */
@@ -117,8 +125,8 @@ struct arena {
 };
 
 void arena_open(struct arena *a, const struct mem *mem);
-/* For what is closed soon: takes more than it needs, in huge pages, where that saves faults. expected: bytes that will be used, or 0. */
-void arena_open_brief(struct arena *a, const struct mem *mem, size_t expected);
+/* For what is closed soon: takes more than it needs, in huge pages, where that saves faults. expected: bytes that will be used, or 0. store: or NULL */
+void arena_open_brief(struct arena *a, const struct mem *mem, size_t expected, struct arena_store *store);
 void *arena_alloc(struct arena *a, size_t size); /* zeroed, 16-aligned; NULL when out of memory */
 void *arena_array(struct arena *a, size_t count, size_t each);
 void *arena_room(struct arena *a, size_t count, size_t each); /* the same, not cleared */

@@ -74,6 +74,7 @@ void skep_close(struct skep *k)
 	if (!k)
 		return;
 	objects_close(k);
+	arena_store_close(&k->verify_memory, &k->mem);
 	kernel_btf_close(k);
 	hooks_close(k);
 	kernel_memory_close(&k->kernel);

@@ -59,6 +59,7 @@ static void take_options(struct load *l, struct verify_options *o)
 		.test_rnd_hi32 = flags & BPF_F_TEST_RND_HI32,
 		.reg_invariants = flags & UAPI_F_TEST_REG_INVARIANTS,
 		.kernel = kernel_btf_source(l->k),
+		.store = &l->k->verify_memory,
 		.switches = l->k->options.verify_off,
 		.max_bytes = l->k->options.max_verify_bytes,
 	};

@@ -221,8 +221,8 @@ int jit_compile(struct prog *p, const struct jit_options *o, struct jit_stats *s
 	u->o = o;
 	u->started = os_clock_ns(CLOCK_MONOTONIC);
 	u->mem = (struct mem){allocate, u};
-	arena_open_brief(&u->arena, &u->mem, 0);
-	arena_open_brief(&u->scratch, &u->mem, 0);
+	arena_open_brief(&u->arena, &u->mem, 0, NULL);
+	arena_open_brief(&u->scratch, &u->mem, 0, NULL);
 	if (!setjmp(u->out_of_memory))
 		err = compile(u);
 	*why = u->why ? arena_text(&p->arena, "%s", u->why) : NULL;

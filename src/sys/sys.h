@@ -83,6 +83,7 @@ static inline bool obj_name_char(u8 c)
 
 struct skep {
 	struct mem mem;
+	struct arena_store verify_memory; /* for the next program that is verified */
 	struct skep_options options;
 	struct window window;
 	struct domain *domain;

@@ -315,6 +315,16 @@ int access_btf(struct verifier *v, struct access *a)
 	return btf_pointer_access(v, a->ptr, a->regno, a->off, a->size, a->use, a->value_reg);
 }
 
+/* Its id; that of the map read last is at hand. */
+static s32 map_struct(struct verifier *v, const char *name)
+{
+	if (v->map_struct.name != name) {
+		v->map_struct.id = btf_find(vmlinux(v), name, BTF_KIND_STRUCT);
+		v->map_struct.name = name;
+	}
+	return v->map_struct.id;
+}
+
 /* A map itself, read as the kernel's struct. */
 int access_map_object(struct verifier *v, struct access *a)
 {
@@ -327,7 +337,7 @@ int access_map_object(struct verifier *v, struct access *a)
 
 	if (!vmlinux(v))
 		return reject_err(v, REJECT_MAP_OBJECT, ENOTSUPP, "map_ptr access not supported without CONFIG_DEBUG_INFO_BTF");
-	id = name ? btf_find(vmlinux(v), name, BTF_KIND_STRUCT) : -ENOENT;
+	id = name ? map_struct(v, name) : -ENOENT;
 	if (id < 0)
 		return reject_err(v, REJECT_MAP_OBJECT, ENOTSUPP, "map_ptr access not supported for map type %u", a->ptr->map->spec.kind);
 	if (!v->allow_ptr_to_map_access)

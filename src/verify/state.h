@@ -421,6 +421,10 @@ struct verifier {
 	bool types_asked;
 	u64 types_ns; /* it took to open them */
 	u32 ktype_ids[KTYPE_COUNT]; /* resolved at first use */
+	struct {
+		const char *name; /* of the struct that the map read last is */
+		s32 id;
+	} map_struct;
 	bool replaces; /* a program extension: its arguments are those of the function that it replaces, its result is that one's */
 	const struct btf_type *attach_proto; /* of what it attaches to; NULL: none */
 	u32 arg_refs[16]; /* references that the hook's arguments carry */

@@ -335,7 +335,7 @@ int verify_program(struct prog *p, const struct verify_options *opts, struct tex
 	v->attach_type = p->kind->flags & PT_AS_TARGET && p->target ? p->target->attach_type : p->attach_type;
 	v->attach_proto = p->attach_proto;
 	v->replaces = progtype(p->type) && progtype(p->type)->flags & PT_AS_TARGET;
-	arena_open_brief(&v->arena, p->mem, (size_t)p->n * EXPECTED_BYTES);
+	arena_open_brief(&v->arena, p->mem, (size_t)p->n * EXPECTED_BYTES, opts->store);
 	v->arena.limit = opts->max_bytes ? opts->max_bytes : MEMORY_MOST;
 	take_rights(v);
 	for (u32 i = 0; i < ARRAY_SIZE(steps) && !err; i++)

@@ -37,6 +37,7 @@ struct verify_options {
 	bool strict_alignment, any_alignment, test_state_freq, test_rnd_hi32, reg_invariants; /* PROG_LOAD's flags */
 	u64 max_insns, max_jumps; /* 0: the mode's own */
 	u64 max_bytes; /* of memory; 0: 2 GiB */
+	struct arena_store *store; /* where its memory comes from, and goes to; NULL: from the program's */
 	struct btf_kernel kernel; /* types of the kernel, asked for when a rule first needs them */
 	/* Optional: is shown the current state before each instruction that is walked (verify/state.h); it changes nothing. */
 	void (*visit)(void *ud, const struct verifier *v);

@@ -34,7 +34,7 @@ TEST(small_things_take_little)
 	struct mem m = memory(&h);
 	struct arena a;
 
-	arena_open_brief(&a, &m, 0);
+	arena_open_brief(&a, &m, 0, NULL);
 	CHECK(take(&a, 2048));
 	CHECK(h.bytes <= 4096 + HEADER);
 	CHECK(take(&a, 40 << 10));
@@ -50,13 +50,13 @@ TEST(what_was_expected_lies_in_one_block)
 	struct mem m = memory(&h);
 	struct arena a;
 
-	arena_open_brief(&a, &m, 300000);
+	arena_open_brief(&a, &m, 300000, NULL);
 	CHECK(take(&a, 1 << 20));
 	CHECK_EQ(h.number, 1);
 	CHECK_EQ(h.bytes, MEM_HUGE);
 	CHECK_EQ(a.used, 1 << 20); /* what is reported is what was handed out */
 	arena_close(&a);
-	arena_open_brief(&a, &m, 6000);
+	arena_open_brief(&a, &m, 6000, NULL);
 	CHECK(take(&a, 5000));
 	CHECK(h.bytes <= 6000 + HEADER);
 	arena_close(&a);
@@ -69,7 +69,7 @@ TEST(what_grows_gets_to_huge_pages_soon)
 	struct mem m = memory(&h);
 	struct arena a;
 
-	arena_open_brief(&a, &m, 0);
+	arena_open_brief(&a, &m, 0, NULL);
 	CHECK(take(&a, 100 << 10));
 	CHECK_EQ(h.number, 4);
 	CHECK(h.bytes >= MEM_HUGE && h.bytes <= MEM_HUGE + (128 << 10));
@@ -78,6 +78,33 @@ TEST(what_grows_gets_to_huge_pages_soon)
 	CHECK(arena_alloc(&a, 20 << 20) != NULL); /* more than a chunk */
 	CHECK_EQ(h.number, 6);
 	arena_close(&a);
+	CHECK_EQ(h.bytes, 0);
+}
+
+TEST(one_brief_arena_after_another_has_the_same_memory)
+{
+	struct arena_store store = {0};
+	struct host h;
+	struct mem m = memory(&h);
+	struct arena a, b;
+
+	for (u32 i = 0; i < 3; i++) {
+		arena_open_brief(&a, &m, i ? 6000 : 0, &store);
+		CHECK(take(&a, 1 << 20)); /* zeroed, whatever was there before */
+		CHECK_EQ(h.number, 1);
+		CHECK_EQ(h.bytes, MEM_HUGE);
+		arena_close(&a);
+		CHECK_EQ(h.live, 1);
+	}
+	arena_open_brief(&a, &m, 0, &store);
+	arena_open_brief(&b, &m, 0, &store); /* another at the same time */
+	CHECK(take(&a, 4096) && take(&b, 8 << 20));
+	arena_close(&b);
+	arena_close(&a);
+	CHECK_EQ(h.bytes, MEM_HUGE);
+	arena_store_close(&store, &m);
+	arena_store_close(&store, &m);
+	CHECK_EQ(h.live, 0);
 	CHECK_EQ(h.bytes, 0);
 }
 
@@ -105,7 +132,7 @@ TEST(a_limit_bounds_what_is_asked_for)
 		struct mem m = memory(&h);
 		struct arena a;
 
-		arena_open_brief(&a, &m, expected[i]);
+		arena_open_brief(&a, &m, expected[i], NULL);
 		a.limit = 500000;
 		CHECK(!take(&a, 1 << 20));
 		CHECK(a.full);
@@ -190,7 +217,7 @@ TEST(each_allocation_may_fail)
 		struct arena a;
 
 		h.fail_at = at;
-		arena_open_brief(&a, &m, 1000);
+		arena_open_brief(&a, &m, 1000, NULL);
 		take(&a, 40 << 20);
 		CHECK(h.failed || h.number < at);
 		CHECK(take(&a, 4096)); /* the next is as good as ever */
@@ -206,6 +233,7 @@ int main(void)
 	RUN(small_things_take_little);
 	RUN(what_was_expected_lies_in_one_block);
 	RUN(what_grows_gets_to_huge_pages_soon);
+	RUN(one_brief_arena_after_another_has_the_same_memory);
 	RUN(what_stays_takes_at_most_as_much_again);
 	RUN(a_limit_bounds_what_is_asked_for);
 	RUN(big_memory_lies_on_huge_pages);
