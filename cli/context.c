@@ -69,6 +69,37 @@ static bool section_begins(const char *own, char *section, size_t size)
 	return !libbpf_prog_type_by_name(section, &type, &attach);
 }
 
+/* What "xdp_prog" and "socket1" meant before libbpf 1.0: the first letters told the type, where the context is none of another. NULL: they tell nothing. */
+static const char *section_by_letters(const struct btf *btf, const char *own, const char *func)
+{
+	static const struct {
+		const char *begins, *section, *context;
+	} known[] = {
+		{"xdp_devmap/", "xdp/devmap", "xdp_md"},
+		{"xdp_cpumap/", "xdp/cpumap", "xdp_md"},
+		{"xdp", "xdp", "xdp_md"},
+		{"classifier", "tc", "__sk_buff"},
+		{"action", "action", "__sk_buff"},
+		{"socket", "socket", "__sk_buff"},
+		{"sk_skb", "sk_skb", "__sk_buff"},
+		{"lwt_in", "lwt_in", "__sk_buff"},
+		{"lwt_out", "lwt_out", "__sk_buff"},
+		{"lwt_xmit", "lwt_xmit", "__sk_buff"},
+		{"lwt_seg6local", "lwt_seg6local", "__sk_buff"},
+		{"flow_dissector", "flow_dissector", "__sk_buff"},
+		{"sk_msg", "sk_msg", "sk_msg_md"},
+		{"sockops", "sockops", "bpf_sock_ops"},
+		{"sk_reuseport", "sk_reuseport", "sk_reuseport_md"},
+		{"perf_event", "perf_event", "bpf_perf_event_data"},
+	};
+	const char *context = context_of(btf, func);
+
+	for (u32 i = 0; i < ARRAY_SIZE(known); i++)
+		if (!strncmp(own, known[i].begins, strlen(known[i].begins)) && (!context || !strcmp(context, known[i].context)))
+			return known[i].section;
+	return NULL;
+}
+
 bool type_by_context(const struct btf *btf, struct bpf_program *p, char note[CONTEXT_NOTE])
 {
 	const char *own = bpf_program__section_name(p), *lacks = "is unknown", *by = "name", *section;
@@ -76,9 +107,8 @@ bool type_by_context(const struct btf *btf, struct bpf_program *p, char note[CON
 	enum bpf_prog_type type;
 	char begins[64];
 
-	if (section_begins(own, begins, sizeof(begins))) {
-		section = begins;
-	} else {
+	section = section_begins(own, begins, sizeof(begins)) ? begins : section_by_letters(btf, own, bpf_program__name(p));
+	if (!section) {
 		section = section_by_context(btf, bpf_program__name(p));
 		by = "context";
 	}

@@ -37,6 +37,47 @@ SEC("xdp") int find(struct xdp_md *ctx)
 }
 #endif
 
+#ifdef PART_BOTH /* maps of the old kind beside those of the new, and in sections of their own */
+struct bpf_map_def {
+	u32 type, key_size, value_size, max_entries, map_flags;
+};
+struct bpf_map_def SEC("maps") old = {.type = 2, .key_size = 4, .value_size = 8, .max_entries = 4};
+struct bpf_map_def SEC("maps") old_too = {.type = 1, .key_size = 16, .value_size = 12, .max_entries = 100};
+struct bpf_map_def SEC("maps/apart") apart = {.type = 2, .key_size = 4, .value_size = 24, .max_entries = 4};
+#ifdef PART_NEW
+struct new_map {
+	int (*type)[2];
+	int (*max_entries)[1];
+	u32 *key;
+	u32 *value;
+};
+struct new_map SEC(".maps") new_one = {};
+struct new_map SEC(".maps") new_two = {};
+#endif
+
+SEC("xdp") int both(struct xdp_md *ctx)
+{
+	u32 key = 1, zero = 0;
+	u64 *n = lookup(&old, &key), *last = lookup(&apart, &key);
+	char name[16] = "name";
+
+	(void)ctx;
+	if (n)
+		(*n)++;
+	if (last)
+		last[2] = 7;
+	if (lookup(&old_too, name))
+		return 1;
+#ifdef PART_NEW
+	u32 *first = lookup(&new_one, &zero), *second = lookup(&new_two, &zero);
+
+	if (first && second)
+		*first = *second + 5;
+#endif
+	return 2;
+}
+#endif
+
 #ifdef PART_STATIC
 SEC("xdp") static int hidden(struct xdp_md *ctx)
 {
@@ -56,6 +97,31 @@ SEC("other") int unknown(void *ctx)
 {
 	(void)ctx;
 	return 1;
+}
+
+/* What these meant before libbpf 1.0; only a device map's program may read egress_ifindex. */
+SEC("xdp_devmap/out") int to_device(struct xdp_md *ctx)
+{
+	return *(u32 *)((char *)ctx + 20) == 3;
+}
+
+struct __sk_buff;
+SEC("socket1") int socket_one(struct __sk_buff *ctx)
+{
+	(void)ctx;
+	return 0;
+}
+
+SEC("classifier_egress") int going_out(void *ctx)
+{
+	(void)ctx;
+	return 0;
+}
+
+SEC("action_none") int other_context(struct xdp_md *ctx)
+{
+	(void)ctx;
+	return 2;
 }
 #endif
 
