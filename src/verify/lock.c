@@ -228,7 +228,9 @@ static int rcu_section(struct verifier *v, struct call *c, bool sleeps)
 
 	if (s->active_rcu_locks && (lock || unlock) && in_graph_callback(v))
 		return reject_err(v, REJECT_RCU, -EACCES, "Calling bpf_rcu_read_{lock,unlock} in unnecessary rbtree callback");
-	if (lock) {
+	if (lock && s->active_rcu_locks) {
+		return reject(v, REJECT_RCU, "nested rcu read lock (kernel function %s)", c->name);
+	} else if (lock) {
 		s->active_rcu_locks++;
 	} else if (unlock) {
 		if (!s->active_rcu_locks)

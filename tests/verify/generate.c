@@ -73,7 +73,7 @@ static uint32_t emit(struct gen *g, int code, int dst, int src, int off, int32_t
 	return generated_add(g->out, code, dst, src, off, imm);
 }
 
-static void emit_map(struct gen *g, int dst, enum generated_map map)
+static void emit_map(struct gen *g, int dst, enum generated_link map)
 {
 	uint32_t at = emit(g, BPF_LD | BPF_IMM | BPF_DW, dst, BPF_PSEUDO_MAP_FD, 0, 0);
 
@@ -728,16 +728,17 @@ void generate(struct generated *out, uint64_t seed)
 		mutate(&g);
 }
 
-void generated_attr(const struct generated *g, const int map[GENERATED_MAPS], struct bpf_insn insns[GENERATED_MAX], union bpf_attr *a)
+void generated_attr(const struct generated *g, const int *links, struct bpf_insn insns[GENERATED_MAX], union bpf_attr *a)
 {
 	memset(a, 0, sizeof(*a));
 	memcpy(insns, g->insns, g->n * sizeof(*insns));
 	for (uint32_t i = 0; i < g->n; i++)
 		if (g->map[i] >= 0)
-			insns[i].imm = map[g->map[i]];
+			insns[i].imm = links[g->map[i]];
 	a->prog_type = g->type;
 	a->insns = (uint64_t)(uintptr_t)insns;
 	a->insn_cnt = g->n;
 	a->license = (uint64_t)(uintptr_t) "GPL";
 	a->prog_flags = g->flags;
+	a->expected_attach_type = g->attach;
 }
