@@ -339,13 +339,13 @@ static int prune_here(struct verifier *v, struct state *old, bool loop)
 
 /*
  * Of registers that nobody reads again a checkpoint keeps no more than whether they are the same: but for those that what goes round is widened
- * or joined by, in the order of all its ids.
+ * or joined by, in the order of all its ids. The log of level 2 shows them all.
  */
 static s32 regs_to_keep(const struct verifier *v, u32 insn, bool joins)
 {
 	const struct insn_aux *aux = &v->aux[insn];
 
-	return joins || aux->force_checkpoint || aux->calls_callback || v->insns[insn].op == OP_MAY_GOTO ? (s32)ALL_REGS : (s32)aux->live_in;
+	return joins || v->log_level & 2 || aux->force_checkpoint || aux->calls_callback || v->insns[insn].op == OP_MAY_GOTO ? (s32)ALL_REGS : (s32)aux->live_in;
 }
 
 static int checkpoint_add(struct verifier *v, u32 insn, bool joins)
