@@ -315,8 +315,8 @@ struct skep_prog_type {
 /** The type to load programs with, or -errno. */
 SKEP_API int skep_prog_type_register(struct skep *k, const struct skep_prog_type *type);
 
-/** A descriptor that is readable while the ring buffer (or perf ring) behind fd holds something to consume; the
- * library's own: do not close it. -ENOTSUP: nothing to wait for; -EBADF: no descriptor. */
+/** A descriptor that is readable while the ring buffer (or perf ring) behind fd holds something to consume, and that can be written while a ring that
+ * clients fill has room; the library's own: do not close it. -ENOTSUP: nothing to wait for; -EBADF: no descriptor. */
 SKEP_API int skep_poll_fd(struct skep *k, int fd);
 
 struct perf_event_attr;

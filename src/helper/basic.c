@@ -187,6 +187,45 @@ PROBE_HELPER(probe_read_str, probe_string_any(r, a, b, c))
 PROBE_HELPER(probe_read_user_str, probe_string(r, a, b, c, read_user))
 PROBE_HELPER(probe_read_kernel_str, probe_string(r, a, b, c, read_kernel))
 
+/* Up to the end of the string, or until there is no more room; nothing behind the end is written, unless zeros are wanted. */
+static s64 copy_string(struct run *r, char *to, u64 size, u64 from)
+{
+	enum { PIECE = 256 };
+	char piece[PIECE];
+
+	for (u64 n = 0; n < size;) {
+		u64 want = r->current ? MIN(MIN(size - n, (u64)PIECE), PIECE - (from + n) % PIECE) : 1, got;
+
+		if (!read_user(r, from + n, piece, want))
+			return -EFAULT;
+		got = strnlen(piece, want);
+		memcpy(to + n, piece, got);
+		n += got;
+		if (got < want)
+			return (s64)n;
+	}
+	return (s64)size;
+}
+
+u64 kfunc_bpf_copy_from_user_str(struct run *r, u64 to, u64 size, u64 from, u64 flags, u64 e)
+{
+	enum { PAD_ZEROS = 1 };
+	s64 n;
+
+	(void)e;
+	size = (u32)size;
+	if (flags & ~(u64)PAD_ZEROS)
+		return RESULT(-EINVAL);
+	if (!size)
+		return 0;
+	n = copy_string(r, PTR(to), size - 1, from);
+	if (flags & PAD_ZEROS)
+		memset((char *)PTR(to) + (n < 0 ? 0 : n), 0, size - (n < 0 ? 0 : (u64)n));
+	else if (n >= 0)
+		((char *)PTR(to))[n] = 0;
+	return RESULT(n < 0 ? n : n + 1);
+}
+
 /* ---- strings ---- */
 
 BODY(helper_strncmp)

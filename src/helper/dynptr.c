@@ -261,3 +261,38 @@ u64 kfunc_bpf_dynptr_memset(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)
 	memset(target, (u8)d, (u32)c);
 	return 0;
 }
+
+/* ---- records of clients ---- */
+
+struct drain {
+	struct run *run;
+	u32 callback;
+	u64 context;
+};
+
+static long drain_one(void *ud, void *record, u64 size)
+{
+	struct drain *v = ud;
+	struct run *r = v->run;
+	struct dynptr p = {.data = ADDR(record), .size = (u32)size & DYNPTR_MOST, .of = DYNPTR_OF_MEMORY};
+	u64 args[5] = {ADDR(&p), v->context}, result = 0;
+	bool lent = r->n_spans < RUN_SPANS;
+
+	/* The dynptr lies outside of what the program may touch otherwise. */
+	if (lent)
+		r->spans[r->n_spans++] = (struct run_span){ADDR(&p), sizeof(p), false, "dynptr of a record"};
+	if (vm_call(r, v->callback, args, &result))
+		result = 1;
+	if (lent)
+		r->n_spans--;
+	return result != 0 || r->thrown;
+}
+
+BODY(helper_user_ringbuf_drain)
+{
+	struct map *m = PTR(a);
+	struct drain v = {r, (u32)b, c};
+
+	(void)e;
+	return RESULT(m->ops->drain(m, r->hold, drain_one, &v, d));
+}

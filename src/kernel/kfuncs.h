@@ -154,6 +154,7 @@ int bpf_strchrnul(const char *s__ign, char c) GIVES_ZERO
 int bpf_strnchr(const char *s__ign, size_t count, char c) GIVES_ZERO
 int bpf_strrchr(const char *s__ign, int c) GIVES_ZERO
 int bpf_strlen(const char *s__ign) GIVES_ZERO
+int bpf_copy_from_user_str(void *dst, u32 dst__sz, const void *unsafe_ptr__ign, u64 flags) GIVES_ZERO
 int bpf_strnlen(const char *s__ign, size_t count) GIVES_ZERO
 int bpf_strspn(const char *s__ign, const char *accept__ign) GIVES_ZERO
 int bpf_strcspn(const char *s__ign, const char *reject__ign) GIVES_ZERO

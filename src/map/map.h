@@ -22,6 +22,7 @@ struct map_bytes {
 };
 #define MAP_EVENT_TRY (1ull << 63) /* among the flags of slot `event`: when the ring is full, -EAGAIN, and nothing is lost */
 typedef long map_visit(void *ud, void *key, void *value); /* 0 goes on, 1 stops */
+typedef long map_drain(void *ud, void *record, u64 size); /* the same */
 
 enum map_slot {
 #define SLOT(name, ret, args, doc) MAP_SLOT_##name,

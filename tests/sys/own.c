@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What an application gives its engines, each engine something else: clock, helpers, program types. Several engines at the same time, several threads in each. */
+/* What an application gives its engines, each something else: clock, helpers, program types. Several engines at the same time, several threads in each. */
 #include "sys_test.h"
 
 #include <pthread.h>
@@ -45,7 +45,8 @@ static void shop_open(struct shop *s, uint32_t i, uint32_t engine)
 	static const struct skep_ctx_field fields[] = {{0, 4, 0}, {4, 4, 0}, {8, 4, 1}};
 	struct skep_options o = {.size = sizeof(o), .window = 1 << 30, .clock = shop_clock, .clock_ud = s, .engine = engine};
 	struct skep_prog_type type = {.struct_size = sizeof(type), .name = "order", .ctx_size = sizeof(struct order), .n_fields = 3, .fields = fields};
-	struct skep_helper helper = {.struct_size = sizeof(helper), .name = "multiply", .args = {SKEP_ARG_SCALAR, SKEP_ARG_MEM, SKEP_ARG_SIZE}, .fn = multiply, .ud = s};
+	struct skep_helper helper = {.struct_size = sizeof(helper), .name = "multiply", .args = {SKEP_ARG_SCALAR, SKEP_ARG_MEM, SKEP_ARG_SIZE},
+				     .fn = multiply, .ud = s};
 	char text[sizeof(rule_text) + 16];
 
 	s->time = 1000000000ull * (i + 1);
@@ -112,7 +113,8 @@ TEST(what_is_registered_in_one_engine_is_unknown_in_others)
 	{
 		struct skep_prog p = {.size = sizeof(p), .type = (uint32_t)shop.type, .n_insns = 2, .license = "GPL",
 				      .insns = (struct bpf_insn[]){{.code = 0xb7}, {.code = 0x95}}};
-		struct bpf_insn call[] = {{.code = 0xb7, .dst_reg = 1}, {.code = 0xb7, .dst_reg = 2}, {.code = 0xb7, .dst_reg = 3}, {.code = 0x85, .imm = shop.helper}, {.code = 0x95}};
+		struct bpf_insn call[] = {{.code = 0xb7, .dst_reg = 1}, {.code = 0xb7, .dst_reg = 2}, {.code = 0xb7, .dst_reg = 3},
+					  {.code = 0x85, .imm = shop.helper}, {.code = 0x95}};
 		struct skep_prog q = {.size = sizeof(q), .type = BPF_PROG_TYPE_RAW_TRACEPOINT, .n_insns = 5, .insns = call, .license = "GPL"};
 
 		CHECK_EQ(skep_prog_load(bare, &p, NULL, 0), -EINVAL);
