@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * RINGBUF: records of any size from many producers to one consumer, in the layout that libbpf maps: the consumer's
- * position at 0, the producers' at one page, data from two pages on. The data part is twice as long as the ring, so that a
- * record which begins near the end is written straight on; the next one begins at the front again.
+ * RINGBUF: records of any size from many producers to one consumer, in the layout that libbpf maps (rings.h). A record which begins near the end is
+ * written straight on; the next one begins at the front again.
  *
  * Key idea: nothing that a client can write is believed. Position and records in flight are kept in the meta region;
  * the page that clients see is a copy. The consumer's position is only used to refuse or to wake: a false one loses the
@@ -18,15 +17,12 @@
  *  5. Storing the copy of `head` (or the committed header) is a full barrier before the consumer's position is read, where the flags
  *     leave the wake-up to that; poll_sync empties the event before it reads `head`. One of the two sees the other: no wake-up is lost.
  */
-#include "map/map.h"
+#include "map/rings.h"
 
 #include <linux/bpf.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 enum {
-	PAGE = 4096,
-	HEADER = 8,
 	IN_FLIGHT = 32, /* records that one run slot may have reserved at a time */
 	SWEEP_EVERY = 256, /* failed reservations between two looks for dead owners */
 };
@@ -53,23 +49,9 @@ struct ring {
 };
 _Static_assert(sizeof(struct ring) == 64, "slots begin on a cache line");
 
-struct ring_event {
-	int fd;
-};
-
 static struct ring *ring(const struct map *m)
 {
 	return (struct ring *)(m->meta.base + sizeof(struct map_header));
-}
-
-static _Atomic u64 *consumer_pos(const struct map *m)
-{
-	return (_Atomic u64 *)m->client.base;
-}
-
-static _Atomic u64 *producer_pos(const struct map *m)
-{
-	return (_Atomic u64 *)(m->client.base + PAGE);
 }
 
 /* Always inside of the ring, whatever the position. */
@@ -80,7 +62,7 @@ static u64 offset_of(const struct map *m, u64 pos)
 
 static u8 *record_at(const struct map *m, u64 pos)
 {
-	return m->client.base + 2 * PAGE + offset_of(m, pos);
+	return ring_data(m) + offset_of(m, pos);
 }
 
 static _Atomic u32 *length_at(const struct map *m, u64 pos)
@@ -90,16 +72,15 @@ static _Atomic u32 *length_at(const struct map *m, u64 pos)
 
 static u64 span_of(u64 size)
 {
-	return ALIGN_UP(size + HEADER, 8ull);
+	return ALIGN_UP(size + RING_HEADER, 8ull);
 }
 
 static void wake(const struct map *m)
 {
 	u64 one = 1;
-	const struct ring_event *e = m->priv;
 
 	/* A full counter is readable already. */
-	if (write(e->fd, &one, sizeof(one)) < 0)
+	if (write(ring_event(m), &one, sizeof(one)) < 0)
 		return;
 }
 
@@ -114,7 +95,7 @@ static void wake_if_due(const struct map *m, u64 pos, u64 flags)
 	if (flags & BPF_RB_FORCE_WAKEUP)
 		wake(m);
 	else if (looks_at_consumer(flags) &&
-		 offset_of(m, atomic_load_explicit(consumer_pos(m), memory_order_acquire)) == offset_of(m, pos))
+		 offset_of(m, atomic_load_explicit(ring_consumer(m), memory_order_acquire)) == offset_of(m, pos))
 		wake(m);
 }
 
@@ -158,7 +139,7 @@ static int lock_ring(struct map *m, const struct hold *h)
 
 	if (unlikely(err > 0)) {
 		sweep(m, h);
-		atomic_store(producer_pos(m), atomic_load(&ring(m)->head));
+		atomic_store(ring_producer(m), atomic_load(&ring(m)->head));
 		err = 0;
 	}
 	return err;
@@ -175,41 +156,18 @@ static void settle(struct map *m)
 	atomic_store(&r->lock, 0);
 	atomic_store(&r->head, head);
 	sweep(m, NULL);
-	atomic_store(producer_pos(m), head);
-	if (head - atomic_load(consumer_pos(m)) > m->spec.max_entries)
-		atomic_store(consumer_pos(m), head);
+	atomic_store(ring_producer(m), head);
+	if (head - atomic_load(ring_consumer(m)) > m->spec.max_entries)
+		atomic_store(ring_consumer(m), head);
 }
 
 static int ringbuf_create(struct map *m)
 {
-	const struct map_spec *s = &m->spec;
-	struct ring_event *e;
-	int err;
+	int err = ring_create(m, sizeof(struct ring) + sizeof(struct ring_slot) * domain_cpus(m->domain));
 
-	if (s->flags & ~(u32)BPF_F_NUMA_NODE || s->key_size || s->value_size || s->max_entries == 0 ||
-	    s->max_entries & (s->max_entries - 1) || s->max_entries % PAGE)
-		return -EINVAL;
-	err = map_meta_create(m, sizeof(struct ring) + sizeof(struct ring_slot) * domain_cpus(m->domain));
-	err = err ? err : map_client_create(m, 2 * PAGE + 2ull * s->max_entries);
-	if (err)
-		return err;
-	e = map_priv(m, sizeof(*e));
-	if (!e)
-		return -ENOMEM;
-	e->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (e->fd < 0)
-		return -errno;
-	if (m->adopting && m->alone)
+	if (!err && m->adopting && m->alone)
 		settle(m);
-	return 0;
-}
-
-static void ringbuf_destroy(struct map *m)
-{
-	struct ring_event *e = m->priv;
-
-	if (e && e->fd >= 0)
-		close(e->fd);
+	return err;
 }
 
 /* ---- producers ---- */
@@ -220,7 +178,7 @@ static bool has_room(struct map *m, const struct hold *h, u64 span, u64 *pos)
 	u64 used;
 
 	*pos = atomic_load_explicit(&ring(m)->head, memory_order_relaxed) & ~7ull;
-	used = *pos + span - atomic_load_explicit(consumer_pos(m), memory_order_acquire);
+	used = *pos + span - atomic_load_explicit(ring_consumer(m), memory_order_acquire);
 	if (likely(used < m->spec.max_entries))
 		return true;
 	/* The consumer may be stuck before a record that nobody will ever commit. */
@@ -261,13 +219,13 @@ static int ringbuf_output(struct map *m, const struct hold *h, const void *data,
 		return -EAGAIN;
 	}
 	to = record_at(m, pos);
-	copy_record(to + HEADER, data, size);
-	__atomic_store_n((u64 *)to, size | (pos & (m->spec.max_entries - 1)) / PAGE << 32, __ATOMIC_RELAXED);
+	copy_record(to + RING_HEADER, data, size);
+	__atomic_store_n((u64 *)to, size | (pos & (m->spec.max_entries - 1)) / RING_PAGE << 32, __ATOMIC_RELAXED);
 	atomic_store_explicit(&ring(m)->head, pos + span_of(size), memory_order_release);
 	if (looks_at_consumer(flags))
-		atomic_exchange(producer_pos(m), pos + span_of(size));
+		atomic_exchange(ring_producer(m), pos + span_of(size));
 	else
-		atomic_store_explicit(producer_pos(m), pos + span_of(size), memory_order_release);
+		atomic_store_explicit(ring_producer(m), pos + span_of(size), memory_order_release);
 	owned_lock_drop(h, &ring(m)->lock);
 	wake_if_due(m, pos, flags);
 	return 0;
@@ -307,11 +265,11 @@ static void *ringbuf_reserve(struct map *m, const struct hold *h, u64 size, u64 
 		atomic_store_explicit(&n->tag, h->tag, memory_order_release);
 		record = record_at(m, pos);
 		__atomic_store_n((u64 *)record,
-				 size | BPF_RINGBUF_BUSY_BIT | (pos & (m->spec.max_entries - 1)) / PAGE << 32,
+				 size | BPF_RINGBUF_BUSY_BIT | (pos & (m->spec.max_entries - 1)) / RING_PAGE << 32,
 				 __ATOMIC_RELEASE);
 		atomic_store_explicit(&ring(m)->head, pos + span_of(size), memory_order_release);
-		atomic_store_explicit(producer_pos(m), pos + span_of(size), memory_order_release);
-		record += HEADER;
+		atomic_store_explicit(ring_producer(m), pos + span_of(size), memory_order_release);
+		record += RING_HEADER;
 	}
 	owned_lock_drop(h, &ring(m)->lock);
 	return record;
@@ -329,7 +287,7 @@ static int ringbuf_commit(struct map *m, const struct hold *h, void *record, u64
 		if (atomic_load_explicit(&n->tag, memory_order_relaxed) != h->tag)
 			continue;
 		pos = atomic_load_explicit(&n->pos, memory_order_relaxed);
-		if (record_at(m, pos) + HEADER != record)
+		if (record_at(m, pos) + RING_HEADER != record)
 			continue;
 		size = at_most(atomic_load_explicit(&n->size, memory_order_relaxed), RECORD_MAX) | (discard ? BPF_RINGBUF_DISCARD_BIT : 0);
 		if (looks_at_consumer(flags))
@@ -348,7 +306,7 @@ static int ringbuf_commit(struct map *m, const struct hold *h, void *record, u64
 static u64 ringbuf_query(struct map *m, u64 what)
 {
 	u64 head = atomic_load_explicit(&ring(m)->head, memory_order_acquire);
-	u64 tail = atomic_load_explicit(consumer_pos(m), memory_order_acquire);
+	u64 tail = atomic_load_explicit(ring_consumer(m), memory_order_acquire);
 
 	switch (what) {
 	case BPF_RB_AVAIL_DATA:
@@ -367,7 +325,7 @@ static u64 ringbuf_query(struct map *m, u64 what)
 /* A record in flight, of whatever slot. */
 static bool ringbuf_in_value(struct map *m, const void *addr, u64 size)
 {
-	u64 off = (u64)((const u8 *)addr - (m->client.base + 2 * PAGE));
+	u64 off = (u64)((const u8 *)addr - ring_data(m));
 
 	if (off >= 2ull * m->spec.max_entries)
 		return false;
@@ -376,7 +334,7 @@ static bool ringbuf_in_value(struct map *m, const void *addr, u64 size)
 
 		for (u32 i = 0; i < notes_used(s); i++) {
 			const struct note *n = &s->note[i];
-			u64 begin = offset_of(m, atomic_load_explicit(&n->pos, memory_order_relaxed)) + HEADER;
+			u64 begin = offset_of(m, atomic_load_explicit(&n->pos, memory_order_relaxed)) + RING_HEADER;
 			u64 bytes = at_most(atomic_load_explicit(&n->size, memory_order_relaxed), m->spec.max_entries);
 
 			if (atomic_load_explicit(&n->tag, memory_order_relaxed) && off >= begin && off - begin <= bytes &&
@@ -389,14 +347,9 @@ static bool ringbuf_in_value(struct map *m, const void *addr, u64 size)
 
 static int ringbuf_mmap(struct map *m, u64 offset, u64 size, bool write)
 {
-	if (write && (offset != 0 || size != PAGE))
+	if (write && (offset != 0 || size != RING_PAGE))
 		return -EPERM; /* only the consumer's position */
-	return offset > m->client.size || size > m->client.size - offset ? -EINVAL : 0;
-}
-
-static int ringbuf_poll_fd(struct map *m)
-{
-	return ((const struct ring_event *)m->priv)->fd;
+	return ring_in_client(m, offset, size) ? 0 : -EINVAL;
 }
 
 static void ringbuf_poll_sync(struct map *m)
@@ -404,16 +357,16 @@ static void ringbuf_poll_sync(struct map *m)
 	u64 count, head, tail;
 	struct hold h;
 
-	if (read(ringbuf_poll_fd(m), &count, sizeof(count)) < 0)
+	if (read(ring_event(m), &count, sizeof(count)) < 0)
 		count = 0; /* was not readable */
 	atomic_thread_fence(memory_order_seq_cst);
-	tail = atomic_load(consumer_pos(m));
+	tail = atomic_load(ring_consumer(m));
 	head = atomic_load(&ring(m)->head);
 	if (head == tail)
 		return;
 	wake(m);
 	/* Nothing to read although the ring is not empty: a producer is at work on it, or has died there. */
-	if (atomic_load(producer_pos(m)) == head && !(atomic_load(length_at(m, tail)) & BPF_RINGBUF_BUSY_BIT))
+	if (atomic_load(ring_producer(m)) == head && !(atomic_load(length_at(m, tail)) & BPF_RINGBUF_BUSY_BIT))
 		return;
 	if (hold_take(m->domain, &h))
 		return;
@@ -426,14 +379,14 @@ static void ringbuf_poll_sync(struct map *m)
 
 const struct map_ops ringbuf_ops = {
 	.create = ringbuf_create,
-	.destroy = ringbuf_destroy,
+	.destroy = ring_destroy,
 	.reserve = ringbuf_reserve,
 	.commit = ringbuf_commit,
 	.output = ringbuf_output,
 	.query = ringbuf_query,
 	.in_value = ringbuf_in_value,
 	.mmap = ringbuf_mmap,
-	.poll_fd = ringbuf_poll_fd,
+	.poll_fd = ring_poll_fd,
 	.poll_sync = ringbuf_poll_sync,
 	.traits = KIND_INNER,
 };

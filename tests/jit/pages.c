@@ -83,28 +83,26 @@ static void close_loaded(struct loaded *l)
 	skep_close(l->k);
 }
 
-TEST(code_is_a_file_that_nobody_can_write_to)
+static void check_place(unsigned profile, const char *path)
 {
 	struct loaded l;
 
-	REQUIRE(open_loaded(&l, 0, 0));
+	REQUIRE(open_loaded(&l, profile, 0));
 	CHECK(l.code.bytes > 0);
 	CHECK_STR(l.mode, "r-xp");
-	CHECK_STR(l.path, "/memfd:code (deleted)");
+	CHECK_STR(l.path, path);
 	CHECK_EQ(result(&l), 42);
 	close_loaded(&l);
 }
 
+TEST(code_is_a_file_that_nobody_can_write_to)
+{
+	check_place(0, "/memfd:code (deleted)");
+}
+
 TEST(what_perf_names_by_its_map_is_memory)
 {
-	struct loaded l;
-
-	REQUIRE(open_loaded(&l, SKEP_PROFILE_PERF_MAP, 0));
-	CHECK(l.code.bytes > 0);
-	CHECK_STR(l.mode, "r-xp");
-	CHECK_STR(l.path, "");
-	CHECK_EQ(result(&l), 42);
-	close_loaded(&l);
+	check_place(SKEP_PROFILE_PERF_MAP, "");
 }
 
 TEST(a_limit_of_files_sizes_is_a_reason_to_interpret)
@@ -134,16 +132,9 @@ static bool refuse_files(void)
 
 TEST(a_host_that_runs_nothing_from_files_runs_it_from_memory)
 {
-	struct loaded l;
-
 	if (!refuse_files())
 		SKIP("this host takes no seccomp filter");
-	REQUIRE(open_loaded(&l, 0, 0));
-	CHECK(l.code.bytes > 0);
-	CHECK_STR(l.mode, "r-xp");
-	CHECK_STR(l.path, "");
-	CHECK_EQ(result(&l), 42);
-	close_loaded(&l);
+	check_place(0, "");
 }
 
 int main(void)

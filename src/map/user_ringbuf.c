@@ -1,26 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * USER_RINGBUF: records from a client to programs. The layout is RINGBUF's with the roles exchanged: the consumer's position at 0, the
- * client's at one page, data from two pages on; the data part is twice as long as the ring, so that a record which begins near the end is
- * written straight on.
+ * USER_RINGBUF: records from a client to programs, in RINGBUF's layout (rings.h) with the roles exchanged.
  *
  * Concurrency: one run at a time drains a ring (an owned lock that nobody waits for: -EBUSY); between it and the client the two positions order accesses.
  * All bytes are the client's, the consumer's position too, whatever mappings allow: a record is used if it lies inside of the ring.
  */
-#include "map/map.h"
+#include "map/rings.h"
 
 #include <linux/bpf.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, HEADER = 8, DRAIN_MOST = 128 * 1024, RECORD_MOST = (1 << 24) - 1 /* what a dynptr can be of */ };
+enum { DRAIN_MOST = 128 * 1024, RECORD_MOST = (1 << 24) - 1 /* what a dynptr can be of */ };
 
 struct user_ring { /* the meta region's */
 	owned_lock busy;
-};
-
-struct room_event { /* its counter is at its end, so that it cannot be written, while the ring is full */
-	int fd;
 };
 
 static struct user_ring *ring(const struct map *m)
@@ -28,52 +21,14 @@ static struct user_ring *ring(const struct map *m)
 	return (struct user_ring *)(m->meta.base + sizeof(struct map_header));
 }
 
-static _Atomic u64 *consumer_pos(const struct map *m)
-{
-	return (_Atomic u64 *)m->client.base;
-}
-
-static _Atomic u64 *producer_pos(const struct map *m)
-{
-	return (_Atomic u64 *)(m->client.base + PAGE);
-}
-
 static u8 *data_at(const struct map *m, u64 pos)
 {
-	return m->client.base + 2 * PAGE + (pos & (m->spec.max_entries - 1));
-}
-
-static bool in_client(const struct map *m, u64 offset, u64 size)
-{
-	return offset <= m->client.size && size <= m->client.size - offset;
+	return ring_data(m) + (pos & (m->spec.max_entries - 1));
 }
 
 static int user_ringbuf_create(struct map *m)
 {
-	const struct map_spec *s = &m->spec;
-	struct room_event *e;
-	int err;
-
-	if (s->flags & ~(u32)BPF_F_NUMA_NODE || s->key_size || s->value_size || s->max_entries == 0 ||
-	    s->max_entries & (s->max_entries - 1) || s->max_entries % PAGE)
-		return -EINVAL;
-	err = map_meta_create(m, sizeof(struct user_ring));
-	err = err ? err : map_client_create(m, 2 * PAGE + 2ull * s->max_entries);
-	if (err)
-		return err;
-	e = map_priv(m, sizeof(*e));
-	if (!e)
-		return -ENOMEM;
-	e->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return e->fd < 0 ? -errno : 0;
-}
-
-static void user_ringbuf_destroy(struct map *m)
-{
-	struct room_event *e = m->priv;
-
-	if (e && e->fd >= 0)
-		close(e->fd);
+	return ring_create(m, sizeof(struct user_ring));
 }
 
 /* ---- programs take records ---- */
@@ -86,18 +41,18 @@ struct record {
 /* The oldest record: -ENODATA when there is none yet, -EAGAIN when the client discarded it; what lies there may be anything. */
 static int oldest(const struct map *m, struct record *out)
 {
-	u64 end = atomic_load_explicit(producer_pos(m), memory_order_acquire), pos = atomic_load_explicit(consumer_pos(m), memory_order_acquire);
+	u64 end = atomic_load_explicit(ring_producer(m), memory_order_acquire), pos = atomic_load_explicit(ring_consumer(m), memory_order_acquire);
 	u32 header;
 
 	*out = (struct record){0};
-	if (end % HEADER || pos % HEADER)
+	if (end % RING_HEADER || pos % RING_HEADER)
 		return -EINVAL;
 	if (pos >= end)
 		return -ENODATA;
 	header = atomic_load_explicit((_Atomic u32 *)(void *)data_at(m, pos), memory_order_acquire);
 	out->size = header & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
-	out->span = ALIGN_UP(out->size + HEADER, (u64)HEADER);
-	out->at = data_at(m, pos + HEADER);
+	out->span = ALIGN_UP(out->size + RING_HEADER, (u64)RING_HEADER);
+	out->at = data_at(m, pos + RING_HEADER);
 	if (out->span > end - pos)
 		return -EINVAL;
 	if (out->span > m->spec.max_entries)
@@ -109,9 +64,9 @@ static int oldest(const struct map *m, struct record *out)
 
 static void release(const struct map *m, const struct record *r)
 {
-	u64 pos = atomic_load_explicit(consumer_pos(m), memory_order_relaxed);
+	u64 pos = atomic_load_explicit(ring_consumer(m), memory_order_relaxed);
 
-	atomic_store_explicit(consumer_pos(m), pos + r->span, memory_order_release);
+	atomic_store_explicit(ring_consumer(m), pos + r->span, memory_order_release);
 }
 
 static bool take_turn(const struct hold *h, owned_lock *busy)
@@ -123,10 +78,9 @@ static bool take_turn(const struct hold *h, owned_lock *busy)
 
 static void there_is_room(const struct map *m)
 {
-	const struct room_event *e = m->priv;
 	u64 count;
 
-	if (read(e->fd, &count, sizeof(count)) < 0)
+	if (read(ring_event(m), &count, sizeof(count)) < 0)
 		return; /* it was known */
 }
 
@@ -168,26 +122,21 @@ static long user_ringbuf_drain(struct map *m, const struct hold *h, map_drain *f
 	return n;
 }
 
-/* ---- the client ---- */
-
-static int user_ringbuf_poll_fd(struct map *m)
-{
-	return ((const struct room_event *)m->priv)->fd;
-}
+/* ---- the client: the event's counter is at its end, so that it cannot be written, while the ring is full ---- */
 
 static void user_ringbuf_poll_sync(struct map *m)
 {
 	u64 full = UINT64_MAX - 1;
 
 	there_is_room(m);
-	if (atomic_load(producer_pos(m)) - atomic_load(consumer_pos(m)) >= m->spec.max_entries && write(user_ringbuf_poll_fd(m), &full, sizeof(full)) < 0)
+	if (atomic_load(ring_producer(m)) - atomic_load(ring_consumer(m)) >= m->spec.max_entries && write(ring_event(m), &full, sizeof(full)) < 0)
 		return;
 }
 
 /* Records may be read and, as far as dynptrs allow, written. */
 static bool user_ringbuf_in_value(struct map *m, const void *addr, u64 size)
 {
-	u64 at = (u64)((const u8 *)addr - m->client.base) - 2 * PAGE;
+	u64 at = (u64)((const u8 *)addr - ring_data(m));
 
 	return at <= 2ull * m->spec.max_entries && size <= 2ull * m->spec.max_entries - at;
 }
@@ -196,16 +145,16 @@ static int user_ringbuf_mmap(struct map *m, u64 offset, u64 size, bool write)
 {
 	if (write && offset == 0)
 		return -EPERM; /* the consumer's position is the program's */
-	return in_client(m, offset, size) ? 0 : -EINVAL;
+	return ring_in_client(m, offset, size) ? 0 : -EINVAL;
 }
 
 const struct map_ops user_ringbuf_ops = {
 	.create = user_ringbuf_create,
-	.destroy = user_ringbuf_destroy,
+	.destroy = ring_destroy,
 	.drain = user_ringbuf_drain,
 	.in_value = user_ringbuf_in_value,
 	.mmap = user_ringbuf_mmap,
-	.poll_fd = user_ringbuf_poll_fd,
+	.poll_fd = ring_poll_fd,
 	.poll_sync = user_ringbuf_poll_sync,
 	.traits = KIND_INNER,
 };
