@@ -256,11 +256,14 @@ static int move_bytes(struct maps *m, u32 to, u32 base, u32 size)
 	u8 *all = cli_alloc(size);
 	Elf64_Sym *s;
 	u32 n;
+	int err;
 
 	memcpy(all, image_bytes(m->im, to), image_section(m->im, to)->sh_size);
 	memcpy(all + base, image_bytes(m->im, m->section), image_section(m->im, m->section)->sh_size);
-	image_replace(m->im, to, all, size);
+	err = image_replace(m->im, to, all, size);
 	free(all);
+	if (err)
+		return err;
 	s = image_symbols(m->im, &n);
 	for (u32 i = 0; i < n; i++)
 		if (is_map(m, &s[i])) {
