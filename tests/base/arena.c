@@ -83,7 +83,7 @@ TEST(what_grows_gets_to_huge_pages_soon)
 
 TEST(one_brief_arena_after_another_has_the_same_memory)
 {
-	struct arena_store store = {0};
+	struct arena_store store = {NULL};
 	struct host h;
 	struct mem m = memory(&h);
 	struct arena a, b;
