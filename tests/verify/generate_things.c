@@ -274,7 +274,7 @@ static void use_dynptr(struct things *g)
 		break;
 	case 2:
 		address(g, 1, a);
-		kfunc(g, PICK(g, KFUNC_DYNPTR_SIZE, KFUNC_DYNPTR_IS_NULL, KFUNC_DYNPTR_IS_RDONLY));
+		kfunc(g, (enum generated_link)PICK(g, KFUNC_DYNPTR_SIZE, KFUNC_DYNPTR_IS_NULL, KFUNC_DYNPTR_IS_RDONLY));
 		break;
 	case 3:
 		address(g, 1, a);
