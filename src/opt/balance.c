@@ -13,6 +13,7 @@ struct balance {
 	struct ir *f;
 	struct opt_recur r;
 	u32 *uses;
+	u32 nodes; /* that `uses` is of */
 	u32 sums; /* that were looked into: they have at least as many leaves */
 	u32 leaf[MOST], ready[MOST], n; /* cycles from the turn's beginning; 0: nothing that turns wait for */
 };
@@ -26,7 +27,7 @@ static bool gather(struct balance *b, u32 v, u32 root)
 {
 	const struct ir_node *n = &b->f->node[v], *top = &b->f->node[root];
 
-	if (v == root || (n->op == top->op && n->width == top->width && n->block == top->block && b->uses[v] == 1))
+	if (v == root || (n->op == top->op && n->width == top->width && n->block == top->block && opt_used_once(b->uses, b->nodes, v)))
 		return ++b->sums < MOST && gather(b, n->arg[0], root) && gather(b, n->arg[1], root);
 	if (b->n == MOST || n->op == IR_FRAME)
 		return false;
@@ -91,11 +92,10 @@ static u32 combine(struct balance b, u32 root)
 
 void opt_balance(struct ir *f)
 {
-	struct balance b = {.f = f};
-	u32 nodes = f->n_nodes;
+	struct balance b = {.f = f, .nodes = f->n_nodes};
 	bool any = false;
 
-	b.uses = opt_uses(f, 1);
+	b.uses = opt_uses(f, 0);
 	if (f->failed || !opt_recur(f, &b.r))
 		return;
 	ir_each_rpo(f, i, k)
@@ -104,7 +104,7 @@ void opt_balance(struct ir *f)
 
 			prev = f->node[v].prev;
 			b.n = b.sums = 0;
-			if (v >= nodes || !is_free(&f->node[v]) || !b.r.to[v] || !b.r.from[v] || !gather(&b, v, v) || b.n < 3)
+			if (v >= b.nodes || !is_free(&f->node[v]) || !b.r.to[v] || !b.r.from[v] || !gather(&b, v, v) || b.n < 3)
 				continue;
 			ready = combine(b, 0);
 			if (ready >= b.r.down[v])

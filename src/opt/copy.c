@@ -16,6 +16,7 @@ enum { MOST_STORES = 16, MOST_STEPS = 96 };
 struct copy {
 	struct ir *f;
 	const u32 *uses;
+	u32 nodes; /* that `uses` is of */
 	u32 row[MOST_STORES], n; /* stores with neither call nor atomic behind them */
 	bool changed;
 };
@@ -123,8 +124,8 @@ static bool join_loads(struct copy *c, u32 low, u32 high, u32 width)
 	struct ir *f = c->f;
 	u32 least, first = low, second = high;
 
-	if (f->node[low].op != IR_LOAD || f->node[high].op != IR_LOAD || f->node[low].width != width || low == high || c->uses[low] != 1 ||
-	    c->uses[high] != 1 || f->node[low].flags & IRF_INVARIANT || f->node[low].arg[0] != f->node[high].arg[0] || !adjacent(f, low, high, &least) ||
+	if (f->node[low].op != IR_LOAD || f->node[high].op != IR_LOAD || f->node[low].width != width || low == high || !opt_used_once(c->uses, c->nodes, low) ||
+	    !opt_used_once(c->uses, c->nodes, high) || f->node[low].flags & IRF_INVARIANT || f->node[low].arg[0] != f->node[high].arg[0] || !adjacent(f, low, high, &least) ||
 	    least != low)
 		return false;
 	if (!rises(f, second, first)) {
@@ -179,9 +180,9 @@ static void add(struct copy *c, u32 store)
 
 void opt_copy(struct ir *f)
 {
-	struct copy c = {.f = f};
+	struct copy c = {.f = f, .nodes = f->n_nodes};
 
-	c.uses = opt_uses(f, 1);
+	c.uses = opt_uses(f, 0);
 	if (f->failed)
 		return;
 	ir_each_rpo(f, i, b) {

@@ -18,6 +18,7 @@ struct part {
 struct merge {
 	struct ir *f;
 	u32 *uses, *time, *barrier; /* per node: position in its block, and how many barriers come before */
+	u32 nodes; /* that `uses` is of */
 	struct part part[MOST_PARTS];
 	u32 n;
 	u32 inner[2 * MOST_PARTS], n_inner;
@@ -33,7 +34,7 @@ static bool leaf(struct merge *m, u32 v, u32 shift)
 {
 	const struct ir_node *n = &m->f->node[v];
 
-	if (n->op != IR_LOAD || n->flags & IRF_INVARIANT || m->uses[v] != 1 || m->n == MOST_PARTS)
+	if (n->op != IR_LOAD || n->flags & IRF_INVARIANT || !opt_used_once(m->uses, m->nodes, v) || m->n == MOST_PARTS)
 		return false;
 	m->part[m->n++] = (struct part){v, shift, n->imm};
 	return true;
@@ -44,7 +45,7 @@ static bool collect(struct merge *m, u32 v, u32 shift, bool root)
 	const struct ir_node *n = &m->f->node[v];
 	u64 by;
 
-	if (!root && m->uses[v] != 1)
+	if (!root && !opt_used_once(m->uses, m->nodes, v))
 		return false;
 	if (n->op == OP_OR)
 		return collect(m, n->arg[0], shift, false) && collect(m, n->arg[1], shift, false);
@@ -197,12 +198,12 @@ static void merge_stores(struct ir *f, u32 b)
 
 void opt_merge(struct ir *f)
 {
-	struct merge m = {.f = f};
-	u32 nodes = f->n_nodes, n = 0, barriers = 0;
+	struct merge m = {.f = f, .nodes = f->n_nodes};
+	u32 n = 0, barriers = 0;
 
-	m.uses = opt_uses(f, 1);
-	m.time = arena_array(f->scratch, nodes + 1, sizeof(u32));
-	m.barrier = arena_array(f->scratch, nodes + 1, sizeof(u32));
+	m.uses = opt_uses(f, 0);
+	m.time = arena_array(f->scratch, m.nodes + 1, sizeof(u32));
+	m.barrier = arena_array(f->scratch, m.nodes + 1, sizeof(u32));
 	if (f->failed || !m.time || !m.barrier) {
 		f->failed = true;
 		return;
@@ -218,7 +219,7 @@ void opt_merge(struct ir *f)
 	ir_each_rpo(f, i, b)
 		for (u32 v = f->block[b].last, prev; v; v = prev) {
 			prev = f->node[v].prev;
-			if (v < nodes && f->node[v].op == OP_OR)
+			if (v < m.nodes && f->node[v].op == OP_OR)
 				try(&m, v);
 		}
 	ir_each_rpo(f, i, b)

@@ -24,6 +24,10 @@ u64 opt_bits_of(struct ir *f, const u64 *may, u32 v, u32 block);
 /* simplify.c */
 void opt_simplify(struct ir *f);
 u32 *opt_uses(struct ir *f, u32 room); /* per node: how often it is an operand; room as above */
+static inline bool opt_used_once(const u32 *uses, u32 nodes, u32 v) /* nodes: that there were then; a newer one is not known to be */
+{
+	return v < nodes && uses[v] == 1;
+}
 /* gvn.c */
 void opt_gvn(struct ir *f);
 void opt_dead(struct ir *f); /* removes what has no effect and no use */

@@ -604,7 +604,7 @@ u32 *opt_uses(struct ir *f, u32 room)
 		f->failed = true;
 		return NULL;
 	}
-	memset(uses, 0, (f->n_nodes + MIN(room, 1u)) * sizeof(u32)); /* a pass that makes a node may ask about it: nobody uses it yet */
+	memset(uses, 0, f->n_nodes * sizeof(u32));
 	ir_each_rpo(f, i, b)
 		ir_each(f, v, b) {
 			if (f->node[v].op == IR_PHI) {
