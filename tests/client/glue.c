@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * libbpf on skep, through the linker's redirections: feature probes, pins below /sys/fs/bpf, waiting on rings, perf events,
- * and that calls which are nobody's business but the system's go there. argv[1]: sections.bpf.c.
+ * and that calls which are nobody's business but the system's go there. argv[1]: glue.bpf.c.
  */
 #include "host.h"
 
@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 static char dir[64];
-static const char *sections_source;
+static const char *objects_source;
 
 /* r0 = helper(map, stack, 8, 0) as a ring output, or, for a perf array, helper(ctx, map, CURRENT_CPU, stack, 8) */
 static int output_program(int map_fd, bool perf)
@@ -323,21 +323,91 @@ TEST(hooks_that_do_not_exist_are_refused_by_name)
 	skep_close(k);
 }
 
+/* glue.bpf.c as an object that is open, or NULL. */
+static struct bpf_object *open_object(void)
+{
+	char command[512], object[96];
+
+	snprintf(object, sizeof(object), "%s/glue.o", dir);
+	snprintf(command, sizeof(command), "clang -O2 -g -target bpf -I/usr/include/$(uname -m)-linux-gnu -c '%s' -o '%s' 2>/dev/null",
+		 objects_source, object);
+	return system(command) ? NULL : bpf_object__open_file(object, NULL);
+}
+
+static struct bpf_program *only(struct bpf_object *obj, const char *name)
+{
+	struct bpf_program *p, *found = NULL;
+
+	bpf_object__for_each_program(p, obj) {
+		bpf_program__set_autoload(p, !strcmp(bpf_program__name(p), name));
+		found = strcmp(bpf_program__name(p), name) ? found : p;
+	}
+	return found;
+}
+
+/* libbpf's own writer of such a ring: what it commits is drained in order, what it discards is not, a full one is waited for. */
+TEST(records_of_a_user_ring_buffer_are_drained)
+{
+	struct bpf_object *obj;
+	struct bpf_program *drain;
+	struct user_ring_buffer *ring;
+	struct bpf_map *sum;
+	uint64_t expected = 0, *record, got = 0;
+	int zero = 0, room = 0, status = -1;
+	pid_t pid;
+
+	CHECK_EQ(skep_bpf_sections(), 0);
+	obj = open_object();
+	if (!obj)
+		SKIP("clang for BPF not available");
+	drain = only(obj, "drain");
+	REQUIRE(drain && !bpf_object__load(obj));
+	sum = bpf_object__find_map_by_name(obj, ".bss");
+	ring = user_ring_buffer__new(bpf_object__find_map_fd_by_name(obj, "from_users"), NULL);
+	REQUIRE(sum && ring);
+	for (uint64_t i = 1; (record = user_ring_buffer__reserve(ring, sizeof(*record))); i++, room++) {
+		*record = i;
+		if (i % 3) {
+			expected += i;
+			user_ring_buffer__submit(ring, record);
+		} else {
+			user_ring_buffer__discard(ring, record);
+		}
+	}
+	CHECK_EQ(errno, ENOSPC);
+	CHECK_EQ(room, 4096 / 16);
+	fflush(stdout);
+	pid = fork(); /* the engine is shared memory: a child's run makes room for the parent */
+	if (!pid) {
+		usleep(50000);
+		_exit(run_program(bpf_program__fd(drain)) == room - room / 3 ? 0 : 1);
+	}
+	record = user_ring_buffer__reserve_blocking(ring, sizeof(*record), 20000);
+	CHECK(record);
+	if (record) {
+		*record = 1000000;
+		user_ring_buffer__submit(ring, record);
+		expected += 1000000;
+	}
+	waitpid(pid, &status, 0);
+	CHECK_EQ(status, 0);
+	run_program(bpf_program__fd(drain)); /* nothing is left, should the child have come late */
+	CHECK_EQ(bpf_map_lookup_elem(bpf_map__fd(sum), &zero, &got), 0);
+	CHECK_EQ(got, expected);
+	user_ring_buffer__free(ring);
+	bpf_object__close(obj);
+}
+
 /* A section that came after this libbpf is loaded as what it is. */
 TEST(newer_sections_have_their_types)
 {
-	char command[512], object[96];
 	struct bpf_program *p;
 	struct bpf_object *obj;
 
-	snprintf(object, sizeof(object), "%s/sections.o", dir);
-	snprintf(command, sizeof(command), "clang -O2 -g -target bpf -I/usr/include/$(uname -m)-linux-gnu -c '%s' -o '%s' 2>/dev/null",
-		 sections_source, object);
-	if (system(command))
-		SKIP("clang for BPF not available");
 	CHECK_EQ(skep_bpf_sections(), 0);
-	obj = bpf_object__open_file(object, NULL);
-	REQUIRE(obj);
+	obj = open_object();
+	if (!obj)
+		SKIP("clang for BPF not available");
 	p = bpf_object__find_program_by_name(obj, "ingress");
 	CHECK_EQ(bpf_program__type(p), BPF_PROG_TYPE_SCHED_CLS);
 	CHECK_EQ(bpf_program__expected_attach_type(p), 46);
@@ -372,7 +442,7 @@ int main(int argc, char **argv)
 	const char *tmp = getenv("TMPDIR");
 	char command[128];
 
-	sections_source = argc > 1 ? argv[1] : "";
+	objects_source = argc > 1 ? argv[1] : "";
 	snprintf(dir, sizeof(dir), "%.40s/skep-glue-XXXXXX", tmp && *tmp ? tmp : "/tmp");
 	if (!mkdtemp(dir))
 		return 1;
@@ -386,6 +456,7 @@ int main(int argc, char **argv)
 	RUN(a_waiting_thread_is_woken);
 	RUN(samples_reach_a_perf_buffer);
 	RUN(hooks_that_do_not_exist_are_refused_by_name);
+	RUN(records_of_a_user_ring_buffer_are_drained);
 	RUN(newer_sections_have_their_types);
 	snprintf(command, sizeof(command), "rm -rf '%s'", dir);
 	if (system(command))
