@@ -55,10 +55,8 @@ static int run_session(struct session *ss, void *ud)
 		session_report(ss, REPORT_FAILED, STATUS_SKEP_FAILED);
 	} else {
 		session_started(ss);
-		if (how.door == SPAWN_NOTIFY)
-			joining_open(ss);
+		joining_open(ss);
 		session_wait(ss);
-		joining_wait(ss);
 	}
 	session_close(ss);
 	return 0;

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -97,6 +98,15 @@ static void take_signals(struct sigaction saved[NSIG])
 	}
 }
 
+void front_signals_back(const struct sigaction saved[NSIG])
+{
+	for (int sig = 1; sig < NSIG; sig++)
+		if (saved[sig].sa_handler)
+			sigaction(sig, &saved[sig], NULL);
+		else if (sig != SIGKILL && sig != SIGSTOP && sig < 32)
+			signal(sig, SIG_DFL);
+}
+
 /* ---- standing for the command ---- */
 
 static void stop_as(int sig)
@@ -140,6 +150,11 @@ static void wait_for_supervisor(pid_t supervisor)
 		;
 }
 
+static void say_lost(const char *name)
+{
+	fprintf(stderr, "%s: the supervisor was killed; what it watched ends with it\n", name);
+}
+
 static int stand_in(const char *name, const char *program, int fd, pid_t supervisor)
 {
 	struct report r;
@@ -161,7 +176,7 @@ static int stand_in(const char *name, const char *program, int fd, pid_t supervi
 		case REPORT_FAILED: wait_for_supervisor(supervisor); return r.value;
 		}
 	}
-	fprintf(stderr, "%s: the supervisor was killed; what it watched ends with it\n", name);
+	say_lost(name);
 	wait_for_supervisor(supervisor); /* its descriptors close before its children are ours */
 	if (guard)
 		wait_for_supervisor(guard);
@@ -196,4 +211,69 @@ int front_run(const char *name, const char *const *argv, session_fn *fn, void *u
 	close(pair[1]);
 	atomic_store(&supervised_by, pid);
 	return stand_in(name, argv[0], pair[0], pid);
+}
+
+/* ---- a command in a shell that others have started ---- */
+
+/* Ends a wait. */
+static void noticed(int sig)
+{
+	(void)sig;
+}
+
+/* false: the supervisor has ended. */
+static bool stand_by(pid_t pid, int socket, const sigset_t *mask, int *result)
+{
+	enum { MOMENT_MS = 200 };
+	struct pollfd p = {.fd = socket};
+	int status;
+	pid_t got;
+
+	for (;;) {
+		while ((got = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
+			if (got != pid) /* an orphan */
+				continue;
+			if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && poll(&p, 1, MOMENT_MS) > 0)
+				return false; /* it was traced, and ended with its tracer, whose threads end one after the other */
+			if (!WIFSTOPPED(status)) {
+				*result = end_as(status);
+				return true;
+			}
+			stop_as(WSTOPSIG(status));
+		}
+		if (ppoll(&p, 1, NULL, mask) > 0)
+			return false;
+	}
+}
+
+int front_join(const char *name, int socket, int (*become)(void *ud), void *ud)
+{
+	struct sigaction saved[NSIG] = {0}, child = {.sa_handler = noticed};
+	sigset_t block, before;
+	int result;
+	pid_t pid;
+
+	fflush(NULL);
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	take_signals(saved);
+	sigaction(SIGCHLD, &child, &saved[SIGCHLD]);
+	sigemptyset(&block);
+	sigaddset(&block, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &block, &before);
+	pid = fork();
+	if (pid < 0) {
+		fprintf(stderr, "%s: cannot fork: %s\n", name, strerror(errno));
+		return STATUS_SKEP_FAILED;
+	}
+	if (!pid) {
+		front_signals_back(saved);
+		sigprocmask(SIG_SETMASK, &before, NULL);
+		_exit(become(ud));
+	}
+	command_is(pid);
+	if (stand_by(pid, socket, &before, &result))
+		return result;
+	say_lost(name);
+	kill_descendants(getpid(), true);
+	return STATUS_SKEP_FAILED;
 }

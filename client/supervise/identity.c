@@ -216,7 +216,7 @@ static void let_begin(struct call *c, pid_t target)
 {
 	pid_t none = 0;
 
-	if (c->args[3] || tracer_of(target) != remote_tgid(c->tid) || !is_client(c->s, c->tid) || !remote_descends(target, getpid()) || !c->s->visit.served ||
+	if (c->args[3] || tracer_of(target) != remote_tgid(c->tid) || !is_client(c->s, c->tid) || !parent_ours(c->s, target) || !c->s->visit.served ||
 	    !atomic_compare_exchange_strong(&c->s->begins, &none, target))
 		return;
 	if (kill(target, SIGSTOP))

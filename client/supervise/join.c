@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Entering a supervised shell from another terminal: the newcomer puts itself behind a filter of its own, gives the listener to the supervisor over a socket
- * in this user's directory, and becomes the command. It is not a descendant of the supervisor, which Yama may forbid to look at.
+ * Entering a supervised shell from another terminal. The newcomer is a front, as that of the shell itself (front.c), and connects to a socket in this user's
+ * directory, where it is told which door the shell has. Its child puts itself behind a filter of its own and gives the listener to the supervisor, or is
+ * traced by it, and becomes the command. It is not a descendant of the supervisor, which Yama may forbid to look at. The connection stays: it
+ * ends with either of the two.
  */
 #include "client/supervise/session.h"
+#include "client/supervise/traced.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -22,11 +26,17 @@ static int address(struct sockaddr_un *to, const char *dir, const char *id)
 
 /* ---- the supervisor's side ---- */
 
+/* Its front lives, which waits for its command, or a task is left behind its filter. */
+static bool lives(const struct session *ss, u32 i, int ms)
+{
+	struct pollfd front = {.fd = ss->joined[i].socket}, tasks = {.fd = ss->joined[i].listener};
+
+	return poll(&front, 1, ms) <= 0 || (tasks.fd >= 0 && (poll(&tasks, 1, ms) <= 0 || !(tasks.revents & (POLLHUP | POLLERR))));
+}
+
 bool joining_lives(const struct session *ss, u32 i)
 {
-	struct pollfd p = {.fd = ss->joined[i].listener};
-
-	return poll(&p, 1, 0) <= 0 || !(p.revents & (POLLHUP | POLLERR));
+	return lives(ss, i, 0);
 }
 
 /* A place whose last task has ended, or a new one; -1: there is none. */
@@ -38,34 +48,91 @@ static int place_for(struct session *ss)
 	return ss->n_joined < ARRAY_SIZE(ss->joined) ? (int)ss->n_joined : -1;
 }
 
-/* The listener is kept for as long as somebody may ask whether its last task has ended: a place that is used again keeps its number. */
-static int take_place(struct session *ss, int at, pid_t pid, int listener)
+static int keep_fd(int fd, int in_place_of)
+{
+	if (fd < 0)
+		return -1;
+	return in_place_of >= 0 ? dup3(fd, in_place_of, O_CLOEXEC) : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
+/* Both are kept for as long as somebody may ask whether anything is left: a place that is used again keeps their numbers. */
+static int take_place(struct session *ss, int at, pid_t front, int socket, int listener)
 {
 	bool again = at < (int)ss->n_joined;
-	int kept = again ? dup3(listener, ss->joined[at].listener, O_CLOEXEC) : fcntl(listener, F_DUPFD_CLOEXEC, 3);
+	int kept = keep_fd(listener, again ? ss->joined[at].listener : -1), held = keep_fd(socket, again ? ss->joined[at].socket : -1);
 
-	if (kept < 0)
-		return -errno;
+	if (held < 0 || (listener >= 0 && kept < 0)) {
+		if (kept >= 0 && !again)
+			close(kept);
+		return -EMFILE;
+	}
 	ss->joined[at].listener = kept;
-	__atomic_store_n(&ss->joined[at].pid, pid, __ATOMIC_RELAXED);
+	ss->joined[at].socket = held;
+	__atomic_store_n(&ss->joined[at].front, front, __ATOMIC_RELAXED);
 	if (!again)
 		__atomic_store_n(&ss->n_joined, ss->n_joined + 1, __ATOMIC_RELEASE);
 	return 0;
+}
+
+/* It waits for an answer, which is begun anew after the stop. */
+void joining_seize(struct session *ss)
+{
+	pid_t pid = atomic_load(&ss->newcomer);
+	int err = tree_wanted(&ss->tree) ? tree_seize(&ss->tree, pid, SEIZE_FOLLOW) : 0;
+
+	if (!err && traced_find(&ss->tree, pid))
+		ptrace(PTRACE_INTERRUPT, pid, 0, 0);
+	atomic_store(&ss->newcomer_error, err);
+	atomic_store(&ss->newcomer, 0);
+}
+
+/* The thread that waits for children does it, unless there are none any more. */
+static int have_seized(struct session *ss, pid_t pid)
+{
+	enum { TURNS = 10000, STEP_US = 200 };
+	pid_t asked = pid;
+
+	atomic_store(&ss->newcomer, pid);
+	for (u32 i = 0; i < TURNS && atomic_load(&ss->newcomer); i++) {
+		pthread_kill(ss->tree.thread, SIGUSR1);
+		usleep(STEP_US);
+	}
+	return atomic_compare_exchange_strong(&ss->newcomer, &asked, 0) ? -ETIMEDOUT : atomic_load(&ss->newcomer_error);
+}
+
+/* One that has connected: which door there is, what its command sends, and what became of it (0, or -errno). */
+static int take_in(struct session *ss, int fd, pid_t front)
+{
+	u8 door = ss->tree.answers ? DOOR_PTRACE : DOOR_NOTIFY;
+	struct timeval patience = {.tv_sec = 10};
+	int on = 1, listener, err, at = place_for(ss);
+	pid_t command = 0;
+
+	if (at < 0)
+		return -EUSERS;
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) ||
+	    send(fd, &door, sizeof(door), MSG_NOSIGNAL) != sizeof(door))
+		return -errno;
+	listener = session_receive(fd, &command);
+	err = !command || (listener < 0) != (door == DOOR_PTRACE) ? -EPROTO : take_place(ss, at, front, fd, listener);
+	if (err && listener >= 0)
+		close(listener);
+	err = err || door == DOOR_PTRACE ? err : notify_serve(&ss->super, listener);
+	if (err)
+		return err;
+	parent_started(&ss->super, command, front, front);
+	return have_seized(ss, command);
 }
 
 static void admit(struct session *ss, int fd)
 {
 	struct ucred who;
 	socklen_t size = sizeof(who);
-	int listener = -EPERM, at = place_for(ss);
+	s32 result;
 
-	if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) && who.uid == getuid())
-		listener = session_receive(fd);
-	if (listener >= 0 && (at < 0 || take_place(ss, at, who.pid, listener)))
-		close(listener);
-	else if (listener >= 0 && !notify_serve(&ss->super, listener)) {
-		atomic_store(&ss->tree.changed, true); /* what is wanted of all tasks is wanted of these */
-		(void)send(fd, "", 1, MSG_NOSIGNAL);
+	if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) && who.uid == getuid()) {
+		result = take_in(ss, fd, who.pid);
+		(void)send(fd, &result, sizeof(result), MSG_NOSIGNAL);
 	}
 	close(fd);
 }
@@ -120,15 +187,14 @@ void joining_forget(const char *name)
 	close(s.foreign);
 }
 
-/* Until the last of those who joined, and of what they started, has ended. */
-void joining_wait(struct session *ss)
+bool joining_wait(struct session *ss)
 {
-	for (u32 i = 0; i < __atomic_load_n(&ss->n_joined, __ATOMIC_ACQUIRE); i++) {
-		struct pollfd p = {.fd = ss->joined[i].listener};
+	enum { MOMENT_MS = 250 };
 
-		while (poll(&p, 1, 1000) < 0 || !(p.revents & (POLLHUP | POLLERR | POLLNVAL)))
-			;
-	}
+	for (u32 i = 0; i < __atomic_load_n(&ss->n_joined, __ATOMIC_ACQUIRE); i++)
+		if (lives(ss, i, MOMENT_MS))
+			return true;
+	return false;
 }
 
 /* ---- the newcomer's ---- */
@@ -148,14 +214,49 @@ static void list_shells(const char *dir)
 	fprintf(stderr, "%s\n", some ? "" : "; none is running: `skep shell` starts one");
 }
 
+struct newcomer {
+	const char *name, *id;
+	const char *const *argv;
+	int socket;
+	bool traced;
+};
+
+/* In the child of the front. Returns an exit status if it does not become the command. */
+static int become(void *ud)
+{
+	const struct newcomer *n = ud;
+	int listener = n->traced ? -1 : filter_listen();
+	s32 result = -EPIPE;
+
+	if (!n->traced && listener < 0) {
+		fprintf(stderr, "%s: no notifications can be had here; `skep doctor` says what this host allows\n", n->name);
+		return STATUS_SKEP_FAILED;
+	}
+	if (!session_send(n->socket, listener) && recv(n->socket, &result, sizeof(result), 0) != sizeof(result))
+		result = -EPIPE;
+	if (result) {
+		fprintf(stderr, "%s: the shell '%s' does not take part: %s\n", n->name, n->id, strerror(-result));
+		return STATUS_SKEP_FAILED;
+	}
+	if (listener >= 0)
+		close(listener);
+	execvp(n->argv[0], (char *const *)(uintptr_t)n->argv);
+	fprintf(stderr, "%s: cannot run '%s': %s\n", n->name, n->argv[0], strerror(errno));
+	return errno == ENOENT ? STATUS_NOT_FOUND : STATUS_NO_PERMISSION;
+}
+
 int join_run(const char *name, const char *id, const char *const *argv)
 {
+	struct newcomer n = {.name = name, .id = id, .argv = argv};
 	struct super s;
 	struct sockaddr_un to;
 	struct probe yama;
-	char ack;
-	int fd, listener;
+	u8 door;
 
+	if (probe_inside()) {
+		fprintf(stderr, "%s: this process already runs inside of a supervised shell\n", name);
+		return STATUS_SKEP_FAILED;
+	}
 	probe_yama(&yama);
 	if (!yama.works) {
 		fprintf(stderr, "%s: --join needs the right to look at processes of this user (%s); run the command in the shell itself\n", name, yama.detail);
@@ -163,24 +264,17 @@ int join_run(const char *name, const char *id, const char *const *argv)
 	}
 	if (super_open(&s, name, NULL) || address(&to, s.dir, id))
 		return STATUS_SKEP_FAILED;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to))) {
+	close(s.foreign);
+	n.socket = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (n.socket < 0 || connect(n.socket, (struct sockaddr *)&to, sizeof(to))) {
 		fprintf(stderr, "%s: no supervised shell has the id '%s'", name, id);
 		list_shells(s.dir);
 		return STATUS_SKEP_FAILED;
 	}
-	listener = filter_listen();
-	if (listener < 0) {
-		fprintf(stderr, "%s: %s; `skep doctor` says what this host allows\n", name,
-			listener == -EBUSY ? "this process runs inside of a supervised shell already" : "no notifications can be had here");
-		return STATUS_SKEP_FAILED;
-	}
-	if (session_send(fd, listener) || recv(fd, &ack, 1, 0) != 1) {
+	if (recv(n.socket, &door, sizeof(door), 0) != sizeof(door)) {
 		fprintf(stderr, "%s: the shell '%s' does not take part\n", name, id);
 		return STATUS_SKEP_FAILED;
 	}
-	close(listener);
-	execvp(argv[0], (char *const *)(uintptr_t)argv);
-	fprintf(stderr, "%s: cannot run '%s': %s\n", name, argv[0], strerror(errno));
-	return errno == ENOENT ? STATUS_NOT_FOUND : STATUS_NO_PERMISSION;
+	n.traced = door == DOOR_PTRACE;
+	return front_join(name, n.socket, become, &n);
 }

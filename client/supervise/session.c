@@ -23,7 +23,7 @@
 /* Is there something to do other than what children did? Its signal may have come while nobody waited. */
 static bool has_to_do(const struct session *ss)
 {
-	return atomic_load(&ss->tree.changed) || atomic_load(&ss->tree.finished) || atomic_load(&ss->tick) || visit_asked(&ss->tree) || atomic_load(&ss->super.begins);
+	return atomic_load(&ss->tree.changed) || atomic_load(&ss->tree.finished) || atomic_load(&ss->tick) || visit_asked(&ss->tree) || atomic_load(&ss->super.begins) || atomic_load(&ss->newcomer);
 }
 
 /* Notices descriptors that were closed without a call (a client that was killed), and wakes readers again. */
@@ -247,13 +247,12 @@ struct failure {
 };
 enum { FAILED_FILTER, FAILED_EXEC };
 
-int session_receive(int socket)
+int session_receive(int socket, pid_t *from)
 {
-	char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = {0};
+	char control[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))] __attribute__((aligned(8))) = {0};
 	struct failure f;
 	struct iovec io = {&f, sizeof(f)};
 	struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
-	struct cmsghdr *h;
 	int fd = -ENOENT;
 	ssize_t n;
 
@@ -264,9 +263,16 @@ int session_receive(int socket)
 		return -EPIPE;
 	if (n == sizeof(f))
 		return -f.error;
-	h = CMSG_FIRSTHDR(&m);
-	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS)
-		memcpy(&fd, CMSG_DATA(h), sizeof(fd));
+	for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h)) {
+		struct ucred who;
+
+		if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS)
+			memcpy(&fd, CMSG_DATA(h), sizeof(fd));
+		if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_CREDENTIALS && from) {
+			memcpy(&who, CMSG_DATA(h), sizeof(who));
+			*from = who.pid;
+		}
+	}
 	return fd;
 }
 
@@ -325,11 +331,7 @@ static _Noreturn void child(struct session *ss, const struct spawn *how, int soc
 		else
 			close(i);
 	}
-	for (int sig = 1; sig < NSIG; sig++)
-		if (ss->saved[sig].sa_handler)
-			sigaction(sig, &ss->saved[sig], NULL);
-		else if (sig != SIGKILL && sig != SIGSTOP && sig < 32)
-			signal(sig, SIG_DFL);
+	front_signals_back(ss->saved);
 	if (how->door == SPAWN_TRACE) {
 		struct sock_fprog prog = {.filter = (struct sock_filter *)(uintptr_t)how->filter, .len = (unsigned short)how->filter_size};
 
@@ -385,9 +387,9 @@ pid_t session_spawn(struct session *ss, const struct spawn *how, int *exec_error
 		child(ss, how, pair[1]);
 	}
 	close(pair[1]);
-	parent_started(&ss->super, pid);
+	parent_started(&ss->super, pid, getpid(), getppid());
 	setpgid(pid, how->group);
-	listener = session_receive(pair[0]);
+	listener = session_receive(pair[0], NULL);
 	if (listener < 0 && listener != -ENOENT)
 		return abandon(pid, pair[0], listener);
 	if (listener >= 0)
@@ -431,12 +433,9 @@ static void follow(struct session *ss)
 {
 	if (tree_wanted(&ss->tree)) {
 		tree_follow(&ss->tree, getpid());
-		for (u32 i = 0; i < __atomic_load_n(&ss->n_joined, __ATOMIC_ACQUIRE); i++) {
-			if (!joining_lives(ss, i))
-				continue;
-			tree_attach(&ss->tree, ss->joined[i].pid, SEIZE_FOLLOW);
-			tree_follow(&ss->tree, ss->joined[i].pid);
-		}
+		for (u32 i = 0; i < __atomic_load_n(&ss->n_joined, __ATOMIC_ACQUIRE); i++)
+			if (joining_lives(ss, i))
+				tree_follow(&ss->tree, ss->joined[i].front);
 	} else {
 		tree_release(&ss->tree);
 	}
@@ -514,6 +513,8 @@ static int step(struct session *ss, int flags)
 		needs_changed(ss);
 	if (visit_asked(&ss->tree))
 		visit_seize(&ss->tree);
+	if (atomic_load(&ss->newcomer))
+		joining_seize(ss);
 	if (atomic_load(&ss->super.begins))
 		tree_begins(&ss->tree, ss->follows && tree_wanted(&ss->tree));
 	if (atomic_load(&ss->tick) && atomic_exchange(&ss->tick, false))
@@ -534,7 +535,7 @@ static int step(struct session *ss, int flags)
 
 void session_wait(struct session *ss)
 {
-	while (step(ss, 0) >= 0)
+	while (step(ss, 0) >= 0 || joining_wait(ss))
 		;
 }
 

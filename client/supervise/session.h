@@ -61,10 +61,13 @@ struct session {
 	int door_socket; /* where others join; -1: they cannot */
 	char door_path[108];
 	struct {
-		pid_t pid;
-		int listener;
+		pid_t front;
+		int listener; /* -1: the door is ptrace */
+		int socket; /* to the front: each sees there that the other has ended */
 	} joined[64];
 	u32 n_joined;
+	_Atomic pid_t newcomer; /* a command that joins, to be traced; 0: none */
+	_Atomic int newcomer_error; /* what became of that */
 	int stdio[3]; /* what commands get as standard input, output and error; -1: closed */
 };
 
@@ -74,6 +77,9 @@ struct session {
  * killed by a signal: then this process is, too. */
 typedef int session_fn(struct session *ss, void *ud);
 int front_run(const char *name, const char *const *argv, session_fn *fn, void *ud);
+/* Runs become() in a child, and stands for it, until it has ended or whoever is at the other end of the socket has. */
+int front_join(const char *name, int socket, int (*become)(void *ud), void *ud);
+void front_signals_back(const struct sigaction saved[NSIG]); /* in the child: signals do what they did before there was a front */
 void kill_descendants(pid_t root, bool reap);
 /* In the supervisor: the signal that came before there was a command, and that is to end it all; 0: none. */
 int front_ended_by(void);
@@ -82,13 +88,15 @@ int front_ended_by(void);
 void joining_open(struct session *ss);
 void joining_close(struct session *ss);
 void joining_forget(const char *name); /* by the front, when its supervisor could not close it */
-void joining_wait(struct session *ss);
-bool joining_lives(const struct session *ss, u32 i); /* is a task left behind the filter of the i-th that joined? */
+bool joining_wait(struct session *ss); /* false: nobody is left of those who joined; otherwise waits a moment for that, or until there is something to do */
+bool joining_lives(const struct session *ss, u32 i); /* is anything left of the i-th that joined? */
+void joining_seize(struct session *ss); /* by the thread that waits for children: ss->newcomer */
 int join_run(const char *name, const char *id, const char *const *argv); /* becomes the command, or gives an exit status */
 
 /* ---- session.c ---- */
 int session_send(int socket, int fd); /* -1: nothing but a byte */
-int session_receive(int socket); /* a descriptor; -ENOENT: none came, all is well; otherwise what went wrong */
+/* A descriptor; -ENOENT: none came, all is well; otherwise what went wrong. *from: who sent it, where the socket has SO_PASSCRED; may be NULL. */
+int session_receive(int socket, pid_t *from);
 enum spawn_door {
 	SPAWN_PLAIN, /* traced by whoever `started` seizes it */
 	SPAWN_NOTIFY, /* behind a filter, with its listener served by this supervisor */

@@ -5,6 +5,7 @@
  * their parents, so one whose parent has ended may be told that it has not.
  *
  * Whose parent this supervisor is would be the child of whoever typed the command, if it was started here, and an orphan's parent is process 1 where nobody else reaps.
+ * The same holds for the front of a command that joined.
  */
 #include "client/supervise/supervise.h"
 
@@ -96,34 +97,58 @@ struct answer serve_prctl(struct call *c)
 
 /* ---- the parent ---- */
 
-void parent_started(struct super *s, pid_t pid)
+/* One that joined has a place for as long as its front lives. */
+void parent_started(struct super *s, pid_t pid, pid_t by, pid_t front)
 {
-	for (u32 i = 0; i < ARRAY_SIZE(s->started); i++)
-		if (!atomic_load(&s->started[i])) {
-			atomic_store(&s->started[i], pid);
-			return;
-		}
+	for (u32 i = 0; i < ARRAY_SIZE(s->started); i++) {
+		pid_t there = atomic_load(&s->started[i].pid), starter = atomic_load(&s->started[i].by);
+
+		if (there && (starter == getpid() || !kill(starter, 0)))
+			continue;
+		atomic_store(&s->started[i].by, by);
+		atomic_store(&s->started[i].front, front);
+		atomic_store(&s->started[i].pid, pid);
+		return;
+	}
+}
+
+bool parent_ours(const struct super *s, pid_t pid)
+{
+	if (remote_descends(pid, getpid()))
+		return true;
+	for (u32 i = 0; i < ARRAY_SIZE(s->started); i++) {
+		pid_t by = atomic_load(&s->started[i].by);
+
+		if (by && by != getpid() && remote_descends(pid, by))
+			return true;
+	}
+	return false;
 }
 
 pid_t parent_told(struct super *s, pid_t pid, pid_t parent)
 {
 	struct proc_stat front;
+	bool reaper = parent == getpid();
 
-	if (parent != getpid())
-		return parent;
-	for (u32 i = 0; i < ARRAY_SIZE(s->started); i++)
-		if (atomic_load(&s->started[i]) == pid)
-			return proc_stat(getppid(), &front) ? front.parent : 1;
-	return 1;
+	for (u32 i = 0; i < ARRAY_SIZE(s->started); i++) {
+		if (atomic_load(&s->started[i].by) != parent)
+			continue;
+		reaper = true;
+		if (atomic_load(&s->started[i].pid) == pid)
+			return proc_stat(atomic_load(&s->started[i].front), &front) ? front.parent : 1;
+	}
+	return reaper ? 1 : parent;
 }
 
 struct answer serve_ppid(struct call *c)
 {
 	struct proc_stat st;
+	pid_t told;
 
-	if (!proc_stat(c->tid, &st) || st.parent != getpid())
+	if (!proc_stat(c->tid, &st))
 		return answer_continue();
-	return answer_value(parent_told(c->s, remote_tgid(c->tid), st.parent));
+	told = parent_told(c->s, remote_tgid(c->tid), st.parent);
+	return told == st.parent ? answer_continue() : answer_value(told);
 }
 
 /* ---- /proc/PID/status and /proc/PID/stat ---- */
@@ -156,7 +181,7 @@ static pid_t whose(struct call *c, const char *path, const char *name)
 		tid = (pid_t)atoi(rest + 6);
 		rest += 6 + strcspn(rest + 6, "/");
 	}
-	return tid > 0 && rest == name && remote_descends(tid, getpid()) ? tid : 0;
+	return tid > 0 && rest == name && parent_ours(c->s, tid) ? tid : 0;
 }
 
 /* Does it see the same /proc? */

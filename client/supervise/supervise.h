@@ -82,7 +82,11 @@ struct super {
 	struct visit visit;
 	_Atomic pid_t begins; /* a command that a client lets begin, stopped until it is followed; 0: none */
 	_Atomic bool listens; /* tasks are behind a filter of ours */
-	_Atomic pid_t started[2]; /* commands that the user typed, and skep started; 0: none */
+	struct {
+		_Atomic pid_t pid; /* 0: none */
+		_Atomic pid_t by; /* the process that started it and reaps its orphans: this one, or the front of one that joined */
+		_Atomic pid_t front; /* the process that stands for it, which is whom the user typed */
+	} started[66]; /* commands that the user typed, and skep started */
 	pid_t no_new_privs[64]; /* status.c: processes that asked for it; 0: none. Under lock */
 	_Atomic bool entered; /* somebody has a folder of ours, so relative paths may lead to what is ours */
 	struct fd_folder fd_folders[32]; /* by id */
@@ -292,7 +296,8 @@ int file_of_text(const char *text, size_t size); /* a descriptor for reading, or
 /* ---- status.c ---- */
 bool status_is(const char *path); /* may it be such a file? */
 int status_open(struct call *c, const char *path); /* /proc/PID/status or stat as it would be without this supervisor; -errno: it is no such file, or nothing of ours */
-void parent_started(struct super *s, pid_t pid); /* a command that the user typed */
+void parent_started(struct super *s, pid_t pid, pid_t by, pid_t front); /* a command that the user typed; once more for the same front: in the place of the one before */
+bool parent_ours(const struct super *s, pid_t pid); /* is it one of those commands, or what one of them started? */
 pid_t parent_told(struct super *s, pid_t pid, pid_t parent); /* the parent that the process would have without this supervisor */
 
 /* ---- identity.c ---- */
