@@ -132,7 +132,7 @@ u32 filter_trace(struct sock_filter *out, const struct task_needs *needs)
 			add_row(&p, &in_part[i], SECCOMP_RET_TRACE);
 	for (u32 nr = 0; nr < TASK_SYSCALLS; nr++) {
 		bool names = nr == SYS_prctl || nr == SYS_execve || nr == SYS_execveat, traces = nr == SYS_ptrace || nr == SYS_io_uring_setup || nr == SYS_getppid;
-		bool sends = (nr == SYS_kill || nr == SYS_tkill || nr == SYS_tgkill) && needs->want & TASK_WANT_SIGNAL_GENERATE;
+		bool sends = call_sends((int)nr) && needs->want & TASK_WANT_SIGNAL_GENERATE;
 
 		if (!names && !traces && !sends && !task_needs_enter(needs, nr) && !task_needs_exit(needs, nr))
 			continue;

@@ -62,6 +62,9 @@ void task_facts(struct tree *t, pid_t tid, struct task_info *out);
 bool tree_wants_calls(const struct tree *t);
 void wait_for_reader(struct tree *t);
 
+/* ---- signals.c: p is about to make a call that sends one ---- */
+void signal_sent(struct tree *t, const struct traced *p);
+
 /* ---- inplace.c: lookups that clients answer themselves ---- */
 void inplace_stopped(struct tree *t, struct traced *p); /* it is visited for that */
 void inplace_switch(struct tree *t, bool off); /* their calls are to be seen */

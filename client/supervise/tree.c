@@ -224,11 +224,6 @@ static void note_exec(struct tree *t, struct traced *p)
 		exec_seen(t->s, p->tid, path);
 }
 
-static bool sends_signal(int nr)
-{
-	return nr == SYS_kill || nr == SYS_tkill || nr == SYS_tgkill;
-}
-
 static void call_begins(struct tree *t, struct traced *p)
 {
 	u64 nr = (u64)p->nr;
@@ -247,12 +242,14 @@ static void call_begins(struct tree *t, struct traced *p)
 		uring_seen(t->s, p->tid);
 	if (p->nr == SYS_prctl && p->args[0] == 15 /* PR_SET_NAME */)
 		p->wants_exit = true;
-	if (sends_signal(p->nr) && t->needs.want & TASK_WANT_SIGNAL_GENERATE)
-		p->wants_exit = true;
 	if (p->task && task_needs_enter(&t->needs, nr)) {
 		wait_for_reader(t);
 		atomic_fetch_add(&t->events, 1);
 		task_event_enter(t->s->k, p->task, nr, p->args);
+	}
+	if (t->needs.want & TASK_WANT_SIGNAL_GENERATE && call_sends(p->nr)) {
+		wait_for_reader(t);
+		signal_sent(t, p);
 	}
 }
 
@@ -276,17 +273,6 @@ static void look_at_name(struct tree *t, struct traced *p)
 		renamed(t, p);
 }
 
-static void signal_sent(struct tree *t, struct traced *p)
-{
-	bool group = p->nr == SYS_kill;
-	pid_t to = (pid_t)(p->nr == SYS_tgkill ? p->args[1] : p->args[0]);
-	int sig = (int)(p->nr == SYS_tgkill ? p->args[2] : p->args[1]);
-	struct traced *target = to > 0 ? traced_find(t, to) : NULL;
-
-	if (sig && target && target->task)
-		task_event_signal_generate(t->s->k, p->task, target->task, sig, 0, group ? SI_USER : SI_TKILL, group, 0);
-}
-
 static void call_ends(struct tree *t, struct traced *p, s64 ret)
 {
 	u64 nr = (u64)p->nr;
@@ -296,8 +282,6 @@ static void call_ends(struct tree *t, struct traced *p, s64 ret)
 		return;
 	if (p->nr == SYS_prctl && p->args[0] == 15 && !ret)
 		renamed(t, p);
-	if (sends_signal(p->nr) && !ret && t->needs.want & TASK_WANT_SIGNAL_GENERATE)
-		signal_sent(t, p);
 	if (t->n_points && (p->nr == SYS_mmap || p->nr == SYS_mprotect || p->nr == SYS_mremap))
 		breaks_mapped(t, p);
 	if (task_needs_exit(&t->needs, nr)) {

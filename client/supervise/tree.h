@@ -80,6 +80,7 @@ bool tree_wanted(const struct tree *t); /* is there anything that only a trace s
 /* A status of wait(2): true when it was about a traced task that goes on; *group_stop: signal that stopped its group, or 0. */
 bool tree_status(struct tree *t, pid_t tid, int status, int *group_stop);
 void door_finished(struct tree *t); /* ptrace.c: tasks whose calls were answered go on */
+bool call_sends(int nr); /* signals.c: a signal */
 u32 filter_trace(struct sock_filter *out, const struct task_needs *needs); /* filter.c: stops at what is wanted */
 
 #endif
