@@ -149,7 +149,7 @@ static int open_output(struct trace *t)
 	const char *path = t->args->output;
 
 	if (!path)
-		return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
+		return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	t->output = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	return t->output;
 }
@@ -385,7 +385,7 @@ static int run_session(struct session *ss, void *ud)
 	ss->super.no_follow = t->args->no_follow;
 	t->output = open_output(t);
 	if (t->output < 0)
-		fprintf(stderr, "%s: cannot write %s: %s\n", ss->name, t->args->output, strerror(errno));
+		fprintf(stderr, "%s: cannot write %s: %s\n", ss->name, t->args->output ? t->args->output : "to standard error", strerror(errno));
 	status = t->output < 0 ? STATUS_SKEP_FAILED : start_client(ss, t);
 	if (!status && t->args->pid) {
 		session_report(ss, REPORT_FAILED, watch_process(ss, t));

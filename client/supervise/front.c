@@ -185,12 +185,21 @@ static int stand_in(const char *name, const char *program, int fd, pid_t supervi
 	return STATUS_SKEP_FAILED;
 }
 
+/* Nothing of ours may become a standard stream that was closed: what stands there is gone with the next program. */
+void front_hold_streams(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)!open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
 int front_run(const char *name, const char *const *argv, session_fn *fn, void *ud)
 {
 	struct session ss = {.name = name, .group = getpgrp()};
 	int pair[2];
 	pid_t pid;
 
+	front_hold_streams();
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
 		fprintf(stderr, "%s: cannot make a socket: %s\n", name, strerror(errno));
 		return STATUS_SKEP_FAILED;

@@ -253,6 +253,7 @@ int join_run(const char *name, const char *id, const char *const *argv)
 	struct probe yama;
 	u8 door;
 
+	front_hold_streams();
 	if (probe_inside()) {
 		fprintf(stderr, "%s: this process already runs inside of a supervised shell\n", name);
 		return STATUS_SKEP_FAILED;

@@ -147,13 +147,33 @@ static void take_files(struct session *ss)
 	(void)setrlimit(RLIMIT_NOFILE, &all);
 }
 
+/* Standard input is nobody's here, and standard output neither. */
+static int take_stdio(struct session *ss)
+{
+	int null, err = 0;
+
+	errno = 0;
+	for (int i = 0; i < 3 && !err; i++) {
+		ss->stdio[i] = fcntl(i, F_GETFD) & FD_CLOEXEC ? -1 : fcntl(i, F_DUPFD_CLOEXEC, 3); /* see front_hold_streams() */
+		err = ss->stdio[i] < 0 && errno == EMFILE ? -errno : 0;
+	}
+	null = err ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0)
+		return err ? err : -errno;
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	if (null > STDERR_FILENO)
+		close(null);
+	return 0;
+}
+
 int session_open(struct session *ss)
 {
 	struct skep_options opts = {.size = sizeof(opts), .log = say_line, .log_ud = ss};
 	struct sigaction wake = {.sa_handler = wake_up};
 	struct skep *k = NULL;
 	sigset_t none;
-	int err, null;
+	int err;
 
 	pthread_mutex_init(&ss->told_lock, NULL);
 	setpgid(0, 0);
@@ -173,6 +193,8 @@ int session_open(struct session *ss)
 	if (!err)
 		tree_open(&ss->tree, &ss->super);
 	if (!err)
+		err = take_stdio(ss);
+	if (!err)
 		err = start_thread(keep, ss);
 	if (!err)
 		err = start_thread(watch_front, ss);
@@ -182,13 +204,6 @@ int session_open(struct session *ss)
 		fprintf(stderr, "%s: cannot start a supervisor: %s\n", ss->name, strerror(-err));
 		return err;
 	}
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	ss->stdio[0] = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 10);
-	ss->stdio[1] = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 10);
-	ss->stdio[2] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
-	dup2(null, STDIN_FILENO);
-	dup2(null, STDOUT_FILENO);
-	close(null);
 	return 0;
 }
 

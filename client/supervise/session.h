@@ -77,6 +77,7 @@ struct session {
  * killed by a signal: then this process is, too. */
 typedef int session_fn(struct session *ss, void *ud);
 int front_run(const char *name, const char *const *argv, session_fn *fn, void *ud);
+void front_hold_streams(void); /* before anything is opened: standard streams that are closed are held, by descriptors that close on exec */
 /* Runs become() in a child, and stands for it, until it has ended or whoever is at the other end of the socket has. */
 int front_join(const char *name, int socket, int (*become)(void *ud), void *ud);
 void front_signals_back(const struct sigaction saved[NSIG]); /* in the child: signals do what they did before there was a front */
