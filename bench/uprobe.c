@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bench-uprobe [CALLS [ROW]]: what a probe costs the function that it is in, ns per call: for a program that counts in an array, one that looks whose call it is
- * besides, an empty one at the function's return, and programs that count by thread in a hash: in place, and as bpftrace does, per CPU by an update. By plain
- * bpf(2): beside the kernel's own where root runs it, skep's under `skep shell`. With ROW (0 .. 4) only that one, whose nanoseconds are written to $NS.
+ * besides, an empty one at the function's return, programs that count by thread in a hash: in place, and as bpftrace does, per CPU by an update, and one that reads of its
+ * task's parent (as skep's task_struct has it). By plain
+ * bpf(2): beside the kernel's own where root runs it, skep's under `skep shell`. With ROW (0 .. 5) only that one, whose nanoseconds are written to $NS.
  */
 #include "../tests/shell/probing.h"
+
+#include "kernel/types.h"
 
 #include <sys/wait.h>
 #include <time.h>
@@ -110,6 +113,7 @@ static int row(const char *name, long n, const struct add *adds, unsigned n_adds
 int main(int argc, char **argv)
 {
 	static const struct add adds[] = {{.what = ADD_ONE}, {.what = ADD_TID, .slot = 1}};
+	static const struct add parent[] = {{.what = ADD_ONE}, {.what = ADD_OF_PARENT, .slot = 1, .field = offsetof(struct kernel_task_struct, tgid), .via = offsetof(struct kernel_task_struct, real_parent)}};
 	long n = argc > 1 ? atol(argv[1]) : 1000000, calls;
 	int only = argc > 2 ? atoi(argv[2]) : -1, bad = 0;
 
@@ -126,5 +130,7 @@ int main(int argc, char **argv)
 		bad |= row("uprobe, counts in a hash", n, NULL, 0, 0, BPF_MAP_TYPE_HASH);
 	if (only < 0 || only == 4)
 		bad |= row("uprobe, counts per CPU", n, NULL, 0, 0, BPF_MAP_TYPE_PERCPU_HASH);
+	if (only < 0 || only == 5)
+		bad |= row("uprobe, reads of its parent", n, parent, 2, 0, 0);
 	return bad;
 }

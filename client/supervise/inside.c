@@ -27,7 +27,7 @@ struct stubs {
 
 struct inside_space {
 	u64 at; /* the routines; 0: nothing is mapped */
-	u64 ask, trap, reads, read_end; /* see struct task_code */
+	u64 ask, trap, reads, read_end, window, window_size; /* see struct task_code */
 	bool refused, go; /* nothing is mapped into this process; it has goroutines */
 	u64 *map; /* addresses that have what the engine has there */
 	u32 n_map;
@@ -197,6 +197,7 @@ static void name_at(pid_t tid, const struct inside_space *in, u64 fs, const stru
 {
 	u64 data = in->at + TASK_INSIDE_CODE, at = data + offsetof(struct task_inside, thread), there[2], none = 0;
 	u32 place = task_inside_place(fs), to = place;
+	u64 object = thread ? task_object(thread) : 0;
 	char name[16] = {0};
 	u64 value = task_inside_thread(fs, thread ? task_info(thread)->tid : 0);
 
@@ -216,7 +217,8 @@ static void name_at(pid_t tid, const struct inside_space *in, u64 fs, const stru
 		return;
 	}
 	memcpy(name, task_info(thread)->comm, strnlen(task_info(thread)->comm, sizeof(name) - 1));
-	if (!remote_put(tid, data + offsetof(struct task_inside, comm) + to * sizeof(name), name, sizeof(name)))
+	if (!remote_put(tid, data + offsetof(struct task_inside, comm) + to * sizeof(name), name, sizeof(name)) &&
+	    !remote_put(tid, data + offsetof(struct task_inside, object) + to * sizeof(object), &object, sizeof(object)))
 		remote_put(tid, at + to * 8, &value, sizeof(value));
 }
 
@@ -252,7 +254,7 @@ void inside_left(struct tree *t, const struct traced *p)
 }
 
 /* No thread is known yet; calls that are to return stay. */
-static bool begin_data(const struct traced *p, u64 data, pid_t tgid, u64 clock)
+static bool begin_data(const struct traced *p, const struct inside_space *in, u64 data, pid_t tgid, u64 clock)
 {
 	struct task_inside *fresh = calloc(1, sizeof(*fresh));
 	bool done = false;
@@ -260,6 +262,8 @@ static bool begin_data(const struct traced *p, u64 data, pid_t tgid, u64 clock)
 	if (fresh) {
 		fresh->tgid = (u64)tgid << 32;
 		fresh->clock = clock;
+		fresh->window = in->window;
+		fresh->window_size = in->window_size;
 		fresh->by_abi = !task_inside_fsgsbase();
 		if (p->task)
 			fresh->uid_gid = (u64)task_info(p->task)->gid << 32 | task_info(p->task)->uid;
@@ -277,9 +281,11 @@ static bool map_routines(struct injection *i, struct inside_space *in, const str
 	if (in->at)
 		return in->at == c->inside && inside_quiet(i->p, false);
 	before = has_file(i->p->tid, &c->map[0]);
+	in->window = c->window;
+	in->window_size = c->window_size;
 	if (!map_one(i, in, &c->map[0]) ||
 	    (!before && !map_at(i, data, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) ||
-	    !begin_data(i->p, data, i->p->space->tgid, clock))
+	    !begin_data(i->p, in, data, i->p->space->tgid, clock))
 		return false;
 	in->at = c->inside;
 	in->ask = c->ask;
@@ -571,7 +577,7 @@ void inside_forked(const struct tree *t, const struct traced *parent, struct tra
 	data = in->at + TASK_INSIDE_CODE;
 	guard_quiet(child->space->guard, child->tgid, in->trap, in->reads, in->read_end, data + offsetof(struct task_inside, quiet));
 	remote_get(child->tid, data + offsetof(struct task_inside, clock), &clock, sizeof(clock));
-	begin_data(child, data, child->tgid, clock);
+	begin_data(child, child->space->inside, data, child->tgid, clock);
 	if (!ptrace(PTRACE_GETREGS, parent->tid, 0, &regs))
 		name_at(child->tid, in, regs.fs_base, child->task);
 	child->named = true;

@@ -5,7 +5,7 @@
  *
  *  1. To be written to, only values are lent: those of arrays, and of hashes with the nodes around them, which nobody trusts who reads them; and outboxes, whose
  *     records are looked at as what a stranger says (inside_ask.c). Nor is the room in the window of what was lent used again.
- *  2. Code, constants, the buckets and locks of hashes, and stacks are lent for reading only. Rings are not lent.
+ *  2. Code, constants, the buckets and locks of hashes, stacks, and the engine's tasks as kernel objects are lent for reading only. Rings are not lent.
  *  3. Routines use general registers only, and of a process only what struct task_inside says.
  */
 #include "hook/hooks.h"
@@ -172,7 +172,7 @@ struct inside_cpus *inside_cpus_of(const struct inside *in)
 
 /* ---- helpers ---- */
 
-enum { NEEDS_NAMES = 1, NEEDS_CLOCK = 2, NEEDS_CPU = 4, NEEDS_OUTBOX = 8 };
+enum { NEEDS_NAMES = 1, NEEDS_CLOCK = 2, NEEDS_CPU = 4, NEEDS_OUTBOX = 8, NEEDS_KERNEL = 16 };
 
 /* What stands for a helper's body, and what of a process or run it needs. Of get_current_pid_tgid there are two; get_smp_processor_id is compiled otherwise. */
 static const struct body {
@@ -196,8 +196,12 @@ static const struct body {
 	ROW(map_delete_elem, 0, inside_delete)
 	ROW(get_current_comm, NEEDS_NAMES, inside_comm)
 	ROW(get_current_uid_gid, 0, inside_uid_gid)
+	ROW(get_current_task, NEEDS_NAMES | NEEDS_KERNEL, inside_task)
+	ROW(get_current_task_btf, NEEDS_NAMES | NEEDS_KERNEL, inside_task)
 	ROW(probe_read_user, 0, inside_read_user)
 	ROW(probe_read_user_str, 0, inside_string_user)
+	ROW(probe_read_kernel, NEEDS_KERNEL, inside_read_kernel)
+	ROW(probe_read_kernel_str, NEEDS_KERNEL, inside_string_kernel)
 	ROW(probe_read, 0, inside_read_any)
 	ROW(probe_read_str, 0, inside_string_any)
 	ROW(copy_from_user, 0, inside_read_user)
@@ -259,7 +263,8 @@ static int open_inside(struct skep *k, struct inside *in)
 			in->body[bodies[i].helper] = (helper_fn *)(uintptr_t)(bodies[i].image ? routine(in, bodies[i].at) : function(in, bodies[i].at));
 	if (!task_inside_fsgsbase())
 		in->body[HELPER_get_current_pid_tgid] = (helper_fn *)(uintptr_t)routine(in, inside_pid_tgid_abi);
-	in->host = (struct run_host){.window = &k->window, .elsewhere = true, .bodies = in->body, .n_bodies = ARRAY_SIZE(in->body)};
+	in->host = (struct run_host){.window = &k->window, .elsewhere = true, .bodies = in->body, .n_bodies = ARRAY_SIZE(in->body),
+				     .kernel_base = (u64)(uintptr_t)k->kernel.region.base, .kernel_size = KERNEL_BYTES};
 	return 0;
 }
 
@@ -296,7 +301,7 @@ void inside_close(struct skep *k)
 
 static bool suits(const struct skep *k, const struct prog *p)
 {
-	if (!p->code || p->here_only || p->probes || p->arena_map || p->exception_callback || k->options.max_insns ||
+	if (!p->code || p->here_only || p->arena_map || p->exception_callback || k->options.max_insns ||
 	    atomic_load_explicit(&k->stats_users, memory_order_relaxed))
 		return false;
 	for (u32 i = 0; i < p->n_subprogs; i++)
@@ -475,7 +480,7 @@ static int compile(struct skep *k, struct inside *in, struct prog *p)
 /* What it needs of a process or of a run. */
 static u32 needs_of(const struct prog *p)
 {
-	u32 needs = 0;
+	u32 needs = p->probes ? NEEDS_KERNEL : 0;
 
 	for (u32 i = 0; i < p->n; i++) {
 		bool call = p->insns[i].op == OP_CALL && p->insns[i].pseudo == CALL_HELPER && p->operand[i];
@@ -511,6 +516,8 @@ static int give(struct skep *k, struct prog *p, struct task_code *out)
 		out->run = needs & NEEDS_OUTBOX ? FUNCTION(in, inside_run_sending) : FUNCTION(in, inside_run);
 		out->cpus = (u64)(uintptr_t)inside_cpus_of(in);
 	}
+	out->window = (u64)(uintptr_t)k->window.base;
+	out->window_size = k->window.size;
 	out->names_tasks = needs & NEEDS_NAMES;
 	out->asks_time = needs & NEEDS_CLOCK;
 	code = &((struct prog_code *)(uintptr_t)p->elsewhere)->region;
@@ -519,6 +526,8 @@ static int give(struct skep *k, struct prog *p, struct task_code *out)
 	err = err ? err : lend(out, &in->leases, in->leases.fd, 0, in->leases.size, true, false);
 	if (!err && needs & NEEDS_OUTBOX)
 		err = lend(out, &in->outboxes, in->outboxes.fd, 0, in->outboxes.size, true, false);
+	if (!err && needs & NEEDS_KERNEL) /* tasks, and not what programs allocate */
+		err = k->kernel.region.fd < 0 ? -ENOTSUP : lend_part(out, &k->kernel.region, k->kernel.region.fd, 0, 0, KERNEL_BYTES, false, false);
 	err = err ? err : lend(out, code, code->fd, 0, code->size, false, true);
 	for (u32 i = 0; !err && i < p->n_maps; i++)
 		err = lend_map(out, p->maps[i]);

@@ -294,6 +294,8 @@ s64 task_inside_ask(struct skep *k, struct task *t, const struct task_ask *a)
 
 	if (a->helper == HELPER_get_current_comm)
 		return name_thread(&q);
+	if (a->helper == HELPER_get_current_task)
+		return (s64)task_object(t);
 	if (a->helper)
 		return ask_map(&q);
 	if (in) {

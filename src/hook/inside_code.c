@@ -268,24 +268,44 @@ ROUTINE s64 inside_delete(struct hold **run, const struct inside_map *m, const v
 
 /* ---- the task ---- */
 
-ROUTINE s64 inside_comm(struct hold **run, u8 *to, u64 size)
+/* Its place in thread[]; TASK_INSIDE_THREADS: none. */
+INLINE u32 this_thread(const struct task_inside *t)
 {
-	const struct task_inside *t = own();
 	u64 fs = fs_base(t->by_abi);
 	u32 place = task_inside_place(fs);
 
-	(void)run;
 	for (u32 i = 0; i < 2; i++) {
-		const u64 *name = t->comm[place ^ i];
 		u64 thread = t->thread[place ^ i];
 
-		if (!thread || (task_inside_thread(fs, 0) ^ thread) >> 22)
-			continue;
-		for (u64 b = 0; b < size; b++)
-			*(volatile u8 *)(to + b) = b < 16 && b + 1 < size ? (u8)(name[b / 8] >> b % 8 * 8) : 0;
-		return 0;
+		if (thread && !((task_inside_thread(fs, 0) ^ thread) >> 22))
+			return place ^ i;
 	}
-	return inside_ask(BPF_FUNC_get_current_comm, NULL, to, (const void *)size, 0, 0);
+	return TASK_INSIDE_THREADS;
+}
+
+ROUTINE s64 inside_comm(struct hold **run, u8 *to, u64 size)
+{
+	const struct task_inside *t = own();
+	u32 place = this_thread(t);
+
+	(void)run;
+	if (place == TASK_INSIDE_THREADS)
+		return inside_ask(BPF_FUNC_get_current_comm, NULL, to, (const void *)size, 0, 0);
+	for (u64 b = 0; b < size; b++)
+		*(volatile u8 *)(to + b) = b < 16 && b + 1 < size ? (u8)(t->comm[place][b / 8] >> b % 8 * 8) : 0;
+	return 0;
+}
+
+ROUTINE u64 inside_task(void)
+{
+	const struct task_inside *t = own();
+	u32 place = this_thread(t);
+	s64 told;
+
+	if (place < TASK_INSIDE_THREADS)
+		return t->object[place];
+	told = inside_ask(BPF_FUNC_get_current_task, NULL, NULL, NULL, 0, 0);
+	return told < 0 ? 0 : (u64)told;
 }
 
 ROUTINE u64 inside_uid_gid(void)
@@ -400,6 +420,51 @@ READS(inside_read_user, read_memory(to, size, from, false))
 READS(inside_read_any, read_memory(to, size, from, true))
 READS(inside_string_user, read_string(to, size, from, false))
 READS(inside_string_any, read_string(to, size, from, true))
+
+/* What the engine would let a program read: kernel objects, values of maps, its own frames and context. What is none of these, but mapped here, is no secret. */
+INLINE bool reads_kernel(struct hold *const *run, u8 *to, const u8 *from, u64 size)
+{
+	enum { TO_CONTEXT = 48 /* bytes at most from a run's head to its registers (put_registers() in client/supervise/stub.c) */ };
+	const struct task_inside *t = own();
+	u64 off = (u64)(uintptr_t)from - t->window, low = (u64)(uintptr_t)__builtin_frame_address(0), above = (u64)(uintptr_t)from - low;
+	u64 frames = (u64)(uintptr_t)run + TO_CONTEXT + sizeof(struct task_regs) - low;
+
+	return ((off <= t->window_size && size <= t->window_size - off) || (above <= frames && size <= frames - above)) && reads(to, from, size);
+}
+
+INLINE s64 not_of_kernel(const u8 *from)
+{
+	u64 at = (u64)(uintptr_t)from;
+
+	return at >> USER_END_BIT && (u64)((s64)(at << 16) >> 16) == at ? -EFAULT : -ERANGE;
+}
+
+ROUTINE s64 inside_read_kernel(struct hold **run, u8 *to, u64 size, const u8 *from)
+{
+	u8 byte;
+
+	if (!size)
+		return not_of_kernel(from) == -EFAULT || reads_kernel(run, &byte, from, 1) ? 0 : -ERANGE;
+	if (reads_kernel(run, to, from, size))
+		return 0;
+	clear(to, size);
+	return not_of_kernel(from);
+}
+
+ROUTINE s64 inside_string_kernel(struct hold **run, u8 *to, u64 size, const u8 *from)
+{
+	for (u64 n = 0; n < size; n++) {
+		if (!reads_kernel(run, to + n, from + n, 1)) {
+			clear(to, size);
+			return not_of_kernel(from);
+		}
+		if (!to[n])
+			return (s64)n + 1;
+	}
+	if (size)
+		to[size - 1] = 0;
+	return (s64)size;
+}
 
 ROUTINE s64 inside_strncmp(struct hold **run, const u8 *a, u64 n, const u8 *b)
 {

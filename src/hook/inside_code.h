@@ -82,8 +82,11 @@ s64 inside_update(struct hold **run, const struct inside_map *m, const void *key
 s64 inside_delete(struct hold **run, const struct inside_map *m, const void *key);
 s64 inside_comm(struct hold **run, u8 *to, u64 size);
 u64 inside_uid_gid(void);
+u64 inside_task(void);
 s64 inside_read_user(struct hold **run, u8 *to, u64 size, const u8 *from);
 s64 inside_read_any(struct hold **run, u8 *to, u64 size, const u8 *from);
+s64 inside_read_kernel(struct hold **run, u8 *to, u64 size, const u8 *from);
+s64 inside_string_kernel(struct hold **run, u8 *to, u64 size, const u8 *from);
 s64 inside_string_user(struct hold **run, u8 *to, u64 size, const u8 *from);
 s64 inside_string_any(struct hold **run, u8 *to, u64 size, const u8 *from);
 s64 inside_strncmp(struct hold **run, const u8 *a, u64 n, const u8 *b);

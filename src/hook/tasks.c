@@ -150,6 +150,11 @@ const struct task_info *task_info(const struct task *t)
 	return &t->info;
 }
 
+u64 task_object(const struct task *t)
+{
+	return t->kernel ? (u64)(uintptr_t)&t->kernel->task : 0;
+}
+
 void task_remove(struct skep *k, struct task *t)
 {
 	plain_lock_take(&k->hooks->task_lock);
@@ -245,13 +250,9 @@ static u64 outside_object(struct skep *k, struct run *r)
 	return kt ? (u64)(uintptr_t)&kt->task : 0;
 }
 
-static u64 task_object(void *ud, struct run *r)
+static u64 current_object(void *ud, struct run *r)
 {
-	const struct task *t = r->current;
-
-	if (!t)
-		return outside_object(ud, r);
-	return t->kernel ? (u64)(uintptr_t)&t->kernel->task : 0;
+	return r->current ? task_object(r->current) : outside_object(ud, r);
 }
 
 static s64 user_read(void *ud, struct run *r, u64 from, void *to, u64 size)
@@ -317,7 +318,7 @@ static int send_signal(void *ud, struct run *r, int sig, bool thread)
 
 int hooks_open(struct skep *k)
 {
-	k->run_host.task_object = task_object;
+	k->run_host.task_object = current_object;
 	k->run_host.user_read = user_read;
 	k->run_host.user_write = user_write;
 	k->run_host.user_regs = user_regs;

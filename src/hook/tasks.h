@@ -64,6 +64,7 @@ struct task *task_add(struct skep *k, const struct task_info *info); /* NULL: ou
 struct task *task_find(struct skep *k, u32 tid); /* NULL: none */
 void task_update(struct skep *k, struct task *t, const struct task_info *info); /* what the door learnt; tid and tgid may change (exec) */
 const struct task_info *task_info(const struct task *t);
+u64 task_object(const struct task *t); /* address of its struct task_struct, the same for as long as the task is there; 0: it has none */
 void task_remove(struct skep *k, struct task *t);
 
 /* ---- which events are wanted ---- */
@@ -114,7 +115,7 @@ void task_probes(struct skep *k, void (*visit)(void *ud, const struct task_probe
  * Programs that run inside the task that meets a probe: the door maps what such a program consists of into the process, at the addresses where the
  * engine has it, and has the task call the program there. What a process gets this way it may spoil: values of maps, its own struct task_inside.
  */
-enum { TASK_INSIDE_CODE = 16384, TASK_INSIDE_THREADS = 512, TASK_INSIDE_CALLS = 4096, TASK_INSIDE_WAYS = 4, TASK_CODE_MAPS = 132, TASK_INSIDE_FRAME = 24 };
+enum { TASK_INSIDE_CODE = 16384, TASK_INSIDE_THREADS = 512, TASK_INSIDE_CALLS = 4096, TASK_INSIDE_WAYS = 4, TASK_CODE_MAPS = 133, TASK_INSIDE_FRAME = 24 };
 
 /* Of one process, TASK_INSIDE_CODE bytes behind the routines; zero at first. */
 struct task_inside {
@@ -124,7 +125,8 @@ struct task_inside {
 	u32 quiet; /* not 0: nobody answers any more */
 	u32 by_abi; /* not task_inside_fsgsbase() */
 	u64 uid_gid; /* as bpf_get_current_uid_gid() gives them */
-	u64 reserved[3];
+	u64 window, window_size; /* the engine's: its kernel objects and maps lie there */
+	u64 reserved;
 	u64 thread[TASK_INSIDE_THREADS]; /* see task_inside_thread() */
 	struct {
 		u64 slot; /* where the return address lies; 0: unused */
@@ -133,6 +135,7 @@ struct task_inside {
 		u64 reserved;
 	} call[TASK_INSIDE_CALLS];
 	u64 comm[TASK_INSIDE_THREADS][2]; /* names of those in thread[], padded with zeros */
+	u64 object[TASK_INSIDE_THREADS]; /* and what task_object() gives for them */
 };
 /* A thread is found by its FS base: in the place of that number, or the one beside it (number ^ 1), is this value. */
 static inline u32 task_inside_place(u64 fs)
@@ -157,7 +160,8 @@ struct task_code {
 	u64 ask, trap; /* a breakpoint at `trap`, of a function that begins at `ask`, is for task_inside_ask(); while task_inside.quiet is set, no task comes there */
 	u64 reads, read_end; /* a task whose access at [reads, read_end) is one to no memory goes on at the latter; one that is let go there, too */
 	u64 run, cpus; /* run(run, registers, entry, cpus, task_inside.tgid) is to be called instead of entry; 0: no */
-	bool names_tasks; /* asks for thread[] and comm[], by the FS base */
+	u64 window, window_size; /* for task_inside's */
+	bool names_tasks; /* asks for thread[], comm[] and object[], by the FS base */
 	bool asks_time; /* asks for clock */
 	u32 n;
 	struct task_code_map map[TASK_CODE_MAPS];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Kernel memory: blocks of one size in a region that is reserved at once and touched as it is used. A block that was given back keeps its bytes until it
- * is taken again: a program that still holds its address reads what was true. */
+ * is taken again: a program that still holds its address reads what was true. They lie in a file if they may, for programs that run in other processes (hook/inside.c). */
 #include "kernel/kernel.h"
 
 static struct kernel_task *block(const struct kernel_memory *m, u32 i)
@@ -11,7 +11,9 @@ static struct kernel_task *block(const struct kernel_memory *m, u32 i)
 int kernel_memory_open(struct kernel_memory *m, struct window *w)
 {
 	*m = (struct kernel_memory){.region = {.fd = -1}};
-	return region_create(w, &m->region, REGION_PRIVATE, "kernel", (size_t)KERNEL_BYTES + HEAP_BYTES, m);
+	if (region_create(w, &m->region, REGION_SHARED, "skep-kernel", (size_t)KERNEL_BYTES + HEAP_BYTES, m)) /* files may not be that large (RLIMIT_FSIZE) */
+		return region_create(w, &m->region, REGION_PRIVATE, "kernel", (size_t)KERNEL_BYTES + HEAP_BYTES, m);
+	return 0;
 }
 
 void kernel_memory_close(struct kernel_memory *m)

@@ -6,6 +6,7 @@
 #include "probing.h"
 
 #include "../test.h"
+#include "kernel/types.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -175,6 +176,9 @@ static void detach(struct client *c)
 static const struct add counts[] = {{.what = ADD_ONE}, {.what = ADD_FIELD, .slot = 1, .field = FIELD_DI}};
 static const struct add results[] = {{.what = ADD_ONE, .slot = 2}, {.what = ADD_FIELD, .slot = 3, .field = FIELD_AX}};
 static const struct add names[] = {{.what = ADD_ONE}, {.what = ADD_TID, .slot = 1}, {.what = ADD_TGID, .slot = 4}};
+#define OF_TASK(field) ((int)offsetof(struct kernel_task_struct, field))
+static const struct add objects[] = {{.what = ADD_ONE}, {.what = ADD_OF_TASK, .slot = 1, .field = OF_TASK(pid)}, {.what = ADD_OF_BTF_TASK, .slot = 4, .field = OF_TASK(tgid)},
+				     {.what = ADD_OF_PARENT, .slot = 5, .field = OF_TASK(tgid), .via = OF_TASK(real_parent)}};
 static const struct add times[] = {{.what = ADD_TIME}};
 
 /* ---- cases ---- */
@@ -301,6 +305,109 @@ TEST(children_of_fork_and_vfork)
 	CHECK_EQ(probing_value(c.map, 1), t.sum);
 	CHECK_EQ(probing_value(c.map, 4), t.sum);
 	detach(&c);
+}
+
+TEST(tasks_as_objects)
+{
+	struct client c = attach(TEXT(work), objects, 4, NULL, 0);
+	struct told t = run(work_in_children);
+
+	CHECK(t.jumped);
+	CHECK_EQ(probing_value(c.map, 0), t.calls);
+	CHECK_EQ(probing_value(c.map, 1), t.sum);
+	CHECK_EQ(probing_value(c.map, 4), t.sum);
+	detach(&c);
+	c = attach(TEXT(work), objects, 4, NULL, 0);
+	t = run(work_many);
+	CHECK(t.jumped);
+	CHECK_EQ(probing_value(c.map, 1), t.calls * (uint64_t)target_pid);
+	CHECK_EQ(probing_value(c.map, 5), t.calls * (uint64_t)getpid());
+	detach(&c);
+}
+
+/* What is the kernel's, what is none, and what is the program's own: each is told by another result. */
+enum { KERNEL_TASK, KERNEL_USER, KERNEL_NONE, KERNEL_HIGH, KERNEL_STACK, KERNEL_CONTEXT, KERNEL_VALUE, KERNEL_WAYS };
+
+static int load_reading(int map, int way)
+{
+	struct bpf_insn code[64];
+	union bpf_attr a = {.prog_type = BPF_PROG_TYPE_KPROBE, .insns = (uintptr_t)code, .license = (uintptr_t) "Dual BSD/GPL"};
+	unsigned n = 0;
+
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 6, 1, 0, 0);
+	code[n++] = INSN(BPF_ST | BPF_MEM | BPF_W, 10, 0, -4, 0);
+	code[n++] = INSN(BPF_ST | BPF_MEM | BPF_DW, 10, 0, -32, 0x11223344);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 2, 10, 0, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -4);
+	code[n++] = INSN(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, map);
+	code[n++] = INSN(0, 0, 0, 0, 0);
+	code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem);
+	code[n++] = INSN(BPF_JMP | BPF_JNE | BPF_K, 0, 0, 1, 0);
+	code[n++] = INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 8, 0, 0, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 3, 6, 0, 0); /* KERNEL_CONTEXT */
+	if (way == KERNEL_TASK) {
+		code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_get_current_task);
+		code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 3, 0, 0, 0);
+	} else if (way == KERNEL_USER) {
+		code[n++] = INSN(BPF_LDX | BPF_MEM | BPF_DW, 3, 6, 152, 0); /* its stack */
+		code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 3, 0, 0, 4096);
+	} else if (way == KERNEL_NONE || way == KERNEL_HIGH) {
+		code[n++] = INSN(BPF_LD | BPF_IMM | BPF_DW, 3, 0, 0, 0);
+		code[n++] = INSN(0, 0, 0, 0, way == KERNEL_NONE ? 0x00ff0000 : (int)0xffff8880);
+	} else if (way == KERNEL_STACK) {
+		code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 3, 10, 0, 0);
+		code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 3, 0, 0, -32);
+	} else if (way == KERNEL_VALUE) {
+		code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 3, 8, 0, 0);
+	}
+	code[n++] = INSN(BPF_ST | BPF_MEM | BPF_DW, 10, 0, -24, 7);
+	n += probing_read(code + n, 0, 8, BPF_FUNC_probe_read_kernel);
+	code[n++] = INSN(BPF_STX | BPF_MEM | BPF_DW, 8, 0, 8, 0); /* the result, and whether anything came */
+	code[n++] = INSN(BPF_LDX | BPF_MEM | BPF_DW, 1, 10, -24, 0);
+	code[n++] = INSN(BPF_STX | BPF_MEM | BPF_DW, 8, 1, 16, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 1, 0, 0, 1);
+	code[n++] = INSN(BPF_STX | BPF_ATOMIC | BPF_DW, 8, 1, 24, BPF_ADD);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0);
+	code[n++] = INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	a.insn_cnt = n;
+	return probing_bpf(BPF_PROG_LOAD, &a);
+}
+
+static void work_once(struct told *t)
+{
+	work(1, 1);
+	t->jumped = is_jump(TEXT(work));
+}
+
+TEST(kernel_memory_is_the_same_at_a_breakpoint_and_inside)
+{
+	for (int way = 0; way < KERNEL_WAYS; way++) {
+		uint64_t value[2][4] = {0};
+
+		for (int inside = 0; inside < 2; inside++) {
+			int map = probing_map(BPF_MAP_TYPE_ARRAY, 4, 32, 1), prog = load_reading(map, way), fd, key = 0;
+			union bpf_attr get = {.map_fd = (unsigned)map, .key = (uintptr_t)&key, .value = (uintptr_t)value[inside]};
+			char path[4096];
+			unsigned long at = probing_offset(TEXT(work), path);
+			struct told t;
+
+			CHECK(prog >= 0);
+			fd = probing_attach(prog, path, at, 0);
+			CHECK(fd >= 0);
+			t = run(inside ? work_many : work_once);
+			CHECK_EQ(t.jumped, inside);
+			CHECK_EQ(probing_bpf(BPF_MAP_LOOKUP_ELEM, &get), 0);
+			CHECK_EQ(value[inside][3], inside ? t.calls : 1);
+			close(fd);
+			close(prog);
+			close(map);
+		}
+		CHECK_EQ(value[0][1], value[1][1]);
+		CHECK_EQ((int64_t)value[0][1], way == KERNEL_USER || way == KERNEL_NONE ? -ERANGE : way == KERNEL_HIGH ? -EFAULT : 0);
+		if (way != KERNEL_VALUE && way != KERNEL_CONTEXT) /* the number of a run, and a register */
+			CHECK_EQ(value[0][2], value[1][2]);
+	}
 }
 
 static void leave_many(struct told *t)
@@ -830,6 +937,8 @@ int main(int argc, char **argv)
 	RUN(recursion);
 	RUN(threads_and_who_they_are);
 	RUN(children_of_fork_and_vfork);
+	RUN(tasks_as_objects);
+	RUN(kernel_memory_is_the_same_at_a_breakpoint_and_inside);
 	RUN(longjmp_out_of_a_function_whose_return_is_probed);
 	RUN(signals_whose_handlers_meet_the_probe);
 	RUN(registers_flags_and_red_zone_in_the_midst_of_a_function);

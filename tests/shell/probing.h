@@ -19,10 +19,11 @@
 #define INSN(c, d, s, o, i) ((struct bpf_insn){.code = (c), .dst_reg = (d) & 15, .src_reg = (s) & 15, .off = (o), .imm = (i)})
 
 /* What a program adds to value `slot` of an array. */
-enum adds { ADD_ONE, ADD_FIELD /* of struct pt_regs, at `field` */, ADD_TID, ADD_TGID, ADD_TIME, ADD_JIFFIES, ADD_RANDOM, ADD_COOKIE };
+enum adds { ADD_ONE, ADD_FIELD /* of struct pt_regs, at `field` */, ADD_TID, ADD_TGID, ADD_TIME, ADD_JIFFIES, ADD_RANDOM, ADD_COOKIE, ADD_OF_TASK /* 32 bits of the task's object, at `field` */, ADD_OF_PARENT /* of its real_parent's, which is at `via` */,
+	    ADD_OF_BTF_TASK /* the same as ADD_OF_TASK, by a pointer that is followed itself */ };
 struct add {
 	enum adds what;
-	int slot, field;
+	int slot, field, via;
 };
 enum { SLOTS = 8, FIELD_AX = 80, FIELD_DI = 112, FIELD_IP = 128 };
 
@@ -51,6 +52,19 @@ static inline uint64_t probing_value(int map, int slot)
 	return probing_bpf(BPF_MAP_LOOKUP_ELEM, &a) ? UINT64_MAX : value;
 }
 
+/* Copies bytes from what r3 points to, at an offset, to the stack, by a helper. */
+static inline unsigned probing_read(struct bpf_insn *code, int offset, int size, int helper)
+{
+	unsigned n = 0;
+
+	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 3, 0, 0, offset);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 1, 10, 0, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 1, 0, 0, -24);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 2, 0, 0, size);
+	code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, helper);
+	return n;
+}
+
 static inline unsigned probing_amount(struct bpf_insn *code, const struct add *a)
 {
 	unsigned n = 0;
@@ -62,6 +76,21 @@ static inline unsigned probing_amount(struct bpf_insn *code, const struct add *a
 		code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 1, 6, 0, 0);
 		code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_get_attach_cookie);
 		code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 7, 0, 0, 0);
+		break;
+	case ADD_OF_TASK:
+	case ADD_OF_PARENT:
+		code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_get_current_task);
+		code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 3, 0, 0, 0);
+		if (a->what == ADD_OF_PARENT) {
+			n += probing_read(code + n, a->via, 8, BPF_FUNC_probe_read_kernel);
+			code[n++] = INSN(BPF_LDX | BPF_MEM | BPF_DW, 3, 10, -24, 0);
+		}
+		n += probing_read(code + n, a->field, 4, BPF_FUNC_probe_read_kernel);
+		code[n++] = INSN(BPF_LDX | BPF_MEM | BPF_W, 7, 10, -24, 0);
+		break;
+	case ADD_OF_BTF_TASK:
+		code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_get_current_task_btf);
+		code[n++] = INSN(BPF_LDX | BPF_MEM | BPF_W, 7, 0, (short)a->field, 0);
 		break;
 	case ADD_TID:
 	case ADD_TGID:
@@ -80,7 +109,7 @@ static inline unsigned probing_amount(struct bpf_insn *code, const struct add *a
 /* A program that does all of them; its descriptor. type: enum bpf_attach_type; 0: perf events. */
 static inline int probing_load_for(int map, const struct add *adds, unsigned n_adds, unsigned type)
 {
-	struct bpf_insn code[16 * SLOTS + 4];
+	struct bpf_insn code[32 * SLOTS + 4];
 	union bpf_attr a = {.prog_type = BPF_PROG_TYPE_KPROBE};
 	unsigned n = 0;
 
