@@ -43,6 +43,7 @@ static void absorb(struct ir *f, u32 b, u32 t, u32 *to)
 void opt_straighten(struct ir *f)
 {
 	u32 *to = arena_array(f->scratch, f->n_nodes, sizeof(u32));
+	bool any = false;
 
 	if (!to) {
 		f->failed = true;
@@ -55,8 +56,11 @@ void opt_straighten(struct ir *f)
 			if (f->block[t].n_pred != 1 || t == b || t == 0 || (b != 0 && f->block[t].cold != f->block[b].cold))
 				break;
 			absorb(f, b, t, to);
+			any = true;
 		}
 	}
+	if (!any)
+		return;
 	ir_rewrite(f, to);
 	ir_order(f);
 }

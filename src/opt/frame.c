@@ -15,7 +15,7 @@ struct bytes {
 
 struct frame {
 	struct ir *f;
-	u64 *may;
+	u64 *may; /* opt_frame_reach()'s */
 	struct bytes *out; /* per block */
 	struct bytes needed; /* read, and not written on every path before */
 	struct bytes exposed;
@@ -53,37 +53,6 @@ static void exposes(struct frame *s, const struct bytes *now, s64 from, s64 to)
 	reads(s, s->f->probes ? &nothing : now, from, to);
 }
 
-/* v = r10 + [*from, *to]; false: it may be any address of the frame */
-static bool bounded(const struct frame *s, u32 v, s64 *from, s64 *to)
-{
-	const struct ir *f = s->f;
-	s64 off = 0, reach = 0;
-
-	while (f->node[v].op == OP_ADD && f->node[v].width == 64) {
-		u32 x = f->node[v].arg[0], y = f->node[v].arg[1];
-
-		if (ir_is_const(f, y)) {
-			off = (s64)((u64)off + (u64)f->node[y].imm);
-		} else {
-			if (!(f->kinds[x] & PTR_STACK)) {
-				u32 t = x;
-
-				x = y;
-				y = t;
-			}
-			if (f->kinds[y] & PTR_STACK || s->may[y] >= FRAME)
-				return false;
-			reach += (s64)s->may[y];
-		}
-		v = x;
-	}
-	if (off < -(1 << 29) || off > 1 << 29)
-		return false;
-	*from = off;
-	*to = off + reach;
-	return v == f->frame;
-}
-
 static void call(struct frame *s, const struct ir_call *c, struct bytes *now)
 {
 	s64 from, to;
@@ -91,7 +60,7 @@ static void call(struct frame *s, const struct ir_call *c, struct bytes *now)
 	for (u32 i = 0; i < c->n_args; i++) {
 		if (!(s->f->kinds[c->args[i]] & PTR_STACK))
 			continue;
-		if (c->kind == IRC_SUBPROG || c->calls_back || !c->sizes[i] || !bounded(s, c->args[i], &from, &to))
+		if (c->kind == IRC_SUBPROG || c->calls_back || !c->sizes[i] || !opt_frame_reach(s->f, &s->may, c->args[i], &from, &to))
 			exposes(s, now, -FRAME, 0);
 		else if (c->sizes[i] == IR_TO_TOP)
 			exposes(s, now, from, 0);
@@ -120,7 +89,7 @@ static void visit(struct frame *s, u32 v, struct bytes *now)
 			exposes(s, now, -FRAME, 0);
 	if (!(f->kinds[n->arg[0]] & PTR_STACK))
 		return;
-	if (!bounded(s, n->arg[0], &from, &to))
+	if (!opt_frame_reach(f, &s->may, n->arg[0], &from, &to))
 		reads(s, now, -FRAME, 0);
 	else if (n->op == IR_STORE && from == to)
 		add(now, from + n->imm, from + n->imm + n->width);
@@ -149,11 +118,11 @@ static void depth(struct frame *s, s64 *deepest)
 			s64 from, to;
 
 			if (is_access(n) && f->kinds[n->arg[0]] & PTR_STACK)
-				*deepest = MIN(*deepest, bounded(s, n->arg[0], &from, &to) ? from + n->imm : -FRAME);
+				*deepest = MIN(*deepest, opt_frame_reach(f, &s->may, n->arg[0], &from, &to) ? from + n->imm : -FRAME);
 			for (u32 k = 0; n->op == IR_CALL && k < f->call[n->imm].n_args; k++)
 				if (f->kinds[f->call[n->imm].args[k]] & PTR_STACK)
 					*deepest = MIN(*deepest, f->call[n->imm].kind != IRC_SUBPROG && !f->call[n->imm].calls_back &&
-									 bounded(s, f->call[n->imm].args[k], &from, &to) ? from : -FRAME);
+									 opt_frame_reach(f, &s->may, f->call[n->imm].args[k], &from, &to) ? from : -FRAME);
 			if (n->op == IR_PHI || n->op == IR_SELECT || n->op == OP_SUB) {
 				if (f->kinds[v] & PTR_STACK)
 					*deepest = -FRAME;
@@ -175,16 +144,17 @@ void opt_frame(struct ir *f)
 	bool again = true;
 
 	opt_kinds(f); /* passes made new nodes */
-	s.may = opt_bits(f, 1);
-	s.out = arena_array(f->scratch, f->n_blocks, sizeof(*s.out));
-	if (f->failed || !s.out) {
-		f->failed = true;
+	if (f->failed)
 		return;
-	}
 	depth(&s, &deepest);
 	f->frame_size = (u32)-deepest;
 	if (!deepest)
 		return;
+	s.out = arena_room(f->scratch, f->n_blocks, sizeof(*s.out));
+	if (f->failed || !s.out) {
+		f->failed = true;
+		return;
+	}
 	memset(s.out, 0xff, f->n_blocks * sizeof(*s.out));
 	while (again) {
 		again = false;

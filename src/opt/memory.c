@@ -91,6 +91,15 @@ static u8 kinds_of(struct ir *f, u32 v, u32 b)
 	}
 }
 
+/* What comes back to a block adds to one of its phis: all else stands behind what it is made from, and was seen after it. */
+static bool grows(struct ir *f, u32 b)
+{
+	for (u32 v = f->block[b].first; v && f->node[v].op == IR_PHI; v = f->node[v].next)
+		if (kinds_of(f, v, b) & ~f->kinds[v])
+			return true;
+	return false;
+}
+
 static bool values(struct ir *f)
 {
 	bool again = true;
@@ -106,12 +115,10 @@ static bool values(struct ir *f)
 	while (again) {
 		again = false;
 		ir_each_rpo(f, i, b)
-			ir_each(f, v, b) {
-				u8 k = kinds_of(f, v, b) | f->kinds[v];
-
-				again |= k != f->kinds[v];
-				f->kinds[v] = k;
-			}
+			ir_each(f, v, b)
+				f->kinds[v] |= kinds_of(f, v, b);
+		ir_each_rpo(f, i, b)
+			again |= grows(f, b);
 	}
 	return true;
 }
@@ -303,4 +310,36 @@ bool opt_frame_offset(const struct ir *f, u32 v, s64 *off)
 
 	*off = strip(f, v, &base);
 	return base == f->frame && *off > -(1 << 29) && *off < 1 << 29;
+}
+
+bool opt_frame_reach(struct ir *f, u64 **may, u32 v, s64 *from, s64 *to)
+{
+	s64 off = 0, reach = 0;
+
+	while (f->node[v].op == OP_ADD && f->node[v].width == 64) {
+		u32 x = f->node[v].arg[0], y = f->node[v].arg[1];
+
+		if (ir_is_const(f, y)) {
+			off = (s64)((u64)off + (u64)f->node[y].imm);
+			v = x;
+			continue;
+		}
+		if (!(f->kinds[x] & PTR_STACK)) {
+			u32 t = x;
+
+			x = y;
+			y = t;
+		}
+		if (!*may)
+			*may = opt_bits(f, 1);
+		if (!*may || f->kinds[y] & PTR_STACK || (*may)[y] >= RUN_STACK)
+			return false;
+		reach += (s64)(*may)[y];
+		v = x;
+	}
+	if (off < -(1 << 29) || off > 1 << 29)
+		return false;
+	*from = off;
+	*to = off + reach;
+	return v == f->frame;
 }

@@ -13,6 +13,11 @@ void opt_context(struct ir *f); /* context fields that load as addresses; always
 void opt_frame(struct ir *f); /* how much stack remains, and what is cleared on entry; always runs */
 /* memory.c */
 bool opt_frame_offset(const struct ir *f, u32 v, s64 *off); /* is v r10 plus a constant? */
+/*
+ * v = r10 + [*from, *to]; false: it may be any address of the frame. *may: opt_bits(), NULL until an index asks for it; the form does not change
+ * meanwhile. Requires kinds.
+ */
+bool opt_frame_reach(struct ir *f, u64 **may, u32 v, s64 *from, s64 *to);
 
 /* inline.c; all: the functions of the program */
 bool opt_calls_none(const struct ir *f); /* no functions of the program, by no way */

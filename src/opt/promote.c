@@ -25,7 +25,7 @@ struct promote {
 	u32 n_slots;
 	u32 *value; /* per block and slot: at its end */
 	u32 *to;
-	u64 *may;
+	u64 *may; /* opt_frame_reach()'s */
 	u32 *phi; /* per block and slot: at its start; 0 none */
 	struct set *live; /* per block: slots that are read from its start on, before they are written */
 };
@@ -49,38 +49,6 @@ static void share(struct promote *p, s64 from, s64 to)
 		p->shared[i + FRAME] = 1;
 }
 
-/* r10 + constant + an index: the reach of the index */
-static bool bounded(const struct promote *p, u32 v, s64 *from, s64 *to)
-{
-	const struct ir *f = p->f;
-	s64 off = 0, reach = 0;
-
-	while (f->node[v].op == OP_ADD && f->node[v].width == 64) {
-		u32 x = f->node[v].arg[0], y = f->node[v].arg[1];
-
-		if (ir_is_const(f, y)) {
-			off = (s64)((u64)off + (u64)f->node[y].imm);
-			v = x;
-			continue;
-		}
-		if (!(f->kinds[x] & PTR_STACK)) {
-			u32 t = x;
-
-			x = y;
-			y = t;
-		}
-		if (f->kinds[y] & PTR_STACK || p->may[y] >= FRAME)
-			return false;
-		reach += (s64)p->may[y];
-		v = x;
-	}
-	if (off < -(1 << 29) || off > 1 << 29)
-		return false;
-	*from = off;
-	*to = off + reach;
-	return v == f->frame;
-}
-
 static void share_call(struct promote *p, const struct ir_call *c)
 {
 	s64 from, to;
@@ -88,7 +56,7 @@ static void share_call(struct promote *p, const struct ir_call *c)
 	for (u32 i = 0; i < c->n_args; i++) {
 		if (!(p->f->kinds[c->args[i]] & PTR_STACK))
 			continue;
-		if (c->kind == IRC_SUBPROG || c->calls_back || !c->sizes[i] || !bounded(p, c->args[i], &from, &to))
+		if (c->kind == IRC_SUBPROG || c->calls_back || !c->sizes[i] || !opt_frame_reach(p->f, &p->may, c->args[i], &from, &to))
 			share(p, -FRAME, 0);
 		else
 			share(p, from, c->sizes[i] == IR_TO_TOP ? 0 : to + c->sizes[i]);
@@ -109,7 +77,7 @@ static void share_uses(struct promote *p, u32 v)
 				share(p, -FRAME, 0);
 		if (!(f->kinds[n->arg[0]] & PTR_STACK))
 			return;
-		if (!bounded(p, n->arg[0], &from, &to))
+		if (!opt_frame_reach(f, &p->may, n->arg[0], &from, &to))
 			share(p, -FRAME, 0);
 		else if (n->op == IR_ATOMIC || !opt_frame_offset(f, n->arg[0], &exact))
 			share(p, from + n->imm, to + n->imm + n->width);
@@ -438,9 +406,6 @@ void opt_promote(struct ir *f)
 		return;
 	}
 	p->f = f;
-	p->may = opt_bits(f, 1);
-	if (f->failed)
-		return;
 	ir_each_rpo(f, i, b)
 		ir_each(f, v, b) {
 			share_uses(p, v);
