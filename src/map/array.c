@@ -26,10 +26,10 @@ enum { ACCESS_FLAGS = BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WR
 static int array_create(struct map *m)
 {
 	u64 bytes = (u64)m->elem_size * m->spec.max_entries;
-	int err = check_spec(m, BPF_F_NUMA_NODE | BPF_F_MMAPABLE | BPF_F_PRESERVE_ELEMS | BPF_F_INNER_MAP | ACCESS_FLAGS);
+	int err = check_spec(m, BPF_F_NUMA_NODE | BPF_F_MMAPABLE | BPF_F_INNER_MAP | ACCESS_FLAGS);
 
-	if (err || m->spec.flags & BPF_F_PRESERVE_ELEMS)
-		return err ? err : -EINVAL;
+	if (err)
+		return err;
 	if (!(m->spec.flags & BPF_F_MMAPABLE)) {
 		err = map_meta_create(m, bytes);
 		if (!err)
