@@ -93,7 +93,10 @@ struct super {
 	struct tree *watched; /* NULL: none is */
 	struct {
 		_Atomic pid_t thread; /* of this process, which runs a program; 0: none */
-		const struct task_info *info; /* that thread's alone: for whom */
+		/* that thread's alone: for whom; *info is filled when it is asked for */
+		pid_t tid;
+		struct task_info *info;
+		bool known;
 	} acting[32];
 };
 
@@ -313,7 +316,7 @@ void exec_seen(struct super *s, pid_t tid, const char *path); /* says once that 
 /* ---- tree.c: until acting_end() programs that this thread runs outside of events have `tid` as their task ---- */
 void acting_begin(struct super *s, pid_t tid, struct task_info *room);
 void acting_end(struct super *s);
-const struct task_info *acting_for(const struct super *s); /* NULL: nobody */
+const struct task_info *acting_for(struct super *s); /* NULL: nobody */
 
 /* ---- pins.c ---- */
 void pins_forget(struct super *s); /* pins whose files were removed let go of their objects */

@@ -104,17 +104,15 @@ void task_facts(struct tree *t, pid_t tid, struct task_info *out)
 
 void acting_begin(struct super *s, pid_t tid, struct task_info *room)
 {
-	struct cgroups own;
-
 	if (!s->watched)
 		return;
-	cgroups_open(&own);
-	facts_of(s->watched, &own, tid, room);
 	for (u32 i = 0; i < ARRAY_SIZE(s->acting); i++) {
 		pid_t nobody = 0;
 
 		if (atomic_compare_exchange_strong(&s->acting[i].thread, &nobody, gettid())) {
+			s->acting[i].tid = tid;
 			s->acting[i].info = room;
+			s->acting[i].known = false;
 			break;
 		}
 	}
@@ -127,11 +125,21 @@ void acting_end(struct super *s)
 			atomic_store(&s->acting[i].thread, 0);
 }
 
-const struct task_info *acting_for(const struct super *s)
+/* Most programs that are tried ask for none of it, which lies in several files of /proc. The client waits for its call meanwhile. */
+const struct task_info *acting_for(struct super *s)
 {
-	for (u32 i = 0; i < ARRAY_SIZE(s->acting); i++)
-		if (atomic_load(&s->acting[i].thread) == gettid())
-			return s->acting[i].info;
+	for (u32 i = 0; i < ARRAY_SIZE(s->acting); i++) {
+		struct cgroups own;
+
+		if (atomic_load(&s->acting[i].thread) != gettid())
+			continue;
+		if (!s->acting[i].known) {
+			cgroups_open(&own);
+			facts_of(s->watched, &own, s->acting[i].tid, s->acting[i].info);
+			s->acting[i].known = true;
+		}
+		return s->acting[i].info;
+	}
 	return NULL;
 }
 
