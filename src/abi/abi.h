@@ -402,6 +402,7 @@ enum ctx_type_flags {
 	CTX_TYPE_FLAT = 1, /* plain memory, of a size that the run says (raw tracepoint args, syscall programs, own types) */
 	CTX_TYPE_WRITABLE = 2, /* flat: may be written */
 	CTX_TYPE_UNALIGNED = 4, /* accesses need not be aligned to their size */
+	CTX_TYPE_AS_IS = 16, /* Linux rewrites no access to it, so it may be passed on as memory, as far as the program might read it byte by byte */
 	CTX_TYPE_POINTERS = 8, /* whoever makes the struct sets the pointers in it; NULL: the run has no such object */
 };
 struct ctx_type {

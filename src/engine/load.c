@@ -265,6 +265,8 @@ static int find_functions(struct load *l)
 	struct insn_error err = {0};
 	int bad = subprogs_find(l->p, &err);
 
+	if (!l->k->options.unverified)
+		verify_log_functions(l->p, l->log.level, &l->log.text);
 	l->refused_code = bad && bad != -ENOMEM ? code_of(&err) : 0;
 	return bad && bad != -ENOMEM ? refuse_insn(l, err.insn, bad, "%s", err.text) : bad;
 }

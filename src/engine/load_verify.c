@@ -85,6 +85,47 @@ static int note_lacking(struct load *l, const struct verify_result *result)
 	return l->p->needs ? 0 : -ENOMEM;
 }
 
+static bool same_verdict(const struct verify_result *a, const struct verify_result *b)
+{
+	return a->verdict == b->verdict && a->why.code == b->why.code && a->why.insn == b->why.insn && !strcmp(a->why.text, b->why.text);
+}
+
+/*
+ * What tools match on is Linux's log. Where its walk comes to the same verdict for the same reason, its lines stand for those of the walk that decided, which
+ * has fewer ids and states; how many turns loops have, which only that one knows, is said at their end.
+ */
+static void log_as_linux(struct load *l, struct verify_options *o, const struct verify_result *decided, struct text *log)
+{
+	struct text own = l->log.text;
+	struct verify_result result;
+
+	if (!(o->log_level & 2 || (o->log_level & 1 && decided->verdict)) || decided->verdict == -ENOMEM)
+		return;
+	o->mode = VERIFY_LINUX;
+	o->decided = &decided->stats;
+	verify_program(l->p, o, log, &result);
+	if (log->err || !same_verdict(&result, decided))
+		return;
+	l->log.text = *log;
+	*log = own;
+}
+
+/* The verdict that PROG_LOAD goes by. */
+static int decide(struct load *l, struct verify_options *o, struct verify_result *result)
+{
+	struct text again; /* the log until here, for another walk */
+	int err;
+
+	text_open(&again, l->log.text.mem);
+	again.room = l->log.text.room;
+	if (o->log_level & 3)
+		text_add(&again, text_str(&l->log.text));
+	err = verify_program(l->p, o, &l->log.text, result);
+	log_as_linux(l, o, result, &again);
+	text_close(&again);
+	return err;
+}
+
 int load_verify(struct load *l)
 {
 	struct verify_options o;
@@ -113,7 +154,7 @@ int load_verify(struct load *l)
 		l->refused_insn = result.why.insn;
 		return err ? err : note_lacking(l, &result);
 	}
-	err = verify_program(l->p, &o, &l->log.text, &result);
+	err = decide(l, &o, &result);
 	if (err) {
 		l->refused_insn = result.why.insn;
 		return err;

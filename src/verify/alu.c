@@ -281,6 +281,10 @@ static int pointer_alu(struct verifier *v, const struct insn *in, struct reg *ds
 	}
 	if (ptr.type & R_NULLABLE)
 		return reject(v, REJECT_MAYBE_NULL, "R%u pointer arithmetic on %s prohibited, null-check it first", in->dst, reg_type_name(v, ptr.type));
+	if (reg_base(ptr.type) == R_MEM && ptr.type & R_UNTRUSTED) { /* reads through it are guarded wherever it points */
+		*dst = ptr;
+		return 0;
+	}
 	if (!arithmetic_ok(&ptr, &off, in->op))
 		return reject(v, REJECT_POINTER_ARITHMETIC, "R%u pointer arithmetic on %s prohibited", in->dst, reg_type_name(v, ptr.type));
 	err = offset_sane(v, &off, ptr.type);

@@ -153,6 +153,11 @@ static bool helper_on_hook(const struct verifier *v, const struct helper_proto *
 	return helper_hook_ok(p, v->kind->avail, v->prog->attach_type, hook_name(v), v->prog->attach_struct ? v->prog->attach.name : NULL);
 }
 
+bool helper_offered(const struct verifier *v, const struct helper_proto *p)
+{
+	return p && helper_usable(v, p) && (p->effects & EFFECT_HOOK_LIST || helper_on_hook(v, p));
+}
+
 static int helper_find(struct verifier *v, struct call *c, s64 id)
 {
 	u32 n;
@@ -165,7 +170,7 @@ static int helper_find(struct verifier *v, struct call *c, s64 id)
 	c->name = arena_text(&v->arena, "bpf_%s", any ? any->name : "unspec");
 	if (!c->name)
 		return reject(v, REJECT_MEMORY, "out of memory");
-	if (!c->helper || !helper_usable(v, c->helper) || (!(c->helper->effects & EFFECT_HOOK_LIST) && !helper_on_hook(v, c->helper)))
+	if (!helper_offered(v, c->helper))
 		return reject(v, REJECT_HELPER_NOT_ALLOWED, "program of this type cannot use helper %s#%d", c->name, (int)id);
 	return 0;
 }
@@ -317,14 +322,10 @@ static int helper_callback(struct verifier *v, struct call *c, u32 *next)
 		return reject_err(v, REJECT_MAP_MISMATCH, -ENOTSUPP, "callback function not allowed for map");
 	if (!(c->helper->effects & EFFECT_LOOP_COUNT))
 		return callback_call(v, c->in, c->subprog, c->callback, fill_callback, c, next);
-	err = mark_precise(v, 1); /* how often it is called decides when the loop ends */
+	err = reg_is_null(reg_of(v, 4)) ? mark_precise(v, 4) : 0;
+	err = err ? err : mark_precise(v, 1); /* how often it is called decides when the loop ends */
 	if (err)
 		return err;
-	if (reg_is_null(reg_of(v, 4))) {
-		err = mark_precise(v, 4);
-		if (err)
-			return err;
-	}
 	if (f->callback_depth < reg_of(v, 1)->v.umax)
 		return callback_call(v, c->in, c->subprog, c->callback, fill_callback, c, next);
 	f->callback_depth = 0;
@@ -376,7 +377,7 @@ static int helper_effects(struct verifier *v, struct call *c, u32 *next)
 	if (i >= 0) {
 		if (!reg_is_null(reg_of(v, (u32)i + 1)))
 			return reject_err(v, REJECT_ARG_NOT_CONST, -EINVAL, "get_local_storage() doesn't support non-zero flags");
-		return mark_precise(v, (u32)i + 1);
+		return mark_precise_beyond(v, (u32)i + 1);
 	}
 	if (p->effects & (EFFECT_CALLS | EFFECT_CALLS_LATER))
 		return helper_callback(v, c, next);

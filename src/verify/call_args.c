@@ -227,7 +227,7 @@ int arg_mem(struct verifier *v, u32 regno, u32 size)
 	int err;
 
 	if (reg_is_null(r))
-		return 0;
+		return mark_precise_beyond(v, regno);
 	if (reg_may_be_null(r))
 		reg_not_null(v, r);
 	err = mem_region(v, regno, size, MEM_READ, true, NULL);
@@ -244,7 +244,7 @@ static int global_object(struct verifier *v, u32 regno, const struct btf_arg *a)
 	int err;
 
 	if (a->flags & BTF_PTR_NULLABLE && reg_is_null(r))
-		return 0;
+		return mark_precise_beyond(v, regno);
 	if (a->flags & BTF_PTR_UNTRUSTED) /* reads through it are guarded */
 		return 0;
 	for (i = 0; objects[i] != R_NONE && objects[i] != type; i++)
@@ -543,7 +543,7 @@ int helper_arg(struct verifier *v, struct call *c, u32 i)
 	kind = kind_of(arg);
 	null_passed = arg & ARG_NULLABLE && reg_is_null(r);
 	if (null_passed) {
-		err = mark_precise(v, regno);
+		err = mark_precise_beyond(v, regno);
 	} else {
 		err = type_ok(v, c, regno, arg);
 		if (!err && !(kind == ARG_DYNPTR_HANDLE && arg & ARG_RELEASES && r->type == R_STACK))

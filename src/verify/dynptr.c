@@ -146,7 +146,7 @@ static int dynptr_make(struct verifier *v, const struct reg *r, u32 kind, u32 cl
 		memset(s->kind, S_DYNPTR, SLOT_BYTES);
 		v->opaque_slots = true;
 		v->scratched_slots |= 1ull << i;
-		stack_note_write(v->cur, r->frame, (u32)i);
+		stack_note_write(v, r->frame, (u32)i);
 	}
 	return 0;
 }

@@ -240,7 +240,7 @@ static bool place_covers(struct verifier *v, const struct state *old, const stru
 	return slot_covers(v, s, t, slot_precise(v, old, f, slot), how);
 }
 
-/* Slots that count: those that are read later; what is opaque always does. */
+/* Slots that count: those that are read later; what is opaque always does, but to Linux. */
 static u64 slots_compared(const struct verifier *v, const struct state *s, u32 f, enum exactness how)
 {
 	u32 n = s->frame[f]->n_slots;
@@ -248,7 +248,7 @@ static u64 slots_compared(const struct verifier *v, const struct state *s, u32 f
 
 	if (how != LOOSE || v->opts->switches & VERIFY_NO_STACK_LIVENESS)
 		return all;
-	for (u32 i = 0; v->opaque_slots && i < n; i++)
+	for (u32 i = 0; v->opaque_slots && v->safe && i < n; i++)
 		slots |= (u64)is_special(stack_at(s->frame[f], i)) << i;
 	return slots;
 }

@@ -127,6 +127,23 @@ static int call_global(struct verifier *v, u32 subprog)
 	return 0;
 }
 
+/* A static function is walked with what it is called with, whatever its prototype says. Linux asks that all the same, and says once in the log what it is not. */
+static void static_args_said(struct verifier *v, u32 subprog)
+{
+	const struct btf_kernel kernel = kernel_types(v);
+	const struct prog *p = v->prog;
+	struct btf_func_args args;
+	int err;
+
+	if (!v->log_level || v->subs[subprog].unreliable || !p->btf || !p->subprogs[subprog].btf_id)
+		return;
+	err = btf_func_args(p->btf, p->subprogs[subprog].btf_id, v->kind->id, v->attach_type, &kernel, &args, v->log);
+	for (u32 i = 0; !err && i < args.n; i++)
+		err = global_arg(v, i + 1, i, &args.arg[i]);
+	v->subs[subprog].unreliable = err != 0;
+	*v->why = (struct rejection){0};
+}
+
 /* ---- calls ---- */
 
 int walk_subprog_call(struct verifier *v, const struct insn *in, u32 *next)
@@ -136,9 +153,11 @@ int walk_subprog_call(struct verifier *v, const struct insn *in, u32 *next)
 
 	if (v->subs[subprog].is_global)
 		return call_global(v, subprog);
+	static_args_said(v, subprog);
 	callee = frame_push(v, v->cur, v->insn, subprog);
 	if (!callee)
 		return v->why->err;
+	live_stack_elsewhere(v);
 	for (u32 i = 1; i <= 5; i++)
 		callee->regs[i] = caller->regs[i];
 	caller_saved_forget(v, caller);
@@ -358,6 +377,7 @@ static int return_to_caller(struct verifier *v, u32 *next)
 	bool callback = callee->in_callback;
 	int err;
 
+	live_stack_update(v);
 	if (callee->regs[0].type == R_STACK)
 		return reject(v, REJECT_STACK_ESCAPES, "cannot return stack pointer to the caller");
 	if (callback) {

@@ -80,7 +80,7 @@ static int iter_make(struct verifier *v, struct call *c, u32 regno, u32 id, u32 
 		memset(s->kind, S_ITER, SLOT_BYTES);
 		v->opaque_slots = true;
 		v->scratched_slots |= 1ull << at;
-		stack_note_write(v->cur, r->frame, at);
+		stack_note_write(v, r->frame, at);
 	}
 	return 0;
 }

@@ -53,7 +53,8 @@ static bool needs_trust(const struct call *c)
 
 /* ---- numbers ---- */
 
-static int constant_param(struct verifier *v, struct call *c, u32 regno)
+/* marks: does Linux note that its value counts? */
+static int constant_param(struct verifier *v, struct call *c, u32 regno, bool marks)
 {
 	const struct reg *r = reg_of(v, regno);
 
@@ -61,7 +62,7 @@ static int constant_param(struct verifier *v, struct call *c, u32 regno)
 		return reject(v, REJECT_KFUNC_CONST, "R%u must be a known constant", regno);
 	c->has_constant = true;
 	c->constant = r->v.bits.value;
-	return mark_precise(v, regno);
+	return marks ? mark_precise(v, regno) : mark_precise_beyond(v, regno);
 }
 
 static int scalar_param(struct verifier *v, struct call *c, const struct param *p)
@@ -73,7 +74,7 @@ static int scalar_param(struct verifier *v, struct call *c, const struct param *
 	if (r->type != R_SCALAR)
 		return reject(v, REJECT_KFUNC_ARG, "R%u is not a scalar", p->regno);
 	if (p->marks & BTF_MARK_K)
-		return constant_param(v, c, p->regno);
+		return constant_param(v, c, p->regno, true);
 	if (!rdonly && strcmp(name, "rdwr_buf_size"))
 		return 0;
 	c->result_rdonly |= rdonly;
@@ -399,7 +400,7 @@ static int mem_size_param(struct verifier *v, struct call *c, const struct param
 			return err;
 		}
 	}
-	return marks & BTF_MARK_SZK ? constant_param(v, c, p->regno + 1) : 0;
+	return marks & BTF_MARK_SZK ? constant_param(v, c, p->regno + 1, false) : 0;
 }
 
 /* ---- one parameter ---- */
@@ -495,7 +496,7 @@ static int pointer_param(struct verifier *v, struct call *c, struct param *p, bo
 		return err;
 	takes = what_it_takes(v, c, p);
 	if (takes < 0 || takes == TAKES_NULL)
-		return takes < 0 ? takes : 0;
+		return takes < 0 ? takes : mark_precise_beyond(v, p->regno);
 	if (takes == TAKES_MAP)
 		err = map_param(v, c, p);
 	if (!err && (takes == TAKES_MAP || takes == TAKES_ALLOC || takes == TAKES_OBJECT))

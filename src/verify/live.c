@@ -27,7 +27,7 @@ static struct uses call_uses(const struct verifier *v, u32 at)
 	if (in->pseudo == CALL_HELPER) {
 		const struct helper_proto *proto = helper_at(v, at);
 
-		for (args = proto ? 0 : 5; args < 5 && proto->args[args] != ARG_NONE; args++)
+		for (args = helper_offered(v, proto) ? 0 : 5; args < 5 && proto->args[args] != ARG_NONE; args++)
 			;
 	}
 	if (in->pseudo == CALL_KFUNC && kfunc_offered(v, v->aux[at].kfunc) && v->aux[at].btf) {
@@ -160,7 +160,7 @@ struct cycles {
 static void cycle_close(struct verifier *v, struct cycles *c, u32 at)
 {
 	u32 to[2], n = cfg_successors(v, at, to);
-	bool cycle = c->stack[c->n_stack - 1] != at || v->aux[at].calls_callback;
+	bool cycle = c->stack[c->n_stack - 1] != at;
 
 	for (u32 i = 0; i < n; i++)
 		cycle |= to[i] == at;
@@ -225,6 +225,11 @@ int live_cycles(struct verifier *v)
 	for (u32 i = 0; i < v->n; i++)
 		if (!c.order[i] && v->insns[i].op != OP_PAD)
 			cycle_walk(v, &c, i);
+	v->n_logged_sccs = c.count + 1;
+	/* A call that calls back goes round on its own. Linux 6.18 overlooks that, where it is no cycle otherwise: skep's own result does not. */
+	for (u32 i = 0; v->safe && i < v->n; i++)
+		if (v->aux[i].calls_callback && !v->aux[i].scc)
+			v->aux[i].scc = ++c.count;
 	v->n_sccs = c.count + 1;
 	return 0;
 }
@@ -235,6 +240,8 @@ void stack_note_read(struct verifier *v, struct state *s, u32 frame, u32 slot)
 {
 	u64 bit = 1ull << slot;
 
+	if (!v->safe)
+		return;
 	for (; !(s->stack_written[frame] & bit) && !(s->fresh >> frame & 1) && s->parent; s = s->parent) {
 		if (s->parent->stack_read[frame] & bit)
 			return;
@@ -246,10 +253,12 @@ void stack_note_read(struct verifier *v, struct state *s, u32 frame, u32 slot)
 void stack_look(struct verifier *v, u32 frame, u32 slot)
 {
 	stack_note_read(v, v->cur, frame, slot);
+	live_stack_read(v, frame, slot);
 	v->scratched_slots |= 1ull << slot;
 }
 
-void stack_note_write(struct state *s, u32 frame, u32 slot)
+void stack_note_write(struct verifier *v, u32 frame, u32 slot)
 {
-	s->stack_written[frame] |= 1ull << slot;
+	v->cur->stack_written[frame] |= 1ull << slot;
+	live_stack_write(v, frame, slot);
 }

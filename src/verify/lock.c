@@ -134,7 +134,7 @@ static int irq_save(struct verifier *v, u32 regno, u32 family)
 	memset(s->kind, S_IRQ, SLOT_BYTES);
 	v->opaque_slots = true;
 	v->scratched_slots |= 1ull << slot;
-	stack_note_write(v->cur, r->frame, (u32)slot);
+	stack_note_write(v, r->frame, (u32)slot);
 	return 0;
 }
 
@@ -164,6 +164,7 @@ static int irq_restore(struct verifier *v, u32 regno, u32 family)
 	if (!s || !s->reg.ref)
 		return reject(v, REJECT_IRQ_FLAG, "expected an initialized irq flag as arg#%u", regno - 1);
 	stack_note_read(v, st, r->frame, (u32)slot);
+	live_stack_read(v, r->frame, (u32)slot);
 	if (s->reg.irq.kind != family)
 		return reject(v, REJECT_IRQ_FLAG, "irq flag acquired by %s kfuncs cannot be restored with %s kfuncs",
 			      s->reg.irq.kind == IRQ_NATIVE ? "native" : "lock", family == IRQ_NATIVE ? "native" : "lock");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The verifier's log, as PROG_LOAD's levels 1, 2 and 4 give it: the kernel's wording, which tools match on. */
-#include "verify/state.h"
+#include "verify/loop.h"
 
 #include <stdio.h>
 
@@ -178,6 +178,7 @@ void log_state(struct verifier *v, const struct state *s, u32 frame, bool all)
 {
 	const struct frame *f = s->frame[frame];
 	const char *sep = " refs=";
+	bool refs = s->n_refs && s->refs[0].id; /* Linux takes a first one without an id, a lock of a variable, for none at all */
 
 	if (!v->log_level)
 		return;
@@ -192,12 +193,12 @@ void log_state(struct verifier *v, const struct state *s, u32 frame, bool all)
 	for (u32 i = 0; i < f->n_slots; i++)
 		if (all || v->scratched_slots >> i & 1)
 			i = log_slot(v, s, f, i);
-	for (u32 i = 0; i < s->n_refs; i++)
+	for (u32 i = 0; refs && i < s->n_refs; i++)
 		if (s->refs[i].id) {
 			log_add(v, "%s%u", sep, s->refs[i].id);
 			sep = ",";
 		}
-	if (f->in_callback)
+	if (f->in_callback && !f->in_async_callback)
 		log_add(v, " cb");
 	if (f->in_async_callback)
 		log_add(v, " async_cb");
@@ -346,10 +347,10 @@ void log_insn(struct verifier *v, u32 insn)
 	v->log_mark = text_length(v->log);
 }
 
-void log_functions(struct verifier *v)
+void verify_log_functions(const struct prog *p, u32 level, struct text *log)
 {
-	for (u32 i = 0; v->log_level & 2 && i < v->prog->n_subprogs; i++)
-		log_add(v, "func#%u @%u\n", i, v->prog->subprogs[i].start);
+	for (u32 i = 0; level & 2 && i < p->n_subprogs; i++)
+		text_addf(log, "func#%u @%u\n", i, p->subprogs[i].start);
 }
 
 int log_live_registers(struct verifier *v)
@@ -365,13 +366,26 @@ int log_live_registers(struct verifier *v)
 		for (u32 r = 0; r < REG_FP; r++)
 			if (v->aux[i].live_in >> r & 1)
 				live[r] = (char)('0' + r);
-		if (v->aux[i].scc)
+		if (scc_is_logged(v, v->aux[i].scc))
 			log_add(v, "%3u %3u: %s ", v->aux[i].scc, i, live);
 		else
 			log_add(v, "    %3u: %s ", i, live);
 		log_insn_text(v, i);
 	}
 	return 0;
+}
+
+void log_bounds(struct verifier *v, const struct verify_stats *s)
+{
+	for (u32 i = 0; v->log_level & 2 && i < s->n_bounds; i++) {
+		const struct verify_bound *b = &s->bounds[i];
+
+		if (b->trips == TRIPS_FINITE)
+			log_add(v, "loop at %u: as many turns as the iterator has elements, by the call at %u\n", b->head, b->test);
+		else
+			log_add(v, "loop at %u: at most %llu turns, by the %s at %u\n", b->head, (unsigned long long)b->trips,
+				v->insns[b->test].op == OP_CALL ? "call" : "jump", b->test);
+	}
 }
 
 /* Linux 6.18 counts no marks of reads any more, and says so. */

@@ -210,7 +210,7 @@ int mem_region(struct verifier *v, u32 regno, u64 size, u32 use, bool zero_size,
 	case R_STACK: return stack_range(v, regno, r, r->off, size, zero_size, use);
 	case R_BTF: return btf_pointer_access(v, r, regno, r->off, (u32)size, MEM_READ, -1);
 	case R_CTX:
-		if (v->kind->ctx->flags & CTX_TYPE_FLAT) {
+		if (v->kind->ctx->flags & (CTX_TYPE_FLAT | CTX_TYPE_AS_IS)) {
 			if (size == 0) {
 				if (zero_size)
 					return 0;
@@ -236,7 +236,7 @@ int mem_raw_commit(struct verifier *v)
 
 		/* slots that lie wholly within are overwritten */
 		for (s32 slot = (s32)ALIGN_UP((u32)(low + STACK_BYTES), 8u) - STACK_BYTES; slot + 8 <= low + (s32)v->raw_size; slot += 8)
-			stack_note_write(v->cur, r->frame, slot_of(slot));
+			v->cur->stack_written[r->frame] |= 1ull << slot_of(slot);
 	}
 	v->raw_size = 0;
 	return err;

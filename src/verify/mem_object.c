@@ -305,6 +305,10 @@ int btf_pointer_access(struct verifier *v, struct reg *r, u32 regno, s32 off, u3
 		reg_set_unknown(v, reg_of(v, (u32)dst));
 		return 0;
 	}
+	if (walk.kind == BTF_WALK_MEM) { /* of no known size: reads through it are guarded */
+		reg_set_pointer(reg_of(v, (u32)dst), R_MEM | flags_of(walk.flags));
+		return 0;
+	}
 	flags = loaded_flags(v, r, name, walk.field, flags_of(walk.flags));
 	set_object(v, reg_of(v, (u32)dst), R_BTF | flags, r->btf, walk.id);
 	return 0;

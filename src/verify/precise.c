@@ -508,6 +508,23 @@ int mark_precise(struct verifier *v, u32 regno)
 	return walk_back(v, v->cur, v->insn, -1, &w, true, &changed);
 }
 
+/*
+ * A number that passes as a pointer because it is 0, or whose value was read as one of a constant. Linux leaves it as it is, so that another path may be
+ * taken for this one though its number is none of these; in skep's own result it counts. The log is Linux's.
+ */
+int mark_precise_beyond(struct verifier *v, u32 regno)
+{
+	u32 level = v->log_level;
+	int err;
+
+	if (!v->safe)
+		return 0;
+	v->log_level &= ~2u;
+	err = mark_precise(v, regno);
+	v->log_level = level;
+	return err;
+}
+
 int mark_precise_slot(struct verifier *v, u32 frame, u32 slot)
 {
 	struct wanted w = {.frame = (s32)v->cur->n_frames - 1};

@@ -28,7 +28,7 @@ struct scc {
 /* What happens to a cycle: the calls that lead to it, and its number. */
 static void log_cycle(struct verifier *v, const char *what, const struct scc_visit *visit, const struct state *s)
 {
-	if (!(v->log_level & 2))
+	if (!(v->log_level & 2) || !scc_is_logged(v, v->aux[frame_insn(s, visit->n)].scc))
 		return;
 	log_add(v, "SCC %s (", what);
 	for (u32 i = 0; i < visit->n && visit->callsites[i]; i++) /* to Linux a call at 0 ends the list */
@@ -77,10 +77,17 @@ static int scc_visit_enter(struct verifier *v, struct state *s)
 	return 0;
 }
 
+/* Linux keeps states in as many lists as there are instructions; the most in one of them is a figure of the log, and what unprivileged programs may have. */
+static u32 *list_size(struct verifier *v, const struct state *s)
+{
+	return &v->list_sizes[(s->insn ^ (s->n_frames > 1 ? s->callsite[s->n_frames - 1] : UINT32_MAX)) % v->n];
+}
+
 int prune_open(struct verifier *v)
 {
 	v->sccs = arena_array(&v->arena, v->n_sccs, sizeof(*v->sccs));
-	return v->sccs ? 0 : reject(v, REJECT_MEMORY, "out of memory");
+	v->list_sizes = arena_array(&v->arena, v->n, sizeof(*v->list_sizes));
+	return v->sccs && v->list_sizes ? 0 : reject(v, REJECT_MEMORY, "out of memory");
 }
 
 static void states_free(struct verifier *v, struct state **list)
@@ -102,6 +109,7 @@ static void back_edges_free(struct verifier *v, struct scc_visit *visit)
 	visit->back_edges = NULL;
 }
 
+/* Their number stays: Linux takes all functions together for the most that there were at a time. */
 void prune_forget(struct verifier *v)
 {
 	for (u32 i = 0; i < v->n; i++)
@@ -111,7 +119,7 @@ void prune_forget(struct verifier *v)
 		for (struct scc_visit *visit = v->sccs[i].visits; visit; visit = visit->next)
 			back_edges_free(v, visit);
 	memset(v->sccs, 0, v->n_sccs * sizeof(*v->sccs));
-	v->live_states = 0;
+	memset(v->list_sizes, 0, v->n * sizeof(*v->list_sizes));
 }
 
 static bool marks_incomplete(struct verifier *v, const struct state *s)
@@ -200,6 +208,10 @@ int path_done(struct verifier *v, struct state *s)
 
 		if (--s->branches)
 			break;
+		if (s->dropped && !marks_incomplete(v, s)) {
+			s->dropped = false;
+			v->live_states--;
+		}
 		visit = visit_find(v, s, false);
 		if (visit && visit->entry == s) {
 			log_cycle(v, "exit", visit, s);
@@ -290,7 +302,7 @@ static enum arrival arrive_unfinished(struct verifier *v, struct state *old, u32
 	if (v->insns[insn].op == OP_MAY_GOTO && old->may_goto_depth != cur->may_goto_depth && state_covers(v, old, cur, RANGE))
 		return HIT_LOOP;
 	if (aux->calls_callback)
-		return state_covers(v, old, cur, RANGE) ? HIT_LOOP : MISS_IN_LOOP;
+		return !state_covers(v, old, cur, RANGE) ? MISS_IN_LOOP : visit_find(v, old, false) ? HIT_LOOP : HIT;
 	if (state_maybe_looping(v, old, cur) && state_covers(v, old, cur, EXACT) && !iterators_moved(old, cur) &&
 	    old->may_goto_depth == cur->may_goto_depth && old->callback_unroll_depth == cur->callback_unroll_depth &&
 	    !(v->joining && join_inside(v, cur))) {
@@ -365,7 +377,8 @@ static int checkpoint_add(struct verifier *v, u32 insn, bool joins)
 	s->hits = s->misses = s->entry = s->joins = 0;
 	s->joined = s->all_precise = false;
 	s->latest = NULL;
-	memset(s->stack_read, 0, sizeof(s->stack_read));
+	memset(s->stack_read, v->safe ? 0 : 0xff, sizeof(s->stack_read));
+	s->cleaned = s->dropped = false;
 	if (scc_visit_enter(v, s))
 		return v->why->err;
 	cur->parent = s;
@@ -373,6 +386,7 @@ static int checkpoint_add(struct verifier *v, u32 insn, bool joins)
 	cur->dfs_depth = s->dfs_depth + 1;
 	memset(cur->stack_written, 0, sizeof(cur->stack_written));
 	cur->fresh = 0;
+	++*list_size(v, s);
 	s->next = v->aux[insn].states;
 	v->aux[insn].states = s;
 	return 0;
@@ -383,7 +397,11 @@ static void checkpoint_drop(struct verifier *v, struct state **link)
 	struct state *s = *link;
 
 	*link = s->next;
-	v->live_states--;
+	--*list_size(v, s);
+	if (!s->branches && !marks_incomplete(v, s))
+		v->live_states--;
+	else
+		s->dropped = true;
 	if (!s->branches && !visit_find(v, s, false)) {
 		state_free(v, s);
 		return;
@@ -400,13 +418,28 @@ static u32 spacing(const struct verifier *v)
 	return v->joins ? MIN(v->cur->dfs_depth / DEPTH_DENSE + 1, SPACING_MOST) : 1;
 }
 
+/*
+ * As Linux walks, what nobody reads again no longer counts in a checkpoint once everything behind it was walked: at the first arrival after that, and
+ * once for all, though the analysis may find more read later.
+ */
+static void states_clean(struct verifier *v, u32 insn)
+{
+	for (struct state *s = v->aux[insn].states; s; s = s->next) {
+		if (s->branches || s->cleaned || !same_callsites(s, v->cur) || marks_incomplete(v, s))
+			continue;
+		s->cleaned = true;
+		for (u32 f = 0; f < s->n_frames; f++)
+			s->stack_read[f] = live_stack_slots(v, s, f);
+	}
+}
+
 int prune_visit(struct verifier *v, u32 insn, bool *pruned)
 {
 	const u32 apart = spacing(v);
 	struct insn_aux *aux = &v->aux[insn];
 	struct state *cur = v->cur, **link = &aux->states, *old;
 	bool force = v->test_state_freq || aux->force_checkpoint || cur->n_hist - cur->n_links > HISTORY_MOST * apart;
-	u32 jumps = v->walked.jumps - v->walked.prev_jumps, seen = 0;
+	u32 jumps = v->walked.jumps - v->walked.prev_jumps, seen;
 	u64 walked = v->walked.insns - v->walked.prev_insns;
 	bool add = force || (jumps >= 2 && walked >= 8), enters = false, made = false;
 	struct state *entry = NULL;
@@ -415,6 +448,9 @@ int prune_visit(struct verifier *v, u32 insn, bool *pruned)
 	if (v->opts->switches & VERIFY_NO_PRUNE && !aux->force_checkpoint)
 		return 0;
 	cur->insn = insn;
+	seen = *list_size(v, cur);
+	if (!v->safe)
+		states_clean(v, insn);
 	if (v->joins)
 		lone_ids_drop(v, cur);
 	if (v->joining && join_heads(v, insn)) {
@@ -443,7 +479,6 @@ int prune_visit(struct verifier *v, u32 insn, bool *pruned)
 			link = &old->next;
 			continue;
 		}
-		seen++;
 		if (old->branches) {
 			a = arrive_unfinished(v, old, insn);
 		} else {

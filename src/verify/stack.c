@@ -82,7 +82,7 @@ static struct reg *spill(struct verifier *v, struct frame *f, u32 slot, const st
 
 	s->reg = *r;
 	if (size == SLOT_BYTES)
-		stack_note_write(v->cur, f->number, slot);
+		stack_note_write(v, f->number, slot);
 	for (u32 i = 0; i < SLOT_BYTES; i++)
 		s->kind[i] = i >= SLOT_BYTES - size ? S_SPILL : misc_kind(v, s->kind[i] == S_SPILL ? S_MISC : s->kind[i]);
 	return &s->reg;
@@ -109,7 +109,7 @@ static int write_plain(struct verifier *v, struct frame *f, s32 off, u32 size, s
 
 	scrub(v, f, slot, false);
 	if (size == SLOT_BYTES)
-		stack_note_write(v->cur, f->number, slot);
+		stack_note_write(v, f->number, slot);
 	if (zero && value_reg >= 0) {
 		int err = mark_precise(v, (u32)value_reg); /* no way back leads through bytes that are zero */
 
@@ -227,6 +227,7 @@ int stack_write(struct verifier *v, struct reg *ptr, u32 regno, s32 off, u32 siz
 static void note_read(struct verifier *v, const struct frame *f, u32 slot)
 {
 	stack_note_read(v, v->cur, f->number, slot);
+	live_stack_read(v, f->number, slot);
 }
 
 static int read_uninitialised(struct verifier *v, const struct frame *f, s32 off, u32 i, u32 size)

@@ -116,7 +116,7 @@ void stack_clear(struct verifier *v, u32 frame, u32 slot)
 	memset(s->kind, S_NONE, SLOT_BYTES);
 	reg_set_none(&s->reg);
 	v->scratched_slots |= 1ull << slot;
-	stack_note_write(v->cur, frame, slot);
+	stack_note_write(v, frame, slot);
 }
 
 /* ---- frames ---- */

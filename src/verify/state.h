@@ -285,7 +285,9 @@ struct state {
 	const void *active_lock_ptr;
 	bool speculative, in_sleepable;
 	u32 dfs_depth, callback_unroll_depth, may_goto_depth;
-	u64 stack_read[FRAMES]; /* slots that some path from here reads before it overwrites them */
+	u64 stack_read[FRAMES]; /* slots that some path from here reads before it overwrites them; as Linux walks, by live_stack.c */
+	bool cleaned; /* as Linux walks: stack_read is known */
+	bool dropped; /* nothing is compared with it any more, but it counts among those that there are */
 	u16 precise_regs[FRAMES]; /* checkpoints: scalars on whose bounds an access depended */
 	u64 precise_slots[FRAMES];
 	u16 scalar_regs[FRAMES]; /* bare */
@@ -348,7 +350,7 @@ _Static_assert(sizeof(struct insn_aux) == 64, "a line of the cache for each inst
 struct subprog_info {
 	u32 stack_depth; /* bytes in use */
 	bool has_tail_call, tail_call_reachable, has_ld_abs, might_sleep, changes_pkt_data, might_throw;
-	bool is_callback, is_async_callback, is_exception_callback, is_global;
+	bool is_callback, is_async_callback, is_exception_callback, is_global, unreliable; /* unreliable: not called as its prototype says */
 	bool no_joins; /* a cycle without a single head */
 	u64 indirect_slots; /* stack slots that something wrote through another pointer than R10 */
 	bool called; /* global: by something that was walked, so it is verified as well */
@@ -393,6 +395,7 @@ struct verifier {
 	struct pending *pending, *oldest_whole; /* oldest_whole: those before it are packed */
 	u32 n_pending, n_whole;
 	struct pack_block *packed, *free_blocks; /* the newest block of packed states; empty ones */
+	struct live_stack *live_stack; /* live_stack.c; NULL: the log does not show it */
 	struct walked { /* what walks count and see; a walk that is given up takes its part back */
 		u64 insns, prev_insns;
 		u32 jumps, prev_jumps, ids; /* ids: the last one given */
@@ -451,8 +454,9 @@ struct verifier {
 	struct join_snapshot *before_walk;
 	struct parked_walk *parked;
 	struct scc *sccs; /* prune.c: cycles, by number */
+	u32 *list_sizes; /* prune.c: how many states Linux has in each of its lists */
 	struct state *dropped; /* checkpoints that nothing is compared with any more */
-	u32 n_sccs;
+	u32 n_sccs, n_logged_sccs; /* logged: those that Linux has, too */
 	u32 n_ids_map;
 	u32 scratched_regs; /* what the instruction changed, for the log */
 	u64 scratched_slots;
@@ -462,6 +466,11 @@ struct verifier {
 	u32 log_line, log_at; /* line info printed last, + 1; instruction being printed */
 	char type_name[96];
 };
+
+static inline bool scc_is_logged(const struct verifier *v, u32 scc)
+{
+	return scc && scc < v->n_logged_sccs;
+}
 
 /* Do its bounds count? Without CAP_BPF nobody looks for what they were needed for: all of them do. */
 static inline bool all_precise(const struct verifier *v)
@@ -586,6 +595,7 @@ static inline u32 hist_stack(u32 frame, u32 slot)
 	return HIST_STACK | frame | slot << HIST_SLOT_SHIFT;
 }
 int mark_precise(struct verifier *v, u32 regno); /* the register's bounds matter, from here back to where they came from */
+int mark_precise_beyond(struct verifier *v, u32 regno); /* the same where Linux does not mark: in skep's own result */
 int mark_precise_slot(struct verifier *v, u32 frame, u32 slot); /* the same of a spilled scalar */
 int propagate_precision(struct verifier *v, const struct state *old, struct state *cur, bool *changed); /* what old needs, cur needs */
 int mark_joined(struct verifier *v); /* all bounds of the state that arrives at an instruction matter */
@@ -601,7 +611,7 @@ void trace_rejection(struct verifier *v); /* the walk has failed: how it came th
 /* ---- stack masks (live.c) ---- */
 void stack_note_read(struct verifier *v, struct state *s, u32 frame, u32 slot); /* one slot */
 void stack_look(struct verifier *v, u32 frame, u32 slot); /* the same in the state at hand, and the log shows the slot */
-void stack_note_write(struct state *s, u32 frame, u32 slot); /* all eight bytes are overwritten */
+void stack_note_write(struct verifier *v, u32 frame, u32 slot); /* all eight bytes are overwritten, in the state at hand */
 
 /* ---- stack.c ---- */
 int stack_read(struct verifier *v, struct reg *ptr, u32 regno, s32 off, u32 size, s32 dst); /* dst < 0: only checked */
@@ -635,6 +645,7 @@ void null_checked(struct verifier *v, struct state *s, u32 id, bool is_null); /*
 void packet_forget(struct verifier *v); /* all packet pointers of the current state become invalid */
 
 /* ---- call.c and its family ---- */
+bool helper_offered(const struct verifier *v, const struct helper_proto *p); /* to programs of this type and hook, and to who loads it; NULL is not */
 int walk_helper(struct verifier *v, const struct insn *in, u32 *next);
 int walk_kfunc(struct verifier *v, const struct insn *in, u32 *next); /* of a kfunc whose role is KROLE_THROW: the path ends there */
 int kfuncs_resolve(struct verifier *v); /* before anything else: insn_aux.kfunc */
@@ -711,14 +722,25 @@ u32 cfg_successors(const struct verifier *v, u32 insn, u32 to[2]); /* within the
 int live_registers(struct verifier *v); /* aux.live_in */
 int live_cycles(struct verifier *v); /* aux.scc */
 
+/* ---- live_stack.c: in VERIFY_LINUX, and for the log of level 2 ---- */
+int live_stack_open(struct verifier *v);
+void live_stack_forget(struct verifier *v); /* the walk is made again */
+void live_stack_read(struct verifier *v, u32 frame, u32 slot);
+void live_stack_write(struct verifier *v, u32 frame, u32 slot);
+void live_stack_before(struct verifier *v); /* an instruction is walked */
+void live_stack_after(struct verifier *v);
+void live_stack_elsewhere(struct verifier *v); /* the path entered a function */
+u64 live_stack_slots(struct verifier *v, const struct state *s, u32 frame); /* of a checkpoint, those that may be read from there on */
+void live_stack_update(struct verifier *v); /* a path or a function ends */
+
 /* ---- log.c ---- */
 void log_state(struct verifier *v, const struct state *s, u32 frame, bool all);
 void log_changes(struct verifier *v, u32 insn); /* what the latest instruction changed, behind its text where nothing came between */
 void log_insn(struct verifier *v, u32 insn); /* with what the instruction before it changed */
 void log_source(struct verifier *v, u32 insn); /* "; source @ file:line", when it is another than before */
 void log_insn_text(struct verifier *v, u32 insn); /* "(b7) r0 = 0" and a newline */
-void log_functions(struct verifier *v); /* where they begin; like the next one, at level 2 */
-int log_live_registers(struct verifier *v);
+int log_live_registers(struct verifier *v); /* at level 2 */
+void log_bounds(struct verifier *v, const struct verify_stats *s); /* at level 2: the loops whose turns were joined */
 void log_stats(struct text *log, u32 level, u64 max_insns, u32 functions, const struct verify_stats *s);
 /* What a register or a slot holds, as the log says it. */
 void log_reg_words(struct verifier *v, const struct frame *f, const struct reg *r, char *out, size_t size);

@@ -191,7 +191,6 @@ static int note_program(struct verifier *v)
 	if (v->exception_callback)
 		v->subs[v->exception_callback].is_exception_callback = v->subs[v->exception_callback].is_callback =
 			v->subs[v->exception_callback].is_async_callback = true;
-	log_functions(v);
 	note_functions(v);
 	return note_operands(v);
 }
@@ -269,6 +268,8 @@ static int note_probes(struct verifier *v)
 {
 	u8 *probes = NULL;
 
+	if (v->opts->mode != VERIFY_SAFE)
+		return 0;
 	for (u32 i = 0; i < v->prog->n; i++) {
 		enum prog_probe probe = probe_of(v, i);
 
@@ -309,6 +310,7 @@ int verify_program(struct prog *p, const struct verify_options *opts, struct tex
 		live_cycles,	 /* which states can be complete only together */
 		precise_open,	 /* which instructions the way back stops at */
 		log_live_registers,
+		live_stack_open,
 		walk_main,	 /* every path of the main function */
 		walk_globals,	 /* and of each global function that is called */
 		cfg_stack_depth, /* the stack of every chain of calls */
@@ -341,6 +343,7 @@ int verify_program(struct prog *p, const struct verify_options *opts, struct tex
 	for (u32 i = 0; i < ARRAY_SIZE(steps) && !err; i++)
 		err = steps[i](v);
 	tell_stats(v, started);
+	log_bounds(v, opts->decided ? opts->decided : &result->stats);
 	log_stats(log, v->log_level, v->max_insns, p->n_subprogs, &result->stats);
 	result->verdict = err;
 	arena_close(&v->arena);

@@ -42,6 +42,7 @@ struct verify_options {
 	/* Optional: is shown the current state before each instruction that is walked (verify/state.h); it changes nothing. */
 	void (*visit)(void *ud, const struct verifier *v);
 	void *visit_ud;
+	const struct verify_stats *decided; /* VERIFY_LINUX, for the log: what skep's own result, which came to the same verdict, found out about loops; or NULL */
 };
 
 enum reject_code {
@@ -117,6 +118,8 @@ struct verify_result {
 
 /* 0 or the verdict in result->verdict; the log gets what PROG_LOAD's log levels ask for. */
 int verify_program(struct prog *p, const struct verify_options *opts, struct text *log, struct verify_result *result);
+/* Where functions begin, at level 2: Linux says it once it found them, before it refuses anything for what they do or name. */
+void verify_log_functions(const struct prog *p, u32 level, struct text *log);
 /* The end of the log of a program that was refused before its verification began, after so much time. */
 void verify_not_begun(const struct prog *p, const struct verify_options *opts, u64 time_ns, struct text *log);
 const char *reject_name(u32 code); /* "STACK_UNINITIALISED": stable */

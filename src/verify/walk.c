@@ -315,6 +315,7 @@ static int path_end(struct verifier *v, bool *any)
 {
 	int err = path_done(v, v->cur);
 
+	live_stack_update(v);
 	v->scratched_regs = (1u << REGS) - 1;
 	v->scratched_slots = UINT64_MAX;
 	return err ? err : path_next(v, any);
@@ -384,9 +385,12 @@ int walk(struct verifier *v)
 		v->aux[v->insn].facts |= FACT_SEEN;
 		if (v->opts->visit)
 			v->opts->visit(v->opts->visit_ud, v);
+		live_stack_before(v);
 		err = walk_insn(v, in, &next, &done);
 		if (err)
 			return err;
+		if (!done)
+			live_stack_after(v);
 		if (done) {
 			err = path_end(v, &any);
 			if (err)

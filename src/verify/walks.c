@@ -22,7 +22,7 @@ enum { WALK_FIRST = 1024, JOINS_FIRST = 4 * WALK_FIRST, TURNS_MORE = 8, GROWTH =
 
 /* What belongs to the walk that goes on now; of one that waits it is kept here. */
 #define WALK_PARTS(X)                                                                                                                                          \
-	X(aux) X(subs) X(sccs) X(cur) X(dropped) X(insn) X(prev_insn) X(pending) X(oldest_whole) X(n_pending) X(n_whole) X(packed) X(walked) X(live_states)
+	X(aux) X(subs) X(sccs) X(list_sizes) X(cur) X(dropped) X(insn) X(prev_insn) X(pending) X(oldest_whole) X(n_pending) X(n_whole) X(packed) X(walked) X(live_states)
 #define PART(field)     __typeof__(((struct verifier *)0)->field) field;
 #define EXCHANGE(field) {__typeof__(v->field) other = v->field; v->field = p->field; p->field = other;}
 
@@ -36,6 +36,7 @@ struct join_snapshot {
 	struct insn_aux *aux;
 	struct subprog_info *subs;
 	struct verify_stats stats;
+	u64 live_states;
 	size_t log_len;
 	struct walked walked;
 };
@@ -47,6 +48,7 @@ static void save(struct verifier *v, struct join_snapshot *s)
 	memcpy(s->aux, v->aux, v->n * sizeof(*v->aux));
 	memcpy(s->subs, v->subs, v->prog->n_subprogs * sizeof(*v->subs));
 	s->stats = v->result->stats;
+	s->live_states = v->live_states;
 	s->log_len = text_length(v->log);
 	s->walked = v->walked;
 }
@@ -77,7 +79,9 @@ static void restore(struct verifier *v, const struct join_snapshot *s)
 		v->subs[i].indirect_slots = indirect;
 	}
 	v->result->stats = s->stats;
+	v->live_states = s->live_states;
 	text_back(v->log, s->log_len);
+	live_stack_forget(v);
 	v->walked = s->walked;
 	*v->why = (struct rejection){0};
 	forget_arrivals(v);
@@ -89,6 +93,7 @@ static struct parked_walk *parked_room(struct verifier *v)
 {
 	struct parked_walk *p = v->parked;
 	struct scc *own = v->sccs;
+	u32 *own_sizes = v->list_sizes;
 	int err;
 
 	if (p)
@@ -100,7 +105,9 @@ static struct parked_walk *parked_room(struct verifier *v)
 	p->subs = arena_array(&v->arena, v->prog->n_subprogs, sizeof(*p->subs));
 	err = prune_open(v);
 	p->sccs = v->sccs;
+	p->list_sizes = v->list_sizes;
 	v->sccs = own;
+	v->list_sizes = own_sizes;
 	return p->aux && p->subs && !err ? v->parked = p : NULL;
 }
 
@@ -136,6 +143,7 @@ bool join_parks(struct verifier *v, int err)
 	p->stats = v->result->stats;
 	exchange(v, p);
 	v->walked = v->before_walk->walked;
+	v->live_states = v->before_walk->live_states;
 	return p->held = true;
 }
 
@@ -334,11 +342,6 @@ static void tell_bounds(struct verifier *v)
 
 		if (!l->joined)
 			continue;
-		if (v->log_level & 2 && l->trips == TRIPS_FINITE)
-			log_add(v, "loop at %u: as many turns as the iterator has elements, by the call at %u\n", l->head, l->test);
-		else if (v->log_level & 2)
-			log_add(v, "loop at %u: at most %llu turns, by the %s at %u\n", l->head, (unsigned long long)l->trips,
-				v->insns[l->test].op == OP_CALL ? "call" : "jump", l->test);
 		if (stats->n_bounds < VERIFY_BOUNDS)
 			stats->bounds[stats->n_bounds++] = (struct verify_bound){l->head, l->test, l->trips};
 	}
