@@ -416,6 +416,7 @@ struct btf_struct_ops {
 	const char *name;
 };
 int btf_struct_ops_find(const struct btf *kernel, u32 id, struct btf_struct_ops *out); /* -ENOTSUPP: not one */
+int btf_struct_ops_of_value(const struct btf *kernel, u32 value_id, struct btf_struct_ops *out); /* by its struct bpf_struct_ops_NAME; the same errors */
 /* Member i that is a function pointer: its prototype; NULL: it is none. */
 const struct btf_type *btf_struct_ops_proto(const struct btf_struct_ops *s, u32 member, const char **name);
 /* What its stub (NAME__MEMBER) says of arguments: "__nullable", "__ref" suffixes. Number of infos, at most BTF_MOST_ARGS, or -errno. */

@@ -24,6 +24,17 @@ int btf_struct_ops_find(const struct btf *kernel, u32 id, struct btf_struct_ops 
 	return 0;
 }
 
+int btf_struct_ops_of_value(const struct btf *kernel, u32 value_id, struct btf_struct_ops *out)
+{
+	static const char prefix[] = "bpf_struct_ops_";
+	const struct btf_type *t = btf_type(kernel, value_id);
+	const char *name = t ? btf_name_of(kernel, t) : "";
+	s32 id = !strncmp(name, prefix, strlen(prefix)) ? btf_find(kernel, name + strlen(prefix), BTF_KIND_STRUCT) : -ENOENT;
+	int err = id < 0 ? -ENOTSUPP : btf_struct_ops_find(kernel, (u32)id, out);
+
+	return !err && out->value_id != value_id ? -ENOTSUPP : err;
+}
+
 const struct btf_type *btf_struct_ops_proto(const struct btf_struct_ops *s, u32 member, const char **name)
 {
 	const struct btf_type *t;

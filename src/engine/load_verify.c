@@ -92,8 +92,10 @@ static bool same_verdict(const struct verify_result *a, const struct verify_resu
 
 /*
  * What tools match on is Linux's log. Where its walk comes to the same verdict for the same reason, its lines stand for those of the walk that decided, which
- * has fewer ids and states; how many turns loops have, which only that one knows, is said at their end.
+ * has fewer ids and states. It is given up where it takes far longer, as where turns were joined; how many turns loops have, which only that one knows, is said at their end.
  */
+enum { LOG_INSNS_FREE = 32768, LOG_INSNS_MORE = 4 }; /* for the log alone: that many, and so many times what the walk took that decided */
+
 static void log_as_linux(struct load *l, struct verify_options *o, const struct verify_result *decided, struct text *log)
 {
 	struct text own = l->log.text;
@@ -102,6 +104,7 @@ static void log_as_linux(struct load *l, struct verify_options *o, const struct 
 	if (!(o->log_level & 2 || (o->log_level & 1 && decided->verdict)) || decided->verdict == -ENOMEM)
 		return;
 	o->mode = VERIFY_LINUX;
+	o->max_insns = MIN(LOG_INSNS_FREE + LOG_INSNS_MORE * (decided->stats.insns_processed + decided->stats.insns_given_up), verify_insns_most(VERIFY_LINUX));
 	o->decided = &decided->stats;
 	verify_program(l->p, o, log, &result);
 	if (log->err || !same_verdict(&result, decided))

@@ -114,6 +114,32 @@ static int take_types(struct skep *k, const struct attr_map_create *a, struct ma
 	return map_check_types(k, m);
 }
 
+/* The kernel's struct that the map's value is: of a module where the map's flags say so. */
+static int kernel_type_ok(struct skep *k, const struct attr_map_create *a, const struct map *m)
+{
+	const struct btf *types = kernel_btf(k);
+	struct btf_struct_ops ops;
+	struct obj *o = NULL;
+	int err = 0;
+
+	if (!(m->ops->traits & KIND_KERNEL_TYPE))
+		return 0;
+	if (a->map_flags & UAPI_F_VTYPE_BTF_OBJ_FD) {
+		err = obj_by_fd(k, a->value_type_btf_obj_fd, OBJ_BTF, 0, &o);
+		types = err ? NULL : o->body;
+		if (!err && !(types->kernel && types->base))
+			err = -EINVAL;
+	}
+	if (!err)
+		err = types ? btf_struct_ops_of_value(types, a->btf_vmlinux_value_type_id, &ops) : -ENOTSUPP;
+	if (!err && btf_size(types, ops.value_id) != a->value_size)
+		err = -EINVAL;
+	if (err == -ENOTSUPP)
+		log_line(k, "MAP_CREATE: type %u is no struct of functions of %s", a->btf_vmlinux_value_type_id, o ? ((struct btf_obj *)o->body)->name : "the kernel");
+	obj_put(o);
+	return err;
+}
+
 static int one_program_refused(struct skep *k, const struct attr_map_create *a)
 {
 	if (a->excl_prog_hash && a->excl_prog_hash_size)
@@ -124,8 +150,10 @@ static int one_program_refused(struct skep *k, const struct attr_map_create *a)
 /* What is asked once there is a map, in this order. */
 static int map_complete(struct skep *k, const struct attr_map_create *a, struct map_obj *m)
 {
-	int err;
+	int err = kernel_type_ok(k, a, &m->map);
 
+	if (err)
+		return err;
 	if (a->map_flags & UAPI_F_TOKEN_FD)
 		return token_refused(k, "MAP_CREATE", a->map_token_fd);
 	if (!name_ok(a->map_name, sizeof(a->map_name)))

@@ -35,9 +35,14 @@ struct btf_kernel kernel_types(struct verifier *v)
 	return (struct btf_kernel){types_of, v};
 }
 
+u64 verify_insns_most(enum verify_mode mode)
+{
+	return mode == VERIFY_SAFE ? SAFE_INSNS : LINUX_INSNS;
+}
+
 static u64 insns_most(const struct verify_options *o)
 {
-	return o->max_insns ? o->max_insns : o->mode == VERIFY_SAFE ? SAFE_INSNS : LINUX_INSNS;
+	return o->max_insns ? o->max_insns : verify_insns_most(o->mode);
 }
 
 static void take_rights(struct verifier *v)
@@ -344,7 +349,7 @@ int verify_program(struct prog *p, const struct verify_options *opts, struct tex
 		err = steps[i](v);
 	tell_stats(v, started);
 	log_bounds(v, opts->decided ? opts->decided : &result->stats);
-	log_stats(log, v->log_level, v->max_insns, p->n_subprogs, &result->stats);
+	log_stats(log, v->log_level, opts->decided ? verify_insns_most(opts->mode) : v->max_insns, p->n_subprogs, &result->stats);
 	result->verdict = err;
 	arena_close(&v->arena);
 	mem_free(p->mem, v, sizeof(*v));

@@ -116,6 +116,7 @@ struct verify_result {
 	const char *lacks_kind; /* a kind of map that the program uses in a way which this build cannot run; NULL: none */
 };
 
+u64 verify_insns_most(enum verify_mode mode); /* of a walk, where nothing else is said */
 /* 0 or the verdict in result->verdict; the log gets what PROG_LOAD's log levels ask for. */
 int verify_program(struct prog *p, const struct verify_options *opts, struct text *log, struct verify_result *result);
 /* Where functions begin, at level 2: Linux says it once it found them, before it refuses anything for what they do or name. */

@@ -18,9 +18,9 @@
 enum { LOG_BYTES = 1 << 16, FDS = 4, BAD_FD = 1 << 20 };
 
 static char folder[] = "/tmp/skep-modules-XXXXXX", log_text[LOG_BYTES], log_kernel[LOG_BYTES];
-static struct build kernel_types, conntrack, other;
+static struct build kernel_types, conntrack, other, congestion;
 static struct { /* ids */
-	uint32_t u32_, conn_ptr, lookup, release, counter, table, hook, field;
+	uint32_t u32_, conn_ptr, lookup, release, counter, table, hook, field, ops, ops_value;
 } ids;
 
 /* ---- the folder ---- */
@@ -76,27 +76,53 @@ static void make_conntrack(uint32_t skb_ptr)
 	build_word(&conntrack, BTF_VAR_GLOBAL_ALLOCATED);
 }
 
+/* A struct of functions that programs may implement; the last parameter of the second one may be NULL, which the function of that name says. */
+static void make_congestion(uint32_t skb_ptr)
+{
+	uint32_t none, some, stub;
+
+	build_split(&congestion, &kernel_types);
+	none = pointer(&congestion, build_type(&congestion, "", BTF_KIND_FUNC_PROTO, 0, 0, ids.u32_));
+	some = build_type(&congestion, "", BTF_KIND_FUNC_PROTO, 2, 0, ids.u32_);
+	build_param(&congestion, "flags", ids.u32_);
+	build_param(&congestion, "skb", skb_ptr);
+	some = pointer(&congestion, some);
+	ids.ops = build_type(&congestion, "mod_ops", BTF_KIND_STRUCT, 3, 0, 24);
+	build_member(&congestion, "begin", none, 0);
+	build_member(&congestion, "look", some, 64);
+	build_member(&congestion, "flags", ids.u32_, 128);
+	ids.ops_value = build_type(&congestion, "bpf_struct_ops_mod_ops", BTF_KIND_STRUCT, 2, 0, 32);
+	build_member(&congestion, "common", ids.u32_, 0);
+	build_member(&congestion, "data", ids.ops, 64);
+	stub = build_type(&congestion, "", BTF_KIND_FUNC_PROTO, 2, 0, ids.u32_);
+	build_param(&congestion, "flags", ids.u32_);
+	build_param(&congestion, "skb__nullable", skb_ptr);
+	build_type(&congestion, "mod_ops__look", BTF_KIND_FUNC, 0, 0, stub);
+}
+
 static bool make_folder(void)
 {
 	static const char *const skb[] = {"len"}, *const twice[] = {"pad", "extra"};
-	uint32_t skb_ptr;
+	uint32_t skb_ptr, kernel_skb_ptr;
 
 	build_open(&kernel_types);
 	ids.u32_ = build_type(&kernel_types, "unsigned int", BTF_KIND_INT, 0, 0, 4);
 	build_word(&kernel_types, 32);
 	skb_ptr = pointer(&kernel_types, record(&kernel_types, "__sk_buff", 192, 1, skb));
-	record(&kernel_types, "sk_buff", 232, 1, skb);
+	kernel_skb_ptr = pointer(&kernel_types, record(&kernel_types, "sk_buff", 232, 1, skb));
 	make_conntrack(skb_ptr);
+	make_congestion(kernel_skb_ptr);
 	build_split(&other, &kernel_types);
 	record(&other, "nf_conn___old", 8, 2, twice);
 	record(&other, "nf_other", 8, 2, twice);
 	return mkdtemp(folder) && write_types(&kernel_types, "vmlinux") &&
-	       write_types(&conntrack, "nf_conntrack") && write_types(&other, "other");
+	       write_types(&conntrack, "nf_conntrack") && write_types(&other, "other") &&
+	       write_types(&congestion, "tcp_mod");
 }
 
 static void remove_folder(void)
 {
-	static const char *const names[] = {"vmlinux", "nf_conntrack", "other", "spoiled"};
+	static const char *const names[] = {"vmlinux", "nf_conntrack", "other", "tcp_mod", "spoiled"};
 	char path[PATH_MAX];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -272,6 +298,86 @@ TEST(programs_use_what_is_in_modules)
 	skep_close(k);
 }
 
+/* attach_type: the member. */
+static const struct program members[] = {
+    {"a function of a module's struct", "r0 = 0\nexit\n", BPF_PROG_TYPE_STRUCT_OPS, 0, 0, 0, false, 0, ""},
+    {"its argument, which may be NULL", "r1 = *(u64 *)(r1 + 8)\nr0 = *(u32 *)(r1 + 0)\nexit\n", BPF_PROG_TYPE_STRUCT_OPS, 1, 0, 0,
+     false, -EACCES, "R1 invalid mem access 'trusted_ptr_or_null_'"},
+    {"its argument, once that was asked", "r1 = *(u64 *)(r1 + 8)\nr0 = 0\nif r1 == 0 goto out\nr0 = *(u32 *)(r1 + 0)\nout: exit\n",
+     BPF_PROG_TYPE_STRUCT_OPS, 1, 0, 0, false, 0, ""},
+    {"an argument that there is not", "r1 = *(u64 *)(r1 + 16)\nr0 = 0\nexit\n", BPF_PROG_TYPE_STRUCT_OPS, 1, 0, 0, false, -EACCES,
+     "func 'look' doesn't have 3-th argument"},
+    {"a member that is no function", "r0 = 0\nexit\n", BPF_PROG_TYPE_STRUCT_OPS, 2, 0, 0, false, -EINVAL,
+     "attach to invalid member flags(@idx 2) of struct mod_ops"},
+};
+
+/* own: types of the program's; fd: of the module. */
+static int ops_map(struct skep *k, int own, uint32_t flags, int fd, uint32_t type, uint32_t bytes)
+{
+	enum { VALUE_TYPE_BTF_OBJ_FD = 72 }; /* where that lies, which not every header has */
+	union bpf_attr a;
+	int map;
+
+	memset(&a, 0, sizeof(a));
+	a.map_type = BPF_MAP_TYPE_STRUCT_OPS;
+	a.key_size = 4;
+	a.value_size = bytes;
+	a.max_entries = 1;
+	a.map_flags = flags;
+	a.btf_vmlinux_value_type_id = type;
+	a.btf_fd = (uint32_t)own;
+	memcpy((char *)&a + VALUE_TYPE_BTF_OBJ_FD, &fd, sizeof(fd));
+	map = call(k, BPF_MAP_CREATE, &a);
+	if (map >= 0)
+		close(map);
+	return map < 0 ? map : 0;
+}
+
+TEST(structs_of_functions_of_modules)
+{
+	enum { VTYPE_BTF_OBJ_FD = 1 << 15, NOT_SUPPORTED = 524 };
+	static struct build own;
+	struct skep *k = open_folder(folder);
+	union bpf_attr a;
+	int btf, fds[FDS] = {-1, types_fd(k, "tcp_mod"), types_fd(k, "other"), types_fd(k, "vmlinux")}, other_fds[FDS] = {-1, fds[2], -1, -1};
+
+	REQUIRE(fds[1] >= 0);
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+		struct program p = members[i];
+
+		p.attach_id = ids.ops;
+		check_program(k, &p, fds);
+	}
+	{
+		struct program p = members[0];
+
+		p.attach_id = ids.ops_value; /* no such struct, whose value would be its own; and none of that number in another module */
+		p.err = -NOT_SUPPORTED;
+		p.says = "is not a supported struct";
+		check_program(k, &p, fds);
+		p.attach_id = ids.ops;
+		check_program(k, &p, other_fds);
+	}
+	build_open(&own);
+	build_type(&own, "unsigned int", BTF_KIND_INT, 0, 0, 4);
+	build_word(&own, 32);
+	build_close(&own);
+	memset(&a, 0, sizeof(a));
+	a.btf = ADDRESS(own.bytes);
+	a.btf_size = (uint32_t)own.size;
+	btf = skep_bpf(k, BPF_BTF_LOAD, &a, sizeof(a));
+	CHECK(btf >= 0);
+	CHECK_EQ(ops_map(k, btf, VTYPE_BTF_OBJ_FD, fds[1], ids.ops_value, 32), 0);
+	CHECK_EQ(ops_map(k, btf, VTYPE_BTF_OBJ_FD, fds[1], ids.ops_value, 24), -EINVAL);
+	CHECK_EQ(ops_map(k, btf, VTYPE_BTF_OBJ_FD, fds[1], ids.ops, 32), -NOT_SUPPORTED);
+	CHECK_EQ(ops_map(k, btf, VTYPE_BTF_OBJ_FD, fds[2], ids.ops_value, 32), -NOT_SUPPORTED);
+	CHECK_EQ(ops_map(k, btf, VTYPE_BTF_OBJ_FD, fds[3], ids.ops_value, 32), -EINVAL);
+	CHECK_EQ(ops_map(k, btf, VTYPE_BTF_OBJ_FD, BAD_FD, ids.ops_value, 32), -EBADF);
+	CHECK_EQ(ops_map(k, btf, 0, 0, ids.ops_value, 32), -NOT_SUPPORTED);
+	close(btf);
+	skep_close(k);
+}
+
 /* Also on the running kernel. no_array: without fd_array. */
 TEST(wrong_descriptors_are_refused_as_linux_does)
 {
@@ -413,6 +519,7 @@ int main(void)
 		return 1;
 	}
 	RUN(programs_use_what_is_in_modules);
+	RUN(structs_of_functions_of_modules);
 	RUN(wrong_descriptors_are_refused_as_linux_does);
 	RUN(relocations_find_types_of_modules);
 	RUN(without_a_folder_there_are_no_modules);
