@@ -71,6 +71,17 @@ static long side_bpf(struct side *s, int cmd, union bpf_attr *a)
 	return r < 0 ? -errno : r;
 }
 
+static int types_load(struct side *s)
+{
+	union bpf_attr a;
+	u32 size;
+
+	memset(&a, 0, sizeof(a));
+	a.btf = (u64)(uintptr_t)generated_types(&size);
+	a.btf_size = size;
+	return (int)side_bpf(s, BPF_BTF_LOAD, &a);
+}
+
 static bool side_open(struct side *s)
 {
 	static const struct {
@@ -94,6 +105,7 @@ static bool side_open(struct side *s)
 		if (s->link[i] < 0)
 			return false;
 	}
+	s->link[GENERATED_TYPES] = types_load(s);
 	return s->log != NULL;
 }
 
@@ -104,7 +116,7 @@ static void note_kfuncs(void)
 
 	if (btf_open_file(&types, &mem_libc, KERNEL_TYPES, NULL))
 		return;
-	for (u32 i = GENERATED_MAPS; i < GENERATED_LINKS; i++)
+	for (u32 i = GENERATED_MAPS; i < GENERATED_TYPES; i++)
 		ours.link[i] = theirs.link[i] = btf_find(&types, links[i], BTF_KIND_FUNC);
 	btf_free(&types);
 }
@@ -227,9 +239,11 @@ static bool jumps(const struct bpf_insn *in)
 	return (cls == BPF_JMP || cls == BPF_JMP32) && BPF_OP(in->code) != BPF_CALL && BPF_OP(in->code) != BPF_EXIT;
 }
 
+/* Or names one, for others to call. */
 static bool calls_function(const struct bpf_insn *in)
 {
-	return in->code == (BPF_JMP | BPF_CALL) && in->src_reg == BPF_PSEUDO_CALL;
+	return (in->code == (BPF_JMP | BPF_CALL) && in->src_reg == BPF_PSEUDO_CALL) ||
+	       (in->code == (BPF_LD | BPF_IMM | BPF_DW) && in->src_reg == BPF_PSEUDO_FUNC);
 }
 
 /* Instructions [at, at + n) go; jumps over them get shorter, jumps to them lead behind them. */
@@ -256,6 +270,10 @@ static void cut(const struct generated *from, struct generated *to, u32 at, u32 
 	memmove(&to->insns[at], &to->insns[at + n], (from->n - at - n) * sizeof(to->insns[0]));
 	memmove(&to->map[at], &to->map[at + n], from->n - at - n);
 	to->n = from->n - n;
+	if (to->functions[1].insn_off >= at + n)
+		to->functions[1].insn_off -= n;
+	else if (to->functions[1].insn_off > at)
+		to->functions[1].insn_off = at;
 }
 
 static void minimise(struct generated *g, enum difference wanted)
@@ -422,7 +440,7 @@ static bool one;
 
 static void generate_any(struct generated *g, u64 seed)
 {
-	static void (*const kinds[])(struct generated *, uint64_t) = {generate_things, generate_contexts, generate_either, generate_either, generate_numbers};
+	static void (*const kinds[])(struct generated *, uint64_t) = {generate_things, generate_callbacks, generate_contexts, generate_either, generate_either, generate_numbers};
 
 	kinds[seed % ARRAY_SIZE(kinds)](g, seed);
 }

@@ -728,6 +728,34 @@ void generate(struct generated *out, uint64_t seed)
 		mutate(&g);
 }
 
+const void *generated_types(uint32_t *size)
+{
+	enum { INT = 1, FUNC = 12, PROTO = 13, WORDS = 5 * 3 + 1 + 3 * 2 };
+	static const struct {
+		struct {
+			uint16_t magic;
+			uint8_t version, flags;
+			uint32_t hdr_len, type_off, type_len, str_off, str_len;
+		} head;
+		uint32_t types[WORDS];
+		char strings[sizeof("\0int\0program\0callback\0a\0b")];
+	} bytes = {
+		.head = {0xeb9f, 1, 0, 24, 0, WORDS * 4, WORDS * 4, sizeof(bytes.strings)},
+		.types =
+			{
+				1, INT << 24, 4, 1 << 24 | 32, /* 1: int */
+				0, (uint32_t)PROTO << 24 | 1, 1, 22, 1, /* 2: int (int a) */
+				5, (uint32_t)FUNC << 24 | 1, 2, /* 3: program, global */
+				0, (uint32_t)PROTO << 24 | 2, 1, 22, 1, 24, 1, /* 4: int (int a, int b) */
+				13, (uint32_t)FUNC << 24, 4, /* 5: callback, static */
+			},
+		.strings = "\0int\0program\0callback\0a\0b",
+	};
+
+	*size = sizeof(bytes.head) + sizeof(bytes.types) + sizeof(bytes.strings);
+	return &bytes;
+}
+
 void generated_attr(const struct generated *g, const int *links, struct bpf_insn insns[GENERATED_MAX], union bpf_attr *a)
 {
 	memset(a, 0, sizeof(*a));
@@ -741,4 +769,10 @@ void generated_attr(const struct generated *g, const int *links, struct bpf_insn
 	a->license = (uint64_t)(uintptr_t) "GPL";
 	a->prog_flags = g->flags;
 	a->expected_attach_type = g->attach;
+	if (!g->functions[1].insn_off)
+		return;
+	a->prog_btf_fd = (uint32_t)links[GENERATED_TYPES];
+	a->func_info = (uint64_t)(uintptr_t)g->functions;
+	a->func_info_rec_size = sizeof(g->functions[0]);
+	a->func_info_cnt = 2;
 }

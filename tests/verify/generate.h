@@ -36,6 +36,7 @@ enum generated_link {
 	KFUNC_DYNPTR_ADJUST,
 	KFUNC_DYNPTR_SLICE,
 	KFUNC_DYNPTR_SLICE_RDWR,
+	GENERATED_TYPES, /* BTF: generated_types() */
 	GENERATED_LINKS
 };
 enum { VALUE_BYTES = 48 };
@@ -47,6 +48,7 @@ struct generated {
 	bool steady; /* gives the same result at each run */
 	uint32_t n;
 	struct bpf_insn insns[GENERATED_MAX];
+	struct bpf_func_info functions[2]; /* of programs that are called back; the second one begins where the callback does, 0: there is none */
 	int8_t map[GENERATED_MAX]; /* enum generated_link that an instruction names; -1: none */
 };
 
@@ -56,7 +58,11 @@ void generate_paths(struct generated *g, uint64_t seed);
 void generate_numbers(struct generated *g, uint64_t seed); /* generate_numbers.c: computes and compares */
 void generate_either(struct generated *g, uint64_t seed);
 void generate_things(struct generated *g, uint64_t seed); /* generate_things.c: holds what must be given back, calls kernel functions; none is steady */
+void generate_callbacks(struct generated *g, uint64_t seed); /* the same file: is called back, and goes by what that left in its stack and in values */
 void generate_contexts(struct generated *g, uint64_t seed); /* the same file: reads and writes contexts of all types */
+
+/* BTF with the types of both functions of a program that is called back. */
+const void *generated_types(uint32_t *size);
 
 /* Adds an instruction that names no map; gives its index. Of a program that is full, the last one. */
 uint32_t generated_add(struct generated *g, int code, int dst, int src, int off, int32_t imm);

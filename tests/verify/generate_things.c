@@ -525,6 +525,138 @@ void generate_things(struct generated *out, uint64_t seed)
 	end_all(&g);
 }
 
+/* ---- callbacks ---- */
+
+enum { LOOP = 181 /* bpf_loop */, FOR_EACH = 164 /* bpf_for_each_map_elem */, NAMES = 6 };
+
+struct called {
+	struct things *g;
+	bool loops, passes; /* by which helper; with the address of an area */
+	uint32_t name[NAMES], n; /* loads of the callback */
+};
+
+/* R1 gets a number that the callback may have changed, with its bounds asked for or not; a byte of the value there is read. */
+static void read_by(struct things *g, int from, int off)
+{
+	int width = PICK(g, BPF_DW, BPF_W, BPF_B);
+
+	emit(g, BPF_LDX | BPF_MEM | width, 1, from, off, 0);
+	if (!mistake(g) || chance(g, 30))
+		emit(g, BPF_ALU64 | BPF_AND | BPF_K, 1, 0, 0, PICK(g, 7, 15, 31));
+	copy(g, 2, VALUE);
+	emit(g, BPF_ALU64 | BPF_ADD | BPF_X, 2, 1, 0, 0);
+	emit(g, BPF_LDX | BPF_MEM | BPF_B, 1, 2, mistake(g) ? 33 : 8, 0);
+}
+
+static void call_back(struct called *c)
+{
+	struct things *g = c->g;
+	int a = (int)below(g, 2);
+
+	if (c->n == NAMES)
+		return;
+	if (chance(g, 60)) { /* what stands there before may be known */
+		emit(g, BPF_ST | BPF_MEM | BPF_DW, FP, 0, place(a), PICK(g, 0, 1, 3, 31));
+		emit(g, BPF_ST | BPF_MEM | BPF_DW, FP, 0, place(a) + 8, PICK(g, 0, 1, 3, 31));
+	}
+	if (c->loops && chance(g, 50))
+		set(g, 1, PICK(g, 0, 1, 2, 4, 100, 1000, (1 << 23) + 1));
+	else if (c->loops)
+		copy(g, 1, UNKNOWN);
+	else
+		map_in(g, 1, (enum generated_link)PICK(g, MAP_IN_ARRAY, MAP_IN_ARRAY, MAP_IN_HASH));
+	c->name[c->n++] = emit(g, BPF_LD | BPF_IMM | BPF_DW, 2, BPF_PSEUDO_FUNC, 0, 0);
+	emit(g, 0, 0, 0, 0, 0);
+	set(g, 3, 0);
+	if (c->passes != mistake(g))
+		address(g, 3, a);
+	set(g, 4, mistake(g) ? PICK(g, 1, 8) : 0);
+	helper(g, c->loops ? LOOP : FOR_EACH);
+	if (chance(g, 70))
+		read_by(g, FP, place(a) + 8 * (int)below(g, 2));
+}
+
+/* What the callback does with its context, and with the value of a map's element. */
+static void in_callback(struct called *c, int ctx, int value)
+{
+	struct things *g = c->g;
+	int off = PICK(g, 0, 8) + (mistake(g) ? PICK(g, 16, -8, 4) : 0), base = c->passes && (value < 0 || chance(g, 60)) ? ctx : value;
+	uint32_t jump = 0;
+
+	if (base < 0 || (base == ctx && !c->passes && !mistake(g)))
+		return;
+	if (chance(g, 40))
+		jump = emit(g, BPF_JMP | PICK(g, BPF_JGT, BPF_JEQ, BPF_JSET), UNKNOWN, 0, 0, PICK(g, 1, 3, 100));
+	switch (below(g, 5)) {
+	case 0: emit(g, BPF_STX | BPF_MEM | BPF_DW, base, UNKNOWN, off, 0); break;
+	case 1: emit(g, BPF_ST | BPF_MEM | PICK(g, BPF_DW, BPF_W, BPF_B), base, 0, off, PICK(g, 0, 2, 31, 200)); break;
+	case 2:
+		emit(g, BPF_LDX | BPF_MEM | BPF_DW, 1, base, off, 0);
+		emit(g, BPF_ALU64 | BPF_ADD | BPF_K, 1, 0, 0, PICK(g, 1, 1, -1, 8));
+		emit(g, BPF_STX | BPF_MEM | BPF_DW, base, 1, off, 0);
+		break;
+	case 3: emit(g, BPF_LDX | BPF_MEM | BPF_W, 1, base, off, 0); break;
+	default: emit(g, BPF_STX | BPF_MEM | BPF_DW, base, mistake(g) ? base : 9, off, 0); break;
+	}
+	if (jump)
+		land(g, jump);
+}
+
+static void callback(struct called *c)
+{
+	struct things *g = c->g;
+	int value = c->loops ? -1 : VALUE;
+	uint32_t start = g->out->n;
+
+	for (uint32_t i = 0; i < c->n; i++)
+		g->out->insns[c->name[i]].imm = (int32_t)(start - c->name[i] - 1);
+	copy(g, CTX, c->loops ? 2 : 4);
+	if (!c->loops)
+		copy(g, VALUE, 3);
+	if (c->loops)
+		copy(g, 9, 1);
+	else
+		set(g, 9, 5);
+	helper(g, BPF_FUNC_get_prandom_u32);
+	copy(g, UNKNOWN, 0);
+	for (uint32_t n = 1 + below(g, 5); n; n--)
+		in_callback(c, CTX, value);
+	set(g, 0, PICK(g, 0, 0, 1));
+	if (chance(g, 30)) {
+		copy(g, 0, UNKNOWN);
+		if (!mistake(g))
+			emit(g, BPF_ALU64 | BPF_AND | BPF_K, 0, 0, 0, 1);
+	}
+	emit(g, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	g->out->functions[0] = (struct bpf_func_info){0, 3};
+	g->out->functions[1] = (struct bpf_func_info){start, 5};
+}
+
+void generate_callbacks(struct generated *out, uint64_t seed)
+{
+	struct called c = {0};
+	struct things g;
+
+	open(&g, out, seed);
+	c.g = &g;
+	c.loops = chance(&g, 60);
+	c.passes = chance(&g, 80);
+	out->type = (uint32_t)PICK(&g, BPF_PROG_TYPE_SCHED_CLS, BPF_PROG_TYPE_XDP, BPF_PROG_TYPE_TRACEPOINT);
+	out->flags = (uint32_t)PICK(&g, 0, 0, BPF_F_TEST_STATE_FREQ);
+	g.mistakes = (uint32_t)PICK(&g, 0, 0, 0, 2, 5);
+	begin(&g);
+	for (uint32_t n = 1 + below(&g, 6); n; n--) {
+		uint32_t jump = chance(&g, 30) ? emit(&g, BPF_JMP | PICK(&g, BPF_JGT, BPF_JSET), UNKNOWN, 0, 0, PICK(&g, 1, 100)) : 0;
+
+		call_back(&c);
+		if (jump)
+			land(&g, jump);
+	}
+	set(&g, 0, 0);
+	emit(&g, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	callback(&c);
+}
+
 /* ---- contexts ---- */
 
 /* A field at random, whole or in part; mostly where fields lie. */
