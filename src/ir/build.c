@@ -120,10 +120,10 @@ static bool goes_back(const struct insn *i, u32 pc)
 	return is_jump(i) && i->target >= 0 && (u32)i->target <= pc;
 }
 
-/* Where the fuel is needed: jumps back, and where it is handed over. */
-static bool burns(const struct insn *i, u32 pc)
+/* Where the fuel is handed over. */
+static bool burns(const struct insn *i)
 {
-	return goes_back(i, pc) || i->op == OP_CALL || i->op == OP_EXIT || i->op == OP_LD_ABS || i->op == OP_LD_IND;
+	return i->op == OP_CALL || i->op == OP_EXIT || i->op == OP_LD_ABS || i->op == OP_LD_IND;
 }
 
 static void successors(struct builder *b, struct build_bb *k)
@@ -141,6 +141,65 @@ static void successors(struct builder *b, struct build_bb *k)
 		k->succ[k->n_succ++] = b->bb_of[last->target];
 	if (!k->n_succ || k->succ[0] != fall)
 		k->succ[k->n_succ++] = fall;
+}
+
+/* ---- jumps back where fuel is counted ---- */
+
+/* The block that the last instruction of k jumps back to, if runs do so: *succ is that successor. */
+static bool turns_back(const struct builder *b, struct build_bb *k, u32 **succ)
+{
+	if (!goes_back(&b->insns[k->last], k->last))
+		return false;
+	for (u32 s = 0; s < k->n_succ; s++)
+		if (k->succ[s] == b->bb_of[b->insns[k->last].target]) {
+			*succ = &k->succ[s];
+			return true;
+		}
+	return false;
+}
+
+/* The block where turns of so many instructions end that begin in `to`; far: of the farthest jump back to it. */
+static struct build_bb *meeting(struct builder *b, u32 to, u32 turn, u32 far, u32 *meets)
+{
+	u32 at = meets[to];
+
+	while (at && __builtin_clz(far / b->bb[at].turn) / 2 != __builtin_clz(far / turn) / 2)
+		at = b->bb[at].more;
+	if (!at) {
+		at = b->n_bb++;
+		b->bb[at] = (struct build_bb){.start = b->bb[to].start, .end = b->bb[to].start, .succ = {to}, .n_succ = 1, .more = meets[to]};
+		meets[to] = at;
+	}
+	return &b->bb[at];
+}
+
+/*
+ * Jumps back to one place meet in a block of their own, which is the only one that looks: a body with many ways round looks no more often than
+ * another, and has the shape that passes know of loops that look at nothing. Every circle has a jump back, so none goes round unseen. What a turn
+ * uses up are the instructions up to the farthest of these jumps; those that are a quarter as far away or less meet elsewhere, so that no turn
+ * uses up four times what it would alone.
+ */
+static void gather_turns(struct builder *b)
+{
+	const u32 n = b->n_bb;
+	u32 *far = arena_array(b->f->scratch, n, sizeof(u32)), *meets = arena_array(b->f->scratch, n, sizeof(u32)), *succ;
+
+	if (!far || !meets) {
+		b->f->failed = true;
+		return;
+	}
+	for (u32 i = 0; i < n; i++)
+		if (turns_back(b, &b->bb[i], &succ)) /* blocks lie in order, so the last one is the farthest */
+			far[*succ] = b->bb[i].last + 1 - b->bb[*succ].start;
+	for (u32 i = 0; i < n; i++)
+		if (turns_back(b, &b->bb[i], &succ)) {
+			u32 turn = b->bb[i].last + 1 - b->bb[*succ].start;
+			struct build_bb *meet = meeting(b, *succ, turn, far[*succ], meets);
+
+			meet->last = b->bb[i].last;
+			meet->turn = turn;
+			*succ = (u32)(meet - b->bb);
+		}
 }
 
 static int find_blocks(struct builder *b)
@@ -162,7 +221,7 @@ static int find_blocks(struct builder *b)
 	}
 	for (u32 i = b->start; i < b->end; i++)
 		n += leader[i - b->start];
-	b->bb = arena_array(b->f->scratch, n, sizeof(*b->bb));
+	b->bb = arena_array(b->f->scratch, b->counts ? 2 * n : n, sizeof(*b->bb));
 	if (!b->bb)
 		return -ENOMEM;
 	for (u32 i = b->start, k = 0; i < b->end; i++) {
@@ -176,7 +235,9 @@ static int find_blocks(struct builder *b)
 	b->n_bb = n;
 	for (u32 i = 0; i < n; i++)
 		successors(b, &b->bb[i]);
-	return 0;
+	if (b->counts)
+		gather_turns(b);
+	return b->f->failed ? -ENOMEM : 0;
 }
 
 static int order_blocks(struct builder *b)
@@ -258,11 +319,13 @@ static void live_registers(struct builder *b)
 	for (u32 i = 0; i < b->n_order; i++) {
 		struct build_bb *k = &b->bb[b->order[i]];
 
-		for (u32 pc = k->last + 1; pc-- > k->start;) {
+		if (k->turn)
+			k->use = 1u << BUILD_FUEL;
+		for (u32 pc = k->last + 1; !k->turn && pc-- > k->start;) {
 			u32 reads, writes;
 
 			reads_writes(&b->insns[pc], &reads, &writes);
-			if (b->counts && burns(&b->insns[pc], pc))
+			if (b->counts && burns(&b->insns[pc]))
 				reads |= 1u << BUILD_FUEL;
 			k->use = (u16)((k->use & ~writes) | reads);
 			k->def |= (u16)writes;
@@ -562,8 +625,11 @@ static void end_block(struct builder *b, const struct build_bb *k)
 {
 	const struct insn *i = &b->insns[k->last];
 
-	if (b->counts && k->n_succ && goes_back(i, k->last))
-		build_poll(b, k->last + 1 - (u32)i->target);
+	if (k->turn) {
+		build_poll(b, k->turn);
+		build_jump(b, b->bb[k->succ[0]].first);
+		return;
+	}
 	if (i->op == OP_EXIT || never_called(b)) {
 		build_fuel_out(b);
 		build_return(b, never_called(b) ? ir_const(b->f, 0) : read_reg(b, 0));
@@ -620,7 +686,7 @@ static int translate(struct builder *b, struct build_bb *k)
 {
 	enter_block(b, k);
 	b->at = k->first;
-	for (b->pc = k->start; b->pc <= k->last && !never_called(b); b->pc++)
+	for (b->pc = k->start; b->pc <= k->last && !k->turn && !never_called(b); b->pc++)
 		if (b->insns[b->pc].op != OP_PAD)
 			straight(b, &b->insns[b->pc]);
 	b->pc = k->last;
@@ -723,11 +789,12 @@ int ir_build(struct ir *f)
 {
 	const struct subprog *s = &f->prog->subprogs[f->subprog];
 	struct builder b = {.f = f, .insns = f->prog->insns, .start = s->start, .end = s->end, .pc = s->start};
-	int err = find_blocks(&b);
+	int err;
 
 	for (u32 pc = s->start; pc < s->end && f->poll; pc++)
 		b.counts |= goes_back(&b.insns[pc], pc) || build_leaves(f, pc);
 	f->counts = b.counts;
+	err = find_blocks(&b);
 	if (!err)
 		err = order_blocks(&b);
 	if (err)

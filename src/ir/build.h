@@ -15,6 +15,8 @@ struct build_bb { /* a basic block of bytecode */
 	bool reached;
 	u32 first, last_ir; /* blocks of the IR that it became */
 	u32 *exit; /* values of registers at its end */
+	u32 turn; /* 0, or: it has no bytecode, but is where jumps back to `start` meet; instructions of a turn that ends here */
+	u32 more; /* the next such block for the same place; 0: none */
 };
 
 struct builder {

@@ -19,8 +19,11 @@ struct graph {
 /* As far as the order of the program's instructions tells. */
 static bool leads_back(const struct ir *f, u32 from, u32 to)
 {
-	if (f->block[to].pc == f->block[from].pc)
-		return to == from || (f->block[to].n_succ == 1 && f->block[to].succ[0] == from);
+	if (f->block[to].pc == f->block[from].pc) {
+		u32 v = f->block[to].last, on = v && f->node[v].flags & IRF_POLL && f->node[v].op == IR_BRANCH ? f->block[to].succ[1] : to;
+
+		return to == from || (f->block[on].n_succ == 1 && f->block[on].succ[0] == from);
+	}
 	return f->block[to].pc < f->block[from].pc;
 }
 

@@ -10,6 +10,8 @@
 #include <time.h>
 
 #define LOOP "call helper 181\n"
+#define SOME "r0 += r6\nr0 *= 3\nr0 ^= r1\nr0 += 7\nr0 *= 5\n"
+#define LONG SOME SOME SOME SOME SOME SOME SOME SOME SOME
 /* No step of these programs is longer: turns of loops, unless loops of few turns count as a whole. */
 static const struct counting {
 	uint32_t off, step;
@@ -24,6 +26,12 @@ static const struct program {
 	{"loops of few turns in one of many", "r0 = 0\nr6 = 0\no: r7 = 0\ni: r0 += r7\nr7 += 1\nif r7 < 16 goto i\nr6 += 1\nif r6 < 2000 goto o\nexit\n", 0},
 	{"branches in a loop",
 	 "r0 = 0\nr6 = 0\nl: if r6 & 1 goto odd\nr0 += 1\nr0 ^= r6\nr0 += 3\ngoto on\nodd: r0 += r6\non: r6 += 1\nif r6 < 20000 goto l\nexit\n", 0},
+	{"a loop with several ways round",
+	 "r0 = 0\nr6 = 0\nl: r6 += 1\nif r6 > 20000 goto x\nr1 = r6\nr1 &= 3\nif r1 == 0 goto l\nr0 += 3\nif r1 == 1 goto odd\nr0 ^= r6\ngoto l\n"
+	 "odd: r0 += r6\nr0 *= 5\ngoto l\nx: exit\n", 0},
+	{"a loop that mostly turns early",
+	 "r0 = 0\nr6 = 0\nl: r6 += 1\nr1 = r6\nr1 &= 63\nif r1 != 0 goto l\n"
+	 LONG "if r6 < 4000 goto l\nexit\n", 0},
 	{"bpf_loop", "r1 = 20000\nr2 = func[f]\nr3 = 0\nr4 = 0\n" LOOP "exit\nf: r0 = r1\nr0 += 2\nr0 = 0\nexit\n", 0},
 	{"bpf_loop of an unknown function's turns",
 	 "r6 = 0\no: r1 = 300\nr2 = func[f]\nr3 = 0\nr4 = 0\n" LOOP "r6 += 1\nif r6 < 20 goto o\nr0 = 5\nexit\n"
@@ -225,6 +233,26 @@ static void check_added(const struct program *p)
 		CHECK(off < on);
 }
 
+/* What a budget adds to a loop with so many ways round. */
+static uint32_t added_to_ways(uint32_t n)
+{
+	char text[2048];
+	size_t at = (size_t)snprintf(text, sizeof(text), "r6 = 0\nr7 = 0\nl: r6 += 1\nif r6 > 1000 goto x\ncall helper 7\n");
+
+	for (uint32_t i = 0; i < n; i++)
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "r7 ^= r0\ncall helper 7\nif r0 > %u goto l\n", i * 1000);
+	snprintf(text + at, sizeof(text) - at, "goto l\nx: r0 = r7\nexit\n");
+	return code_bytes(text, 1ull << 40) - code_bytes(text, 0);
+}
+
+TEST(a_loop_with_many_ways_round_looks_in_few_places)
+{
+	uint32_t few = added_to_ways(2), many = added_to_ways(24);
+
+	if (!few || many > 3 * few)
+		test_fail(__FILE__, __LINE__, "%u bytes are added to three ways round, %u to twenty-five", few, many);
+}
+
 TEST(code_without_loops_and_code_without_a_budget_has_nothing_added)
 {
 	static const char *const light[] = {
@@ -249,6 +277,7 @@ int main(void)
 	RUN_ONE_THREAD(budgets_end_runs_where_they_are_used_up);
 	RUN(another_thread_ends_runs);
 	RUN_ONE_THREAD(the_next_run_starts_anew);
+	RUN_ONE_THREAD(a_loop_with_many_ways_round_looks_in_few_places);
 	RUN_ONE_THREAD(code_without_loops_and_code_without_a_budget_has_nothing_added);
 	return test_end();
 }
