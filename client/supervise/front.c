@@ -230,10 +230,24 @@ static void noticed(int sig)
 	(void)sig;
 }
 
+/* Whoever is at the other end ends, or does so within a moment: its first thread, which traces, is gone before the others have closed anything. */
+static bool ends_soon(int socket)
+{
+	enum { TURNS = 50, STEP_MS = 10 };
+	struct pollfd p = {.fd = socket};
+	struct proc_stat st = {.state = 'R'};
+	socklen_t size = sizeof(struct ucred);
+	struct ucred who;
+	bool ends = getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0;
+
+	for (u32 i = 0; i < TURNS && !ends; i++)
+		ends = poll(&p, 1, STEP_MS) > 0 || !proc_stat(who.pid, &st) || st.state == 'Z';
+	return ends;
+}
+
 /* false: the supervisor has ended. */
 static bool stand_by(pid_t pid, int socket, const sigset_t *mask, int *result)
 {
-	enum { MOMENT_MS = 200 };
 	struct pollfd p = {.fd = socket};
 	int status;
 	pid_t got;
@@ -242,8 +256,8 @@ static bool stand_by(pid_t pid, int socket, const sigset_t *mask, int *result)
 		while ((got = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
 			if (got != pid) /* an orphan */
 				continue;
-			if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && poll(&p, 1, MOMENT_MS) > 0)
-				return false; /* it was traced, and ended with its tracer, whose threads end one after the other */
+			if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && ends_soon(socket))
+				return false; /* it was traced, and ended with its tracer */
 			if (!WIFSTOPPED(status)) {
 				*result = end_as(status);
 				return true;
