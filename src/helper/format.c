@@ -15,6 +15,8 @@ struct output {
 
 struct input {
 	struct run *run;
+	helper_reader *read; /* NULL: from what the run may read */
+	void *ud;
 	const char *fmt;
 	u64 len, at; /* of the format */
 	const u64 *args;
@@ -55,6 +57,16 @@ static bool take(struct input *in, char c)
 	if (next(in) != c)
 		return false;
 	in->at++;
+	return true;
+}
+
+static bool fetch(const struct input *in, u64 from, void *to, u64 size)
+{
+	if (in->read)
+		return in->read(in->ud, from, to, size);
+	if (!vm_readable(in->run, from, size))
+		return false;
+	memcpy(to, PTR(from), size);
 	return true;
 }
 
@@ -113,11 +125,10 @@ static int string(struct input *in, char text[STRING_MOST], size_t *length)
 	if (argument(in, &addr))
 		return -EINVAL;
 	for (; n < STRING_MOST - 1; n++) {
-		if (!vm_readable(in->run, addr + n, 1)) {
+		if (!fetch(in, addr + n, &text[n], 1)) {
 			n = 0;
 			break;
 		}
-		text[n] = *(const char *)PTR(addr + n);
 		if (!text[n])
 			break;
 	}
@@ -134,8 +145,8 @@ static int address(struct input *in, struct output *o, bool compact, bool v6)
 
 	if (argument(in, &addr))
 		return -EINVAL;
-	if (vm_readable(in->run, addr, v6 ? 16 : 4))
-		memcpy(p, PTR(addr), v6 ? 16 : 4);
+	if (!fetch(in, addr, p, v6 ? 16 : 4))
+		memset(p, 0, sizeof(p));
 	if (!v6)
 		n = (size_t)snprintf(text, sizeof(text), compact ? "%u.%u.%u.%u" : "%03u.%03u.%03u.%03u", p[0], p[1], p[2], p[3]);
 	else
@@ -286,6 +297,14 @@ static s64 format(struct input *in, struct output *o)
 	if (o->room)
 		o->at[MIN(o->len, o->room - 1)] = 0;
 	return (s64)o->len;
+}
+
+s64 helper_format(const char *fmt, u64 len, const u64 *args, u32 n_args, char *to, u64 room, helper_reader *read, void *ud)
+{
+	struct input in = {.read = read, .ud = ud, .fmt = fmt, .len = len, .args = args, .n_args = n_args};
+	struct output o = {to, room, 0};
+
+	return format(&in, &o);
 }
 
 u64 helper_snprintf(struct run *r, u64 a, u64 b, u64 c, u64 d, u64 e)

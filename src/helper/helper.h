@@ -21,6 +21,11 @@
 #define KFUNC(name, flags, role, avail, since)
 #include "abi/kfuncs.def"
 
+/* What bpf_snprintf() makes of a format of len bytes, its end among them, for a program that runs elsewhere: whatever values lead to is read by `read`. The length
+ * that all of it needs, or -EINVAL for a bad format. */
+typedef bool helper_reader(void *ud, u64 from, void *to, u64 size);
+s64 helper_format(const char *fmt, u64 len, const u64 *args, u32 n_args, char *to, u64 room, helper_reader *read, void *ud);
+
 helper_fn *kfunc_body(const struct kfunc *k); /* NULL: it has none */
 helper_fn *const *helper_bodies(u32 *n); /* indexed by helper id; NULL: unknown */
 

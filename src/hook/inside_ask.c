@@ -287,15 +287,143 @@ static s64 name_thread(const struct asked *q)
 	return done ? 0 : -EFAULT;
 }
 
+static s64 object_of(const struct asked *q)
+{
+	return (s64)task_object(q->task);
+}
+
+/* ---- texts that a program prints or makes ---- */
+
+enum { FORMAT_MOST = 4096, LINE_MOST = 1024, VALUES_MOST = 12, FRAMES_ROOM = 2048 /* a program's frames, and those of a routine that asks */ };
+struct wording {
+	const struct asked *q;
+	u64 sp;
+	char *fmt; /* of len bytes, in room for FORMAT_MOST */
+	u64 len, values[VALUES_MOST];
+	u32 n_values;
+};
+
+/* As with bpf_probe_read_kernel(): kernel objects, values of maps, the program's own frames. */
+static bool text_read(void *ud, u64 from, void *to, u64 size)
+{
+	const struct wording *t = ud;
+	const struct window *w = &t->q->k->window;
+	u64 off = from - (u64)(uintptr_t)w->base;
+
+	return ((off <= w->size && size <= w->size - off) || (from - t->sp < FRAMES_ROOM && size <= FRAMES_ROOM - (from - t->sp))) && fetch(t->q, from, to, size);
+}
+
+static s64 text_values(struct wording *t, u64 from, u64 size)
+{
+	if (size % 8 || size > sizeof(t->values) || (size && !from))
+		return -EINVAL;
+	t->n_values = (u32)(size / 8);
+	return !size || fetch(t->q, from, t->values, size) ? 0 : -EFAULT;
+}
+
+static s64 text_line(struct wording *t)
+{
+	const struct asked *q = t->q;
+	char line[LINE_MOST];
+	s64 n = helper_format(t->fmt, t->len, t->values, t->n_values, line, sizeof(line), text_read, t);
+	struct run *r = n < 0 ? NULL : mem_alloc(&q->k->mem, sizeof(*r));
+	struct hold h;
+
+	if (!r)
+		return n < 0 ? n : -ENOMEM;
+	n = MIN(n, (s64)sizeof(line) - 1);
+	r->has_task = true;
+	task_identity(q->task, &r->task);
+	r->hold = hold_take(q->k->domain, &h) ? NULL : &h;
+	q->k->run_host.trace(q->k->run_host.ud, r, line, (size_t)n);
+	if (r->hold)
+		hold_drop(&h);
+	mem_free(&q->k->mem, r, sizeof(*r));
+	return n;
+}
+
+/* bpf_trace_printk(fmt, size, three values), bpf_trace_vprintk(fmt, size, values, their size) */
+static s64 text_print(struct wording *t)
+{
+	const struct task_ask *a = t->q->args;
+	s64 err = 0;
+
+	t->len = a->key;
+	if (!t->len || t->len > FORMAT_MOST)
+		return t->len ? -E2BIG : -EINVAL;
+	if (!fetch(t->q, a->map, t->fmt, t->len))
+		return -EFAULT;
+	if (a->helper == HELPER_trace_vprintk) {
+		err = text_values(t, a->value, a->flags);
+	} else {
+		t->n_values = 3;
+		memcpy(t->values, (u64[]){a->value, a->flags, a->cpu}, 3 * sizeof(u64));
+	}
+	return err ? err : text_line(t);
+}
+
+/* bpf_snprintf(to, size, fmt, values, their size); the format lies in a map's value, where it ends. */
+static s64 text_make(struct wording *t)
+{
+	const struct task_ask *a = t->q->args;
+	u64 room = MIN(a->key, (u64)FORMAT_MOST), size;
+	char *made;
+	s64 n;
+
+	while (t->len < FORMAT_MOST && fetch(t->q, a->value + t->len, t->fmt + t->len, 1) && t->fmt[t->len++])
+		;
+	if (!t->len || t->fmt[t->len - 1])
+		return -EFAULT;
+	n = text_values(t, a->flags, a->cpu);
+	made = n ? NULL : mem_alloc(&t->q->k->mem, FORMAT_MOST);
+	if (!made)
+		return n ? n : -ENOMEM;
+	n = helper_format(t->fmt, t->len, t->values, t->n_values, made, room, text_read, t);
+	size = n < 0 ? 0 : MIN((u64)n + 1, room);
+	n = n < 0 ? n : n + 1;
+	if (size && (!t->q->door->write || t->q->door->write(t->q->door->ud, t->q->task->info.tid, a->map, made, size) != (s64)size))
+		n = -EFAULT;
+	mem_free(&t->q->k->mem, made, FORMAT_MOST);
+	return n;
+}
+
+static s64 text_of(const struct asked *q)
+{
+	struct wording t = {.q = q};
+	struct task_regs regs;
+	s64 n;
+
+	if (!q->door || !q->door->regs || q->door->regs(q->door->ud, q->task->info.tid, &regs))
+		return -EFAULT;
+	t.sp = regs.sp;
+	t.fmt = mem_alloc(&q->k->mem, FORMAT_MOST);
+	if (!t.fmt)
+		return -ENOMEM;
+	n = q->args->helper == HELPER_snprintf ? text_make(&t) : text_print(&t);
+	mem_free(&q->k->mem, t.fmt, FORMAT_MOST);
+	return n;
+}
+
+/* What is asked of no map, by helper. */
+static const struct {
+	u32 helper;
+	s64 (*answer)(const struct asked *q);
+} others[] = {
+	{HELPER_get_current_comm, name_thread},
+	{HELPER_get_current_task, object_of},
+	{HELPER_trace_printk, text_of},
+	{HELPER_trace_vprintk, text_of},
+	{HELPER_snprintf, text_of},
+};
+
 s64 task_inside_ask(struct skep *k, struct task *t, const struct task_ask *a)
 {
 	struct asked q = {.k = k, .task = t, .door = atomic_load(&k->hooks->door), .args = a};
 	struct inside *in = atomic_load_explicit(&k->hooks->inside, memory_order_acquire);
 
-	if (a->helper == HELPER_get_current_comm)
-		return name_thread(&q);
-	if (a->helper == HELPER_get_current_task)
-		return (s64)task_object(t);
+	for (u32 i = 0; i < ARRAY_SIZE(others); i++)
+		if (others[i].helper == a->helper)
+			return others[i].answer(&q);
 	if (a->helper)
 		return ask_map(&q);
 	if (in) {

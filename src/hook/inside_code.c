@@ -475,6 +475,19 @@ ROUTINE s64 inside_strncmp(struct hold **run, const u8 *a, u64 n, const u8 *b)
 	return 0;
 }
 
+/* ---- texts ---- */
+
+/* The engine makes them, and reads the arguments as they are: five of them, whatever they are for. */
+#define ASKS(name, helper)                                                                                              \
+	ROUTINE s64 name(struct hold **run, const void *a, const void *b, const void *c, u64 d, u64 e)                  \
+	{                                                                                                               \
+		(void)run;                                                                                              \
+		return inside_ask(helper, a, b, c, d, e);                                                               \
+	}
+ASKS(inside_printk, BPF_FUNC_trace_printk)
+ASKS(inside_vprintk, BPF_FUNC_trace_vprintk)
+ASKS(inside_snprintf, BPF_FUNC_snprintf)
+
 /* ---- rings ---- */
 
 INLINE struct inside_outbox *outbox_of(struct hold *const *run, const struct inside_cpus *cpus)

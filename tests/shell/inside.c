@@ -410,6 +410,112 @@ TEST(kernel_memory_is_the_same_at_a_breakpoint_and_inside)
 	}
 }
 
+/* Prints and makes texts: "work 7 of NAME" where the first argument is 7 modulo 1000, and the number alone each time, whose length is added to value 1. */
+static int load_texts(int map, int formats)
+{
+	struct bpf_insn code[96];
+	union bpf_attr a = {.prog_type = BPF_PROG_TYPE_KPROBE, .insns = (uintptr_t)code, .license = (uintptr_t) "Dual BSD/GPL"};
+	unsigned n = 0, skip;
+
+	code[n++] = INSN(BPF_LDX | BPF_MEM | BPF_DW, 6, 1, FIELD_DI, 0);
+	code[n++] = INSN(BPF_STX | BPF_MEM | BPF_DW, 10, 6, -16, 0);
+	code[n++] = INSN(BPF_ST | BPF_MEM | BPF_DW, 10, 0, -40, 0);
+	code[n++] = INSN(BPF_ST | BPF_MEM | BPF_DW, 10, 0, -32, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 1, 10, 0, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 1, 0, 0, -40);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 2, 0, 0, 16);
+	code[n++] = INSN(BPF_LD | BPF_IMM | BPF_DW, 3, BPF_PSEUDO_MAP_VALUE, 0, formats);
+	code[n++] = INSN(0, 0, 0, 0, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 4, 10, 0, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 4, 0, 0, -16);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 5, 0, 0, 8);
+	code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_snprintf);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 7, 0, 0, 0);
+	code[n++] = INSN(BPF_LDX | BPF_MEM | BPF_B, 8, 10, -40, 0); /* the first digit */
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 1, 6, 0, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOD | BPF_K, 1, 0, 0, 1000);
+	skip = n;
+	code[n++] = INSN(BPF_JMP | BPF_JNE | BPF_K, 1, 0, 0, 7);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 1, 10, 0, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 1, 0, 0, -40);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 2, 0, 0, 16);
+	code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_get_current_comm);
+	code[n++] = INSN(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_VALUE, 0, formats);
+	code[n++] = INSN(0, 0, 0, 0, 8);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 2, 0, 0, 15);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 3, 6, 0, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 4, 10, 0, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 4, 0, 0, -40);
+	code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_trace_printk);
+	code[skip].off = (short)(n - skip - 1);
+	code[n++] = INSN(BPF_ST | BPF_MEM | BPF_W, 10, 0, -4, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 2, 10, 0, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -4);
+	code[n++] = INSN(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, map);
+	code[n++] = INSN(0, 0, 0, 0, 0);
+	code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem);
+	code[n++] = INSN(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 2, 0);
+	code[n++] = INSN(BPF_STX | BPF_ATOMIC | BPF_DW, 0, 7, 0, BPF_ADD);
+	code[n++] = INSN(BPF_STX | BPF_ATOMIC | BPF_DW, 0, 8, 8, BPF_ADD);
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0);
+	code[n++] = INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	a.insn_cnt = n;
+	return probing_bpf(BPF_PROG_LOAD, &a);
+}
+
+static void work_some(struct told *t)
+{
+	char number[16];
+
+	for (int i = 0; i < 2 * WARM; i++) {
+		work(i, 2);
+		t->sum += (uint64_t)snprintf(number, sizeof(number), "%d", i) + 1;
+		t->more += (uint64_t)number[0];
+	}
+	work(1007, 2);
+	t->sum += 5;
+	t->more += '1';
+	t->jumped = is_jump(TEXT(work));
+}
+
+TEST(texts_that_are_printed_and_made)
+{
+	static const char texts[32] = "%d\0     work %d of %s";
+	union bpf_attr c = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = sizeof(texts), .max_entries = 1, .map_flags = BPF_F_RDONLY_PROG};
+	int map = probing_map(BPF_MAP_TYPE_ARRAY, 4, 16, 1), formats = probing_bpf(BPF_MAP_CREATE, &c), prog, fd, key = 0, pipe;
+	uint64_t value[2] = {0};
+	union bpf_attr set = {.map_fd = (unsigned)formats, .key = (uintptr_t)&key, .value = (uintptr_t)texts}, freeze = {.map_fd = (unsigned)formats};
+	union bpf_attr get = {.map_fd = (unsigned)map, .key = (uintptr_t)&key, .value = (uintptr_t)value};
+	char path[4096], line[4096] = "", *at = line;
+	unsigned long offset = probing_offset(TEXT(work), path);
+	struct told t;
+	ssize_t got;
+
+	CHECK_EQ(probing_bpf(BPF_MAP_UPDATE_ELEM, &set), 0);
+	CHECK_EQ(probing_bpf(BPF_MAP_FREEZE, &freeze), 0);
+	prog = load_texts(map, formats);
+	fd = probing_attach(prog, path, offset, 0);
+	CHECK(prog >= 0 && fd >= 0);
+	t = run(work_some);
+	CHECK(t.jumped);
+	CHECK_EQ(probing_bpf(BPF_MAP_LOOKUP_ELEM, &get), 0);
+	CHECK_EQ(value[0], t.sum);
+	CHECK_EQ(value[1], t.more);
+	pipe = open("/sys/kernel/debug/tracing/trace_pipe", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	for (int i = 0; i < 500 && pipe >= 0 && !strstr(line, "work 1007"); i++) {
+		got = read(pipe, at, (size_t)(line + sizeof(line) - 1 - at));
+		at += got > 0 ? got : 0;
+		usleep(10000);
+	}
+	CHECK(strstr(line, ": bpf_trace_printk: work 7 of t-shell-inside\n")); /* at a breakpoint */
+	CHECK(strstr(line, ": bpf_trace_printk: work 1007 of t-shell-inside\n"));
+	close(pipe);
+	close(fd);
+	close(prog);
+	close(formats);
+	close(map);
+}
+
 static void leave_many(struct told *t)
 {
 	for (volatile int i = 1; i <= 300; i++) {
@@ -939,6 +1045,7 @@ int main(int argc, char **argv)
 	RUN(children_of_fork_and_vfork);
 	RUN(tasks_as_objects);
 	RUN(kernel_memory_is_the_same_at_a_breakpoint_and_inside);
+	RUN(texts_that_are_printed_and_made);
 	RUN(longjmp_out_of_a_function_whose_return_is_probed);
 	RUN(signals_whose_handlers_meet_the_probe);
 	RUN(registers_flags_and_red_zone_in_the_midst_of_a_function);
