@@ -70,6 +70,17 @@ static const struct source {
 	int (*find)(struct skep *k, const struct perf_event_attr *attr, struct perf_event *e);
 } sources[] = {
 #define SOURCE(name, type, config, mask, find, about) {name, about, type, config, mask, find},
+#define ABSENT(name, type, config, mask, why)
+#include "hook/sources.def"
+};
+
+static const struct absent {
+	const char *name, *why;
+	u32 type;
+	u64 config, mask;
+} absents[] = {
+#define SOURCE(name, type, config, mask, find, about)
+#define ABSENT(name, type, config, mask, why) {name, why, type, config, mask},
 #include "hook/sources.def"
 };
 
@@ -90,11 +101,9 @@ static int find_source(struct skep *k, const struct perf_event_attr *attr, struc
 	for (u32 s = 0; s < ARRAY_SIZE(sources); s++)
 		if (sources[s].type == attr->type && (attr->config & sources[s].mask) == sources[s].config)
 			return sources[s].find(k, attr, e);
-	if (attr->type == PERF_TYPE_SOFTWARE)
-		return attach_refused(k, -ENOENT, "perf_event_open: software event %llu: nothing counts it in skep %s: clocks and BPF output are there",
-				      (unsigned long long)attr->config, skep_version());
-	if (attr->type == PMU_KPROBE)
-		return attach_refused(k, -ENOENT, "perf_event_open: kprobe: functions of the kernel do not run in skep %s: there is nothing to probe", skep_version());
+	for (u32 i = 0; i < ARRAY_SIZE(absents); i++)
+		if (absents[i].type == attr->type && (attr->config & absents[i].mask) == absents[i].config)
+			return attach_refused(k, -ENOENT, "perf_event_open: %s: %s (skep %s)", absents[i].name, absents[i].why, skep_version());
 	return attach_refused(k, -ENOENT, "perf_event_open: events of type %u (config %llu) are not offered by skep %s: software events and tracepoints are", attr->type,
 			      (unsigned long long)attr->config, skep_version());
 }

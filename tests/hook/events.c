@@ -624,6 +624,28 @@ static void probes(void)
 	CHECK_EQ(look(SEEN_PROBE).count, 1);
 }
 
+/* What perf events of a kernel have that nothing here has is refused by its name. */
+static void absent_events(void)
+{
+	static const struct {
+		u32 type;
+		u64 config;
+		const char *name;
+	} rows[] = {
+		{PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS, "perf_event_open: page-faults: "}, {PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES, "perf_event_open: cpu-cycles: "},
+		{PERF_TYPE_HARDWARE, 99, "perf_event_open: a hardware event: "}, {PERF_TYPE_BREAKPOINT, 0, "perf_event_open: a memory breakpoint: "},
+		{PMU_KPROBE, 0, "perf_event_open: kprobe: functions of the kernel do not run"}, {77, 5, "perf_event_open: events of type 77 (config 5)"},
+	};
+
+	for (u32 i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct perf_event_attr attr = {.type = rows[i].type, .size = sizeof(attr), .config = rows[i].config};
+
+		log_text[0] = 0;
+		CHECK_EQ(skep_perf_event_open(k, &attr, -1, 0, -1, 0), -ENOENT);
+		CHECK(strstr(log_text, rows[i].name));
+	}
+}
+
 static void all_events(enum skep_engine engine)
 {
 	how = engine;
@@ -639,6 +661,7 @@ static void all_events(enum skep_engine engine)
 	stacks();
 	clocks();
 	probes();
+	absent_events();
 	close_all();
 }
 
