@@ -488,6 +488,8 @@ TEST(verdicts_are_those_of_the_running_kernel)
 		if (d == STRICT && only_unreached(&g)) {
 			unreached++;
 			d = SAME;
+		} else if (d == STRICT && g.functions[1].insn_off && ours.verdict == -E2BIG) {
+			d = SAME; /* Linux 6.18 overlooks that a call which calls back is a cycle, and so takes turns for one another that skep tells apart */
 		} else if (d == RESULT && (returns_address(&g) || reads_chance(&g))) {
 			d = SAME;
 		}
