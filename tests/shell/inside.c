@@ -3,9 +3,8 @@
  * Programs that run inside of the process that meets a probe (under `skep shell`): what they count and read is what the process does, which goes on as ever,
  * whatever it does meanwhile; and its text is as before when the client is gone. Targets are children of this process, whose functions have the probes.
  */
-#include "probing.h"
+#include "target.h"
 
-#include "../test.h"
 #include "kernel/types.h"
 
 #include <dlfcn.h>
@@ -33,7 +32,6 @@ struct multi_info { /* of struct bpf_link_info */
 	uint32_t path_size, n, flags, pid;
 };
 
-int work(int a, int b);
 int deep(int n);
 void leaves(int n);
 int loops(int n);
@@ -44,11 +42,6 @@ int waits(int n);
 static jmp_buf out;
 static volatile int alarms, go;
 
-__attribute__((noinline)) int work(int a, int b)
-{
-	__asm__ volatile("" ::: "memory");
-	return a * b + 3;
-}
 __attribute__((noinline)) int deep(int n)
 {
 	int r = n ? deep(n - 1) + 1 : 0;
@@ -90,89 +83,6 @@ __asm__(".pushsection .text\n.balign 16\n.globl loops\n.type loops, @function\nl
 	"mov $1, %eax\njmp 8f\n9: xor %eax, %eax\n8: pop %r15\npop %r14\npop %r13\npop %r12\npop %rbp\npop %rbx\nret\n.size keeps, .-keeps\n.popsection\n");
 extern const unsigned char keeps_here[];
 
-/* ---- targets ---- */
-
-struct told { /* by a child */
-	uint64_t calls, sum, more, jumped; /* jumped: a jump lay where the probe is, in the end */
-};
-enum { WARM = 100, MANY = 20000, PATIENCE = 5000 /* milliseconds */ };
-
-static uint64_t is_jump(const void *at)
-{
-	return *(const volatile unsigned char *)at == 0xe9;
-}
-#define TEXT(function) ((const void *)(uintptr_t)(function))
-
-static int told_by; /* a pipe */
-static pid_t target_pid;
-
-static void begin(void (*target)(struct told *t))
-{
-	int pipes[2];
-
-	fflush(stdout);
-	if (pipe(pipes))
-		exit(1);
-	target_pid = fork();
-	if (!target_pid) {
-		struct told t = {0};
-
-		close(pipes[0]);
-		target(&t);
-		_exit(write(pipes[1], &t, sizeof(t)) != sizeof(t));
-	}
-	close(pipes[1]);
-	told_by = pipes[0];
-}
-
-static struct told finish(void)
-{
-	struct told t = {0};
-	int status = -1;
-
-	CHECK(read(told_by, &t, sizeof(t)) == sizeof(t));
-	close(told_by);
-	wait(&status);
-	CHECK_EQ(status, 0);
-	return t;
-}
-
-static struct told run(void (*target)(struct told *t))
-{
-	begin(target);
-	return finish();
-}
-
-struct client {
-	int map, prog[2], fd[2];
-};
-
-static struct client attach(const void *at, const struct add *entry, unsigned n_entry, const struct add *ret, unsigned n_ret)
-{
-	struct client c = {.map = probing_array(), .prog = {-1, -1}, .fd = {-1, -1}};
-	char path[4096];
-	unsigned long offset = probing_offset(at, path);
-
-	for (int i = 0; i < 2; i++) {
-		if (!(i ? n_ret : n_entry))
-			continue;
-		c.prog[i] = probing_load(c.map, i ? ret : entry, i ? n_ret : n_entry);
-		c.fd[i] = c.prog[i] < 0 ? -1 : probing_attach(c.prog[i], path, offset, i);
-		CHECK(c.fd[i] >= 0);
-	}
-	return c;
-}
-
-static void detach(struct client *c)
-{
-	for (int i = 0; i < 2; i++)
-		if (c->fd[i] >= 0) {
-			close(c->fd[i]);
-			close(c->prog[i]);
-		}
-	close(c->map);
-}
-
 static const struct add counts[] = {{.what = ADD_ONE}, {.what = ADD_FIELD, .slot = 1, .field = FIELD_DI}};
 static const struct add results[] = {{.what = ADD_ONE, .slot = 2}, {.what = ADD_FIELD, .slot = 3, .field = FIELD_AX}};
 static const struct add names[] = {{.what = ADD_ONE}, {.what = ADD_TID, .slot = 1}, {.what = ADD_TGID, .slot = 4}};
@@ -182,16 +92,6 @@ static const struct add objects[] = {{.what = ADD_ONE}, {.what = ADD_OF_TASK, .s
 static const struct add times[] = {{.what = ADD_TIME}};
 
 /* ---- cases ---- */
-
-static void work_many(struct told *t)
-{
-	for (int i = 0; i < WARM + MANY; i++) {
-		t->sum += (uint64_t)work(i, 2);
-		t->more += (uint64_t)i;
-		t->calls++;
-	}
-	t->jumped = is_jump(TEXT(work));
-}
 
 TEST(entries_and_returns_arguments_and_results)
 {
@@ -301,15 +201,21 @@ static void work_in_children(struct told *t)
 	t->jumped = is_jump(TEXT(work));
 }
 
+/* Calls, and the numbers of the tasks that made them, found in two ways. */
+static void who_called(const struct client *c, const struct told *t)
+{
+	CHECK(t->jumped);
+	CHECK_EQ(probing_value(c->map, 0), t->calls);
+	CHECK_EQ(probing_value(c->map, 1), t->sum);
+	CHECK_EQ(probing_value(c->map, 4), t->sum);
+}
+
 TEST(children_of_fork_and_vfork)
 {
 	struct client c = attach(TEXT(work), names, 3, NULL, 0);
 	struct told t = run(work_in_children);
 
-	CHECK(t.jumped);
-	CHECK_EQ(probing_value(c.map, 0), t.calls);
-	CHECK_EQ(probing_value(c.map, 1), t.sum);
-	CHECK_EQ(probing_value(c.map, 4), t.sum);
+	who_called(&c, &t);
 	detach(&c);
 }
 
@@ -318,10 +224,7 @@ TEST(tasks_as_objects)
 	struct client c = attach(TEXT(work), objects, 4, NULL, 0);
 	struct told t = run(work_in_children);
 
-	CHECK(t.jumped);
-	CHECK_EQ(probing_value(c.map, 0), t.calls);
-	CHECK_EQ(probing_value(c.map, 1), t.sum);
-	CHECK_EQ(probing_value(c.map, 4), t.sum);
+	who_called(&c, &t);
 	detach(&c);
 	c = attach(TEXT(work), objects, 4, NULL, 0);
 	t = run(work_many);
@@ -329,197 +232,6 @@ TEST(tasks_as_objects)
 	CHECK_EQ(probing_value(c.map, 1), t.calls * (uint64_t)target_pid);
 	CHECK_EQ(probing_value(c.map, 5), t.calls * (uint64_t)getpid());
 	detach(&c);
-}
-
-/* What is the kernel's, what is none, and what is the program's own: each is told by another result. */
-enum { KERNEL_TASK, KERNEL_USER, KERNEL_NONE, KERNEL_HIGH, KERNEL_STACK, KERNEL_CONTEXT, KERNEL_VALUE, KERNEL_WAYS };
-
-static int load_reading(int map, int way)
-{
-	struct bpf_insn code[64];
-	union bpf_attr a = {.prog_type = BPF_PROG_TYPE_KPROBE, .insns = (uintptr_t)code, .license = (uintptr_t) "Dual BSD/GPL"};
-	unsigned n = 0;
-
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 6, 1, 0, 0);
-	code[n++] = INSN(BPF_ST | BPF_MEM | BPF_W, 10, 0, -4, 0);
-	code[n++] = INSN(BPF_ST | BPF_MEM | BPF_DW, 10, 0, -32, 0x11223344);
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 2, 10, 0, 0);
-	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -4);
-	code[n++] = INSN(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, map);
-	code[n++] = INSN(0, 0, 0, 0, 0);
-	code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem);
-	code[n++] = INSN(BPF_JMP | BPF_JNE | BPF_K, 0, 0, 1, 0);
-	code[n++] = INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 8, 0, 0, 0);
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 3, 6, 0, 0); /* KERNEL_CONTEXT */
-	if (way == KERNEL_TASK) {
-		code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_get_current_task);
-		code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 3, 0, 0, 0);
-	} else if (way == KERNEL_USER) {
-		code[n++] = INSN(BPF_LDX | BPF_MEM | BPF_DW, 3, 6, 152, 0); /* its stack */
-		code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 3, 0, 0, 4096);
-	} else if (way == KERNEL_NONE || way == KERNEL_HIGH) {
-		code[n++] = INSN(BPF_LD | BPF_IMM | BPF_DW, 3, 0, 0, 0);
-		code[n++] = INSN(0, 0, 0, 0, way == KERNEL_NONE ? 0x00ff0000 : (int)0xffff8880);
-	} else if (way == KERNEL_STACK) {
-		code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 3, 10, 0, 0);
-		code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 3, 0, 0, -32);
-	} else if (way == KERNEL_VALUE) {
-		code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 3, 8, 0, 0);
-	}
-	code[n++] = INSN(BPF_ST | BPF_MEM | BPF_DW, 10, 0, -24, 7);
-	n += probing_read(code + n, 0, 8, BPF_FUNC_probe_read_kernel);
-	code[n++] = INSN(BPF_STX | BPF_MEM | BPF_DW, 8, 0, 8, 0); /* the result, and whether anything came */
-	code[n++] = INSN(BPF_LDX | BPF_MEM | BPF_DW, 1, 10, -24, 0);
-	code[n++] = INSN(BPF_STX | BPF_MEM | BPF_DW, 8, 1, 16, 0);
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 1, 0, 0, 1);
-	code[n++] = INSN(BPF_STX | BPF_ATOMIC | BPF_DW, 8, 1, 24, BPF_ADD);
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0);
-	code[n++] = INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
-	a.insn_cnt = n;
-	return probing_bpf(BPF_PROG_LOAD, &a);
-}
-
-static void work_once(struct told *t)
-{
-	work(1, 1);
-	t->jumped = is_jump(TEXT(work));
-}
-
-TEST(kernel_memory_is_the_same_at_a_breakpoint_and_inside)
-{
-	for (int way = 0; way < KERNEL_WAYS; way++) {
-		uint64_t value[2][4] = {0};
-
-		for (int inside = 0; inside < 2; inside++) {
-			int map = probing_map(BPF_MAP_TYPE_ARRAY, 4, 32, 1), prog = load_reading(map, way), fd, key = 0;
-			union bpf_attr get = {.map_fd = (unsigned)map, .key = (uintptr_t)&key, .value = (uintptr_t)value[inside]};
-			char path[4096];
-			unsigned long at = probing_offset(TEXT(work), path);
-			struct told t;
-
-			CHECK(prog >= 0);
-			fd = probing_attach(prog, path, at, 0);
-			CHECK(fd >= 0);
-			t = run(inside ? work_many : work_once);
-			CHECK_EQ(t.jumped, inside);
-			CHECK_EQ(probing_bpf(BPF_MAP_LOOKUP_ELEM, &get), 0);
-			CHECK_EQ(value[inside][3], inside ? t.calls : 1);
-			close(fd);
-			close(prog);
-			close(map);
-		}
-		CHECK_EQ(value[0][1], value[1][1]);
-		CHECK_EQ((int64_t)value[0][1], way == KERNEL_USER || way == KERNEL_NONE ? -ERANGE : way == KERNEL_HIGH ? -EFAULT : 0);
-		if (way != KERNEL_VALUE && way != KERNEL_CONTEXT) /* the number of a run, and a register */
-			CHECK_EQ(value[0][2], value[1][2]);
-	}
-}
-
-/* Prints and makes texts: "work 7 of NAME" where the first argument is 7 modulo 1000, and the number alone each time, whose length is added to value 1. */
-static int load_texts(int map, int formats)
-{
-	struct bpf_insn code[96];
-	union bpf_attr a = {.prog_type = BPF_PROG_TYPE_KPROBE, .insns = (uintptr_t)code, .license = (uintptr_t) "Dual BSD/GPL"};
-	unsigned n = 0, skip;
-
-	code[n++] = INSN(BPF_LDX | BPF_MEM | BPF_DW, 6, 1, FIELD_DI, 0);
-	code[n++] = INSN(BPF_STX | BPF_MEM | BPF_DW, 10, 6, -16, 0);
-	code[n++] = INSN(BPF_ST | BPF_MEM | BPF_DW, 10, 0, -40, 0);
-	code[n++] = INSN(BPF_ST | BPF_MEM | BPF_DW, 10, 0, -32, 0);
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 1, 10, 0, 0);
-	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 1, 0, 0, -40);
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 2, 0, 0, 16);
-	code[n++] = INSN(BPF_LD | BPF_IMM | BPF_DW, 3, BPF_PSEUDO_MAP_VALUE, 0, formats);
-	code[n++] = INSN(0, 0, 0, 0, 0);
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 4, 10, 0, 0);
-	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 4, 0, 0, -16);
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 5, 0, 0, 8);
-	code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_snprintf);
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 7, 0, 0, 0);
-	code[n++] = INSN(BPF_LDX | BPF_MEM | BPF_B, 8, 10, -40, 0); /* the first digit */
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 1, 6, 0, 0);
-	code[n++] = INSN(BPF_ALU64 | BPF_MOD | BPF_K, 1, 0, 0, 1000);
-	skip = n;
-	code[n++] = INSN(BPF_JMP | BPF_JNE | BPF_K, 1, 0, 0, 7);
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 1, 10, 0, 0);
-	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 1, 0, 0, -40);
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 2, 0, 0, 16);
-	code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_get_current_comm);
-	code[n++] = INSN(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_VALUE, 0, formats);
-	code[n++] = INSN(0, 0, 0, 0, 8);
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 2, 0, 0, 15);
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 3, 6, 0, 0);
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 4, 10, 0, 0);
-	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 4, 0, 0, -40);
-	code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_trace_printk);
-	code[skip].off = (short)(n - skip - 1);
-	code[n++] = INSN(BPF_ST | BPF_MEM | BPF_W, 10, 0, -4, 0);
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 2, 10, 0, 0);
-	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -4);
-	code[n++] = INSN(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, map);
-	code[n++] = INSN(0, 0, 0, 0, 0);
-	code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem);
-	code[n++] = INSN(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 2, 0);
-	code[n++] = INSN(BPF_STX | BPF_ATOMIC | BPF_DW, 0, 7, 0, BPF_ADD);
-	code[n++] = INSN(BPF_STX | BPF_ATOMIC | BPF_DW, 0, 8, 8, BPF_ADD);
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0);
-	code[n++] = INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
-	a.insn_cnt = n;
-	return probing_bpf(BPF_PROG_LOAD, &a);
-}
-
-static void work_some(struct told *t)
-{
-	char number[16];
-
-	for (int i = 0; i < 2 * WARM; i++) {
-		work(i, 2);
-		t->sum += (uint64_t)snprintf(number, sizeof(number), "%d", i) + 1;
-		t->more += (uint64_t)number[0];
-	}
-	work(1007, 2);
-	t->sum += 5;
-	t->more += '1';
-	t->jumped = is_jump(TEXT(work));
-}
-
-TEST(texts_that_are_printed_and_made)
-{
-	static const char texts[32] = "%d\0     work %d of %s";
-	union bpf_attr c = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = sizeof(texts), .max_entries = 1, .map_flags = BPF_F_RDONLY_PROG};
-	int map = probing_map(BPF_MAP_TYPE_ARRAY, 4, 16, 1), formats = probing_bpf(BPF_MAP_CREATE, &c), prog, fd, key = 0, pipe;
-	uint64_t value[2] = {0};
-	union bpf_attr set = {.map_fd = (unsigned)formats, .key = (uintptr_t)&key, .value = (uintptr_t)texts}, freeze = {.map_fd = (unsigned)formats};
-	union bpf_attr get = {.map_fd = (unsigned)map, .key = (uintptr_t)&key, .value = (uintptr_t)value};
-	char path[4096], line[4096] = "", *at = line;
-	unsigned long offset = probing_offset(TEXT(work), path);
-	struct told t;
-	ssize_t got;
-
-	CHECK_EQ(probing_bpf(BPF_MAP_UPDATE_ELEM, &set), 0);
-	CHECK_EQ(probing_bpf(BPF_MAP_FREEZE, &freeze), 0);
-	prog = load_texts(map, formats);
-	fd = probing_attach(prog, path, offset, 0);
-	CHECK(prog >= 0 && fd >= 0);
-	t = run(work_some);
-	CHECK(t.jumped);
-	CHECK_EQ(probing_bpf(BPF_MAP_LOOKUP_ELEM, &get), 0);
-	CHECK_EQ(value[0], t.sum);
-	CHECK_EQ(value[1], t.more);
-	pipe = open("/sys/kernel/debug/tracing/trace_pipe", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	for (int i = 0; i < 500 && pipe >= 0 && !strstr(line, "work 1007"); i++) {
-		got = read(pipe, at, (size_t)(line + sizeof(line) - 1 - at));
-		at += got > 0 ? got : 0;
-		usleep(10000);
-	}
-	CHECK(strstr(line, ": bpf_trace_printk: work 7 of t-shell-inside\n")); /* at a breakpoint */
-	CHECK(strstr(line, ": bpf_trace_printk: work 1007 of t-shell-inside\n"));
-	close(pipe);
-	close(fd);
-	close(prog);
-	close(formats);
-	close(map);
 }
 
 static void leave_many(struct told *t)
@@ -1052,8 +764,6 @@ int main(int argc, char **argv)
 	RUN(threads_and_who_they_are);
 	RUN(children_of_fork_and_vfork);
 	RUN(tasks_as_objects);
-	RUN(kernel_memory_is_the_same_at_a_breakpoint_and_inside);
-	RUN(texts_that_are_printed_and_made);
 	RUN(longjmp_out_of_a_function_whose_return_is_probed);
 	RUN(signals_whose_handlers_meet_the_probe);
 	RUN(registers_flags_and_red_zone_in_the_midst_of_a_function);
