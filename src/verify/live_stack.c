@@ -67,6 +67,8 @@ static void *room(struct verifier *v, size_t n, size_t size)
 	struct live_stack *ls = v->live_stack;
 	void *p;
 
+	if (!ls) /* there was none for something else before */
+		return NULL;
 	ls->bytes += n * size;
 	p = ls->bytes > BYTES_MOST ? NULL : arena_array(&v->arena, n, size);
 	if (!p)
