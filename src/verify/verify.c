@@ -273,7 +273,7 @@ static int note_probes(struct verifier *v)
 {
 	u8 *probes = NULL;
 
-	if (v->opts->mode != VERIFY_SAFE)
+	if (v->opts->mode != VERIFY_SAFE) /* programs run on skep's own result: a walk for the log leaves them alone */
 		return 0;
 	for (u32 i = 0; i < v->prog->n; i++) {
 		enum prog_probe probe = probe_of(v, i);

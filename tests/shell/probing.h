@@ -106,6 +106,26 @@ static inline unsigned probing_amount(struct bpf_insn *code, const struct add *a
 	return n;
 }
 
+/* The map, a key that lies at r10 - 8, and the helper that takes both. */
+static inline unsigned probing_call(struct bpf_insn *code, int map, int helper)
+{
+	unsigned n = 0;
+
+	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 2, 10, 0, 0);
+	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -8);
+	code[n++] = INSN(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, map);
+	code[n++] = INSN(0, 0, 0, 0, 0);
+	code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, helper);
+	return n;
+}
+
+/* Looks for value `slot` of an array: r0. */
+static inline unsigned probing_find(struct bpf_insn *code, int map, int slot)
+{
+	code[0] = INSN(BPF_ST | BPF_MEM | BPF_W, 10, 0, -8, slot);
+	return 1 + probing_call(code + 1, map, BPF_FUNC_map_lookup_elem);
+}
+
 /* A program that does all of them; its descriptor. type: enum bpf_attach_type; 0: perf events. */
 static inline int probing_load_for(int map, const struct add *adds, unsigned n_adds, unsigned type)
 {
@@ -116,12 +136,7 @@ static inline int probing_load_for(int map, const struct add *adds, unsigned n_a
 	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 6, 1, 0, 0);
 	for (unsigned i = 0; i < n_adds; i++) {
 		n += probing_amount(code + n, &adds[i]);
-		code[n++] = INSN(BPF_ST | BPF_MEM | BPF_W, 10, 0, -4, adds[i].slot);
-		code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 2, 10, 0, 0);
-		code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -4);
-		code[n++] = INSN(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, map);
-		code[n++] = INSN(0, 0, 0, 0, 0);
-		code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem);
+		n += probing_find(code + n, map, adds[i].slot);
 		code[n++] = INSN(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1, 0);
 		code[n++] = INSN(BPF_STX | BPF_ATOMIC | BPF_DW, 0, 7, 0, BPF_ADD);
 	}
@@ -137,18 +152,6 @@ static inline int probing_load_for(int map, const struct add *adds, unsigned n_a
 static inline int probing_load(int map, const struct add *adds, unsigned n_adds)
 {
 	return probing_load_for(map, adds, n_adds, 0);
-}
-
-static inline unsigned probing_call(struct bpf_insn *code, int map, int helper)
-{
-	unsigned n = 0;
-
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 2, 10, 0, 0);
-	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -8);
-	code[n++] = INSN(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, map);
-	code[n++] = INSN(0, 0, 0, 0, 0);
-	code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, helper);
-	return n;
 }
 
 /* Value `key` of 8 bytes is looked up and counted up: where it is (atomically, or as bpftrace does by an update), or put in. The key, of 4 or 8 bytes: what `of`

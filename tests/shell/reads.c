@@ -17,13 +17,8 @@ static int load_reading(int map, int way)
 	unsigned n = 0;
 
 	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 6, 1, 0, 0);
-	code[n++] = INSN(BPF_ST | BPF_MEM | BPF_W, 10, 0, -4, 0);
 	code[n++] = INSN(BPF_ST | BPF_MEM | BPF_DW, 10, 0, -32, 0x11223344);
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 2, 10, 0, 0);
-	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -4);
-	code[n++] = INSN(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, map);
-	code[n++] = INSN(0, 0, 0, 0, 0);
-	code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem);
+	n += probing_find(code + n, map, 0);
 	code[n++] = INSN(BPF_JMP | BPF_JNE | BPF_K, 0, 0, 1, 0);
 	code[n++] = INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 8, 0, 0, 0);
@@ -130,12 +125,7 @@ static int load_texts(int map, int formats)
 	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 4, 0, 0, -40);
 	code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_trace_printk);
 	code[skip].off = (short)(n - skip - 1);
-	code[n++] = INSN(BPF_ST | BPF_MEM | BPF_W, 10, 0, -4, 0);
-	code[n++] = INSN(BPF_ALU64 | BPF_MOV | BPF_X, 2, 10, 0, 0);
-	code[n++] = INSN(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -4);
-	code[n++] = INSN(BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, map);
-	code[n++] = INSN(0, 0, 0, 0, 0);
-	code[n++] = INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem);
+	n += probing_find(code + n, map, 0);
 	code[n++] = INSN(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 2, 0);
 	code[n++] = INSN(BPF_STX | BPF_ATOMIC | BPF_DW, 0, 7, 0, BPF_ADD);
 	code[n++] = INSN(BPF_STX | BPF_ATOMIC | BPF_DW, 0, 8, 8, BPF_ADD);
